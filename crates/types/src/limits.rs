@@ -1,0 +1,78 @@
+//! Every limit on what comes from outside, in one place: unit last, reason beside it.
+//!
+//! Relations between limits are checked at compile time at the end of the file.
+
+/// Bytes of a chain id. Long enough for `dev-` and 16 hexadecimal digits with room for names.
+pub const CHAIN_ID_BYTES_MAX: usize = 32;
+/// Bytes of a spec that travels inside its order. Larger specs are blobs: blocks hold no bulk data.
+pub const SPEC_INLINE_BYTES_MAX: usize = 1_024;
+/// Bytes of one blob (a spec or an output) on the data plane.
+pub const BLOB_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Slots (replicas) of one order. A draw of five more verifiers than slots must stay cheap.
+pub const SLOTS_MAX: usize = 16;
+/// Funding streams of one order.
+pub const FUNDING_STREAMS_MAX: usize = 8;
+/// Capabilities that an order asks for, or an offer names.
+pub const CAPABILITIES_MAX: usize = 16;
+/// Bytes of one capability or region name.
+pub const NAME_BYTES_MAX: usize = 32;
+/// Bytes of a peer address (identity, socket addresses) inside an offer.
+pub const ENDPOINT_BYTES_MAX: usize = 256;
+/// Service kinds that one verifier enrols for.
+pub const VERIFIER_KINDS_MAX: usize = 16;
+/// Verifiers in the pool. A draw reads all of them.
+pub const VERIFIERS_MAX: usize = 1_024;
+/// Offers of one kind that one match looks at.
+pub const OFFERS_PER_KIND_MAX: usize = 1_024;
+/// Candidates whose non-match reason one event reports; the rest is given as a count.
+pub const CANDIDATES_REPORTED_MAX: usize = 32;
+/// Verifiers in one draw (five in a dispute).
+pub const DRAWN_MAX: usize = 8;
+/// Workers excluded from a slot after they failed it.
+pub const EXCLUDED_MAX: usize = 8;
+/// Bytes of one signed transaction: the largest action is a `PostOrder` with an inline spec.
+pub const TX_BYTES_MAX: usize = 4_096;
+/// Bytes of all transactions in one block.
+pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
+/// Transactions in one block.
+pub const BLOCK_TXS_MAX: usize = 8_192;
+/// Events of one block. Transactions emit at most three each; the end-of-block work is bounded by `SWEEP_ITEMS_MAX`.
+pub const BLOCK_EVENTS_MAX: usize = 65_536;
+/// Due items that the end of one block works off; the rest carries over to the next block.
+pub const SWEEP_ITEMS_MAX: usize = 256;
+/// Bytes of one encoded event.
+pub const EVENT_BYTES_MAX: usize = 4_096;
+/// Accounts named in a genesis file.
+pub const GENESIS_ACCOUNTS_MAX: usize = 4_096;
+/// Validators in a genesis file.
+pub const VALIDATORS_MAX: usize = 64;
+/// Governed values that a genesis file overrides.
+pub const GENESIS_PARAMS_MAX: usize = 256;
+/// Bytes of a finality certificate: one aggregate signature, a bitmap and the proposal.
+pub const CERTIFICATE_BYTES_MAX: usize = 1_024;
+/// Levels of a Merkle path: trees of up to 2^24 leaves.
+pub const MERKLE_PATH_MAX: usize = 24;
+/// Events that one page of the node protocol carries.
+pub const EVENT_PAGE_MAX: usize = 512;
+/// Records (accounts, offers, orders) that one page of the node protocol carries.
+pub const RECORD_PAGE_MAX: usize = 256;
+/// Bytes of a human-readable text in a message (reason, note).
+pub const TEXT_BYTES_MAX: usize = 512;
+
+const _: () = assert!(
+    TX_BYTES_MAX > SPEC_INLINE_BYTES_MAX + 2_048,
+    "a PostOrder with a full inline spec fits one transaction"
+);
+const _: () = assert!(
+    BLOCK_TX_BYTES_MAX >= 64 * TX_BYTES_MAX,
+    "a block holds many of the largest transactions"
+);
+const _: () = assert!(
+    BLOCK_EVENTS_MAX >= BLOCK_TXS_MAX * 3 + SWEEP_ITEMS_MAX * 32,
+    "events of a full block fit"
+);
+const _: () = assert!(
+    1 << MERKLE_PATH_MAX >= BLOCK_EVENTS_MAX,
+    "a path can prove every event of a block"
+);
+const _: () = assert!(DRAWN_MAX >= 5, "a dispute draws five");

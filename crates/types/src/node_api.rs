@@ -1,0 +1,440 @@
+//! The words between a node and its clients: one request, then one or more replies, over a request stream.
+
+use crate::{
+    amount::Amount,
+    block::BlockHeader,
+    bounded::{BoundedBytes, BoundedText, BoundedVec},
+    codec::{Boxed, choice, record},
+    digest::Digest,
+    event::Event,
+    genesis::Genesis,
+    keys::{AccountKey, Address, Signature},
+    limits::{
+        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, EVENT_PAGE_MAX, RECORD_PAGE_MAX, TEXT_BYTES_MAX,
+        TX_BYTES_MAX,
+    },
+    order::{KindId, Offer, OrderId, SlotId},
+    outcome::TxOutcome,
+    quantity::{Height, Millis, Nonce},
+    receipt::{Salt, SignedReceipt},
+};
+
+/// Submits a transaction and waits until it is final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submit {
+    /// The encoded transaction.
+    pub tx: BoundedBytes<TX_BYTES_MAX>,
+}
+record!(Submit { tx });
+
+/// Asks for what the network is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskStatus {}
+record!(AskStatus {});
+
+/// Asks for the chain's genesis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskGenesis {}
+record!(AskGenesis {});
+
+/// Asks for an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskAccount {
+    /// The account.
+    pub address: Address,
+}
+record!(AskAccount { address });
+
+/// Asks for the offers of a kind, from an address on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskOffers {
+    /// The kind.
+    pub kind: KindId,
+    /// Where the page begins.
+    pub from: Address,
+}
+record!(AskOffers { kind, from });
+
+/// Asks for an open order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskOrder {
+    /// The order.
+    pub order: OrderId,
+}
+record!(AskOrder { order });
+
+/// Follows the events of final blocks: one [`EventPage`] per block from `from` on, past ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// The first block.
+    pub from: Height,
+}
+record!(Follow { from });
+
+/// Asks for a block's header and certificate, with the leaves of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskBlock {
+    /// The block.
+    pub height: Height,
+}
+record!(AskBlock { height });
+
+/// Puts a blob into the node's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutBlob {
+    /// The bytes.
+    pub bytes: BoundedBytes<BLOB_BYTES_MAX>,
+}
+record!(PutBlob { bytes });
+
+/// Gets a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetBlob {
+    /// Its digest.
+    pub digest: Digest,
+}
+record!(GetBlob { digest });
+
+/// What a client asks a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each variant is named for its payload, which is documented"
+)]
+pub enum NodeRequest {
+    Submit(Submit),
+    Status(AskStatus),
+    Genesis(AskGenesis),
+    Account(AskAccount),
+    Offers(AskOffers),
+    Order(AskOrder),
+    Follow(Follow),
+    Block(AskBlock),
+    PutBlob(PutBlob),
+    GetBlob(GetBlob),
+}
+choice!(NodeRequest {
+    1 => Submit(Submit),
+    2 => Status(AskStatus),
+    3 => Genesis(AskGenesis),
+    4 => Account(AskAccount),
+    5 => Offers(AskOffers),
+    6 => Order(AskOrder),
+    7 => Follow(Follow),
+    8 => Block(AskBlock),
+    9 => PutBlob(PutBlob),
+    10 => GetBlob(GetBlob),
+});
+
+/// A refusal by a node: a stable code and words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable code, such as `nonce_too_low` or `not_found`.
+    pub code: BoundedText<64>,
+    /// What to do, in words.
+    pub reason: BoundedText<TEXT_BYTES_MAX>,
+}
+record!(Refusal { code, reason });
+
+/// A transaction is final and durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// The block.
+    pub height: Height,
+    /// What became of it.
+    pub outcome: TxOutcome,
+}
+record!(Included { height, outcome });
+
+/// Where all money is. Sums to `genesis + minted − burned`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SupplyReport {
+    /// Supply at genesis.
+    pub genesis: Amount,
+    /// Minted since.
+    pub minted: Amount,
+    /// Burned since.
+    pub burned: Amount,
+    /// In balances.
+    pub balances: Amount,
+    /// In bonded stakes.
+    pub bonded: Amount,
+    /// In unbonding stakes.
+    pub unbonding: Amount,
+    /// In the escrow and the deposits of open orders.
+    pub escrow: Amount,
+}
+record!(SupplyReport {
+    genesis,
+    minted,
+    burned,
+    balances,
+    bonded,
+    unbonding,
+    escrow
+});
+
+impl SupplyReport {
+    /// Whether every base unit is accounted for.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        let held = Amount::sum([self.balances, self.bonded, self.unbonding, self.escrow]);
+        let expected = self
+            .genesis
+            .checked_add(self.minted)
+            .and_then(|sum| sum.checked_sub(self.burned));
+        held.is_ok() && held == expected
+    }
+}
+
+/// What the network is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The newest final block.
+    pub header: BlockHeader,
+    /// The digest of the genesis.
+    pub genesis: Digest,
+    /// Validators.
+    pub validators: u16,
+    /// Offers registered.
+    pub offers: u32,
+    /// Verifiers enrolled.
+    pub verifiers: u32,
+    /// Orders open.
+    pub open_orders: u32,
+    /// Transactions waiting.
+    pub mempool: u32,
+    /// Where all money is.
+    pub supply: SupplyReport,
+    /// The version of the node's program.
+    pub version: BoundedText<64>,
+}
+record!(Status {
+    header,
+    genesis,
+    validators,
+    offers,
+    verifiers,
+    open_orders,
+    mempool,
+    supply,
+    version
+});
+
+/// An account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountReport {
+    /// The account.
+    pub address: Address,
+    /// Free money.
+    pub balance: Amount,
+    /// Transactions sent.
+    pub nonce: Nonce,
+    /// Slashable stake.
+    pub bonded: Amount,
+    /// Stake on its way back, still slashable.
+    pub unbonding: Amount,
+    /// Stake that covers open work.
+    pub exposure: Amount,
+    /// The lowest fee that a transaction of ordinary size needs now.
+    pub fee_min: Amount,
+}
+record!(AccountReport {
+    address,
+    balance,
+    nonce,
+    bonded,
+    unbonding,
+    exposure,
+    fee_min
+});
+
+/// A registered offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferReport {
+    /// The worker.
+    pub worker: Address,
+    /// The offer.
+    pub offer: Offer,
+    /// Slots of it that are open.
+    pub open: u16,
+}
+record!(OfferReport {
+    worker,
+    offer,
+    open
+});
+
+/// A page of offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfferPage {
+    /// The offers.
+    pub offers: BoundedVec<OfferReport, RECORD_PAGE_MAX>,
+}
+record!(OfferPage { offers });
+
+/// One slot of an open order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotReport {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// The phase in one word.
+    pub phase: BoundedText<32>,
+    /// The worker, once matched.
+    pub worker: Option<Address>,
+    /// The chain time at which the phase ends.
+    pub due: Millis,
+}
+record!(SlotReport {
+    slot_id,
+    phase,
+    worker,
+    due
+});
+
+/// An open order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderReport {
+    /// The order.
+    pub order: OrderId,
+    /// The buyer.
+    pub buyer: Address,
+    /// Its slots.
+    pub slots: BoundedVec<SlotReport, { crate::limits::SLOTS_MAX }>,
+}
+record!(OrderReport {
+    order,
+    buyer,
+    slots
+});
+
+/// The events of one final block, or a part of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventPage {
+    /// The block.
+    pub height: Height,
+    /// The block's time.
+    pub time: Millis,
+    /// The position of the first event of this page in its block.
+    pub first: u32,
+    /// Whether the block has more events after this page.
+    pub more: bool,
+    /// The events.
+    pub events: BoundedVec<Event, EVENT_PAGE_MAX>,
+}
+record!(EventPage {
+    height,
+    time,
+    first,
+    more,
+    events
+});
+
+/// A block's header, certificate and the leaves of its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockReport {
+    /// The header.
+    pub header: BlockHeader,
+    /// The finality certificate.
+    pub certificate: BoundedBytes<CERTIFICATE_BYTES_MAX>,
+    /// The digest of each event's leaf, in order.
+    pub event_leaves: BoundedVec<Digest, { crate::limits::BLOCK_EVENTS_MAX }>,
+}
+record!(BlockReport {
+    header,
+    certificate,
+    event_leaves
+});
+
+/// Bytes of a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// The bytes.
+    pub bytes: BoundedBytes<BLOB_BYTES_MAX>,
+}
+record!(Blob { bytes });
+
+/// A blob is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobStored {
+    /// Its digest.
+    pub digest: Digest,
+}
+record!(BlobStored { digest });
+
+/// What a node answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each variant is named for its payload, which is documented"
+)]
+pub enum NodeReply {
+    Refused(Refusal),
+    Included(Included),
+    Status(Boxed<Status>),
+    Genesis(Boxed<Genesis>),
+    Account(AccountReport),
+    Offers(OfferPage),
+    Order(OrderReport),
+    Events(EventPage),
+    Block(Boxed<BlockReport>),
+    BlobStored(BlobStored),
+    Blob(Blob),
+}
+choice!(NodeReply {
+    1 => Refused(Refusal),
+    2 => Included(Included),
+    3 => Status(Boxed<Status>),
+    4 => Genesis(Boxed<Genesis>),
+    5 => Account(AccountReport),
+    6 => Offers(OfferPage),
+    7 => Order(OrderReport),
+    8 => Events(EventPage),
+    9 => Block(Boxed<BlockReport>),
+    10 => BlobStored(BlobStored),
+    11 => Blob(Blob),
+});
+
+/// A buyer asks the worker for the output of its slot. The signature shows that the asker is the buyer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRequest {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// The buyer's key.
+    pub buyer: AccountKey,
+    /// The buyer's signature over the encoded slot id, for the purpose of delivery.
+    pub signature: Signature,
+}
+record!(DeliveryRequest {
+    slot_id,
+    buyer,
+    signature
+});
+
+/// A worker's output with its receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The signed receipt.
+    pub receipt: SignedReceipt,
+    /// The salt of its commitment.
+    pub salt: Salt,
+    /// The output.
+    pub output: BoundedBytes<BLOB_BYTES_MAX>,
+}
+record!(Delivery {
+    receipt,
+    salt,
+    output
+});
+
+/// What a worker answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each variant is named for its payload, which is documented"
+)]
+pub enum DeliveryReply {
+    Refused(Refusal),
+    Delivered(Boxed<Delivery>),
+}
+choice!(DeliveryReply { 1 => Refused(Refusal), 2 => Delivered(Boxed<Delivery>) });

@@ -1,0 +1,154 @@
+//! Receipts: what a worker signs for work that it did, before anybody may see the trace.
+
+use crate::{
+    codec::{record, tag},
+    digest::{Digest, Domain},
+    keys::{AccountKey, Address, Purpose, SecretKey, Signature},
+    order::{KindId, SlotId, UnitVector},
+    quantity::ChainId,
+};
+use commonware_codec::Encode;
+
+/// 32 random bytes that hide a committed value until it is opened.
+pub type Salt = [u8; 32];
+
+/// What the worker says that it did.
+///
+/// It publishes only a salted commitment to the trace, so that a verifier cannot copy it (protocol rule 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The order and slot.
+    pub slot_id: SlotId,
+    /// Which assignment of the slot, from 0: a replacement worker has the next number.
+    pub attempt: u16,
+    /// The kind of service.
+    pub kind: KindId,
+    /// The digest of the spec that was executed.
+    pub spec_digest: Digest,
+    /// Metered units.
+    pub units: UnitVector,
+    /// `H(salt ‖ trace)`, see [`output_commitment`].
+    pub output_commitment: Digest,
+}
+record!(Receipt {
+    chain_id,
+    slot_id,
+    attempt,
+    kind,
+    spec_digest,
+    units,
+    output_commitment
+});
+
+impl Receipt {
+    /// The receipt's digest: what settlement refers to.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_encoded(Domain::Receipt, self)
+    }
+}
+
+/// A receipt with its worker's signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedReceipt {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The worker's key.
+    pub worker: AccountKey,
+    /// The signature over the encoded receipt.
+    pub signature: Signature,
+}
+record!(SignedReceipt {
+    receipt,
+    worker,
+    signature
+});
+
+impl SignedReceipt {
+    /// Signs a receipt.
+    #[must_use]
+    pub fn sign(receipt: Receipt, key: &SecretKey) -> Self {
+        let signature = key.sign(Purpose::Receipt, &receipt.encode());
+        Self {
+            receipt,
+            worker: key.account_key(),
+            signature,
+        }
+    }
+
+    /// Whether the signature is the named worker's.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.worker
+            .verify(Purpose::Receipt, &self.receipt.encode(), &self.signature)
+    }
+}
+
+/// The trace of an execution: commits to the spec, the exact output and the metered units.
+#[must_use]
+pub fn trace(spec_digest: &Digest, output_digest: &Digest, units: &UnitVector) -> Digest {
+    Digest::of(
+        Domain::Trace,
+        &[
+            spec_digest.as_bytes(),
+            output_digest.as_bytes(),
+            &units.encode(),
+        ],
+    )
+}
+
+/// What a worker publishes of its trace: `H(salt ‖ trace)`.
+#[must_use]
+pub fn output_commitment(salt: &Salt, trace: &Digest) -> Digest {
+    Digest::of(Domain::OutputCommitment, &[salt, trace.as_bytes()])
+}
+
+/// What a verifier publishes of its trace: `H(id ‖ nonce ‖ trace)`. The id makes a copied commitment worthless.
+#[must_use]
+pub fn verdict_commitment(
+    verifier: Address,
+    slot_id: &SlotId,
+    nonce: &Salt,
+    trace: &Digest,
+) -> Digest {
+    Digest::of(
+        Domain::VerdictCommitment,
+        &[&verifier.0, &slot_id.encode(), nonce, trace.as_bytes()],
+    )
+}
+
+/// Which draw of verifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// The first draw: two verifiers.
+    First,
+    /// The dispute: five others.
+    Dispute,
+}
+tag!(Tier { 1 => First, 2 => Dispute });
+
+/// What the verifiers found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The trace is right.
+    Valid,
+    /// The trace is wrong: verifiers agree on another one.
+    Invalid,
+    /// The worker did not open its commitment in time.
+    Unopened,
+    /// Too few agreed to decide.
+    Undecided,
+}
+tag!(Verdict { 1 => Valid, 2 => Invalid, 3 => Unopened, 4 => Undecided });
+
+/// Where the randomness of a draw came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Randomness {
+    /// Fewer than four validators made the beacon: they could have known it together.
+    ValidatorTrusted,
+    /// Four or more validators made it.
+    Beacon,
+}
+tag!(Randomness { 1 => ValidatorTrusted, 2 => Beacon });
