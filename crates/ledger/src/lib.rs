@@ -1,1 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::float_arithmetic,
+        clippy::as_conversions,
+        clippy::iter_over_hash_type,
+        clippy::let_underscore_must_use
+    )
+)]
 
+pub mod bank;
+mod envelope;
+mod execution;
+mod fault;
+mod genesis;
+pub mod invariants;
+mod keys;
+pub mod market;
+pub mod params;
+pub mod refusal;
+pub mod registry;
+pub mod report;
+pub mod stake;
+mod state;
+pub mod verification;
+
+pub use envelope::{EnvelopeError, check_envelope};
+pub use execution::{BlockContext, BlockError, BlockOutcome, apply_block};
+pub use fault::Fault;
+pub use genesis::genesis_writes;
+pub use params::Params;
+pub use refusal::Refusal;
+pub use state::{MemoryState, Overlay, State, Writes};

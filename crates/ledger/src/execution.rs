@@ -1,0 +1,248 @@
+//! A block's life on one page: load, run each transaction, run the end-of-block work, hand out fees.
+
+use crate::{
+    bank,
+    envelope::{self, EnvelopeError},
+    fault::{Fault, OrFault, counted},
+    keys, market,
+    params::Params,
+    refusal::Refusal,
+    registry, stake,
+    state::{Overlay, State, Writes, load, state_record},
+    verification,
+};
+use fairweir_types::{
+    Action, Amount, BoundedText, ChainId, Digest, Event, Height, Millis, TxCode, TxOutcome,
+    VerifiedTx, receipt::Randomness,
+};
+use thiserror::Error;
+
+/// What a block is executed in: everything that is not state or transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockContext {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The block's number.
+    pub height: Height,
+    /// The block's time, in milliseconds since the Unix epoch.
+    pub time: Millis,
+    /// The block's beacon.
+    pub beacon: Digest,
+    /// The proposer's identity: its payout account receives the fees.
+    pub proposer: [u8; 32],
+}
+
+/// What a block did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockOutcome {
+    /// The writes, in canonical order.
+    pub writes: Writes,
+    /// What became of each transaction, in order.
+    pub outcomes: Vec<TxOutcome>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// Whether draws or due work wait for the next block, so that it should come soon.
+    pub work_pending: bool,
+}
+
+/// Why a block cannot be applied.
+#[derive(Debug, Error)]
+pub enum BlockError {
+    /// A transaction must not be in a block: the block is invalid.
+    #[error("transaction {position} must not be in the block")]
+    Envelope {
+        /// Its position.
+        position: usize,
+        #[source]
+        /// Why.
+        source: EnvelopeError,
+    },
+    /// The ledger's own state is broken: halt.
+    #[error("the ledger's state is broken")]
+    Fault(#[from] Fault),
+}
+
+/// Milliseconds of chain time: block time without halts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Clock {
+    pub(crate) chain_time: Millis,
+    pub(crate) block_time: Millis,
+}
+state_record!(Clock {
+    chain_time,
+    block_time
+});
+
+/// The state of one block's execution, handed to every verb.
+#[derive(Debug)]
+pub(crate) struct Execution<'a> {
+    pub(crate) overlay: Overlay<'a>,
+    pub(crate) params: Params,
+    pub(crate) context: &'a BlockContext,
+    /// Chain time.
+    pub(crate) now: Millis,
+    pub(crate) randomness: Randomness,
+    pub(crate) events: Vec<Event>,
+    fees: Amount,
+}
+
+impl<'a> Execution<'a> {
+    fn begin(state: &'a dyn State, context: &'a BlockContext) -> Result<Self, Fault> {
+        let params = Params::load(state)?;
+        let clock: Clock = load(state, &keys::clock())?.unwrap_or_default();
+        // Capped, so that windows stretch over a halt of the chain (protocol rule 2).
+        let passed = context
+            .time
+            .get()
+            .saturating_sub(clock.block_time.get())
+            .min(params.halt_gap);
+        let now = Millis(counted(
+            clock.chain_time.get().checked_add(passed),
+            "chain time",
+        )?);
+        let chain: crate::genesis::ChainRecord = load(state, &keys::chain())?.unwrap_or_default();
+        let randomness = if chain.validators < 4 {
+            Randomness::ValidatorTrusted
+        } else {
+            Randomness::Beacon
+        };
+        let mut overlay = Overlay::new(state);
+        overlay.store(
+            keys::clock(),
+            &Clock {
+                chain_time: now,
+                block_time: context.time,
+            },
+        );
+        Ok(Self {
+            overlay,
+            params,
+            context,
+            now,
+            randomness,
+            events: Vec::new(),
+            fees: Amount::ZERO,
+        })
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// The chain time at which a window that opens in this block closes.
+    pub(crate) fn window_end(&self, window: u64) -> Result<Millis, Fault> {
+        counted(self.now.checked_add(Millis(window)), "chain time")
+    }
+
+    /// The height before which no window that opens in this block closes.
+    pub(crate) fn window_height(&self) -> Result<Height, Fault> {
+        counted(
+            self.context
+                .height
+                .checked_add(Height(self.params.window_blocks_min)),
+            "height",
+        )
+    }
+
+    fn run(&mut self, tx: &VerifiedTx) -> Result<TxOutcome, RunError> {
+        let fee = envelope::charge(self, tx).map_err(RunError::Envelope)?;
+        self.fees = self.fees.checked_add(fee).or_fault()?;
+        self.overlay.checkpoint();
+        let events_before = self.events.len();
+        match self.act(tx) {
+            Ok(()) => Ok(TxOutcome {
+                tx: tx.digest(),
+                code: TxCode::OK,
+                reason: BoundedText::default(),
+            }),
+            Err(refusal) => {
+                if let Refusal::Fault(fault) = refusal {
+                    return Err(fault.into());
+                }
+                self.overlay.roll_back();
+                self.events.truncate(events_before);
+                let reason = BoundedText::truncating(&refusal.to_string());
+                Ok(TxOutcome {
+                    tx: tx.digest(),
+                    code: refusal.code(),
+                    reason,
+                })
+            }
+        }
+    }
+
+    fn act(&mut self, tx: &VerifiedTx) -> Result<(), Refusal> {
+        let sender = tx.sender();
+        match &tx.transaction().action {
+            Action::Transfer(transfer) => bank::transfer(self, sender, transfer)?,
+            Action::Bond(bond) => stake::bond(self, sender, bond)?,
+            Action::Unbond(unbond) => stake::unbond(self, sender, unbond)?,
+            Action::RegisterOffer(register) => registry::register_offer(self, sender, register)?,
+            Action::WithdrawOffer(withdraw) => registry::withdraw_offer(self, sender, withdraw)?,
+            Action::EnrolVerifier(enrol) => registry::enrol_verifier(self, sender, enrol)?,
+            Action::LeaveVerifiers(_) => registry::leave_verifiers(self, sender)?,
+            Action::PostOrder(post) => market::post_order(self, tx, post)?,
+            Action::TopUp(top_up) => market::top_up(self, sender, top_up)?,
+            Action::CancelOrder(cancel) => market::cancel_order(self, sender, cancel)?,
+            Action::SubmitReceipt(submit) => market::submit_receipt(self, sender, submit)?,
+            Action::CommitVerdict(commit) => verification::commit_verdict(self, sender, commit)?,
+            Action::OpenReceipt(open) => verification::open_receipt(self, sender, open)?,
+            Action::RevealVerdict(reveal) => verification::reveal_verdict(self, sender, reveal)?,
+            Action::Challenge(challenge) => verification::challenge(self, sender, challenge)?,
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> Result<bool, Fault> {
+        self.overlay.checkpoint();
+        stake::end_block(self)?;
+        let carried_over = market::end_block(self)?;
+        bank::pay_fees(self, self.fees)?;
+        let (from, to) = keys::due_at_any_height();
+        Ok(carried_over || self.overlay.first_in(&from, &to).is_some())
+    }
+}
+
+#[derive(Debug)]
+enum RunError {
+    Envelope(EnvelopeError),
+    Fault(Fault),
+}
+
+impl From<Fault> for RunError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Applies a block.
+///
+/// A transaction whose action is refused is in the block all the same: it pays its fee, and its outcome says why.
+/// Costs O(transactions + due items × log state).
+///
+/// # Errors
+/// [`BlockError::Envelope`] when the block is invalid; [`BlockError::Fault`] when the state is broken and the replica must halt.
+pub fn apply_block(
+    state: &dyn State,
+    context: &BlockContext,
+    txs: &[VerifiedTx],
+) -> Result<BlockOutcome, BlockError> {
+    let mut execution = Execution::begin(state, context)?;
+    let mut outcomes = Vec::with_capacity(txs.len());
+    for (position, tx) in txs.iter().enumerate() {
+        outcomes.push(execution.run(tx).map_err(|error| match error {
+            RunError::Envelope(source) => BlockError::Envelope { position, source },
+            RunError::Fault(fault) => BlockError::Fault(fault),
+        })?);
+    }
+    let work_pending = execution.end_block()?;
+    let Execution {
+        overlay, events, ..
+    } = execution;
+    Ok(BlockOutcome {
+        writes: overlay.into_writes(),
+        outcomes,
+        events,
+        work_pending,
+    })
+}

@@ -1,0 +1,55 @@
+//! A broken invariant of our own: not a refusal but a reason to halt.
+
+use fairweir_types::AmountError;
+use thiserror::Error;
+
+/// The ledger's own state contradicts itself. A replica that meets this stops: halt over wrong money.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// A record does not decode.
+    #[error("the record under key {key:02x?} does not decode")]
+    Record {
+        /// The record's key.
+        key: Vec<u8>,
+        #[source]
+        /// What the codec says.
+        source: commonware_codec::Error,
+    },
+    /// A record is missing that another one refers to.
+    #[error("the {what} that another record refers to is missing")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Money that must be there is not, or exceeds the cap.
+    #[error("money does not add up")]
+    Money(#[from] AmountError),
+    /// A counter leaves its range.
+    #[error("the counter {what} leaves its range")]
+    Counter {
+        /// Which counter.
+        what: &'static str,
+    },
+}
+
+/// Says that a failure here would be a broken invariant, not a refusal.
+pub(crate) trait OrFault<T> {
+    /// The value, or the fault.
+    fn or_fault(self) -> Result<T, Fault>;
+}
+
+impl<T> OrFault<T> for Result<T, AmountError> {
+    fn or_fault(self) -> Result<T, Fault> {
+        self.map_err(Fault::Money)
+    }
+}
+
+/// A record that must exist.
+pub(crate) fn present<T>(record: Option<T>, what: &'static str) -> Result<T, Fault> {
+    record.ok_or(Fault::Missing { what })
+}
+
+/// A counter that must stay in range.
+pub(crate) fn counted<T>(counter: Option<T>, what: &'static str) -> Result<T, Fault> {
+    counter.ok_or(Fault::Counter { what })
+}

@@ -1,0 +1,75 @@
+//! The first state.
+
+use crate::{
+    bank::{Account, Supply},
+    execution::Clock,
+    keys,
+    params::check_genesis_params,
+    state::{Writes, state_record},
+};
+use commonware_codec::Encode;
+use fairweir_types::{Amount, Digest, Genesis, Millis, Nonce, genesis::GenesisError};
+
+/// What the ledger remembers of its genesis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChainRecord {
+    pub(crate) genesis: Digest,
+    pub(crate) validators: u16,
+}
+state_record!(ChainRecord {
+    genesis,
+    validators
+});
+
+/// The writes that make the state of height 0.
+///
+/// # Errors
+/// [`GenesisError`] when the genesis is not well-formed or a parameter is unknown or out of range.
+pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
+    genesis.check()?;
+    check_genesis_params(genesis)?;
+    let mut writes = Writes::new();
+    let mut put = |key: Vec<u8>, value: Vec<u8>| writes.insert(key, Some(value));
+    for account in &genesis.accounts {
+        let record = Account {
+            balance: account.balance,
+            nonce: Nonce::ZERO,
+        };
+        put(keys::account(account.address), record.encode().to_vec());
+    }
+    for validator in &genesis.validators {
+        put(
+            keys::payout(&validator.identity),
+            validator.payout.encode().to_vec(),
+        );
+    }
+    for param in &genesis.params {
+        put(keys::param(param.param), param.value.encode().to_vec());
+    }
+    let supply = Supply {
+        genesis: genesis.supply().map_err(GenesisError::Supply)?,
+        minted: Amount::ZERO,
+        burned: Amount::ZERO,
+    };
+    put(keys::supply(), supply.encode().to_vec());
+    put(
+        keys::clock(),
+        Clock {
+            chain_time: Millis::ZERO,
+            block_time: genesis.time,
+        }
+        .encode()
+        .to_vec(),
+    );
+    let validators = u16::try_from(genesis.validators.len()).unwrap_or(u16::MAX);
+    put(
+        keys::chain(),
+        ChainRecord {
+            genesis: genesis.digest(),
+            validators,
+        }
+        .encode()
+        .to_vec(),
+    );
+    Ok(writes)
+}

@@ -1,0 +1,175 @@
+//! What must hold after every block. Tests and simulation check it; it reads the whole state.
+
+use crate::{
+    bank::{Account, Supply},
+    fault::{Fault, OrFault, present},
+    keys,
+    market::{Order, Slot},
+    registry::{OfferRecord, VerifierRecord, counters},
+    stake::Stake,
+    state::{Mark, State, load, scan},
+};
+use commonware_codec::Read;
+use fairweir_types::{Address, Amount, node_api::SupplyReport, order::SlotId};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// A broken invariant.
+#[derive(Debug, Error)]
+pub enum Violation {
+    /// Money appeared or vanished.
+    #[error("the supply is not conserved: {0:?}")]
+    Supply(SupplyReport),
+    /// An account's exposure is not that of its open slots.
+    #[error("{account} has exposure {recorded}, its open slots have {computed}")]
+    Exposure {
+        /// The account.
+        account: Address,
+        /// What its stake says.
+        recorded: Amount,
+        /// What its slots say.
+        computed: Amount,
+    },
+    /// A counter is not the number of its records.
+    #[error("the counter of {what} is {recorded}, there are {found}")]
+    Counter {
+        /// What is counted.
+        what: &'static str,
+        /// What the counter says.
+        recorded: u32,
+        /// What there is.
+        found: usize,
+    },
+    /// A slot has no timer, or more than one.
+    #[error("there are {slots} open slots and {timers} timers")]
+    Timers {
+        /// Open slots.
+        slots: usize,
+        /// Timers.
+        timers: usize,
+    },
+    /// The state does not even read.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+fn all<T: Read<Cfg = ()>>(
+    state: &dyn State,
+    (from, to): (Vec<u8>, Vec<u8>),
+) -> Result<Vec<(Vec<u8>, T)>, Fault> {
+    scan(state, &from, &to, usize::MAX)
+}
+
+/// Where all money is.
+///
+/// # Errors
+/// [`Fault`].
+pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
+    let supply: Supply = present(load(state, &keys::supply())?, "supply")?;
+    let sum = |amounts: Vec<Amount>| Amount::sum(amounts).or_fault();
+    let accounts = all::<Account>(state, keys::accounts())?;
+    let stakes = all::<Stake>(state, keys::stakes())?;
+    let orders = all::<Order>(state, keys::orders())?;
+    let slots = all::<Slot>(state, keys::slots())?;
+    let held = orders
+        .iter()
+        .flat_map(|(_, order)| order.streams.iter().map(|stream| stream.held));
+    let deposits = orders.iter().map(|(_, order)| order.deposit);
+    let challenges = slots.iter().map(|(_, slot)| slot.challenge_deposit);
+    Ok(SupplyReport {
+        genesis: supply.genesis,
+        minted: supply.minted,
+        burned: supply.burned,
+        balances: sum(accounts
+            .iter()
+            .map(|(_, account)| account.balance)
+            .collect())?,
+        bonded: sum(stakes.iter().map(|(_, stake)| stake.bonded).collect())?,
+        unbonding: sum(stakes.iter().map(|(_, stake)| stake.unbonding).collect())?,
+        escrow: sum(held.chain(deposits).chain(challenges).collect())?,
+    })
+}
+
+/// Checks every invariant.
+///
+/// # Errors
+/// [`Violation`].
+pub fn check(state: &dyn State) -> Result<(), Violation> {
+    let report = supply(state)?;
+    if !report.is_conserved() {
+        return Err(Violation::Supply(report));
+    }
+    let slots = all::<Slot>(state, keys::slots())?;
+    check_exposure(state, &slots)?;
+    let timers = all::<Mark>(state, keys::due_at_any_height())?.len();
+    let timers = timers.saturating_add(all::<Mark>(state, keys::due_at_any_time())?.len());
+    if timers != slots.len() {
+        return Err(Violation::Timers {
+            slots: slots.len(),
+            timers,
+        });
+    }
+    let counters = counters(state)?;
+    let listed = all::<OfferRecord>(state, keys::offers())?
+        .iter()
+        .filter(|(_, offer)| offer.listed)
+        .count();
+    for (what, recorded, found) in [
+        ("offers", counters.offers, listed),
+        (
+            "verifiers",
+            counters.verifiers,
+            all::<VerifierRecord>(state, keys::verifiers())?.len(),
+        ),
+        (
+            "open orders",
+            counters.open_orders,
+            all::<Order>(state, keys::orders())?.len(),
+        ),
+    ] {
+        if usize::try_from(recorded) != Ok(found) {
+            return Err(Violation::Counter {
+                what,
+                recorded,
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_exposure(state: &dyn State, slots: &[(Vec<u8>, Slot)]) -> Result<(), Violation> {
+    let mut computed: BTreeMap<Address, Amount> = BTreeMap::new();
+    for (_, slot) in slots {
+        if let Some(worker) = slot.worker {
+            let sum = computed.entry(worker).or_default();
+            *sum = sum.checked_add(slot.exposure).or_fault()?;
+        }
+    }
+    for (key, stake) in all::<Stake>(state, keys::stakes())? {
+        let account = present(keys::address_of(&key), "address in a stake's key")?;
+        let computed = computed.get(&account).copied().unwrap_or_default();
+        if computed != stake.exposure {
+            return Err(Violation::Exposure {
+                account,
+                recorded: stake.exposure,
+                computed,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The open slots, for tools that look into a state.
+///
+/// # Errors
+/// [`Fault`].
+pub fn open_slots(state: &dyn State) -> Result<Vec<(SlotId, Slot)>, Fault> {
+    all::<Slot>(state, keys::slots())?
+        .into_iter()
+        .map(|(key, slot)| {
+            let id = fairweir_types::decode(key.get(1..).unwrap_or_default());
+            Ok((id.map_err(|source| Fault::Record { key, source })?, slot))
+        })
+        .collect()
+}

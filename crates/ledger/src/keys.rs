@@ -1,0 +1,241 @@
+//! Every storage key. The first byte says what it is; the rest are fixed-width, big-endian fields, so ranges are exact.
+
+use commonware_codec::Encode;
+use fairweir_types::{
+    Address, Height, Millis,
+    order::{KindId, OrderId, SlotId},
+};
+
+const ACCOUNT: u8 = 0x01;
+const STAKE: u8 = 0x02;
+const UNBONDING: u8 = 0x03;
+const OFFER: u8 = 0x04;
+const VERIFIER: u8 = 0x05;
+const ORDER: u8 = 0x06;
+const SLOT: u8 = 0x07;
+const DUE_AT_HEIGHT: u8 = 0x08;
+const DUE_AT_TIME: u8 = 0x09;
+const SUPPLY: u8 = 0x0a;
+const CLOCK: u8 = 0x0b;
+const PARAM: u8 = 0x0c;
+const COUNTERS: u8 = 0x0d;
+const CHAIN: u8 = 0x0e;
+const PAYOUT: u8 = 0x0f;
+
+fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![tag];
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+/// The half-open range of all keys with this first byte.
+fn all(tag: u8) -> (Vec<u8>, Vec<u8>) {
+    (vec![tag], vec![tag.saturating_add(1)])
+}
+
+pub(crate) fn account(address: Address) -> Vec<u8> {
+    key(ACCOUNT, &[&address.0])
+}
+
+pub(crate) fn accounts() -> (Vec<u8>, Vec<u8>) {
+    all(ACCOUNT)
+}
+
+pub(crate) fn stake(address: Address) -> Vec<u8> {
+    key(STAKE, &[&address.0])
+}
+
+pub(crate) fn stakes() -> (Vec<u8>, Vec<u8>) {
+    all(STAKE)
+}
+
+pub(crate) fn unbonding(free_at: Millis, address: Address, sequence: u64) -> Vec<u8> {
+    key(
+        UNBONDING,
+        &[&free_at.encode(), &address.0, &sequence.to_be_bytes()],
+    )
+}
+
+/// Unbondings that are free at `now` or before.
+pub(crate) fn unbonding_until(now: Millis) -> (Vec<u8>, Vec<u8>) {
+    (
+        vec![UNBONDING],
+        key(UNBONDING, &[&Millis(now.get().saturating_add(1)).encode()]),
+    )
+}
+
+pub(crate) fn offer(kind: KindId, worker: Address) -> Vec<u8> {
+    key(OFFER, &[&kind.encode(), &worker.0])
+}
+
+/// Offers of one kind, from a worker's address on.
+pub(crate) fn offers_from(kind: KindId, worker: Address) -> (Vec<u8>, Vec<u8>) {
+    let mut to = key(OFFER, &[&kind.encode(), &[0xff; 20]]);
+    to.push(0);
+    (offer(kind, worker), to)
+}
+
+/// The worker of an offer's key.
+pub(crate) fn worker_of_offer(key: &[u8]) -> Option<Address> {
+    Some(Address(*key.last_chunk::<20>()?))
+}
+
+pub(crate) fn offers() -> (Vec<u8>, Vec<u8>) {
+    all(OFFER)
+}
+
+pub(crate) fn verifier(address: Address) -> Vec<u8> {
+    key(VERIFIER, &[&address.0])
+}
+
+pub(crate) fn verifiers() -> (Vec<u8>, Vec<u8>) {
+    all(VERIFIER)
+}
+
+/// The address at the end of a verifier's or an account's key.
+pub(crate) fn address_of(key: &[u8]) -> Option<Address> {
+    Some(Address(*key.last_chunk::<20>()?))
+}
+
+pub(crate) fn order(id: OrderId) -> Vec<u8> {
+    key(ORDER, &[&id.encode()])
+}
+
+pub(crate) fn orders() -> (Vec<u8>, Vec<u8>) {
+    all(ORDER)
+}
+
+pub(crate) fn slot(id: SlotId) -> Vec<u8> {
+    key(SLOT, &[&id.encode()])
+}
+
+pub(crate) fn slots() -> (Vec<u8>, Vec<u8>) {
+    all(SLOT)
+}
+
+pub(crate) fn due_at_height(height: Height, id: SlotId) -> Vec<u8> {
+    key(DUE_AT_HEIGHT, &[&height.encode(), &id.encode()])
+}
+
+/// Slots due at `height` or before.
+pub(crate) fn due_until_height(height: Height) -> (Vec<u8>, Vec<u8>) {
+    (
+        vec![DUE_AT_HEIGHT],
+        key(
+            DUE_AT_HEIGHT,
+            &[&Height(height.get().saturating_add(1)).encode()],
+        ),
+    )
+}
+
+/// All slots that wait for a height.
+pub(crate) fn due_at_any_height() -> (Vec<u8>, Vec<u8>) {
+    all(DUE_AT_HEIGHT)
+}
+
+pub(crate) fn due_at_time(time: Millis, id: SlotId) -> Vec<u8> {
+    key(DUE_AT_TIME, &[&time.encode(), &id.encode()])
+}
+
+/// Slots due at `now` or before.
+pub(crate) fn due_until_time(now: Millis) -> (Vec<u8>, Vec<u8>) {
+    (
+        vec![DUE_AT_TIME],
+        key(
+            DUE_AT_TIME,
+            &[&Millis(now.get().saturating_add(1)).encode()],
+        ),
+    )
+}
+
+/// All slots that wait for a time.
+pub(crate) fn due_at_any_time() -> (Vec<u8>, Vec<u8>) {
+    all(DUE_AT_TIME)
+}
+
+pub(crate) fn supply() -> Vec<u8> {
+    vec![SUPPLY]
+}
+
+pub(crate) fn clock() -> Vec<u8> {
+    vec![CLOCK]
+}
+
+pub(crate) fn param(number: u16) -> Vec<u8> {
+    key(PARAM, &[&number.to_be_bytes()])
+}
+
+pub(crate) fn counters() -> Vec<u8> {
+    vec![COUNTERS]
+}
+
+pub(crate) fn chain() -> Vec<u8> {
+    vec![CHAIN]
+}
+
+pub(crate) fn payout(validator: &[u8; 32]) -> Vec<u8> {
+    key(PAYOUT, &[validator])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_kinds_of_key_collide_and_every_key_lies_in_its_range() {
+        let id = SlotId {
+            order: OrderId::default(),
+            slot: 0,
+        };
+        let address = Address([0xff; 20]);
+        let keys = [
+            account(address),
+            stake(address),
+            unbonding(Millis(1), address, 1),
+            offer(KindId(1), address),
+            verifier(address),
+            order(id.order),
+            slot(id),
+            due_at_height(Height(1), id),
+            due_at_time(Millis(1), id),
+            supply(),
+            clock(),
+            param(1),
+            counters(),
+            chain(),
+            payout(&[0; 32]),
+        ];
+        let tags: BTreeSet<u8> = keys.iter().map(|key| key[0]).collect();
+        assert_eq!(tags.len(), keys.len());
+        let within = |key: &[u8], (from, to): (Vec<u8>, Vec<u8>)| {
+            from.as_slice() <= key && key < to.as_slice()
+        };
+        assert!(within(
+            &offer(KindId(1), address),
+            offers_from(KindId(1), Address([0; 20]))
+        ));
+        assert!(!within(
+            &offer(KindId(2), Address([0; 20])),
+            offers_from(KindId(1), Address([0; 20]))
+        ));
+        assert!(within(
+            &due_at_height(Height(5), id),
+            due_until_height(Height(5))
+        ));
+        assert!(!within(
+            &due_at_height(Height(6), id),
+            due_until_height(Height(5))
+        ));
+        assert!(within(
+            &due_at_time(Millis(5), id),
+            due_until_time(Millis(5))
+        ));
+        assert!(within(
+            &unbonding(Millis(5), address, u64::MAX),
+            unbonding_until(Millis(5))
+        ));
+    }
+}

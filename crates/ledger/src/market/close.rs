@@ -1,0 +1,88 @@
+//! The end of a slot and of its order.
+
+use super::{
+    Order, Slot,
+    escrow::{give_back, held},
+    order,
+    records::drop_slot,
+};
+use crate::{
+    bank,
+    execution::Execution,
+    fault::{Fault, OrFault, counted, present},
+    keys, registry, stake,
+};
+use fairweir_types::{
+    Amount, Event,
+    event::{OrderClosed, RefundReason, Refunded},
+    order::SlotId,
+};
+
+/// Frees the worker's capacity and the stake that covered the slot.
+pub(crate) fn release_worker(
+    execution: &mut Execution<'_>,
+    order: &Order,
+    slot: &Slot,
+) -> Result<(), Fault> {
+    let Some(worker) = slot.worker else {
+        return Ok(());
+    };
+    let kind = order.header.kind;
+    let mut record = present(
+        registry::offer(&execution.overlay, kind, worker)?,
+        "offer of a matched worker",
+    )?;
+    record.open = counted(record.open.checked_sub(1), "open slots")?;
+    record.exposure = record.exposure.checked_sub(slot.exposure).or_fault()?;
+    registry::store_or_drop(&mut execution.overlay, kind, worker, &record);
+    stake::release(execution, worker, slot.exposure)
+}
+
+/// Gives a slot's whole budget back to its payers and ends it. The worker, if any, was released before.
+pub(crate) fn refund(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    slot: &Slot,
+    reason: RefundReason,
+) -> Result<(), Fault> {
+    let mut order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let amount = order.slot_budget;
+    give_back(execution, &mut order, amount)?;
+    execution.emit(Event::Refunded(Refunded {
+        slot_id,
+        buyer: order.buyer,
+        reason,
+        amount,
+    }));
+    close_slot(execution, slot_id, slot, order)
+}
+
+/// Ends a slot; with the last one the order leaves the state.
+pub(crate) fn close_slot(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    slot: &Slot,
+    mut order: Order,
+) -> Result<(), Fault> {
+    drop_slot(execution, slot_id, slot);
+    order.slots_open = counted(order.slots_open.checked_sub(1), "open slots of an order")?;
+    if order.slots_open > 0 {
+        execution.overlay.store(keys::order(slot_id.order), &order);
+        return Ok(());
+    }
+    let returned = held(&order).or_fault()?;
+    give_back(execution, &mut order, returned)?;
+    let deposit: Amount = order.deposit;
+    bank::credit(execution, order.buyer, deposit)?;
+    execution.overlay.delete(keys::order(slot_id.order));
+    registry::count(&mut execution.overlay, |counters| {
+        counters.open_orders = counters.open_orders.checked_sub(1)?;
+        Some(())
+    })?;
+    execution.emit(Event::OrderClosed(OrderClosed {
+        order: slot_id.order,
+        deposit,
+        returned,
+    }));
+    Ok(())
+}

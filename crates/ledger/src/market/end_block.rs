@@ -1,0 +1,302 @@
+//! The end of a block: draws and windows that are due.
+
+use super::{
+    Candidate, CheapestMatcher, Matcher, Order, Phase, Slot, Timer, order, refund, release_worker,
+    settle, slot_of, store_slot,
+};
+use crate::{
+    execution::Execution,
+    fault::{Fault, counted, present},
+    keys,
+    params::{Params, count},
+    registry::{self, OfferRecord},
+    stake::{self, Losses},
+    state::{Mark, scan},
+    verification,
+};
+use commonware_codec::Encode;
+use fairweir_types::{
+    Address, BoundedVec, Boxed, Digest, Event, Height, Millis,
+    digest::Domain,
+    event::{Matched, RefundReason, SlashReason, Unmatched, WorkerReplaced},
+    limits::{OFFERS_PER_KIND_MAX, SWEEP_ITEMS_MAX},
+    order::{KindId, SlotId},
+};
+
+/// Works off what is due, at most a bounded number of slots; says whether something is left for the next block.
+pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<bool, Fault> {
+    let (from, to) = keys::due_until_height(execution.context.height);
+    let at_height = due(execution, &from, &to, SWEEP_ITEMS_MAX)?;
+    let room = SWEEP_ITEMS_MAX.saturating_sub(at_height.len());
+    let (from, to) = keys::due_until_time(execution.now);
+    let at_time = due(execution, &from, &to, room)?;
+    let is_full = at_height.len().saturating_add(at_time.len()) >= SWEEP_ITEMS_MAX;
+    for slot_id in at_height {
+        at_draw(execution, slot_id)?;
+    }
+    for slot_id in at_time {
+        at_window_end(execution, slot_id)?;
+    }
+    Ok(is_full)
+}
+
+fn due(
+    execution: &Execution<'_>,
+    from: &[u8],
+    to: &[u8],
+    limit: usize,
+) -> Result<Vec<SlotId>, Fault> {
+    scan::<Mark>(&execution.overlay, from, to, limit)?
+        .into_iter()
+        .map(|(key, Mark {})| {
+            let id = key.get(9..).unwrap_or_default();
+            fairweir_types::decode(id).map_err(|source| Fault::Record {
+                key: key.clone(),
+                source,
+            })
+        })
+        .collect()
+}
+
+/// The seed of a draw: the block's beacon with what is drawn for.
+pub(crate) fn seed(
+    execution: &Execution<'_>,
+    purpose: &[u8],
+    slot_id: SlotId,
+    attempt: u16,
+) -> Digest {
+    let beacon = &execution.context.beacon;
+    Digest::of(
+        Domain::Draw,
+        &[
+            beacon.as_bytes(),
+            purpose,
+            &slot_id.encode(),
+            &attempt.to_be_bytes(),
+        ],
+    )
+}
+
+fn at_draw(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), Fault> {
+    let slot = slot_of(&execution.overlay, slot_id)?;
+    match slot.phase {
+        Phase::AwaitingMatch => match_slot(execution, slot_id, slot),
+        Phase::AwaitingDraw | Phase::AwaitingDisputeDraw => {
+            verification::draw(execution, slot_id, slot)
+        }
+        _ => Err(Fault::Missing {
+            what: "draw of a slot in another phase",
+        }),
+    }
+}
+
+fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), Fault> {
+    let mut slot = slot_of(&execution.overlay, slot_id)?;
+    if execution.context.height < slot.timer.height {
+        // Enough time, but too few blocks (protocol rule 2): look again in the next block.
+        let timer = Timer {
+            time: counted(execution.now.next(), "chain time")?,
+            ..slot.timer
+        };
+        store_slot(execution, slot_id, &mut slot, timer);
+        return Ok(());
+    }
+    match slot.phase {
+        Phase::AwaitingMatch => match_slot(execution, slot_id, slot),
+        Phase::Executing => replace_worker(execution, slot_id, slot),
+        Phase::Challengeable => settle(execution, slot_id, &slot),
+        Phase::Committing
+        | Phase::Opening
+        | Phase::Revealing
+        | Phase::DisputeCommitting
+        | Phase::DisputeRevealing => verification::window_ended(execution, slot_id, slot),
+        Phase::AwaitingDraw | Phase::AwaitingDisputeDraw => Err(Fault::Missing {
+            what: "window of a slot that waits for a draw",
+        }),
+    }
+}
+
+fn candidates(
+    execution: &Execution<'_>,
+    kind: KindId,
+    slot_id: SlotId,
+    order: &Order,
+    slot: &Slot,
+) -> Result<Vec<Candidate>, Fault> {
+    let (from, to) = keys::offers_from(kind, Address([0; 20]));
+    let others = workers_of_other_slots(execution, slot_id, order)?;
+    let mut found = Vec::new();
+    for (key, record) in scan::<OfferRecord>(&execution.overlay, &from, &to, OFFERS_PER_KIND_MAX)? {
+        if !record.listed {
+            continue;
+        }
+        let worker = present(keys::worker_of_offer(&key), "worker in an offer's key")?;
+        let staked = stake::stake(&execution.overlay, worker)?;
+        found.push(Candidate {
+            worker,
+            open: record.open,
+            offer_exposure: record.exposure,
+            offer: record.offer,
+            bonded: staked.bonded,
+            exposure: staked.exposure,
+            excluded: slot
+                .excluded
+                .iter()
+                .chain(&others)
+                .any(|excluded| *excluded == worker),
+        });
+    }
+    Ok(found)
+}
+
+/// Replicas are worth something only on different workers.
+fn workers_of_other_slots(
+    execution: &Execution<'_>,
+    slot_id: SlotId,
+    order: &Order,
+) -> Result<Vec<Address>, Fault> {
+    let mut workers = Vec::new();
+    for slot in (0..order.header.slots).filter(|slot| *slot != slot_id.slot) {
+        let other = super::slot(
+            &execution.overlay,
+            SlotId {
+                order: slot_id.order,
+                slot,
+            },
+        )?;
+        workers.extend(other.and_then(|slot| slot.worker));
+    }
+    Ok(workers)
+}
+
+fn match_slot(execution: &mut Execution<'_>, slot_id: SlotId, mut slot: Slot) -> Result<(), Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let candidates = candidates(execution, order.header.kind, slot_id, &order, &slot)?;
+    let seed = seed(execution, b"match", slot_id, slot.attempt);
+    let params = execution.params;
+    let assigned =
+        CheapestMatcher { params: &params }.assign(&order.header, order.buyer, &candidates, &seed);
+    match assigned {
+        Ok(assignment) => {
+            let chosen = present(candidates.get(assignment.chosen), "chosen candidate")?;
+            assign(execution, slot_id, slot, &order, chosen, &assignment)
+        }
+        Err(_) if execution.now >= order.match_until => {
+            refund(execution, slot_id, &slot, RefundReason::NoMatch)
+        }
+        Err(reasons) => {
+            if !slot.reported_unmatched {
+                slot.reported_unmatched = true;
+                let candidates = BoundedVec::truncating(reasons);
+                execution.emit(Event::Unmatched(Boxed::new(Unmatched {
+                    slot_id,
+                    candidates,
+                })));
+            }
+            let time = execution.window_end(execution.params.match_retry)?;
+            store_slot(
+                execution,
+                slot_id,
+                &mut slot,
+                Timer {
+                    time,
+                    height: Height::ZERO,
+                },
+            );
+            Ok(())
+        }
+    }
+}
+
+fn assign(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    order: &Order,
+    chosen: &Candidate,
+    assignment: &super::Assignment,
+) -> Result<(), Fault> {
+    let worker = chosen.worker;
+    let kind = order.header.kind;
+    let mut record = present(
+        registry::offer(&execution.overlay, kind, worker)?,
+        "offer of a candidate",
+    )?;
+    record.open = counted(record.open.checked_add(1), "open slots")?;
+    record.exposure = record.exposure.checked_add(assignment.exposure)?;
+    execution.overlay.store(keys::offer(kind, worker), &record);
+    stake::expose(execution, worker, assignment.exposure)?;
+    slot.phase = Phase::Executing;
+    slot.worker = Some(worker);
+    slot.worker_owner = chosen.offer.owner;
+    slot.prices = chosen.offer.prices;
+    slot.quote = assignment.quote;
+    slot.exposure = assignment.exposure;
+    let due = execution.window_end(order.header.demand.execution_max.get())?;
+    let height = execution.window_height()?;
+    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    execution.emit(Event::Matched(Boxed::new(Matched {
+        slot_id,
+        attempt: slot.attempt,
+        worker,
+        buyer: order.buyer,
+        quote: slot.quote,
+        due,
+        others: BoundedVec::truncating(assignment.others.iter().copied()),
+    })));
+    Ok(())
+}
+
+/// The worker handed in no receipt in time: it pays a part of the price, and another one gets the slot.
+fn replace_worker(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+) -> Result<(), Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let worker = slot.assigned()?;
+    let penalty = Params::share_up(slot.quote, execution.params.late_penalty_bps)?;
+    release_worker(execution, &order, &slot)?;
+    let mut losses = Losses {
+        buyer: Some((order.buyer, penalty)),
+        ..Losses::default()
+    };
+    stake::slash(
+        execution,
+        worker,
+        penalty,
+        (SlashReason::ReceiptLate, slot_id),
+        &mut losses,
+    )?;
+    execution.emit(Event::WorkerReplaced(WorkerReplaced {
+        slot_id,
+        worker,
+        reason: SlashReason::ReceiptLate,
+    }));
+    slot.worker = None;
+    slot.attempt = counted(slot.attempt.checked_add(1), "assignments")?;
+    if usize::from(slot.attempt) >= count(execution.params.attempts_max)
+        || slot.excluded.push(worker).is_err()
+    {
+        return refund(execution, slot_id, &slot, RefundReason::NoReceipt);
+    }
+    slot.phase = Phase::AwaitingMatch;
+    slot.reported_unmatched = false;
+    let height = counted(
+        execution
+            .context
+            .height
+            .checked_add(Height(execution.params.draw_delay)),
+        "height",
+    )?;
+    store_slot(
+        execution,
+        slot_id,
+        &mut slot,
+        Timer {
+            time: Millis::ZERO,
+            height,
+        },
+    );
+    Ok(())
+}

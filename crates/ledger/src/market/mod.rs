@@ -1,0 +1,53 @@
+//! Orders: escrow, match, receipt, settlement or refund.
+//!
+//! An order locks its whole budget when it is posted: per slot the highest quote, the settlement fee and the checks. Each
+//! slot then runs on its own through the phases of [`Phase`]. A slot has exactly one timer at any time, so that a
+//! lost message can delay it but never strand it. When the last slot is done the record leaves the state and its deposit
+//! goes back.
+
+mod cancel_order;
+mod close;
+mod end_block;
+mod error;
+mod escrow;
+mod matcher;
+mod post_order;
+mod records;
+mod settle;
+mod submit_receipt;
+mod top_up;
+
+pub(crate) use cancel_order::cancel_order;
+pub(crate) use close::{refund, release_worker};
+pub(crate) use end_block::{end_block, seed};
+pub use error::MarketError;
+pub use matcher::{Assignment, Candidate, CheapestMatcher, Matcher};
+pub(crate) use post_order::post_order;
+pub use records::{Draw, Drawn, HeldStream, Order, Phase, Slot, Timer};
+pub(crate) use records::{keep_slot, slot_of, store_slot};
+pub(crate) use settle::settle;
+pub(crate) use submit_receipt::submit_receipt;
+pub(crate) use top_up::top_up;
+
+use crate::{
+    fault::Fault,
+    keys,
+    state::{State, load},
+};
+use fairweir_types::order::{OrderId, SlotId};
+
+/// An open order.
+///
+/// # Errors
+/// [`Fault::Record`].
+pub fn order(state: &dyn State, id: OrderId) -> Result<Option<Order>, Fault> {
+    load(state, &keys::order(id))
+}
+
+/// An open slot.
+///
+/// # Errors
+/// [`Fault::Record`].
+pub fn slot(state: &dyn State, id: SlotId) -> Result<Option<Slot>, Fault> {
+    load(state, &keys::slot(id))
+}

@@ -1,0 +1,208 @@
+use super::{HeldStream, MarketError, Order, Slot, Timer};
+use crate::{
+    bank,
+    execution::Execution,
+    fault::counted,
+    keys,
+    params::{Params, money},
+    registry,
+};
+use commonware_codec::EncodeSize;
+use fairweir_types::{
+    Address, Amount, AmountError, BoundedVec, Boxed, Digest, Event, Height, Millis, VerifiedTx,
+    event::OrderPosted,
+    limits::SLOTS_MAX,
+    order::{OrderHeader, OrderId, Rounds, SlotId},
+    tx::PostOrder,
+};
+
+/// Milliseconds that matching may take: from a tenth of a heartbeat to a day.
+const MATCH_WITHIN_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
+/// Milliseconds that one execution may take: from a tenth of a heartbeat to an hour.
+const EXECUTION_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
+/// Bytes of state that one slot's records take at most, for the deposit: two draws of eight, a receipt, a timer.
+const SLOT_RECORD_BYTES: u64 = 2_048;
+
+/// Posts an order: locks escrow and deposit, and puts each slot up for the match two blocks later.
+pub(crate) fn post_order(
+    execution: &mut Execution<'_>,
+    tx: &VerifiedTx,
+    post: &PostOrder,
+) -> Result<(), MarketError> {
+    let header = &post.header;
+    check_shape(header)?;
+    let buyer = tx.sender();
+    let costs = Costs::of(&execution.params, header).map_err(|_| MarketError::PriceAboveCap)?;
+    let mut order = order_record(execution, tx, header, &costs)?;
+    let bytes = u64::try_from(order.encode_size()).ok().and_then(|bytes| {
+        bytes.checked_add(SLOT_RECORD_BYTES.checked_mul(u64::from(header.slots))?)
+    });
+    let per_byte = money(execution.params.deposit_per_byte);
+    order.deposit = per_byte
+        .checked_mul_ratio(
+            counted(bytes, "deposit bytes")?,
+            1,
+            fairweir_types::Rounding::Up,
+        )
+        .map_err(|_| MarketError::PriceAboveCap)?;
+    let needed = costs
+        .escrow
+        .checked_add(order.deposit)
+        .map_err(|_| MarketError::PriceAboveCap)?;
+    let balance = bank::account(&execution.overlay, buyer)?.balance;
+    if balance < needed {
+        return Err(MarketError::CannotPayEscrow { balance, needed });
+    }
+    bank::debit(execution, buyer, needed)?;
+    open(execution, tx, post, &order, costs.escrow)
+}
+
+fn check_shape(header: &OrderHeader) -> Result<(), MarketError> {
+    if header.slots == 0 {
+        return Err(MarketError::NoSlots);
+    }
+    if usize::from(header.slots) > SLOTS_MAX {
+        return Err(MarketError::TooManySlots {
+            max: SLOTS_MAX,
+            found: header.slots,
+        });
+    }
+    if header.rounds != Rounds::Fixed(1) {
+        return Err(MarketError::RoundsNotOffered);
+    }
+    let units = &header.demand.units;
+    if [units.input, units.cached_input, units.output, units.time]
+        .iter()
+        .all(|units| units.get() == 0)
+    {
+        return Err(MarketError::NoDemand);
+    }
+    if let Some(spec) = &header.spec_inline {
+        let size = u64::try_from(spec.as_slice().len()).unwrap_or(u64::MAX);
+        if Digest::of_blob(spec.as_slice()) != header.spec_digest
+            || size != header.demand.bytes_in.get()
+        {
+            return Err(MarketError::SpecDoesNotMatch);
+        }
+    }
+    if !MATCH_WITHIN_MS.contains(&header.match_within.get()) {
+        return Err(MarketError::MatchWindowOutOfRange {
+            found: header.match_within,
+        });
+    }
+    if !EXECUTION_MS.contains(&header.demand.execution_max.get()) {
+        return Err(MarketError::ExecutionTimeOutOfRange {
+            found: header.demand.execution_max,
+        });
+    }
+    Ok(())
+}
+
+/// What an order may cost.
+struct Costs {
+    quote_max: Amount,
+    settlement_fee: Amount,
+    check_fee: Amount,
+    slot_budget: Amount,
+    escrow: Amount,
+}
+
+impl Costs {
+    fn of(params: &Params, header: &OrderHeader) -> Result<Self, AmountError> {
+        let quote_max = header.price_max.quote(&header.demand.units)?;
+        let settlement_fee = Params::share_up(quote_max, params.settlement_fee_bps)?
+            .max(money(params.settlement_fee_min));
+        let check_fee =
+            Params::share_up(quote_max, params.check_fee_bps)?.max(money(params.check_fee_min));
+        let checks =
+            check_fee.checked_mul_ratio(params.first_draw, 1, fairweir_types::Rounding::Up)?;
+        let slot_budget = Amount::sum([quote_max, settlement_fee, checks])?;
+        let escrow = slot_budget.checked_mul_ratio(
+            u64::from(header.slots),
+            1,
+            fairweir_types::Rounding::Up,
+        )?;
+        Ok(Self {
+            quote_max,
+            settlement_fee,
+            check_fee,
+            slot_budget,
+            escrow,
+        })
+    }
+}
+
+fn order_record(
+    execution: &Execution<'_>,
+    tx: &VerifiedTx,
+    header: &OrderHeader,
+    costs: &Costs,
+) -> Result<Order, MarketError> {
+    let mut streams = BoundedVec::default();
+    let stream = HeldStream {
+        payer: tx.sender(),
+        held: costs.escrow,
+    };
+    streams
+        .push(stream)
+        .map_err(|_| MarketError::TooManyStreams { max: 0 })?;
+    Ok(Order {
+        buyer: tx.sender(),
+        header: OrderHeader {
+            spec_inline: None,
+            ..header.clone()
+        },
+        streams,
+        slots_open: header.slots,
+        slot_budget: costs.slot_budget,
+        quote_max: costs.quote_max,
+        check_fee: costs.check_fee,
+        settlement_fee: costs.settlement_fee,
+        posting_fee: tx.transaction().fee,
+        deposit: Amount::ZERO,
+        match_until: counted(
+            execution.now.checked_add(header.match_within),
+            "match deadline",
+        )?,
+    })
+}
+
+fn open(
+    execution: &mut Execution<'_>,
+    tx: &VerifiedTx,
+    post: &PostOrder,
+    order: &Order,
+    escrow: Amount,
+) -> Result<(), MarketError> {
+    let (buyer, nonce): (Address, _) = (tx.sender(), tx.transaction().nonce);
+    let id = OrderId::of(&execution.context.chain_id, buyer, nonce);
+    execution.overlay.store(keys::order(id), order);
+    let height = counted(
+        execution
+            .context
+            .height
+            .checked_add(Height(execution.params.draw_delay)),
+        "height",
+    )?;
+    let timer = Timer {
+        time: Millis::ZERO,
+        height,
+    };
+    for slot in 0..order.header.slots {
+        let slot_id = SlotId { order: id, slot };
+        super::store_slot(execution, slot_id, &mut Slot::new(timer), timer);
+    }
+    registry::count(&mut execution.overlay, |counters| {
+        counters.open_orders = counters.open_orders.checked_add(1)?;
+        Some(())
+    })?;
+    execution.emit(Event::OrderPosted(Boxed::new(OrderPosted {
+        order: id,
+        buyer,
+        nonce,
+        header: post.header.clone(),
+        escrow,
+        deposit: order.deposit,
+    })));
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! The records of open orders and slots.
+
+use crate::{
+    execution::Execution,
+    fault::{Fault, present},
+    keys,
+    state::{Mark, Overlay, state_record},
+};
+use commonware_codec::{Buf, Error, FixedSize, Read, ReadExt, Write};
+use fairweir_types::{
+    Address, Amount, BoundedVec, Digest, Height, Millis, SignedReceipt,
+    limits::{DRAWN_MAX, EXCLUDED_MAX, FUNDING_STREAMS_MAX},
+    order::{OrderHeader, PriceVector, SlotId},
+    receipt::Randomness,
+};
+
+/// What one payer still has in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldStream {
+    /// The payer.
+    pub payer: Address,
+    /// What is held of its money.
+    pub held: Amount,
+}
+state_record!(HeldStream { payer, held });
+
+/// An open order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Who posted it.
+    pub buyer: Address,
+    /// The header without the inline spec, which the event log keeps.
+    pub header: OrderHeader,
+    /// What each payer still has in it.
+    pub streams: BoundedVec<HeldStream, FUNDING_STREAMS_MAX>,
+    /// Slots that are not done.
+    pub slots_open: u16,
+    /// The most that one slot may cost: quote, settlement fee and checks.
+    pub slot_budget: Amount,
+    /// The highest quote for one slot.
+    pub quote_max: Amount,
+    /// What one check earns.
+    pub check_fee: Amount,
+    /// The settlement fee for one slot.
+    pub settlement_fee: Amount,
+    /// The fee of the posting transaction: part of making the buyer whole.
+    pub posting_fee: Amount,
+    /// The refundable deposit for the records.
+    pub deposit: Amount,
+    /// The chain time by which every slot must be matched.
+    pub match_until: Millis,
+}
+state_record!(Order {
+    buyer,
+    header,
+    streams,
+    slots_open,
+    slot_budget,
+    quote_max,
+    check_fee,
+    settlement_fee,
+    posting_fee,
+    deposit,
+    match_until,
+});
+
+/// Where a slot is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for the beacon to match it, or for a worker that fits.
+    #[default]
+    AwaitingMatch,
+    /// A worker runs it.
+    Executing,
+    /// Waits for the beacon to draw verifiers.
+    AwaitingDraw,
+    /// Drawn verifiers commit to their traces.
+    Committing,
+    /// The worker opens its trace.
+    Opening,
+    /// Verifiers reveal.
+    Revealing,
+    /// The verdict can be challenged.
+    Challengeable,
+    /// Waits for the beacon to draw the dispute's verifiers.
+    AwaitingDisputeDraw,
+    /// The dispute's verifiers commit.
+    DisputeCommitting,
+    /// The dispute's verifiers reveal.
+    DisputeRevealing,
+}
+
+impl Phase {
+    const ALL: [Self; 10] = [
+        Self::AwaitingMatch,
+        Self::Executing,
+        Self::AwaitingDraw,
+        Self::Committing,
+        Self::Opening,
+        Self::Revealing,
+        Self::Challengeable,
+        Self::AwaitingDisputeDraw,
+        Self::DisputeCommitting,
+        Self::DisputeRevealing,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AwaitingMatch => "awaiting_match",
+            Self::Executing => "executing",
+            Self::AwaitingDraw => "awaiting_draw",
+            Self::Committing => "committing",
+            Self::Opening => "opening",
+            Self::Revealing => "revealing",
+            Self::Challengeable => "challengeable",
+            Self::AwaitingDisputeDraw => "awaiting_dispute_draw",
+            Self::DisputeCommitting => "dispute_committing",
+            Self::DisputeRevealing => "dispute_revealing",
+        }
+    }
+
+    fn tag(self) -> u8 {
+        let position = Self::ALL
+            .iter()
+            .position(|phase| *phase == self)
+            .unwrap_or(0);
+        u8::try_from(position).unwrap_or(u8::MAX)
+    }
+}
+
+impl Write for Phase {
+    fn write(&self, buf: &mut impl bytes::BufMut) {
+        self.tag().write(buf);
+    }
+}
+
+impl FixedSize for Phase {
+    const SIZE: usize = 1;
+}
+
+impl Read for Phase {
+    type Cfg = ();
+
+    fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
+        let tag = u8::read(buf)?;
+        Self::ALL
+            .get(usize::from(tag))
+            .copied()
+            .ok_or(Error::InvalidEnum(tag))
+    }
+}
+
+/// When a slot is looked at next: at a height (a draw), or at a chain time not before a height (the end of a window).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timer {
+    /// The chain time; zero for a draw.
+    pub time: Millis,
+    /// The height.
+    pub height: Height,
+}
+state_record!(Timer { time, height });
+
+impl Timer {
+    fn key(&self, id: SlotId) -> Vec<u8> {
+        if self.time == Millis::ZERO {
+            keys::due_at_height(self.height, id)
+        } else {
+            keys::due_at_time(self.time, id)
+        }
+    }
+}
+
+/// One drawn verifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The verifier.
+    pub verifier: Address,
+    /// Its commitment, once it committed.
+    pub commitment: Option<Digest>,
+    /// Its trace, once it revealed.
+    pub trace: Option<Digest>,
+}
+state_record!(Drawn {
+    verifier,
+    commitment,
+    trace
+});
+
+/// The verifiers of one draw.
+pub type Draw = BoundedVec<Drawn, DRAWN_MAX>;
+
+/// An open slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Where it is.
+    pub phase: Phase,
+    /// When it is looked at next.
+    pub timer: Timer,
+    /// Which assignment, from 0.
+    pub attempt: u16,
+    /// The worker, once matched.
+    pub worker: Option<Address>,
+    /// The worker's owner.
+    pub worker_owner: Address,
+    /// The prices it was matched at.
+    pub prices: PriceVector,
+    /// The most that the work can cost at these prices.
+    pub quote: Amount,
+    /// The worker's stake that covers it.
+    pub exposure: Amount,
+    /// Workers that failed it or hold another slot of the order.
+    pub excluded: BoundedVec<Address, EXCLUDED_MAX>,
+    /// Whether the buyer was told that nobody fits.
+    pub reported_unmatched: bool,
+    /// The receipt, once handed in.
+    pub receipt: Option<SignedReceipt>,
+    /// The worker's trace, once opened.
+    pub opened: Option<Digest>,
+    /// The first draw.
+    pub first: Draw,
+    /// The dispute's draw.
+    pub dispute: Draw,
+    /// Where the draw's randomness came from.
+    pub randomness: Randomness,
+    /// The buyer's deposit, if it challenged.
+    pub challenge_deposit: Amount,
+}
+state_record!(Slot {
+    phase,
+    timer,
+    attempt,
+    worker,
+    worker_owner,
+    prices,
+    quote,
+    exposure,
+    excluded,
+    reported_unmatched,
+    receipt,
+    opened,
+    first,
+    dispute,
+    randomness,
+    challenge_deposit,
+});
+
+impl Slot {
+    pub(crate) fn new(timer: Timer) -> Self {
+        Self {
+            phase: Phase::AwaitingMatch,
+            timer,
+            attempt: 0,
+            worker: None,
+            worker_owner: Address::default(),
+            prices: PriceVector::default(),
+            quote: Amount::ZERO,
+            exposure: Amount::ZERO,
+            excluded: BoundedVec::default(),
+            reported_unmatched: false,
+            receipt: None,
+            opened: None,
+            first: Draw::default(),
+            dispute: Draw::default(),
+            randomness: Randomness::ValidatorTrusted,
+            challenge_deposit: Amount::ZERO,
+        }
+    }
+
+    /// The worker, which every phase after the match has.
+    pub(crate) fn assigned(&self) -> Result<Address, Fault> {
+        present(self.worker, "worker of a matched slot")
+    }
+}
+
+/// A slot that a timer or another record refers to.
+pub(crate) fn slot_of(overlay: &Overlay<'_>, id: SlotId) -> Result<Slot, Fault> {
+    present(overlay.load(&keys::slot(id))?, "slot")
+}
+
+/// Writes a slot and moves its timer, so that there is always exactly one.
+pub(crate) fn store_slot(execution: &mut Execution<'_>, id: SlotId, slot: &mut Slot, timer: Timer) {
+    execution.overlay.delete(slot.timer.key(id));
+    slot.timer = timer;
+    execution.overlay.store(timer.key(id), &Mark {});
+    execution.overlay.store(keys::slot(id), slot);
+}
+
+/// Writes a slot whose timer stays.
+pub(crate) fn keep_slot(execution: &mut Execution<'_>, id: SlotId, slot: &Slot) {
+    execution.overlay.store(keys::slot(id), slot);
+}
+
+/// Deletes a slot with its timer.
+pub(crate) fn drop_slot(execution: &mut Execution<'_>, id: SlotId, slot: &Slot) {
+    execution.overlay.delete(slot.timer.key(id));
+    execution.overlay.delete(keys::slot(id));
+}

@@ -1,0 +1,194 @@
+//! Governed values: number, unit, range, default and where the default comes from.
+//!
+//! Read-only for now: a genesis may set them within their ranges; votes on them come with governance.
+
+use crate::{fault::Fault, keys, state::State};
+use fairweir_types::{Amount, Bps, Genesis, Millis, genesis::GenesisError};
+
+/// What one governed value is.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamSpec {
+    /// Its stable number.
+    pub number: u16,
+    /// Its name.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    /// The least value.
+    pub min: u64,
+    /// The default.
+    pub default: u64,
+    /// The greatest value.
+    pub max: u64,
+    /// Why the default is what it is.
+    pub source: &'static str,
+}
+
+macro_rules! params {
+    ($($number:literal $name:ident: $unit:literal, $min:literal ..= $max:literal, $default:literal, $source:literal;)*) => {
+        /// All governed values, by number.
+        pub const PARAMS: &[ParamSpec] = &[$(ParamSpec {
+            number: $number,
+            name: stringify!($name),
+            unit: $unit,
+            min: $min,
+            default: $default,
+            max: $max,
+            source: $source,
+        }),*];
+
+        /// The governed values of one block, loaded once.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Params { $(#[doc = $source] pub(crate) $name: u64,)* }
+
+        impl Params {
+            /// Loads the values in force.
+            pub(crate) fn load(state: &dyn State) -> Result<Self, Fault> {
+                Ok(Self { $($name: crate::state::load(state, &keys::param($number))?.unwrap_or($default),)* })
+            }
+
+            /// Every value by name, for reports.
+            #[must_use]
+            pub fn values(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+        }
+    };
+}
+
+params! {
+    1 fee_base: "base units", 0..=1_000_000_000, 1_000, "A transaction costs at least a millionth of a coin, so that filling a block costs money.";
+    2 fee_per_byte: "base units per byte", 0..=1_000_000, 10, "Blocks and their history cost in proportion to bytes.";
+    3 expiry_blocks_max: "blocks", 10..=10_000_000, 100_000, "A forgotten transaction cannot come back after about a day of heartbeats.";
+    4 verifier_stake_min: "base units", 1_000_000_000..=1_000_000_000_000_000, 100_000_000_000, "A hundred coins: one missed verdict costs more than many checks earn.";
+    5 worker_stake_min: "base units", 1_000_000_000..=1_000_000_000_000_000, 100_000_000_000, "A hundred coins: as much as a verifier, because workers are drawn as verifiers too.";
+    6 unbonding_delay: "milliseconds of chain time", 60_000..=31_536_000_000, 86_400_000, "A day: longer than every window together, so that stake outlives what it answers for (protocol rule 5).";
+    7 settlement_fee_bps: "basis points of the quote", 0..=1_000, 100, "One per cent, burned: wash trading loses money (protocol rule 9).";
+    8 settlement_fee_min: "base units", 0..=1_000_000_000, 1_000, "The record work of a settlement is not free.";
+    9 check_fee_bps: "basis points of the quote, per check", 0..=10_000, 2_500, "Verification costs about a quarter of generation (protocol rule 10).";
+    10 check_fee_min: "base units", 0..=1_000_000_000, 1_000, "The two transactions of a verdict must be worth their fee.";
+    11 deposit_per_byte: "base units per byte", 0..=1_000_000, 100, "Refundable: whoever fills the state lends money to it (protocol rule 10).";
+    12 late_penalty_bps: "basis points of the quote", 0..=10_000, 1_000, "A missed deadline costs a tenth of the price.";
+    13 slash_share_bps: "basis points of the stake", 0..=1_000, 500, "Until a kind has a referee, a majority takes the held payment and at most this share (protocol rule 7).";
+    14 wrong_verdict_bps: "basis points of the stake", 1..=10_000, 500, "A wrong verdict costs as much as the worker's share.";
+    15 missing_verdict_bps: "basis points of the stake", 1..=10_000, 100, "Silence costs less than a lie, and more than the check earns.";
+    16 reporter_share_bps: "basis points of the slashed amount", 0..=2_000, 2_000, "At most a fifth, so that reporting is no business of its own (protocol rule 5).";
+    17 exposure_bps: "basis points of the quote", 10_000..=100_000, 20_000, "Open work is covered twice by stake (protocol rule 5 with p = 1).";
+    18 commit_window: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "Re-executing a job of the longest allowed run, on a busy machine.";
+    19 open_window: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction, with time to restart a process.";
+    20 reveal_window: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction, with time to restart a process.";
+    21 challenge_window: "milliseconds of chain time", 1_000..=604_800_000, 3_600_000, "An hour for the buyer to look at what it got.";
+    22 window_blocks_min: "blocks", 2..=1_000, 4, "2f + 2 final blocks for f = 1 (protocol rule 2): no proposer alone can run a window out.";
+    23 match_retry: "milliseconds of chain time", 100..=600_000, 1_000, "One heartbeat.";
+    24 attempts_max: "assignments", 1..=8, 3, "After three failed workers the order, not the workers, is the likely cause.";
+    25 first_draw: "verifiers", 1..=4, 2, "Protocol rule 7.";
+    26 dispute_draw: "verifiers", 3..=8, 5, "Protocol rule 7.";
+    27 dispute_quorum: "verifiers", 3..=8, 4, "Protocol rule 7: at least four of five.";
+    28 halt_gap: "milliseconds", 1_000..=600_000, 5_000, "Chain time advances at most this much per block, so that windows stretch over a halt (protocol rule 2).";
+    29 draw_delay: "blocks", 2..=100, 2, "A draw for something in block h uses the beacon of h + 2 (protocol rule 1).";
+    30 challenge_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the five checks of a frivolous challenge.";
+}
+
+/// A governed count as a length.
+pub(crate) fn count(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// A governed value as money; ranges keep it below the cap.
+pub(crate) fn money(value: u64) -> Amount {
+    Amount::from_base_units(value).unwrap_or(Amount::MAX)
+}
+
+impl Params {
+    /// Milliseconds that windows after a receipt take together.
+    #[must_use]
+    pub const fn windows_together(&self) -> Millis {
+        Millis(
+            self.commit_window
+                .saturating_mul(2)
+                .saturating_add(self.open_window)
+                .saturating_add(self.reveal_window.saturating_mul(2))
+                .saturating_add(self.challenge_window),
+        )
+    }
+
+    /// The fee that a transaction of this size needs.
+    #[must_use]
+    pub fn fee_min(&self, size: fairweir_types::ByteCount) -> Amount {
+        money(
+            self.fee_base
+                .saturating_add(self.fee_per_byte.saturating_mul(size.get())),
+        )
+    }
+
+    /// `bps` of an amount, rounded up: for what is owed.
+    pub(crate) fn share_up(
+        amount: Amount,
+        bps: u64,
+    ) -> Result<Amount, fairweir_types::AmountError> {
+        amount.checked_mul_ratio(bps, Bps::WHOLE, fairweir_types::Rounding::Up)
+    }
+
+    /// `bps` of an amount, rounded down: for what is taken or paid out.
+    pub(crate) fn share_down(
+        amount: Amount,
+        bps: u64,
+    ) -> Result<Amount, fairweir_types::AmountError> {
+        amount.checked_mul_ratio(bps, Bps::WHOLE, fairweir_types::Rounding::Down)
+    }
+}
+
+/// Checks the governed values of a genesis against their ranges.
+///
+/// # Errors
+/// [`GenesisError::UnknownParam`] or [`GenesisError::ParamRange`].
+pub fn check_genesis_params(genesis: &Genesis) -> Result<(), GenesisError> {
+    for given in &genesis.params {
+        let spec = PARAMS
+            .iter()
+            .find(|spec| spec.number == given.param)
+            .ok_or(GenesisError::UnknownParam { param: given.param })?;
+        if given.value < spec.min || given.value > spec.max {
+            return Err(GenesisError::ParamRange {
+                param: given.param,
+                value: given.value,
+                min: spec.min,
+                max: spec.max,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The number of the parameter with this name.
+#[must_use]
+pub fn number_of(name: &str) -> Option<u16> {
+    PARAMS
+        .iter()
+        .find(|spec| spec.name == name)
+        .map(|spec| spec.number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_lies_in_its_range_and_numbers_ascend() {
+        for spec in PARAMS {
+            assert!(
+                spec.min <= spec.default && spec.default <= spec.max,
+                "{}",
+                spec.name
+            );
+        }
+        assert!(PARAMS.is_sorted_by(|earlier, later| earlier.number < later.number));
+    }
+
+    #[test]
+    fn stake_outlives_what_it_answers_for() {
+        let defaults = Params::load(&crate::state::MemoryState::default()).unwrap();
+        assert!(defaults.unbonding_delay > defaults.windows_together().get());
+        assert!(defaults.dispute_quorum * 2 > defaults.dispute_draw);
+    }
+}

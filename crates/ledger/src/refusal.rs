@@ -1,0 +1,131 @@
+//! Why an action is refused: every reason typed, with a stable code. The codes are append-only.
+
+use crate::{
+    bank::BankError, fault::Fault, market::MarketError, registry::RegistryError, stake::StakeError,
+    verification::VerificationError,
+};
+use fairweir_types::TxCode;
+use thiserror::Error;
+
+/// Why an action is refused. The state is as if it had not been tried, but for the fee.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// By the bank.
+    #[error(transparent)]
+    Bank(BankError),
+    /// By the stake module.
+    #[error(transparent)]
+    Stake(StakeError),
+    /// By the registry.
+    #[error(transparent)]
+    Registry(RegistryError),
+    /// By the market.
+    #[error(transparent)]
+    Market(MarketError),
+    /// By verification.
+    #[error(transparent)]
+    Verification(VerificationError),
+    /// Not a refusal: the ledger's own state is broken.
+    #[error(transparent)]
+    Fault(Fault),
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> TxCode {
+        TxCode(match self {
+            Self::Bank(error) => error.code(),
+            Self::Stake(error) => error.code(),
+            Self::Registry(error) => error.code(),
+            Self::Market(error) => error.code(),
+            Self::Verification(error) => error.code(),
+            Self::Fault(_) => 99,
+        })
+    }
+}
+
+/// Every code with its name, for the reference page and for clients.
+pub const CODES: &[(u16, &str)] = &[
+    (0, "ok"),
+    (1, "other_chain"),
+    (2, "expired"),
+    (3, "expiry_too_far"),
+    (4, "nonce_too_low"),
+    (5, "nonce_too_high"),
+    (6, "fee_too_low"),
+    (7, "cannot_pay_fee"),
+    (99, "fault"),
+    (100, "zero_amount"),
+    (101, "insufficient_balance"),
+    (102, "to_self"),
+    (200, "zero_stake"),
+    (201, "insufficient_balance_to_bond"),
+    (202, "insufficient_stake"),
+    (203, "stake_covers_open_work"),
+    (300, "worker_stake_too_low"),
+    (301, "collateral_above_stake"),
+    (302, "zero_capacity"),
+    (303, "endpoint_missing"),
+    (304, "no_such_offer"),
+    (305, "verifier_stake_too_low"),
+    (306, "no_kinds"),
+    (307, "verifier_pool_full"),
+    (308, "not_enrolled"),
+    (309, "too_many_offers"),
+    (400, "no_slots"),
+    (401, "too_many_slots"),
+    (402, "rounds_not_offered"),
+    (403, "no_demand"),
+    (404, "spec_does_not_match"),
+    (405, "match_window_out_of_range"),
+    (406, "execution_time_out_of_range"),
+    (407, "price_above_cap"),
+    (408, "cannot_pay_escrow"),
+    (409, "no_such_order"),
+    (410, "not_the_buyer"),
+    (411, "already_matched"),
+    (412, "too_many_streams"),
+    (413, "no_such_slot"),
+    (414, "wrong_phase"),
+    (415, "not_the_worker"),
+    (416, "receipt_does_not_match"),
+    (417, "units_above_demand"),
+    (418, "receipt_not_signed"),
+    (419, "top_up_zero"),
+    (420, "cannot_pay_top_up"),
+    (500, "no_slot_to_judge"),
+    (501, "not_in_this_phase"),
+    (502, "not_drawn"),
+    (503, "already_committed"),
+    (504, "not_committed"),
+    (505, "already_revealed"),
+    (506, "does_not_open"),
+    (507, "not_the_opener"),
+    (508, "not_the_challenger"),
+    (509, "cannot_pay_deposit"),
+];
+
+/// The name of a code.
+#[must_use]
+pub fn name(code: TxCode) -> &'static str {
+    CODES
+        .iter()
+        .find(|(number, _)| *number == code.0)
+        .map_or("unknown", |(_, name)| name)
+}
+
+/// Lets `?` lift a fault through a module's error into a [`Refusal::Fault`].
+macro_rules! lift_faults {
+    ($error:ident => $variant:ident) => {
+        impl From<$error> for $crate::refusal::Refusal {
+            fn from(error: $error) -> Self {
+                match error {
+                    $error::Fault(fault) => Self::Fault(fault),
+                    other => Self::$variant(other),
+                }
+            }
+        }
+    };
+}
+pub(crate) use lift_faults;

@@ -1,0 +1,44 @@
+use super::{RegistryError, VerifierRecord, count, counters};
+use crate::{execution::Execution, keys, params::money, stake};
+use fairweir_types::{
+    Address, Event, event::VerifierEnrolled, limits::VERIFIERS_MAX, tx::EnrolVerifier,
+};
+
+/// Puts the sender into the pool, or replaces its entry.
+pub(crate) fn enrol_verifier(
+    execution: &mut Execution<'_>,
+    sender: Address,
+    enrol: &EnrolVerifier,
+) -> Result<(), RegistryError> {
+    let bonded = stake::stake(&execution.overlay, sender)?.bonded;
+    let min = money(execution.params.verifier_stake_min);
+    if bonded < min {
+        return Err(RegistryError::VerifierStakeTooLow { bonded, min });
+    }
+    if enrol.kinds.is_empty() {
+        return Err(RegistryError::NoKinds);
+    }
+    let is_new = execution
+        .overlay
+        .load::<VerifierRecord>(&keys::verifier(sender))?
+        .is_none();
+    let pool = usize::try_from(counters(&execution.overlay)?.verifiers).unwrap_or(usize::MAX);
+    if is_new && pool >= VERIFIERS_MAX {
+        return Err(RegistryError::PoolFull { max: VERIFIERS_MAX });
+    }
+    let record = VerifierRecord {
+        owner: enrol.owner,
+        kinds: enrol.kinds.clone(),
+    };
+    execution.overlay.store(keys::verifier(sender), &record);
+    if is_new {
+        count(&mut execution.overlay, |counters| {
+            counters.verifiers = counters.verifiers.checked_add(1)?;
+            Some(())
+        })?;
+    }
+    execution.emit(Event::VerifierEnrolled(VerifierEnrolled {
+        verifier: sender,
+    }));
+    Ok(())
+}

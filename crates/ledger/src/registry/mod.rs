@@ -1,0 +1,118 @@
+//! Who offers what, and who verifies.
+//!
+//! An offer needs bonded stake and sets a part of it aside as collateral for its open work. A verifier needs bonded
+//! stake too; workers may enrol as verifiers, and never judge themselves, their owner or a party.
+
+mod enrol_verifier;
+mod error;
+mod leave_verifiers;
+mod register_offer;
+mod withdraw_offer;
+
+pub(crate) use enrol_verifier::enrol_verifier;
+pub use error::RegistryError;
+pub(crate) use leave_verifiers::leave_verifiers;
+pub(crate) use register_offer::register_offer;
+pub(crate) use withdraw_offer::withdraw_offer;
+
+use crate::{
+    fault::Fault,
+    keys,
+    state::{Overlay, State, load, state_record},
+};
+use fairweir_types::{
+    Address, Amount, BoundedVec,
+    limits::VERIFIER_KINDS_MAX,
+    order::{KindId, Offer},
+};
+
+/// A registered offer with its open work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferRecord {
+    /// The offer.
+    pub offer: Offer,
+    /// Whether it takes new work.
+    pub listed: bool,
+    /// Slots that are open.
+    pub open: u16,
+    /// Stake that covers them.
+    pub exposure: Amount,
+}
+state_record!(OfferRecord {
+    offer,
+    listed,
+    open,
+    exposure
+});
+
+/// A verifier in the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierRecord {
+    /// Its owner.
+    pub owner: Address,
+    /// The kinds that it re-executes.
+    pub kinds: BoundedVec<KindId, VERIFIER_KINDS_MAX>,
+}
+state_record!(VerifierRecord { owner, kinds });
+
+/// How many records there are, so that a status costs O(1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Listed offers.
+    pub offers: u32,
+    /// Verifiers in the pool.
+    pub verifiers: u32,
+    /// Open orders.
+    pub open_orders: u32,
+}
+state_record!(Counters {
+    offers,
+    verifiers,
+    open_orders
+});
+
+/// The counters.
+///
+/// # Errors
+/// [`Fault::Record`].
+pub fn counters(state: &dyn State) -> Result<Counters, Fault> {
+    Ok(load(state, &keys::counters())?.unwrap_or_default())
+}
+
+/// Changes the counters.
+pub(crate) fn count(
+    overlay: &mut Overlay<'_>,
+    change: impl FnOnce(&mut Counters) -> Option<()>,
+) -> Result<(), Fault> {
+    let mut counters = counters(overlay)?;
+    change(&mut counters).ok_or(Fault::Counter { what: "registry" })?;
+    overlay.store(keys::counters(), &counters);
+    Ok(())
+}
+
+/// A worker's offer for a kind.
+///
+/// # Errors
+/// [`Fault::Record`].
+pub fn offer(
+    state: &dyn State,
+    kind: KindId,
+    worker: Address,
+) -> Result<Option<OfferRecord>, Fault> {
+    load(state, &keys::offer(kind, worker))
+}
+
+/// Deletes an unlisted offer once it has no open work.
+pub(crate) fn store_or_drop(
+    overlay: &mut Overlay<'_>,
+    kind: KindId,
+    worker: Address,
+    record: &OfferRecord,
+) {
+    let key = keys::offer(kind, worker);
+    if !record.listed && record.open == 0 {
+        overlay.delete(key);
+    } else {
+        overlay.store(key, record);
+    }
+}

@@ -1,0 +1,59 @@
+use super::{StakeError, stake, store};
+use crate::{
+    execution::Execution,
+    fault::{OrFault, counted},
+    keys,
+};
+use fairweir_types::{Address, Amount, Event, event::Unbonding, tx::Unbond};
+
+/// Starts moving stake back to the balance.
+pub(crate) fn unbond(
+    execution: &mut Execution<'_>,
+    sender: Address,
+    unbond: &Unbond,
+) -> Result<(), StakeError> {
+    let amount = unbond.amount;
+    if amount == Amount::ZERO {
+        return Err(StakeError::ZeroAmount);
+    }
+    let mut record = stake(&execution.overlay, sender)?;
+    let Ok(left) = record.bonded.checked_sub(amount) else {
+        return Err(StakeError::InsufficientStake {
+            bonded: record.bonded,
+            amount,
+        });
+    };
+    if left < record.exposure {
+        return Err(StakeError::CoversOpenWork {
+            exposure: record.exposure,
+            left,
+        });
+    }
+    record.bonded = left;
+    record.unbonding = record.unbonding.checked_add(amount).or_fault()?;
+    let sequence = record.unbondings;
+    record.unbondings = counted(sequence.checked_add(1), "unbondings")?;
+    store(execution, sender, &record);
+    let free_at = execution.window_end(execution.params.unbonding_delay)?;
+    execution.overlay.store(
+        keys::unbonding(free_at, sender, sequence),
+        &Entry {
+            account: sender,
+            amount,
+        },
+    );
+    execution.emit(Event::Unbonding(Unbonding {
+        account: sender,
+        amount,
+        free_at,
+    }));
+    Ok(())
+}
+
+/// Stake on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) account: Address,
+    pub(crate) amount: Amount,
+}
+crate::state::state_record!(Entry { account, amount });

@@ -1,0 +1,168 @@
+//! Drawing verifiers by stake.
+
+use crate::{
+    execution::Execution,
+    fault::{Fault, counted, present},
+    keys,
+    market::{Drawn, Phase, Slot, Timer, order, refund, release_worker, seed, store_slot},
+    params::{count, money},
+    registry::VerifierRecord,
+    stake,
+    state::scan,
+};
+use fairweir_types::{
+    Address, BoundedVec, Boxed, Digest, Event,
+    digest::Domain,
+    event::{RefundReason, Understaffed, VerifiersDrawn},
+    limits::VERIFIERS_MAX,
+    order::SlotId,
+    receipt::Tier,
+};
+
+/// Draws the verifiers that a slot waits for; refunds it when too few are eligible.
+pub(crate) fn draw(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+) -> Result<(), Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let tier = if slot.phase == Phase::AwaitingDraw {
+        Tier::First
+    } else {
+        Tier::Dispute
+    };
+    let (needed, purpose): (u64, &[u8]) = match tier {
+        Tier::First => (execution.params.first_draw, b"first"),
+        Tier::Dispute => (execution.params.dispute_draw, b"dispute"),
+    };
+    let pool = eligible(execution, &order, &slot)?;
+    if pool.len() < count(needed) {
+        execution.emit(Event::DisputeUnderstaffed(Understaffed {
+            slot_id,
+            needed: u16::try_from(needed).unwrap_or(u16::MAX),
+            eligible: u16::try_from(pool.len()).unwrap_or(u16::MAX),
+        }));
+        release_worker(execution, &order, &slot)?;
+        super::judge::return_deposit(execution, &order, &mut slot)?;
+        return refund(execution, slot_id, &slot, RefundReason::Understaffed);
+    }
+    let seed = seed(execution, purpose, slot_id, slot.attempt);
+    let verifiers = draw_by_stake(pool, count(needed), &seed)?;
+    for verifier in &verifiers {
+        let drawn = Drawn {
+            verifier: *verifier,
+            commitment: None,
+            trace: None,
+        };
+        slot.draw_of(tier).push(drawn).map_err(|_| Fault::Counter {
+            what: "drawn verifiers",
+        })?;
+    }
+    slot.phase = super::committing(tier);
+    slot.randomness = execution.randomness;
+    let due = execution.window_end(execution.params.commit_window)?;
+    let height = execution.window_height()?;
+    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    execution.emit(Event::VerifiersDrawn(Boxed::new(VerifiersDrawn {
+        slot_id,
+        tier,
+        verifiers: BoundedVec::truncating(verifiers),
+        due,
+        randomness: execution.randomness,
+    })));
+    Ok(())
+}
+
+/// Verifiers that may judge a slot, with their stake: bonded, of its kind, and no party, owner of a party or judge before.
+fn eligible(
+    execution: &Execution<'_>,
+    order: &crate::market::Order,
+    slot: &Slot,
+) -> Result<Vec<(Address, u64)>, Fault> {
+    let worker = slot.assigned()?;
+    let parties = [order.buyer, worker, slot.worker_owner];
+    let min = money(execution.params.verifier_stake_min);
+    let (from, to) = keys::verifiers();
+    let mut pool = Vec::new();
+    for (key, record) in scan::<VerifierRecord>(&execution.overlay, &from, &to, VERIFIERS_MAX)? {
+        let verifier = present(keys::address_of(&key), "address in a verifier's key")?;
+        let is_party = parties.contains(&verifier) || parties.contains(&record.owner);
+        let judged_before = slot.first.iter().any(|drawn| drawn.verifier == verifier);
+        if is_party || judged_before || !record.kinds.iter().any(|kind| *kind == order.header.kind)
+        {
+            continue;
+        }
+        let bonded = stake::stake(&execution.overlay, verifier)?.bonded;
+        if bonded >= min {
+            pool.push((verifier, bonded.base_units()));
+        }
+    }
+    Ok(pool)
+}
+
+/// Draws `needed` of the pool without putting back, each with a probability proportional to its stake.
+///
+/// A lot is a 64-bit number scaled by the total stake: the bias is below total ÷ 2^64.
+fn draw_by_stake(
+    mut pool: Vec<(Address, u64)>,
+    needed: usize,
+    seed: &Digest,
+) -> Result<Vec<Address>, Fault> {
+    let mut drawn = Vec::new();
+    for number in 0..needed {
+        let total = pool
+            .iter()
+            .try_fold(0u64, |sum, (_, stake)| sum.checked_add(*stake));
+        let total = counted(total, "stake of the pool")?;
+        let lot = Digest::of(Domain::Draw, &[seed.as_bytes(), &number.to_be_bytes()]).leading_u64();
+        let scaled =
+            counted(u128::from(lot).checked_mul(u128::from(total)), "lot")?.wrapping_shr(64);
+        let mut target = u64::try_from(scaled).unwrap_or(u64::MAX);
+        let position = pool
+            .iter()
+            .position(|(_, stake)| match target.checked_sub(*stake) {
+                Some(rest) => {
+                    target = rest;
+                    false
+                }
+                None => true,
+            });
+        let position = present(position, "verifier under the lot")?;
+        let (verifier, _) = pool.remove(position);
+        drawn.push(verifier);
+    }
+    Ok(drawn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stake_decides_how_often_a_verifier_is_drawn() {
+        let pool: Vec<_> = (1..=4u8)
+            .map(|number| (Address([number; 20]), u64::from(number) * 100))
+            .collect();
+        let mut counts = [0u32; 5];
+        for number in 0..4_000u32 {
+            let seed = Digest::of(Domain::Draw, &[&number.to_be_bytes()]);
+            let drawn = draw_by_stake(pool.clone(), 1, &seed).unwrap();
+            counts[usize::from(drawn[0].0[0])] += 1;
+        }
+        for (number, count) in (0u32..).zip(counts).skip(1) {
+            // Expected 400, 800, 1200, 1600; the standard deviation is below 32.
+            assert!(count.abs_diff(number * 400) < 160, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_drawn_twice() {
+        let pool: Vec<_> = (1..=8u8)
+            .map(|number| (Address([number; 20]), 100))
+            .collect();
+        let mut drawn = draw_by_stake(pool, 8, &Digest::ZERO).unwrap();
+        drawn.sort_unstable();
+        drawn.dedup();
+        assert_eq!(drawn.len(), 8);
+    }
+}

@@ -1,0 +1,354 @@
+//! The verdict, and who pays for it.
+
+use crate::{
+    bank,
+    execution::Execution,
+    fault::{Fault, OrFault, present},
+    market::{Draw, Order, Phase, Slot, Timer, order, refund, release_worker, settle, store_slot},
+    params::{Params, count},
+    stake::{self, Losses},
+};
+use fairweir_types::{
+    Address, Amount, Digest, Event, Millis,
+    event::{DisputeCause, Judged, RefundReason, SlashReason},
+    order::SlotId,
+    receipt::{Tier, Verdict},
+};
+use std::collections::BTreeMap;
+
+/// Reaches the verdict of a draw whose reveals are in or whose window is over.
+pub(crate) fn judge(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    slot: Slot,
+    tier: Tier,
+) -> Result<(), Fault> {
+    let trace = present(slot.opened, "opened trace of a slot that is judged")?;
+    match tier {
+        Tier::First => judge_first(execution, slot_id, slot, &trace),
+        Tier::Dispute => judge_dispute(execution, slot_id, slot, &trace),
+    }
+}
+
+fn agreeing(draw: &Draw, trace: &Digest) -> usize {
+    draw.iter()
+        .filter(|drawn| drawn.trace == Some(*trace))
+        .count()
+}
+
+fn emit_judged(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    tier: Tier,
+    verdict: Verdict,
+    tally: (usize, usize),
+    until: Millis,
+) {
+    let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+    execution.emit(Event::Judged(Judged {
+        slot_id,
+        tier,
+        verdict,
+        agreeing: small(tally.0),
+        drawn: small(tally.1),
+        challenge_until: until,
+    }));
+}
+
+/// All of the first draw agree with the worker, or five others decide.
+fn judge_first(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    trace: &Digest,
+) -> Result<(), Fault> {
+    let tally = (agreeing(&slot.first, trace), slot.first.len());
+    if tally.0 == tally.1 {
+        slot.phase = Phase::Challengeable;
+        let until = execution.window_end(execution.params.challenge_window)?;
+        let height = execution.window_height()?;
+        store_slot(
+            execution,
+            slot_id,
+            &mut slot,
+            Timer {
+                time: until,
+                height,
+            },
+        );
+        emit_judged(
+            execution,
+            slot_id,
+            Tier::First,
+            Verdict::Valid,
+            tally,
+            until,
+        );
+        return Ok(());
+    }
+    let is_missing = slot.first.iter().any(|drawn| drawn.trace.is_none());
+    slash_missing(execution, slot_id, &slot.first, &mut Losses::default())?;
+    let disagrees = slot
+        .first
+        .iter()
+        .any(|drawn| drawn.trace.is_some_and(|revealed| revealed != *trace));
+    let cause = if is_missing && !disagrees {
+        DisputeCause::VerdictMissing
+    } else {
+        DisputeCause::Disagreement
+    };
+    super::window::begin_dispute(execution, slot_id, slot, cause)
+}
+
+/// At least the quorum of five for one trace decides; else nobody is right or wrong.
+fn judge_dispute(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    slot: Slot,
+    trace: &Digest,
+) -> Result<(), Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let mut votes: BTreeMap<Digest, usize> = BTreeMap::new();
+    for revealed in slot.dispute.iter().filter_map(|drawn| drawn.trace) {
+        let count = votes.entry(revealed).or_default();
+        *count = count.saturating_add(1);
+    }
+    let quorum = count(execution.params.dispute_quorum);
+    let decided = votes
+        .iter()
+        .find(|(_, count)| **count >= quorum)
+        .map(|(trace, _)| *trace);
+    let tally = (agreeing(&slot.dispute, trace), slot.dispute.len());
+    let verdict = match decided {
+        Some(right) if right == *trace => Verdict::Valid,
+        Some(_) => Verdict::Invalid,
+        None => Verdict::Undecided,
+    };
+    emit_judged(
+        execution,
+        slot_id,
+        Tier::Dispute,
+        verdict,
+        tally,
+        Millis::ZERO,
+    );
+    let mut losses = Losses {
+        verifiers: dispute_fees(&order, &slot.dispute, decided),
+        ..Losses::default()
+    };
+    match (verdict, decided) {
+        (Verdict::Valid, Some(right)) => {
+            valid(execution, slot_id, slot, &order, &right, &mut losses)
+        }
+        (Verdict::Invalid, Some(right)) => {
+            invalid(execution, slot_id, slot, &order, &right, &mut losses)
+        }
+        _ => undecided(execution, slot_id, slot, &order, &mut losses),
+    }
+}
+
+/// What the dispute's verifiers are owed: one check each, if they voted with the decision (or at all, without one).
+fn dispute_fees(order: &Order, draw: &Draw, decided: Option<Digest>) -> Vec<(Address, Amount)> {
+    draw.iter()
+        .filter(|drawn| {
+            drawn
+                .trace
+                .is_some_and(|trace| decided.is_none_or(|right| right == trace))
+        })
+        .map(|drawn| (drawn.verifier, order.check_fee))
+        .collect()
+}
+
+fn valid(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    order: &Order,
+    right: &Digest,
+    losses: &mut Losses,
+) -> Result<(), Fault> {
+    // The worker was right: whoever said otherwise pays the checks, and so does a challenger.
+    slash_wrong(execution, slot_id, &slot.first, right, losses)?;
+    slash_wrong(execution, slot_id, &slot.dispute, right, losses)?;
+    slash_missing(execution, slot_id, &slot.dispute, losses)?;
+    pay_from_deposit(execution, &mut slot, order, losses)?;
+    settle(execution, slot_id, &slot)
+}
+
+fn invalid(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    order: &Order,
+    right: &Digest,
+    losses: &mut Losses,
+) -> Result<(), Fault> {
+    losses.buyer = Some((order.buyer, order.posting_fee));
+    losses.reporters = slot
+        .first
+        .iter()
+        .filter(|drawn| drawn.trace == Some(*right))
+        .map(|drawn| drawn.verifier)
+        .collect();
+    if slot.challenge_deposit > Amount::ZERO {
+        losses.reporters.push(order.buyer);
+    }
+    slash_worker(
+        execution,
+        slot_id,
+        &slot,
+        order,
+        (SlashReason::WrongTrace, losses),
+    )?;
+    losses.reporters.clear();
+    slash_wrong(execution, slot_id, &slot.first, right, losses)?;
+    slash_wrong(execution, slot_id, &slot.dispute, right, losses)?;
+    slash_missing(execution, slot_id, &slot.dispute, losses)?;
+    return_deposit(execution, order, &mut slot)?;
+    refund(execution, slot_id, &slot, RefundReason::Invalid)
+}
+
+fn undecided(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    order: &Order,
+    losses: &mut Losses,
+) -> Result<(), Fault> {
+    slash_missing(execution, slot_id, &slot.dispute, losses)?;
+    release_worker(execution, order, &slot)?;
+    return_deposit(execution, order, &mut slot)?;
+    refund(execution, slot_id, &slot, RefundReason::Undecided)
+}
+
+/// The worker did not open in time: that costs as much as the worst fault (protocol rule 2).
+pub(crate) fn unopened(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    slot: Slot,
+) -> Result<(), Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let tally = (0, slot.first.len());
+    emit_judged(
+        execution,
+        slot_id,
+        Tier::First,
+        Verdict::Unopened,
+        tally,
+        Millis::ZERO,
+    );
+    let committed = slot.first.iter().filter(|drawn| drawn.commitment.is_some());
+    let verifiers = committed
+        .map(|drawn| (drawn.verifier, order.check_fee))
+        .collect();
+    let mut losses = Losses {
+        buyer: Some((order.buyer, order.posting_fee)),
+        verifiers,
+        reporters: Vec::new(),
+    };
+    slash_worker(
+        execution,
+        slot_id,
+        &slot,
+        &order,
+        (SlashReason::Unopened, &mut losses),
+    )?;
+    refund(execution, slot_id, &slot, RefundReason::Unopened)
+}
+
+/// Until the kind has a referee, a majority takes the price that was at stake and the governed share (protocol rule 7).
+fn slash_worker(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    slot: &Slot,
+    order: &Order,
+    (reason, losses): (SlashReason, &mut Losses),
+) -> Result<(), Fault> {
+    let worker = slot.assigned()?;
+    release_worker(execution, order, slot)?;
+    let bonded = stake::stake(&execution.overlay, worker)?.bonded;
+    let share = Params::share_down(bonded, execution.params.slash_share_bps).or_fault()?;
+    let amount = slot.quote.checked_add(share).or_fault()?;
+    stake::slash(execution, worker, amount, (reason, slot_id), losses)
+}
+
+fn slash_wrong(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    draw: &Draw,
+    right: &Digest,
+    losses: &mut Losses,
+) -> Result<(), Fault> {
+    let wrong = draw
+        .iter()
+        .filter(|drawn| drawn.trace.is_some_and(|trace| trace != *right));
+    for drawn in wrong {
+        let share = execution.params.wrong_verdict_bps;
+        slash_verifier(
+            execution,
+            slot_id,
+            drawn.verifier,
+            (SlashReason::WrongVerdict, share),
+            losses,
+        )?;
+    }
+    Ok(())
+}
+
+fn slash_missing(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    draw: &Draw,
+    losses: &mut Losses,
+) -> Result<(), Fault> {
+    for drawn in draw.iter().filter(|drawn| drawn.trace.is_none()) {
+        let share = execution.params.missing_verdict_bps;
+        slash_verifier(
+            execution,
+            slot_id,
+            drawn.verifier,
+            (SlashReason::VerdictMissing, share),
+            losses,
+        )?;
+    }
+    Ok(())
+}
+
+fn slash_verifier(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    verifier: Address,
+    (reason, share_bps): (SlashReason, u64),
+    losses: &mut Losses,
+) -> Result<(), Fault> {
+    let record = stake::stake(&execution.overlay, verifier)?;
+    let slashable = record.bonded.checked_add(record.unbonding).or_fault()?;
+    let amount = Params::share_up(slashable, share_bps).or_fault()?;
+    stake::slash(execution, verifier, amount, (reason, slot_id), losses)
+}
+
+/// A challenger who was wrong pays what checks are still owed; the rest of its deposit goes back.
+fn pay_from_deposit(
+    execution: &mut Execution<'_>,
+    slot: &mut Slot,
+    order: &Order,
+    losses: &mut Losses,
+) -> Result<(), Fault> {
+    for (verifier, owed) in &mut losses.verifiers {
+        let part = owed.at_most(slot.challenge_deposit);
+        slot.challenge_deposit = slot.challenge_deposit.checked_sub(part).or_fault()?;
+        *owed = owed.checked_sub(part).or_fault()?;
+        bank::credit(execution, *verifier, part)?;
+    }
+    return_deposit(execution, order, slot)
+}
+
+/// Gives a challenger its deposit back.
+pub(crate) fn return_deposit(
+    execution: &mut Execution<'_>,
+    order: &Order,
+    slot: &mut Slot,
+) -> Result<(), Fault> {
+    let deposit = std::mem::take(&mut slot.challenge_deposit);
+    bank::credit(execution, order.buyer, deposit)
+}
