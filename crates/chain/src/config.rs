@@ -1,0 +1,93 @@
+//! How a validator is set up.
+
+use crate::error::StartError;
+use fairweir_types::{ByteCount, Genesis, SecretKey, keys::VoteSecretKey};
+use std::time::Duration;
+
+/// The longest heartbeat: a chain that is idle for longer looks like a chain that stopped.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
+
+/// What waits for a block, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MempoolLimits {
+    /// Transactions of all accounts.
+    pub txs_max: usize,
+    /// Bytes of all accounts.
+    pub bytes_max: ByteCount,
+    /// Transactions of one account.
+    pub account_txs_max: usize,
+    /// Bytes of one account.
+    pub account_bytes_max: ByteCount,
+    /// How far a nonce may be ahead of its account's.
+    pub nonce_gap_max: u64,
+}
+
+impl Default for MempoolLimits {
+    fn default() -> Self {
+        Self {
+            txs_max: 16_384,
+            bytes_max: ByteCount(32 << 20),
+            account_txs_max: 256,
+            account_bytes_max: ByteCount(1 << 20),
+            nonce_gap_max: 256,
+        }
+    }
+}
+
+/// How a validator is set up.
+#[derive(Clone, Debug)]
+pub struct ChainConfig {
+    /// The chain.
+    pub genesis: Genesis,
+    /// The validator's ed25519 identity.
+    pub identity: SecretKey,
+    /// The validator's vote key.
+    pub vote_key: VoteSecretKey,
+    /// What the names of the store's partitions begin with: letters, digits, `-` and `_`.
+    pub partition_prefix: String,
+    /// The longest time between blocks while nothing happens, up to [`HEARTBEAT_MAX`].
+    pub heartbeat: Duration,
+    /// The shortest time between blocks that only serve the ledger's own timers.
+    pub work_interval: Duration,
+    /// What waits for a block, at most.
+    pub mempool: MempoolLimits,
+}
+
+impl ChainConfig {
+    /// A validator with a heartbeat of one second and default limits.
+    #[must_use]
+    pub fn new(genesis: Genesis, identity: SecretKey, vote_key: VoteSecretKey) -> Self {
+        Self {
+            genesis,
+            identity,
+            vote_key,
+            partition_prefix: "chain".to_owned(),
+            heartbeat: Duration::from_secs(1),
+            work_interval: Duration::from_millis(10),
+            mempool: MempoolLimits::default(),
+        }
+    }
+
+    /// Checks all that needs no disk.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        self.genesis.check().map_err(StartError::Genesis)?;
+        if !crate::genesis::is_validator(&self.genesis, &self.identity, &self.vote_key) {
+            return Err(StartError::NotAValidator);
+        }
+        if self.heartbeat.is_zero() || self.heartbeat > HEARTBEAT_MAX {
+            return Err(StartError::Heartbeat {
+                found_ms: self.heartbeat.as_millis(),
+                max_ms: HEARTBEAT_MAX.as_millis(),
+            });
+        }
+        Ok(())
+    }
+
+    /// How long others wait for a leader's proposal: well above the heartbeat, because a leader may wait that long for
+    /// something to put into its block.
+    pub(crate) fn leader_timeout(&self) -> Duration {
+        self.heartbeat
+            .saturating_mul(2)
+            .saturating_add(Duration::from_secs(1))
+    }
+}

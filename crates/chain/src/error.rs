@@ -1,0 +1,195 @@
+//! Why a chain does not start, why a transaction is not taken, why a read has no answer.
+
+use fairweir_ledger::EnvelopeError;
+use fairweir_types::{
+    Amount, ByteCount, ChainId, Digest, Height, Nonce, genesis::GenesisError, tx::TxFormError,
+};
+
+/// The disk, or what is on it, is not as it must be.
+#[derive(Debug, thiserror::Error)]
+#[error("the store cannot be opened: {reason}")]
+pub struct StoreError {
+    reason: String,
+}
+
+impl StoreError {
+    pub(crate) fn new(error: impl std::fmt::Display) -> Self {
+        Self {
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Why a chain does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The genesis is no genesis.
+    #[error("the genesis is refused")]
+    Genesis(#[source] GenesisError),
+    /// The ledger does not take the genesis.
+    #[error("the ledger refuses the genesis")]
+    LedgerGenesis(#[source] GenesisError),
+    /// The keys are no validator's of this genesis.
+    #[error("the identity and vote key are not a validator's of this genesis")]
+    NotAValidator,
+    /// The heartbeat is zero or above a minute.
+    #[error("a heartbeat of {found_ms} ms is outside 1 to {max_ms}")]
+    Heartbeat {
+        /// The heartbeat given.
+        found_ms: u128,
+        /// The longest.
+        max_ms: u128,
+    },
+    /// There are more or fewer addresses than validators.
+    #[error("{found} addresses for {expected} validators")]
+    Addresses {
+        /// Validators.
+        expected: usize,
+        /// Addresses.
+        found: usize,
+    },
+    /// A development chain is to leave this machine.
+    #[error("a development chain stays on this machine, {address} is outside")]
+    DevAddress {
+        /// The address.
+        address: std::net::SocketAddr,
+    },
+    /// The store is of another format.
+    #[error("the store has format {found}, this program reads {expected}")]
+    OtherFormat {
+        /// What this program reads.
+        expected: u16,
+        /// What the store has.
+        found: u16,
+    },
+    /// The store is of another chain.
+    #[error("the store belongs to genesis {found}, not {expected}")]
+    OtherGenesis {
+        /// The digest of the genesis given.
+        expected: Digest,
+        /// The digest in the store.
+        found: Digest,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a transaction is not taken. Each has a stable code.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Too long, malformed, or not signed by its sender.
+    #[error(transparent)]
+    Form(#[from] TxFormError),
+    /// For another chain.
+    #[error("the transaction is for chain {found}, this is {expected}")]
+    WrongChain {
+        /// This chain.
+        expected: ChainId,
+        /// The transaction's.
+        found: ChainId,
+    },
+    /// Too late.
+    #[error("the transaction expired at height {expiry}, the next block is {next}")]
+    Expired {
+        /// The last height at which it could be included.
+        expiry: Height,
+        /// The next block.
+        next: Height,
+    },
+    /// The account already sent a transaction with this nonce.
+    #[error("nonce {found} was used, the next is {expected}")]
+    NonceTooLow {
+        /// The account's next nonce.
+        expected: Nonce,
+        /// The transaction's.
+        found: Nonce,
+    },
+    /// Too far ahead of the account's nonce to be kept.
+    #[error("nonce {found} is more than {gap_max} above the next, {expected}")]
+    NonceTooHigh {
+        /// The account's next nonce.
+        expected: Nonce,
+        /// The transaction's.
+        found: Nonce,
+        /// How far ahead is kept.
+        gap_max: u64,
+    },
+    /// Another transaction with this nonce waits, and this one does not pay enough more.
+    #[error(
+        "a transaction with this nonce waits; replacing it takes a fee of {needed}, not {found}"
+    )]
+    Underpriced {
+        /// The fee that replaces it.
+        needed: Amount,
+        /// The transaction's.
+        found: Amount,
+    },
+    /// The account has as much waiting as it may.
+    #[error("{txs} transactions of {bytes} bytes wait for this account, it may not have more")]
+    AccountFull {
+        /// Waiting transactions.
+        txs: usize,
+        /// Their bytes.
+        bytes: ByteCount,
+    },
+    /// The pool is full.
+    #[error("{txs} transactions of {bytes} bytes wait, there is no room for more")]
+    Full {
+        /// Waiting transactions.
+        txs: usize,
+        /// Their bytes.
+        bytes: ByteCount,
+    },
+    /// The ledger would refuse the envelope.
+    #[error(transparent)]
+    Refused(EnvelopeError),
+}
+
+impl SubmitError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Form(TxFormError::TooLong { .. }) => "too_long",
+            Self::Form(TxFormError::Malformed(_)) => "malformed",
+            Self::Form(TxFormError::BadSignature) => "bad_signature",
+            Self::WrongChain { .. } => "wrong_chain",
+            Self::Expired { .. } => "expired",
+            Self::NonceTooLow { .. } => "nonce_too_low",
+            Self::NonceTooHigh { .. } => "nonce_too_high",
+            Self::Underpriced { .. } => "underpriced",
+            Self::AccountFull { .. } => "account_full",
+            Self::Full { .. } => "mempool_full",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// Why a read has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The chain stopped.
+    #[error("the chain stopped")]
+    Closed,
+    /// A finalised block is missing from the store.
+    #[error("block {height} is final but incomplete in the store")]
+    Incomplete {
+        /// Its height.
+        height: Height,
+    },
+}
+
+/// Why a transaction has no outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// It neither waits nor was included: never submitted here, replaced, expired, or no longer payable.
+    #[error("transaction {tx} is neither waiting nor included")]
+    Dropped {
+        /// Its id.
+        tx: Digest,
+    },
+    /// The store has no answer.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}

@@ -1,0 +1,267 @@
+//! What a node asks its chain.
+
+use crate::{
+    block::ChainBlock,
+    error::{ReadError, SubmitError, WaitError},
+    genesis::Scheme,
+    light::DESCENDANTS_MAX,
+    records::RecordsClosed,
+    replica::{Core, Tip},
+};
+use commonware_codec::Encode as _;
+use commonware_consensus::{
+    marshal::{Identifier, core::Mailbox, standard::Standard},
+    types::Height as ConsensusHeight,
+};
+use commonware_utils::channel::watch;
+use fairweir_ledger::State;
+use fairweir_types::{Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome};
+use std::{fmt, sync::Arc};
+
+pub(crate) type Marshal = Mailbox<Scheme, Standard<ChainBlock>>;
+
+/// A running chain. Clones share it; the chain runs until its tasks are stopped, not until handles are dropped.
+#[derive(Clone)]
+pub struct ChainHandle {
+    core: Arc<Core>,
+    marshal: Marshal,
+}
+
+impl fmt::Debug for ChainHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChainHandle")
+            .field("tip", &self.tip())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A finalised block with everything it did, and the proof that it is final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalisedBlock {
+    /// The block.
+    pub block: Block,
+    /// Its digest.
+    pub digest: Digest,
+    /// The headers of the blocks after it up to the one that the certificate is over: none, unless the block was
+    /// finalised through a descendant. At most [`DESCENDANTS_MAX`].
+    pub descendants: Vec<BlockHeader>,
+    /// The finality certificate over the last descendant, or over the block itself.
+    pub certificate: Vec<u8>,
+    /// The outcome of each transaction.
+    pub outcomes: Vec<TxOutcome>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// The outcome of a transaction in a finalised, durable block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncludedTx {
+    /// The block's height.
+    pub height: Height,
+    /// What became of the transaction.
+    pub outcome: TxOutcome,
+}
+
+impl From<RecordsClosed> for ReadError {
+    fn from(_: RecordsClosed) -> Self {
+        Self::Closed
+    }
+}
+
+impl ChainHandle {
+    pub(crate) const fn new(core: Arc<Core>, marshal: Marshal) -> Self {
+        Self { core, marshal }
+    }
+
+    /// The genesis of the chain.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.core.config.genesis
+    }
+
+    /// Checks a transaction and keeps it for a block. A transaction that waits already is taken again. Costs one
+    /// signature check.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing is kept then.
+    pub fn submit(&self, tx: SignedTx) -> Result<Digest, SubmitError> {
+        self.core.submit(tx)
+    }
+
+    /// The number of transactions that wait for a block.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.core.waiting()
+    }
+
+    /// The newest block that is final and durable.
+    #[must_use]
+    pub fn tip(&self) -> Tip {
+        self.core.tip()
+    }
+
+    /// Waits for a tip at `height` or above.
+    ///
+    /// # Errors
+    /// [`ReadError::Closed`].
+    pub async fn wait_height(&self, height: Height) -> Result<Tip, ReadError> {
+        let mut tips = self.core.watch_tip();
+        let tip = tips
+            .wait_for(|tip| tip.height >= height)
+            .await
+            .map_err(|_| ReadError::Closed)?;
+        Ok(*tip)
+    }
+
+    /// Reads the state after the newest finalised block. The state does not change while `read` runs, and consensus
+    /// waits for it: keep it short.
+    pub fn read<T>(&self, read: impl FnOnce(&dyn State) -> T) -> T {
+        self.core.cache.read(read)
+    }
+
+    /// The outcome of a transaction, if it is final and durable.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn outcome(&self, tx: Digest) -> Result<Option<IncludedTx>, ReadError> {
+        if let Some((height, outcome)) = self.core.recent_outcome(&tx) {
+            return Ok(Some(IncludedTx { height, outcome }));
+        }
+        let Some(place) = self.core.records.tx(tx).await? else {
+            return Ok(None);
+        };
+        if place.height > self.tip().height {
+            return Ok(None);
+        }
+        let incomplete = ReadError::Incomplete {
+            height: place.height,
+        };
+        let record = self
+            .core
+            .records
+            .block(place.height)
+            .await?
+            .ok_or(incomplete)?;
+        let index = usize::try_from(place.index).map_err(|_| incomplete)?;
+        let outcome = record.outcomes.get(index).ok_or(incomplete)?.clone();
+        Ok(Some(IncludedTx {
+            height: place.height,
+            outcome,
+        }))
+    }
+
+    /// Waits until a transaction is final and durable.
+    ///
+    /// # Errors
+    /// [`WaitError::Dropped`] once it is known that it will not be included from here.
+    pub async fn wait_outcome(&self, tx: Digest) -> Result<IncludedTx, WaitError> {
+        let mut tips = self.core.watch_tip();
+        loop {
+            tips.mark_unchanged();
+            let is_waiting = self.core.is_waiting(&tx);
+            if let Some((height, outcome)) = self.core.recent_outcome(&tx) {
+                return Ok(IncludedTx { height, outcome });
+            }
+            if !is_waiting {
+                return self.outcome(tx).await?.ok_or(WaitError::Dropped { tx });
+            }
+            // Whatever leaves the pool does so with a block, or just before one.
+            tips.changed().await.map_err(|_| ReadError::Closed)?;
+        }
+    }
+
+    /// A finalised block, also from before a restart; `None` above the tip and for genesis.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn finalised(&self, height: Height) -> Result<Option<FinalisedBlock>, ReadError> {
+        if height > self.tip().height || height == Height::ZERO {
+            return Ok(None);
+        }
+        let incomplete = ReadError::Incomplete { height };
+        let block = self.block(height).await.ok_or(incomplete)?;
+        let record = self.core.records.block(height).await?.ok_or(incomplete)?;
+        let (descendants, certificate) = self.proof(height).await.ok_or(incomplete)?;
+        Ok(Some(FinalisedBlock {
+            digest: block.header.digest(),
+            block,
+            descendants,
+            certificate,
+            outcomes: record.outcomes.clone(),
+            events: record.events.clone(),
+        }))
+    }
+
+    async fn block(&self, height: Height) -> Option<Block> {
+        let block = self
+            .marshal
+            .get_block(Identifier::Height(ConsensusHeight::new(height.get())))
+            .await?;
+        Some(block.inner().block().clone())
+    }
+
+    /// The nearest certificate at or above a height, and the headers between.
+    async fn proof(&self, height: Height) -> Option<(Vec<BlockHeader>, Vec<u8>)> {
+        let mut descendants = Vec::new();
+        let mut at = height;
+        loop {
+            if let Some(finalization) = self
+                .marshal
+                .get_finalization(ConsensusHeight::new(at.get()))
+                .await
+            {
+                return Some((descendants, finalization.encode().to_vec()));
+            }
+            if descendants.len() >= DESCENDANTS_MAX {
+                return None;
+            }
+            at = at.next()?;
+            descendants.push(self.block(at).await?.header);
+        }
+    }
+
+    /// Follows finalised blocks from a height on: first those in the store, then new ones as they become durable.
+    #[must_use]
+    pub fn subscribe(&self, from: Height) -> Subscription {
+        Subscription {
+            chain: self.clone(),
+            next: from.max(Height(1)),
+            tips: self.core.watch_tip(),
+        }
+    }
+}
+
+/// Finalised blocks in order. Holds no queue: a slow reader reads from the store.
+#[derive(Debug)]
+pub struct Subscription {
+    chain: ChainHandle,
+    next: Height,
+    tips: watch::Receiver<Tip>,
+}
+
+impl Subscription {
+    /// The height of the next block.
+    #[must_use]
+    pub const fn next_height(&self) -> Height {
+        self.next
+    }
+
+    /// Waits for the next block. A dropped call loses nothing.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn next(&mut self) -> Result<FinalisedBlock, ReadError> {
+        let height = self.next;
+        self.tips
+            .wait_for(|tip| tip.height >= height)
+            .await
+            .map_err(|_| ReadError::Closed)?;
+        let block = self
+            .chain
+            .finalised(height)
+            .await?
+            .ok_or(ReadError::Incomplete { height })?;
+        self.next = height.next().ok_or(ReadError::Incomplete { height })?;
+        Ok(block)
+    }
+}

@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod application;
+mod block;
+mod config;
+mod engine;
+mod error;
+mod format;
+mod genesis;
+mod gossip;
+mod handle;
+pub mod light;
+mod mempool;
+mod pacing;
+mod qmdb;
+mod records;
+mod replica;
+mod state;
+pub mod transport;
+
+pub use application::root_of;
+pub use block::{BLOCK_BYTES_MAX, HEADER_BYTES_MAX};
+pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits};
+pub use engine::{ChainTasks, Runtime, message_bytes_max, start};
+pub use error::{ReadError, StartError, StoreError, SubmitError, WaitError};
+pub use format::STORE_FORMAT;
+pub use handle::{ChainHandle, FinalisedBlock, IncludedTx, Subscription};
+pub use replica::Tip;

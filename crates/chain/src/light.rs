@@ -1,0 +1,244 @@
+//! Checks finality with the genesis alone: no network, no runtime, no disk.
+//!
+//! Inclusion of a transaction or an event under a checked header is [`fairweir_types::merkle`]'s part.
+
+use crate::genesis::{self, Finalization, Scheme};
+use commonware_codec::{Copying, Decode as _};
+use commonware_cryptography::certificate::Verifier as _;
+use commonware_parallel::Sequential;
+use core::convert::Infallible;
+use fairweir_types::{
+    BlockHeader, Digest, Genesis,
+    block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
+    genesis::GenesisError,
+    limits::CERTIFICATE_BYTES_MAX,
+};
+
+/// Descendants that one proof of finality may go through.
+pub const DESCENDANTS_MAX: usize = 64;
+
+/// Why a header is not known to be final.
+#[derive(Debug, thiserror::Error)]
+pub enum LightError {
+    /// The genesis is no genesis.
+    #[error("the genesis is refused")]
+    Genesis(#[source] GenesisError),
+    /// The header is of a format that this program does not read.
+    #[error("block format {found} is not {BLOCK_VERSION}")]
+    OtherVersion {
+        /// The version found.
+        found: u8,
+    },
+    /// The header is of another chain.
+    #[error("the block is of chain {found}, not {expected}")]
+    OtherChain {
+        /// The chain wanted.
+        expected: String,
+        /// The chain found.
+        found: String,
+    },
+    /// The certificate is of a scheme that this program does not check.
+    #[error("certificate scheme {found} is not {CERTIFICATE_SCHEME_BLS12381_MULTISIG}")]
+    OtherScheme {
+        /// The scheme found.
+        found: u8,
+    },
+    /// The certificate is longer than one may be.
+    #[error("certificate of {found} bytes exceeds the limit of {CERTIFICATE_BYTES_MAX}")]
+    TooLong {
+        /// Bytes found.
+        found: usize,
+    },
+    /// The certificate is not canonical.
+    #[error("the certificate is malformed")]
+    Malformed(#[source] commonware_codec::Error),
+    /// The certificate is over another block.
+    #[error("the certificate is over block {found}, not {expected}")]
+    OtherBlock {
+        /// The header's digest.
+        expected: Digest,
+        /// The digest in the certificate.
+        found: Digest,
+    },
+    /// The certificate was made in another view than the header's.
+    #[error("the certificate was made in another view than the block")]
+    OtherView,
+    /// The signatures do not hold, or are too few.
+    #[error("the certificate is not signed by a quorum of the genesis validators")]
+    BadCertificate,
+    /// A descendant does not follow the block before it.
+    #[error("descendant {position} does not follow the block before it")]
+    BrokenLink {
+        /// Its position.
+        position: usize,
+    },
+    /// The proof goes through too many blocks.
+    #[error("the proof goes through {found} blocks, more than {DESCENDANTS_MAX}")]
+    TooManyDescendants {
+        /// How many.
+        found: usize,
+    },
+}
+
+impl LightError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Genesis(_) => "bad_genesis",
+            Self::OtherVersion { .. } => "other_version",
+            Self::OtherChain { .. } => "other_chain",
+            Self::OtherScheme { .. } => "other_scheme",
+            Self::TooLong { .. } => "certificate_too_long",
+            Self::Malformed(_) => "certificate_malformed",
+            Self::OtherBlock { .. } => "other_block",
+            Self::OtherView => "other_view",
+            Self::BadCertificate => "bad_certificate",
+            Self::BrokenLink { .. } => "broken_link",
+            Self::TooManyDescendants { .. } => "too_many_descendants",
+        }
+    }
+}
+
+/// Checks headers of one chain. Building it costs a pairing for each validator; a check costs one more.
+#[derive(Clone, Debug)]
+pub struct LightClient {
+    chain_id: fairweir_types::ChainId,
+    scheme: Scheme,
+}
+
+impl LightClient {
+    /// Takes the validators of a genesis, and checks that each holds its vote key.
+    ///
+    /// # Errors
+    /// [`LightError::Genesis`].
+    pub fn new(genesis: &Genesis) -> Result<Self, LightError> {
+        let scheme = genesis::verifier(genesis).map_err(LightError::Genesis)?;
+        Ok(Self {
+            chain_id: genesis.chain_id.clone(),
+            scheme,
+        })
+    }
+
+    /// Checks that a block with this header is final, and returns its digest.
+    ///
+    /// # Errors
+    /// Every variant of [`LightError`] but [`LightError::Genesis`] and those about descendants.
+    pub fn verify(&self, header: &BlockHeader, certificate: &[u8]) -> Result<Digest, LightError> {
+        self.check_form(header)?;
+        if certificate.len() > CERTIFICATE_BYTES_MAX {
+            return Err(LightError::TooLong {
+                found: certificate.len(),
+            });
+        }
+        let finalization = Finalization::decode_cfg(
+            Copying(certificate),
+            &self.scheme.certificate_codec_config(),
+        )
+        .map_err(LightError::Malformed)?;
+        let proposal = &finalization.proposal;
+        let digest = header.digest();
+        if proposal.payload.0 != digest.0 {
+            return Err(LightError::OtherBlock {
+                expected: digest,
+                found: Digest(proposal.payload.0),
+            });
+        }
+        let round = (
+            proposal.round.epoch().get(),
+            proposal.round.view().get(),
+            proposal.parent.get(),
+        );
+        if round != (header.epoch, header.view, header.parent_view) {
+            return Err(LightError::OtherView);
+        }
+        if !finalization.verify(&mut NoRandomness, &self.scheme, &Sequential) {
+            return Err(LightError::BadCertificate);
+        }
+        Ok(digest)
+    }
+
+    /// Checks a block that was finalised through its descendants: the certificate is over the last of them.
+    ///
+    /// # Errors
+    /// Every variant of [`LightError`] but [`LightError::Genesis`].
+    pub fn verify_through(
+        &self,
+        header: &BlockHeader,
+        descendants: &[BlockHeader],
+        certificate: &[u8],
+    ) -> Result<Digest, LightError> {
+        if descendants.len() > DESCENDANTS_MAX {
+            return Err(LightError::TooManyDescendants {
+                found: descendants.len(),
+            });
+        }
+        let mut last = header;
+        for (position, descendant) in descendants.iter().enumerate() {
+            if descendant.parent != last.digest() || last.height.next() != Some(descendant.height) {
+                return Err(LightError::BrokenLink { position });
+            }
+            last = descendant;
+        }
+        self.check_form(header)?;
+        self.verify(last, certificate)?;
+        Ok(header.digest())
+    }
+
+    fn check_form(&self, header: &BlockHeader) -> Result<(), LightError> {
+        if header.version != BLOCK_VERSION {
+            return Err(LightError::OtherVersion {
+                found: header.version,
+            });
+        }
+        if header.chain_id != self.chain_id {
+            let (expected, found) = (
+                self.chain_id.as_str().to_owned(),
+                header.chain_id.as_str().to_owned(),
+            );
+            return Err(LightError::OtherChain { expected, found });
+        }
+        if header.certificate_scheme != CERTIFICATE_SCHEME_BLS12381_MULTISIG {
+            return Err(LightError::OtherScheme {
+                found: header.certificate_scheme,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a block with this header is final on the chain of a genesis, and returns its digest. For more than one
+/// header keep a [`LightClient`].
+///
+/// # Errors
+/// [`LightError`].
+pub fn verify_header(
+    genesis: &Genesis,
+    header: &BlockHeader,
+    certificate: &[u8],
+) -> Result<Digest, LightError> {
+    LightClient::new(genesis)?.verify(header, certificate)
+}
+
+/// The generator that a check of one certificate is handed. One aggregate signature is checked by one equation, without
+/// random weights, so nothing is ever drawn; were it drawn from, zeros would weaken a batch, hence the counter.
+struct NoRandomness;
+
+impl rand_core::TryRng for NoRandomness {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(1)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(1)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(1);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for NoRandomness {}

@@ -1,0 +1,378 @@
+//! What consensus, mempool and readers share: the state in memory, the pool, the log, and the signals between them.
+//!
+//! Invariants: a transaction's outcome is shown only after its block's record is durable; a transaction leaves the pool
+//! only after its outcome can be found.
+
+use crate::{
+    config::ChainConfig,
+    error::SubmitError,
+    genesis::{self, BlockDigest, Identity},
+    mempool::{Inserted, Mempool},
+    records::{BlockRecord, Records, RecordsClosed},
+    state::{Executed, Parent, StateCache},
+};
+use commonware_macros::select;
+use commonware_runtime::Clock;
+use commonware_utils::{
+    SystemTimeExt as _,
+    channel::{mpsc, watch},
+    sync::Mutex,
+};
+use fairweir_ledger::{BlockContext, State, bank};
+use fairweir_types::{
+    Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
+    block::{beacon_message, next_beacon},
+    keys::{Purpose, VoteSignature},
+    limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Blocks whose outcomes are kept in memory for those who wait.
+const RECENT_BLOCKS_MAX: usize = 64;
+/// Transactions that may wait for gossip; more are dropped, the pool keeps them.
+pub(crate) const GOSSIP_QUEUE_MAX: usize = 1_024;
+
+/// The newest finalised block whose effects are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: Height,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its proposer's time.
+    pub time: Millis,
+}
+
+impl Tip {
+    pub(crate) fn of(header: &BlockHeader) -> Self {
+        Self {
+            height: header.height,
+            digest: header.digest(),
+            time: header.time,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Recent {
+    outcomes: BTreeMap<Digest, (Height, TxOutcome)>,
+    blocks: VecDeque<Vec<Digest>>,
+}
+
+/// What consensus, mempool and readers share.
+pub(crate) struct Core {
+    pub(crate) config: ChainConfig,
+    pub(crate) identity: Identity,
+    pub(crate) cache: StateCache,
+    pub(crate) records: Records,
+    pool: Mutex<Mempool>,
+    recent: Mutex<Recent>,
+    tip: watch::Sender<Tip>,
+    gossip: mpsc::Sender<SignedTx>,
+}
+
+/// Whether a block is worth proposing.
+enum Work {
+    Ready,
+    /// Until this time, unless something changes.
+    Later(Duration),
+    /// The parent is not executed yet.
+    Unknown,
+}
+
+impl Core {
+    pub(crate) fn new(
+        config: ChainConfig,
+        cache: StateCache,
+        records: Records,
+        gossip: mpsc::Sender<SignedTx>,
+    ) -> Self {
+        let tip = Tip::of(&cache.applied().1);
+        Self {
+            identity: genesis::identity_of(&config.identity),
+            pool: Mutex::new(Mempool::new(config.mempool)),
+            recent: Mutex::default(),
+            tip: watch::Sender::new(tip),
+            config,
+            cache,
+            records,
+            gossip,
+        }
+    }
+
+    /// The newest durable block.
+    pub(crate) fn tip(&self) -> Tip {
+        *self.tip.borrow()
+    }
+
+    /// A signal of new durable blocks.
+    pub(crate) fn watch_tip(&self) -> watch::Receiver<Tip> {
+        self.tip.subscribe()
+    }
+
+    /// Shows the block that the store holds at start.
+    pub(crate) fn show(&self, header: &BlockHeader) {
+        self.tip.send_replace(Tip::of(header));
+    }
+
+    /// The proposer's part of the beacon for a height.
+    pub(crate) fn sign_beacon(&self, height: Height) -> VoteSignature {
+        self.config.vote_key.sign(
+            Purpose::Beacon,
+            &beacon_message(&self.config.genesis.chain_id, height),
+        )
+    }
+
+    /// The context of a block on top of a parent.
+    pub(crate) fn context(
+        &self,
+        parent: &BlockHeader,
+        time: Millis,
+        beacon: Digest,
+        proposer: [u8; 32],
+    ) -> BlockContext {
+        let height = Height(parent.height.get().saturating_add(1));
+        BlockContext {
+            chain_id: self.config.genesis.chain_id.clone(),
+            height,
+            time,
+            beacon,
+            proposer,
+        }
+    }
+
+    /// The context in which envelopes are checked before a block exists: the beacon of the coming block is not known.
+    fn likely_context(&self, parent: &BlockHeader) -> BlockContext {
+        let time = Millis(parent.time.get().saturating_add(1));
+        self.context(parent, time, parent.beacon, parent.proposer)
+    }
+
+    /// Checks a transaction from outside and keeps it for a block.
+    pub(crate) fn submit(&self, tx: SignedTx) -> Result<Digest, SubmitError> {
+        let (digest, inserted) = self.insert(tx.clone())?;
+        if inserted == Inserted::New {
+            // A full queue loses gossip, not the transaction: it waits here until this validator proposes.
+            let _ = self.gossip.try_send(tx);
+        }
+        Ok(digest)
+    }
+
+    /// Keeps a transaction for a block without telling other validators.
+    pub(crate) fn insert(&self, tx: SignedTx) -> Result<(Digest, Inserted), SubmitError> {
+        let expected = &self.config.genesis.chain_id;
+        if tx.transaction.chain_id != *expected {
+            return Err(SubmitError::WrongChain {
+                expected: expected.clone(),
+                found: tx.transaction.chain_id,
+            });
+        }
+        let tx = tx.verify()?;
+        let digest = tx.digest();
+        let (_, header) = self.cache.applied();
+        let context = self.likely_context(&header);
+        if tx.transaction().expiry < context.height {
+            return Err(SubmitError::Expired {
+                expiry: tx.transaction().expiry,
+                next: context.height,
+            });
+        }
+        let next_nonce = self.cache.read(|state| check(state, &context, &tx))?;
+        let inserted = self.pool.lock().insert(tx, next_nonce)?;
+        if inserted == Inserted::New {
+            self.cache.changed();
+        }
+        Ok((digest, inserted))
+    }
+
+    /// Whether a transaction waits for a block.
+    pub(crate) fn is_waiting(&self, digest: &Digest) -> bool {
+        self.pool.lock().contains(digest)
+    }
+
+    /// Transactions that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pool.lock().len()
+    }
+
+    /// The outcome of a transaction in one of the newest blocks.
+    pub(crate) fn recent_outcome(&self, digest: &Digest) -> Option<(Height, TxOutcome)> {
+        self.recent.lock().outcomes.get(digest).cloned()
+    }
+
+    /// Picks transactions for a block on top of a parent.
+    pub(crate) fn select(&self, state: &dyn State, parent: Parent<'_>) -> Vec<VerifiedTx> {
+        let context = self.likely_context(parent.header);
+        let pool = self.pool.lock();
+        let heads = pool
+            .senders()
+            .filter_map(|sender| head(&pool, state, &context, sender))
+            .collect();
+        pool.select(heads, BLOCK_TXS_MAX, BLOCK_TX_BYTES_MAX)
+    }
+
+    /// Drops a transaction that a proposer could not include.
+    pub(crate) fn drop_tx(&self, digest: &Digest) {
+        self.pool.lock().drop_tx(digest);
+        self.cache.changed();
+    }
+
+    /// Waits until a block on top of `parent` is worth proposing: a transaction may be included, the ledger's timers
+    /// wait, or the heartbeat is over.
+    pub(crate) async fn wait_for_work(&self, clock: &impl Clock, parent: BlockDigest) {
+        self.cache.wait_ready().await;
+        let start = clock.current();
+        let mut changes = self.cache.watch();
+        loop {
+            changes.mark_unchanged();
+            let now = clock.current();
+            let waited = now.duration_since(start).unwrap_or_default();
+            let rest = self.config.heartbeat.saturating_sub(waited);
+            let wait = match self.work(parent, now) {
+                Work::Ready => return,
+                Work::Later(wait) => wait.min(rest),
+                Work::Unknown => rest,
+            };
+            if wait.is_zero() {
+                return;
+            }
+            select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = clock.sleep(wait) => {},
+            }
+        }
+    }
+
+    fn work(&self, parent: BlockDigest, now: SystemTime) -> Work {
+        let work = self.cache.at(&parent, |state, parent| {
+            if self.has_includable(state, parent) {
+                return Work::Ready;
+            }
+            let interval = if parent.work_pending {
+                self.config.work_interval
+            } else {
+                self.config.heartbeat
+            };
+            let age = now
+                .epoch()
+                .saturating_sub(Duration::from_millis(parent.header.time.get()));
+            Work::Later(interval.saturating_sub(age))
+        });
+        work.unwrap_or(Work::Unknown)
+    }
+
+    fn has_includable(&self, state: &dyn State, parent: Parent<'_>) -> bool {
+        let context = self.likely_context(parent.header);
+        let pool = self.pool.lock();
+        pool.senders()
+            .any(|sender| head(&pool, state, &context, sender).is_some())
+    }
+
+    /// Takes over a finalised block: makes its record durable, then shows it. Called in order of height; repeats do
+    /// nothing.
+    pub(crate) async fn finalised(
+        &self,
+        digest: BlockDigest,
+        executed: &Executed,
+        txs: &[SignedTx],
+    ) -> Result<(), RecordsClosed> {
+        let height = executed.header.height;
+        let digests: Vec<Digest> = executed.outcomes.iter().map(|outcome| outcome.tx).collect();
+        let record = BlockRecord {
+            outcomes: executed.outcomes.clone(),
+            events: executed.events.clone(),
+        };
+        self.records
+            .append(height, digest, digests.clone(), Arc::new(record))
+            .await?;
+        self.cache.apply(digest, executed);
+        self.remember(height, digests, &executed.outcomes);
+        let senders: Vec<Address> = txs
+            .iter()
+            .map(|tx| tx.transaction.sender.address())
+            .collect();
+        let nonces: BTreeMap<Address, Nonce> = self.cache.read(|state| {
+            senders
+                .iter()
+                .map(|sender| (*sender, next_nonce(state, sender)))
+                .collect()
+        });
+        self.pool
+            .lock()
+            .finalised(&nonces, Height(height.get().saturating_add(1)));
+        self.tip.send_if_modified(|tip| {
+            let is_newer = tip.height < height;
+            if is_newer {
+                *tip = Tip {
+                    height,
+                    digest: Digest(digest.0),
+                    time: executed.header.time,
+                };
+            }
+            is_newer
+        });
+        self.cache.changed();
+        Ok(())
+    }
+
+    fn remember(&self, height: Height, digests: Vec<Digest>, outcomes: &[TxOutcome]) {
+        let mut recent = self.recent.lock();
+        recent.outcomes.extend(
+            outcomes
+                .iter()
+                .map(|outcome| (outcome.tx, (height, outcome.clone()))),
+        );
+        recent.blocks.push_back(digests);
+        while recent.blocks.len() > RECENT_BLOCKS_MAX {
+            for digest in recent.blocks.pop_front().unwrap_or_default() {
+                recent.outcomes.remove(&digest);
+            }
+        }
+    }
+
+    /// Whether a header's beacon follows its parent's and is signed by its proposer.
+    pub(crate) fn beacon_holds(&self, parent: &BlockHeader, header: &BlockHeader) -> bool {
+        let Some(signature) = &header.beacon_signature else {
+            return false;
+        };
+        let Some(validator) = genesis::validator(&self.config.genesis, &header.proposer) else {
+            return false;
+        };
+        let message = beacon_message(&header.chain_id, header.height);
+        header.beacon == next_beacon(&parent.beacon, signature)
+            && validator
+                .vote_key
+                .verify(Purpose::Beacon, &message, signature)
+    }
+}
+
+/// The next nonce of an account.
+fn next_nonce(state: &dyn State, sender: &Address) -> Nonce {
+    // A record that does not decode halts the next block; here it only keeps a transaction out.
+    bank::account(state, *sender).map_or(Nonce(u64::MAX), |account| account.nonce)
+}
+
+/// Checks an envelope against the state; a nonce ahead of the account's may wait, so it is no reason to refuse here.
+fn check(state: &dyn State, context: &BlockContext, tx: &VerifiedTx) -> Result<Nonce, SubmitError> {
+    let next = next_nonce(state, &tx.sender());
+    if tx.transaction().nonce == next {
+        fairweir_ledger::check_envelope(state, context, tx).map_err(SubmitError::Refused)?;
+    }
+    Ok(next)
+}
+
+/// The transaction of an account that may be included next.
+fn head(
+    pool: &Mempool,
+    state: &dyn State,
+    context: &BlockContext,
+    sender: &Address,
+) -> Option<VerifiedTx> {
+    let tx = pool.get(sender, next_nonce(state, sender))?;
+    fairweir_ledger::check_envelope(state, context, tx)
+        .is_ok()
+        .then(|| tx.clone())
+}

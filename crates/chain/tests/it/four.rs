@@ -1,0 +1,144 @@
+//! Four validators over simulated links.
+
+use crate::harness::{Keys, config, genesis, transfer, user};
+use commonware_cryptography::{Signer as _, ed25519::PublicKey};
+use commonware_p2p::simulated::{Config, Link, Network, Oracle};
+use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, probability};
+use fairweir_chain::{
+    ChainHandle, ChainTasks, light::LightClient, message_bytes_max, start, transport,
+};
+use fairweir_types::{Digest, Genesis, Height};
+use std::time::Duration;
+
+async fn link(
+    context: &deterministic::Context,
+    genesis: &Genesis,
+    keys: &[Keys],
+) -> Oracle<PublicKey, deterministic::Context> {
+    let identities: Vec<PublicKey> = keys
+        .iter()
+        .map(|keys| keys.identity.as_identity().public_key())
+        .collect();
+    let p2p = Config {
+        max_size: message_bytes_max(genesis).unwrap(),
+        max_peers_per_set: NZUsize!(8),
+        disconnect_on_block: true,
+        tracked_peer_sets: NZUsize!(1),
+    };
+    let (network, oracle) =
+        Network::new_with_peers(context.child("network"), p2p, identities.clone()).await;
+    network.start();
+    let link = Link {
+        latency: Duration::from_millis(10),
+        jitter: Duration::from_millis(3),
+        success_rate: probability!(0.98),
+    };
+    for from in &identities {
+        for to in identities.iter().filter(|to| *to != from) {
+            oracle
+                .add_link(from.clone(), to.clone(), link.clone())
+                .await
+                .unwrap();
+        }
+    }
+    oracle
+}
+
+async fn validator(
+    context: &deterministic::Context,
+    oracle: &Oracle<PublicKey, deterministic::Context>,
+    genesis: &Genesis,
+    keys: &Keys,
+    number: usize,
+) -> (ChainHandle, ChainTasks) {
+    let mut config = config(genesis, keys);
+    config.partition_prefix = format!("validator-{number}");
+    let transport = transport::simulated(oracle, keys.identity.as_identity().public_key())
+        .await
+        .unwrap();
+    start(
+        context.child("validator").with_attribute("number", number),
+        config,
+        transport,
+    )
+    .await
+    .unwrap()
+}
+
+async fn digests(chain: &ChainHandle, to: Height) -> Vec<(Digest, Digest)> {
+    let mut subscription = chain.subscribe(Height(1));
+    let mut digests = Vec::new();
+    while subscription.next_height() <= to {
+        let block = subscription.next().await.unwrap();
+        digests.push((block.digest, block.block.header.state_root));
+    }
+    digests
+}
+
+#[test]
+fn four_validators_finalise_the_same_blocks() {
+    let (genesis, keys) = genesis(4);
+    deterministic::Runner::timed(Duration::from_secs(120)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys).await;
+        let mut chains = Vec::new();
+        for (number, keys) in keys.iter().enumerate() {
+            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+        }
+        // Each transaction is submitted to another validator.
+        let mut txs = Vec::new();
+        for number in 1..=4_u8 {
+            let (chain, _) = &chains[usize::from(number) - 1];
+            txs.push(chain.submit(transfer(&user(number), 0)).unwrap());
+        }
+        for (chain, _) in &chains {
+            chain.wait_height(Height(12)).await.unwrap();
+            for tx in &txs {
+                let included = chain
+                    .outcome(*tx)
+                    .await
+                    .unwrap()
+                    .expect("included within twelve blocks");
+                assert!(included.outcome.is_done());
+            }
+        }
+        let expected = digests(&chains[0].0, Height(12)).await;
+        for (chain, _) in &chains[1..] {
+            assert_eq!(digests(chain, Height(12)).await, expected);
+        }
+        let light = LightClient::new(&genesis).unwrap();
+        for height in 1..=12 {
+            let block = chains[0]
+                .0
+                .finalised(Height(height))
+                .await
+                .unwrap()
+                .unwrap();
+            light
+                .verify_through(&block.block.header, &block.descendants, &block.certificate)
+                .unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_validator_that_was_away_catches_up_and_three_go_on_without_it() {
+    let (genesis, keys) = genesis(4);
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys).await;
+        let mut chains = Vec::new();
+        for (number, keys) in keys.iter().enumerate().take(3) {
+            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+        }
+        chains[0].0.submit(transfer(&user(1), 0)).unwrap();
+        chains[0].0.wait_height(Height(10)).await.unwrap();
+        let (late, _tasks) = validator(&context, &oracle, &genesis, &keys[3], 3).await;
+        let height = chains[0].0.tip().height;
+        late.wait_height(height).await.unwrap();
+        assert_eq!(
+            digests(&late, height).await,
+            digests(&chains[0].0, height).await
+        );
+        context.sleep(Duration::from_secs(1)).await;
+    });
+}

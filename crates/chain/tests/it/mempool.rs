@@ -1,0 +1,135 @@
+//! What the pool takes and what it refuses.
+
+use crate::harness::{FEE, config, genesis, start_solo, transfer, transfer_with, user};
+use commonware_runtime::{Runner as _, deterministic};
+use fairweir_chain::{ChainConfig, ChainHandle, MempoolLimits, SubmitError, WaitError};
+use fairweir_types::{Height, Nonce, SignedTx};
+use std::{future::Future, time::Duration};
+
+fn with_chain<F: Future<Output = ()>>(
+    change: impl FnOnce(&mut ChainConfig),
+    test: impl FnOnce(ChainHandle) -> F,
+) {
+    let (genesis, keys) = genesis(1);
+    let mut config = config(&genesis, &keys[0]);
+    change(&mut config);
+    deterministic::Runner::timed(Duration::from_secs(60)).start(|context| async move {
+        let (chain, _tasks) = start_solo(&context, config).await;
+        test(chain).await;
+    });
+}
+
+fn code(result: Result<fairweir_types::Digest, SubmitError>) -> &'static str {
+    result.map_or_else(|error| error.code(), |_| "taken")
+}
+
+#[test]
+fn nonces_out_of_order_wait_for_each_other() {
+    with_chain(
+        |_| {},
+        |chain| async move {
+            let later = chain.submit(transfer(&user(1), 1)).unwrap();
+            chain.wait_height(Height(2)).await.unwrap();
+            assert_eq!(
+                chain.outcome(later).await.unwrap(),
+                None,
+                "nonce 0 is missing"
+            );
+            let first = chain.submit(transfer(&user(1), 0)).unwrap();
+            let first = chain.wait_outcome(first).await.unwrap();
+            let later = chain.wait_outcome(later).await.unwrap();
+            assert!(first.outcome.is_done() && later.outcome.is_done());
+            assert!(first.height <= later.height);
+        },
+    );
+}
+
+#[test]
+fn what_cannot_be_included_is_refused_with_a_code() {
+    with_chain(
+        |config| config.mempool.nonce_gap_max = 4,
+        |chain| async move {
+            let tx = chain.submit(transfer(&user(1), 0)).unwrap();
+            chain.wait_outcome(tx).await.unwrap();
+            let mut unsigned = transfer(&user(2), 0);
+            unsigned.signature = transfer(&user(3), 0).signature;
+            let cases: [(&str, SignedTx); 5] = [
+                ("nonce_too_low", transfer(&user(1), 0)),
+                ("nonce_too_high", transfer(&user(1), 6)),
+                (
+                    "wrong_chain",
+                    transfer_with(&user(2), 0, FEE, "dev-other", 50),
+                ),
+                ("expired", transfer_with(&user(2), 0, FEE, "dev-test", 0)),
+                ("bad_signature", unsigned),
+            ];
+            for (expected, tx) in cases {
+                assert_eq!(code(chain.submit(tx)), expected);
+            }
+            let poor = user(42);
+            assert!(matches!(
+                chain.submit(transfer(&poor, 0)),
+                Err(SubmitError::Refused(_))
+            ));
+            assert_eq!(chain.waiting(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_replacement_pays_a_tenth_more() {
+    with_chain(
+        |_| {},
+        |chain| async move {
+            // Nonce 1 waits for nonce 0, so it can be replaced.
+            let old = chain.submit(transfer(&user(1), 1)).unwrap();
+            assert_eq!(
+                chain.submit(transfer(&user(1), 1)).unwrap(),
+                old,
+                "the same transaction again"
+            );
+            let short = transfer_with(&user(1), 1, FEE + FEE / 10 - 1, "dev-test", 50);
+            assert_eq!(code(chain.submit(short)), "underpriced");
+            let new = chain
+                .submit(transfer_with(&user(1), 1, FEE + FEE / 10, "dev-test", 50))
+                .unwrap();
+            assert_eq!(chain.waiting(), 1);
+            chain.submit(transfer(&user(1), 0)).unwrap();
+            chain.wait_outcome(new).await.unwrap();
+            assert_eq!(
+                chain.wait_outcome(old).await,
+                Err(WaitError::Dropped { tx: old })
+            );
+        },
+    );
+}
+
+#[test]
+fn a_full_pool_refuses_and_expiry_makes_room() {
+    let limits = MempoolLimits {
+        txs_max: 3,
+        account_txs_max: 2,
+        ..MempoolLimits::default()
+    };
+    with_chain(
+        |config| config.mempool = limits,
+        |chain| async move {
+            // None of these can be included: nonce 0 is missing.
+            for nonce in 1..=2 {
+                assert_eq!(
+                    code(chain.submit(transfer_with(&user(1), nonce, FEE, "dev-test", 3))),
+                    "taken"
+                );
+            }
+            assert_eq!(code(chain.submit(transfer(&user(1), 3))), "account_full");
+            assert_eq!(code(chain.submit(transfer(&user(2), 1))), "taken");
+            assert_eq!(code(chain.submit(transfer(&user(3), 0))), "mempool_full");
+            chain.wait_height(Height(3)).await.unwrap();
+            assert_eq!(chain.waiting(), 1);
+            assert_eq!(
+                code(chain.submit(transfer(&user(3), Nonce(0).get()))),
+                "taken"
+            );
+        },
+    );
+}

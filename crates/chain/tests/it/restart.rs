@@ -1,0 +1,84 @@
+//! Crashes and strange stores.
+
+use crate::harness::{config, genesis, start_solo, transfer, user};
+use commonware_cryptography::Signer as _;
+use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
+use fairweir_chain::{FinalisedBlock, IncludedTx, StartError, start, transport};
+use fairweir_types::{ChainId, Digest, Height};
+use std::time::Duration;
+
+/// What was acknowledged before a crash.
+struct Acknowledged {
+    txs: Vec<(Digest, IncludedTx)>,
+    blocks: Vec<FinalisedBlock>,
+}
+
+#[test]
+fn a_crash_loses_nothing_that_was_acknowledged() {
+    let (genesis, keys) = genesis(1);
+    let mut checkpoint: Option<deterministic::Checkpoint> = None;
+    let mut acknowledged = Acknowledged {
+        txs: Vec::new(),
+        blocks: Vec::new(),
+    };
+    for life in 0..4_u64 {
+        let runner = checkpoint.take().map_or_else(
+            || deterministic::Runner::timed(Duration::from_secs(600)),
+            deterministic::Runner::from,
+        );
+        let config = config(&genesis, &keys[0]);
+        let (known, next) = runner.start_and_recover(|context| async move {
+            let (chain, _tasks) = start_solo(&context, config).await;
+            for (tx, included) in &acknowledged.txs {
+                assert_eq!(chain.wait_outcome(*tx).await.unwrap(), *included);
+            }
+            for block in &acknowledged.blocks {
+                let height = block.block.header.height;
+                chain.wait_height(height).await.unwrap();
+                assert_eq!(chain.finalised(height).await.unwrap().unwrap(), *block);
+            }
+            for nonce in (life * 5)..(life * 5 + 5) {
+                let tx = chain.submit(transfer(&user(1), nonce)).unwrap();
+                acknowledged
+                    .txs
+                    .push((tx, chain.wait_outcome(tx).await.unwrap()));
+            }
+            // Crash at different distances from the last block.
+            context.sleep(Duration::from_millis(life * 170)).await;
+            for height in 1..=chain.tip().height.get() {
+                let block = chain.finalised(Height(height)).await.unwrap().unwrap();
+                if !acknowledged
+                    .blocks
+                    .iter()
+                    .any(|known| known.digest == block.digest)
+                {
+                    acknowledged.blocks.push(block);
+                }
+            }
+            acknowledged
+        });
+        acknowledged = known;
+        checkpoint = Some(next);
+    }
+    assert_eq!(acknowledged.txs.len(), 20);
+}
+
+#[test]
+fn a_store_of_another_chain_is_refused() {
+    let (genesis, keys) = genesis(1);
+    let first = config(&genesis, &keys[0]);
+    let mut second = first.clone();
+    second.genesis.chain_id = ChainId::new("dev-other").unwrap();
+    let (_, checkpoint) = deterministic::Runner::timed(Duration::from_secs(60)).start_and_recover(
+        |context| async move {
+            start_solo(&context, first).await;
+        },
+    );
+    deterministic::Runner::from(checkpoint).start(|context| async move {
+        let identity = second.identity.as_identity().public_key();
+        let error = start(context.child("chain"), second, transport::solo(identity))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StartError::OtherGenesis { .. }), "{error}");
+    });
+}
