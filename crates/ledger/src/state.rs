@@ -12,6 +12,9 @@ use std::ops::Bound;
 /// Writes of a block in canonical order; `None` deletes.
 pub type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// What one write leaves under its key; `None` deletes.
+type Write = Option<Vec<u8>>;
+
 /// A readable state.
 pub trait State {
     /// The value under `key`.
@@ -63,7 +66,9 @@ impl MemoryState {
     }
 }
 
-fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+fn range<'a>(from: &'a [u8], to: &'a [u8]) -> Option<KeyRange<'a>> {
     // BTreeMap::range panics on an empty or reversed range.
     (from < to).then_some((Bound::Included(from), Bound::Excluded(to)))
 }
@@ -85,7 +90,7 @@ pub struct Overlay<'a> {
     base: &'a dyn State,
     writes: Writes,
     /// What each write since the last checkpoint replaced, newest last.
-    journal: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    journal: Vec<(Vec<u8>, Option<Write>)>,
 }
 
 impl std::fmt::Debug for Overlay<'_> {
@@ -128,7 +133,7 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+    fn write(&mut self, key: Vec<u8>, value: Write) {
         let replaced = self.writes.insert(key.clone(), value);
         self.journal.push((key, replaced));
     }

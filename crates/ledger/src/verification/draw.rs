@@ -109,7 +109,7 @@ fn draw_by_stake(
     seed: &Digest,
 ) -> Result<Vec<Address>, Fault> {
     let mut drawn = Vec::new();
-    for number in 0..needed {
+    for number in (0u64..).take(needed) {
         let total = pool
             .iter()
             .try_fold(0u64, |sum, (_, stake)| sum.checked_add(*stake));

@@ -225,7 +225,7 @@ fn undecided(
 pub(crate) fn unopened(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    slot: Slot,
+    slot: &Slot,
 ) -> Result<(), Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let tally = (0, slot.first.len());
@@ -249,11 +249,11 @@ pub(crate) fn unopened(
     slash_worker(
         execution,
         slot_id,
-        &slot,
+        slot,
         &order,
         (SlashReason::Unopened, &mut losses),
     )?;
-    refund(execution, slot_id, &slot, RefundReason::Unopened)
+    refund(execution, slot_id, slot, RefundReason::Unopened)
 }
 
 /// Until the kind has a referee, a majority takes the price that was at stake and the governed share (protocol rule 7).

@@ -1,0 +1,45 @@
+//! Integration tests of the ledger.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failing test should stop at the line that fails"
+)]
+
+mod random_walk;
+mod script;
+mod world;
+
+use script::run;
+
+macro_rules! scripts {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            run(concat!(stringify!($name), ".script"), include_str!(concat!("scripts/", stringify!($name), ".script")));
+        })*
+
+        #[test]
+        fn every_refusal_has_a_row() {
+            let all = concat!($(include_str!(concat!("scripts/", stringify!($name), ".script"))),*);
+            script::assert_every_code_is_expected(all);
+        }
+    };
+}
+
+scripts!(
+    envelopes,
+    bank,
+    stakes,
+    registry,
+    orders_that_are_refused,
+    an_order_from_escrow_to_settlement,
+    receipts,
+    commit_and_reveal,
+    a_lying_worker_is_slashed,
+    lying_and_silent_verifiers,
+    challenges,
+    workers_that_do_not_deliver,
+    matching,
+    too_few_verifiers,
+    slots_and_streams,
+);

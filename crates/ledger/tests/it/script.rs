@@ -1,0 +1,550 @@
+//! The table language: one line, one step; the refusal that is expected stands behind `=>`.
+//!
+//! ```text
+//! accounts A B W V1 V2           everyone has 10000 coins and bonds nothing
+//! param challenge_window 2000    before `accounts`
+//! A: transfer B 5                A sends a transaction in a block of its own; must be done
+//! A: transfer A 5 => to_self     must be refused with that reason
+//! blocks 2                       two empty blocks, 10 ms apart
+//! wait 20000                     empty blocks until so many milliseconds of chain time have passed
+//! expect balance B 10005         a balance; also bonded, phase, closed, event, no-event, worker, candidate
+//! ```
+//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `right` and
+//! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
+
+use crate::world::{World, coins, key_of};
+use fairweir_ledger::{market::Phase, params, refusal};
+use fairweir_types::{
+    Action, Address, BoundedBytes, BoundedText, BoundedVec, Boxed, ByteCount, ChainId, Digest,
+    Event, Height, Millis, Nonce, Receipt, SecretKey, SignedReceipt, TxCode, Units,
+    order::{
+        Demand, KindId, Offer, OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds,
+        SlotId, SlotRole, UnitVector, Urgency,
+    },
+    receipt::{Tier, output_commitment, verdict_commitment},
+    tx,
+};
+use std::collections::BTreeMap;
+
+const KIND: KindId = KindId(1);
+const SALT: [u8; 32] = [5; 32];
+const NONCE: [u8; 32] = [6; 32];
+
+struct Line<'a> {
+    words: Vec<&'a str>,
+    options: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn of(text: &'a str) -> Self {
+        let (options, words): (Vec<_>, Vec<_>) =
+            text.split_whitespace().partition(|word| word.contains('='));
+        let options = options
+            .into_iter()
+            .map(|option| option.split_once('=').unwrap())
+            .collect();
+        Self { words, options }
+    }
+
+    fn word(&self, position: usize) -> &'a str {
+        self.words
+            .get(position)
+            .copied()
+            .unwrap_or_else(|| panic!("word {position} is missing"))
+    }
+
+    fn option<T: std::str::FromStr>(&self, name: &str, default: T) -> T {
+        self.options.get(name).map_or(default, |value| {
+            value
+                .parse()
+                .unwrap_or_else(|_| panic!("bad {name}={value}"))
+        })
+    }
+}
+
+/// Runs a script; panics with the line that fails.
+pub(crate) fn run(name: &str, text: &str) {
+    let mut params = Vec::new();
+    let mut world = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            step(&mut world, &mut params, line)
+        }));
+        if step.is_err() {
+            let events: Vec<_> = world
+                .iter()
+                .flat_map(|world| world.last.events.iter())
+                .collect();
+            panic!("{name}:{number}: {line}\nlast events: {events:#?}");
+        }
+    }
+}
+
+/// Every code that an action or an envelope can be refused with must be expected somewhere.
+pub(crate) fn assert_every_code_is_expected(scripts: &str) {
+    let missing: Vec<_> = refusal::CODES
+        .iter()
+        .filter(|(code, _)| !matches!(code, 0 | 99))
+        .map(|(_, name)| *name)
+        // Pools and lists of a thousand are filled in a test of their own.
+        .filter(|name| {
+            !["verifier_pool_full", "too_many_offers", "too_many_streams"].contains(name)
+        })
+        .filter(|name| !scripts.contains(&format!("=> {name}")))
+        .collect();
+    assert!(missing.is_empty(), "no script expects {missing:?}");
+}
+
+fn step(world: &mut Option<World>, params: &mut Vec<(u16, u64)>, line: &str) {
+    if let Some(names) = line.strip_prefix("accounts ") {
+        let names: Vec<&str> = names.split_whitespace().collect();
+        params.sort_unstable();
+        *world = Some(World::new(&names, params));
+        return;
+    }
+    if let Some(param) = line.strip_prefix("param ") {
+        let (name, value) = param.split_once(' ').unwrap();
+        params.push((params::number_of(name).unwrap(), value.parse().unwrap()));
+        return;
+    }
+    let world = world.as_mut().unwrap();
+    if let Some(count) = line.strip_prefix("blocks ") {
+        for _ in 0..count.parse().unwrap() {
+            world.block(10, &[]);
+        }
+    } else if let Some(time) = line.strip_prefix("wait ") {
+        let mut left: u64 = time.parse().unwrap();
+        while left > 0 {
+            let gap = left.min(5_000);
+            world.block(gap, &[]);
+            left -= gap;
+        }
+    } else if let Some(expected) = line.strip_prefix("expect ") {
+        expect(world, &Line::of(expected));
+    } else {
+        transact(world, line);
+    }
+}
+
+fn transact(world: &mut World, line: &str) {
+    let (line, expected) = line.split_once(" => ").unwrap_or((line, "ok"));
+    let (who, rest) = line.split_once(": ").unwrap();
+    let line = Line::of(rest);
+    let key = actor(world, who, &line);
+    let action = action(world, &key, &line);
+    let mut transaction = world.transaction(&key, action);
+    transaction.nonce = Nonce(
+        transaction
+            .nonce
+            .get()
+            .checked_add_signed(line.option("nonce", 0))
+            .unwrap(),
+    );
+    transaction.fee = coins(
+        line.options
+            .get("fee")
+            .copied()
+            .unwrap_or(crate::world::FEE),
+    );
+    transaction.expiry = Height(
+        transaction
+            .expiry
+            .get()
+            .checked_add_signed(line.option("expiry", 0))
+            .unwrap(),
+    );
+    if let Some(chain) = line.options.get("chain") {
+        transaction.chain_id = ChainId::new(chain).unwrap();
+    }
+    if let Action::PostOrder(_) = &transaction.action {
+        let id = OrderId::of(&crate::world::chain_id(), key.address(), transaction.nonce);
+        world.orders.insert(line.word(1).to_owned(), id);
+    }
+    let tx = transaction.sign(&key).verify().unwrap();
+    let mut context = world.context();
+    context.height = Height(world.height + 1);
+    if let Err(error) = fairweir_ledger::check_envelope(&world.state, &context, &tx) {
+        assert_eq!(error.name(), expected, "{error}");
+        assert_eq!(refusal::name(TxCode(error.code())), expected);
+        return;
+    }
+    let before = world.state.clone();
+    world.block(10, std::slice::from_ref(&tx));
+    let outcome = &world.last.outcomes[0];
+    assert_eq!(refusal::name(outcome.code), expected, "{}", outcome.reason);
+    assert_eq!(outcome.is_done(), expected == "ok");
+    if expected != "ok" && !world.last.work_pending && world.last.events.is_empty() {
+        assert_only_the_fee_changed(&before, world, key.address());
+    }
+}
+
+/// A refusal leaves the state as it was, but for the sender's fee and nonce, the proposer's pay and the clock.
+fn assert_only_the_fee_changed(
+    before: &fairweir_ledger::MemoryState,
+    world: &World,
+    sender: Address,
+) {
+    let touched = [sender, key_of("validator").address()];
+    let others = |state: &fairweir_ledger::MemoryState| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let kept = state.iter().filter(|(key, _)| {
+            key[0] != 0x0b && !touched.iter().any(|address| key.ends_with(&address.0))
+        });
+        kept.map(|(key, value)| (key.to_vec(), value.to_vec()))
+            .collect()
+    };
+    assert_eq!(others(before), others(&world.state));
+}
+
+fn actor(world: &World, who: &str, line: &Line<'_>) -> SecretKey {
+    if let Some(key) = world.keys.get(who) {
+        return key.clone();
+    }
+    let slot = world
+        .slot(line.word(1))
+        .unwrap_or_else(|| panic!("{who} of a closed slot"));
+    let address = match who.strip_prefix('d') {
+        None => slot.worker.unwrap(),
+        Some(number) => {
+            let draw = if slot.dispute.is_empty() {
+                &slot.first
+            } else {
+                &slot.dispute
+            };
+            draw.as_slice()[number.parse::<usize>().unwrap() - 1].verifier
+        }
+    };
+    world.keys[&world.name_of(address)].clone()
+}
+
+fn trace(name: &str) -> Digest {
+    Digest::of_blob(name.as_bytes())
+}
+
+fn tier(world: &World, slot: &str) -> Tier {
+    if slot == "nothing" {
+        return Tier::First;
+    }
+    match world.slot(slot) {
+        Some(slot) if !slot.dispute.is_empty() => Tier::Dispute,
+        _ => Tier::First,
+    }
+}
+
+fn address(world: &World, name: &str) -> Address {
+    world
+        .keys
+        .get(name)
+        .map_or_else(|| key_of(name).address(), SecretKey::address)
+}
+
+fn some_slot(world: &World, line: &Line<'_>) -> SlotId {
+    if line.word(1) == "nothing" {
+        SlotId {
+            order: OrderId::default(),
+            slot: 0,
+        }
+    } else {
+        world.slot_id(line.word(1))
+    }
+}
+
+fn some_order(world: &World, line: &Line<'_>) -> OrderId {
+    world.orders.get(line.word(1)).copied().unwrap_or_default()
+}
+
+fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
+    match line.word(0) {
+        "transfer" => Action::Transfer(tx::Transfer {
+            to: address(world, line.word(1)),
+            amount: coins(line.word(2)),
+        }),
+        "bond" => Action::Bond(tx::Bond {
+            amount: coins(line.word(1)),
+        }),
+        "unbond" => Action::Unbond(tx::Unbond {
+            amount: coins(line.word(1)),
+        }),
+        "offer" => Action::RegisterOffer(Boxed::new(tx::RegisterOffer {
+            offer: offer(world, key, line),
+        })),
+        "withdraw" => Action::WithdrawOffer(tx::WithdrawOffer { kind: KIND }),
+        "enrol" => Action::EnrolVerifier(tx::EnrolVerifier {
+            owner: line
+                .options
+                .get("owner")
+                .map_or(key.address(), |name| address(world, name)),
+            kinds: BoundedVec::truncating((0..line.option("kinds", 1)).map(|_| KIND)),
+        }),
+        "leave" => Action::LeaveVerifiers(tx::LeaveVerifiers {}),
+        "order" => Action::PostOrder(Boxed::new(tx::PostOrder {
+            header: header(line),
+        })),
+        "topup" => Action::TopUp(tx::TopUp {
+            order: some_order(world, line),
+            amount: coins(line.word(2)),
+        }),
+        "cancel" => Action::CancelOrder(tx::CancelOrder {
+            order: some_order(world, line),
+        }),
+        "receipt" => Action::SubmitReceipt(Boxed::new(tx::SubmitReceipt {
+            receipt: receipt(world, key, line),
+        })),
+        "commit" => {
+            let slot_id = some_slot(world, line);
+            let trace = trace(line.words.get(2).copied().unwrap_or("right"));
+            let committer = line
+                .options
+                .get("copies")
+                .map_or(key.address(), |name| address(world, name));
+            let commitment = verdict_commitment(committer, &slot_id, &NONCE, &trace);
+            Action::CommitVerdict(tx::CommitVerdict {
+                slot_id,
+                tier: tier(world, line.word(1)),
+                commitment,
+            })
+        }
+        "open" => Action::OpenReceipt(tx::OpenReceipt {
+            slot_id: some_slot(world, line),
+            salt: SALT,
+            trace: trace(line.words.get(2).copied().unwrap_or("right")),
+        }),
+        "reveal" => Action::RevealVerdict(tx::RevealVerdict {
+            slot_id: some_slot(world, line),
+            tier: tier(world, line.word(1)),
+            nonce: NONCE,
+            trace: trace(line.words.get(2).copied().unwrap_or("right")),
+        }),
+        "challenge" => Action::Challenge(tx::Challenge {
+            slot_id: some_slot(world, line),
+        }),
+        other => panic!("no verb {other}"),
+    }
+}
+
+fn units(input: u64) -> UnitVector {
+    UnitVector {
+        input: Units(input),
+        ..UnitVector::default()
+    }
+}
+
+fn demand(line: &Line<'_>) -> Demand {
+    Demand {
+        units: units(line.option("units", 1_000_000)),
+        bytes_in: ByteCount(line.option("bytes", 4)),
+        bytes_out_max: ByteCount(100),
+        memory_max: ByteCount(100),
+        execution_max: Millis(line.option("execution", 10_000)),
+    }
+}
+
+fn prices(line: &Line<'_>) -> PriceVector {
+    PriceVector {
+        input: coins(line.options.get("price").copied().unwrap_or("1")),
+        ..PriceVector::default()
+    }
+}
+
+fn names<const MAX: usize>(line: &Line<'_>, option: &str) -> BoundedVec<BoundedText<32>, MAX> {
+    let given = line.options.get(option).copied().unwrap_or_default();
+    BoundedVec::truncating(
+        given
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(BoundedText::truncating),
+    )
+}
+
+fn offer(world: &World, key: &SecretKey, line: &Line<'_>) -> Offer {
+    Offer {
+        kind: KIND,
+        digest: Digest::ZERO,
+        prices: prices(line),
+        capacity: line.option("capacity", 4),
+        collateral: coins(line.options.get("collateral").copied().unwrap_or("100")),
+        demand_max: Demand {
+            units: units(line.option("units", 10_000_000)),
+            bytes_in: ByteCount(1_000),
+            bytes_out_max: ByteCount(1_000),
+            memory_max: ByteCount(1_000),
+            execution_max: Millis(60_000),
+        },
+        level: line.option("level", 1),
+        capabilities: names(line, "capabilities"),
+        region: line
+            .options
+            .get("region")
+            .map(|region| BoundedText::truncating(region)),
+        privacy_max: Privacy::Public,
+        owner: line
+            .options
+            .get("owner")
+            .map_or(key.address(), |name| address(world, name)),
+        endpoint: BoundedBytes::new(vec![1; line.option("endpoint", 1)]).unwrap(),
+    }
+}
+
+fn header(line: &Line<'_>) -> OrderHeader {
+    let spec = b"spec".to_vec();
+    let spec_digest = if line.options.contains_key("other-spec") {
+        Digest::ZERO
+    } else {
+        Digest::of_blob(&spec)
+    };
+    OrderHeader {
+        kind: KIND,
+        spec_digest,
+        spec_inline: Some(BoundedBytes::new(spec).unwrap()),
+        demand: demand(line),
+        slots: line.option("slots", 1),
+        role: SlotRole::Worker,
+        rounds: Rounds::Fixed(line.option("rounds", 1)),
+        price_max: prices(line),
+        urgency: if line.options.contains_key("urgent") {
+            Urgency::High
+        } else {
+            Urgency::Normal
+        },
+        match_within: Millis(line.option("match", 5_000)),
+        requirements: Requirements {
+            level_min: line.option("level", 0),
+            capabilities: names(line, "capabilities"),
+            region: line
+                .options
+                .get("region")
+                .map(|region| BoundedText::truncating(region)),
+            stake_min: coins(line.options.get("stake").copied().unwrap_or("0")),
+        },
+        privacy: if line.options.contains_key("private") {
+            Privacy::Confidential
+        } else {
+            Privacy::Public
+        },
+    }
+}
+
+fn receipt(world: &World, key: &SecretKey, line: &Line<'_>) -> SignedReceipt {
+    let receipt = Receipt {
+        chain_id: ChainId::new(
+            line.options
+                .get("receipt-chain")
+                .copied()
+                .unwrap_or("dev-test"),
+        )
+        .unwrap(),
+        slot_id: some_slot(world, line),
+        attempt: line.option("attempt", 0),
+        kind: KindId(line.option("kind", 1)),
+        spec_digest: Digest::of_blob(
+            line.options
+                .get("spec")
+                .copied()
+                .unwrap_or("spec")
+                .as_bytes(),
+        ),
+        units: units(line.option("units", 1_000_000)),
+        output_commitment: output_commitment(
+            &SALT,
+            &trace(line.words.get(2).copied().unwrap_or("right")),
+        ),
+    };
+    let signer = line
+        .options
+        .get("signed-by")
+        .map_or_else(|| key.clone(), |name| key_of(name));
+    SignedReceipt::sign(receipt, &signer)
+}
+
+fn expect(world: &World, line: &Line<'_>) {
+    let subject = line.words.get(1).copied().unwrap_or_default();
+    match line.word(0) {
+        "balance" => assert_eq!(
+            world.balance(subject),
+            coins(line.word(2)),
+            "balance of {subject}"
+        ),
+        "bonded" => assert_eq!(
+            world.bonded(subject),
+            coins(line.word(2)),
+            "stake of {subject}"
+        ),
+        "phase" => {
+            let phase = world
+                .slot(subject)
+                .map_or("closed", |slot: fairweir_ledger::market::Slot| {
+                    Phase::name(slot.phase)
+                });
+            assert_eq!(phase, line.word(2));
+        }
+        "closed" => assert!(
+            !world
+                .state
+                .iter()
+                .any(|(key, _)| key[0] == 0x06 && key.ends_with(&world.orders[subject].0.0))
+        ),
+        "worker" => {
+            let worker = world.slot(subject).unwrap().worker.unwrap();
+            assert_eq!(world.name_of(worker), line.word(2));
+        }
+        "candidate" => {
+            let others = world.history.iter().rev().find_map(|event| match event {
+                Event::Matched(matched) => Some(&matched.others),
+                Event::Unmatched(unmatched) => Some(&unmatched.candidates),
+                _ => None,
+            });
+            let reason = others
+                .unwrap()
+                .iter()
+                .find(|other| world.name_of(other.worker) == subject)
+                .unwrap()
+                .reason;
+            assert_eq!(reason.name(), line.word(2), "{reason:?}");
+        }
+        "event" => assert!(
+            world
+                .history
+                .iter()
+                .any(|event| matches(world, event, line)),
+            "no such event in {:#?}",
+            world.history
+        ),
+        "no-event" => assert!(
+            !world
+                .history
+                .iter()
+                .any(|event| matches(world, event, line))
+        ),
+        other => panic!("cannot expect {other}"),
+    }
+}
+
+/// `event slashed W1 wrong_trace 5.3` and the like: the variant's name, then what of its debug text must occur.
+fn matches(world: &World, event: &Event, line: &Line<'_>) -> bool {
+    let debug = format!("{event:?}").to_lowercase().replace('_', "");
+    let mut wanted = line
+        .words
+        .iter()
+        .skip(1)
+        .map(|word| word.to_lowercase().replace('_', ""));
+    if !wanted.next().is_some_and(|name| debug.starts_with(&name)) {
+        return false;
+    }
+    line.words.iter().skip(2).all(|word| {
+        let shown = world
+            .keys
+            .get(*word)
+            .map(|key| format!("{:?}", key.address()).to_lowercase());
+        let money = word
+            .parse::<fairweir_types::Amount>()
+            .ok()
+            .map(|amount| format!("({})", amount.base_units()));
+        [shown, money, Some(word.to_lowercase().replace('_', ""))]
+            .iter()
+            .flatten()
+            .any(|text| debug.contains(text.as_str()))
+    })
+}

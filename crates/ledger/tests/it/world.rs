@@ -1,0 +1,173 @@
+//! A ledger in memory with named accounts; every block's invariants are checked.
+
+use fairweir_ledger::{
+    BlockContext, BlockOutcome, MemoryState, apply_block, genesis_writes, invariants, market,
+};
+use fairweir_types::{
+    Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
+    Millis, Nonce, SecretKey, Transaction, TxOutcome, Validator, VerifiedTx,
+    digest::Domain,
+    genesis::GenesisParam,
+    keys::VoteSecretKey,
+    order::{OrderId, SlotId},
+};
+use std::collections::BTreeMap;
+
+/// The fee of every transaction: a hundredth of a coin.
+pub(crate) const FEE: &str = "0.01";
+/// What every named account has at genesis.
+pub(crate) const BALANCE: &str = "10000";
+
+pub(crate) struct World {
+    pub(crate) state: MemoryState,
+    pub(crate) height: u64,
+    pub(crate) time: u64,
+    pub(crate) keys: BTreeMap<String, SecretKey>,
+    pub(crate) orders: BTreeMap<String, OrderId>,
+    pub(crate) last: BlockOutcome,
+    pub(crate) history: Vec<Event>,
+}
+
+pub(crate) fn coins(text: &str) -> Amount {
+    text.parse().unwrap()
+}
+
+pub(crate) fn chain_id() -> ChainId {
+    ChainId::new("dev-test").unwrap()
+}
+
+pub(crate) fn key_of(name: &str) -> SecretKey {
+    SecretKey::from_seed(Digest::of(Domain::KeyDerivation, &[name.as_bytes()]).0).unwrap()
+}
+
+impl World {
+    pub(crate) fn new(names: &[&str], params: &[(u16, u64)]) -> Self {
+        let keys: BTreeMap<String, SecretKey> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), key_of(name)))
+            .collect();
+        let mut accounts: Vec<GenesisAccount> = keys
+            .values()
+            .map(|key| GenesisAccount {
+                address: key.address(),
+                balance: coins(BALANCE),
+            })
+            .collect();
+        accounts.sort_by_key(|account| account.address);
+        let vote = VoteSecretKey::from_seed([9; 32]).unwrap();
+        let identity = key_of("validator");
+        let fairweir_types::AccountKey::Ed25519(public) = identity.account_key();
+        let validator = Validator {
+            identity: public.as_ref().try_into().unwrap(),
+            vote_key: vote.vote_key(),
+            possession: vote.prove_possession(),
+            payout: identity.address(),
+        };
+        let params = params
+            .iter()
+            .map(|(param, value)| GenesisParam {
+                param: *param,
+                value: *value,
+            })
+            .collect();
+        let genesis = Genesis {
+            chain_id: chain_id(),
+            time: Millis(1_000_000),
+            accounts: BoundedVec::new(accounts).unwrap(),
+            validators: BoundedVec::new(vec![validator]).unwrap(),
+            params: BoundedVec::new(params).unwrap(),
+        };
+        let mut state = MemoryState::default();
+        state.apply(&genesis_writes(&genesis).unwrap());
+        invariants::check(&state).unwrap();
+        let last = BlockOutcome {
+            writes: BTreeMap::new(),
+            outcomes: Vec::new(),
+            events: Vec::new(),
+            work_pending: false,
+        };
+        Self {
+            state,
+            height: 0,
+            time: 1_000_000,
+            keys,
+            orders: BTreeMap::new(),
+            last,
+            history: Vec::new(),
+        }
+    }
+
+    pub(crate) fn context(&self) -> BlockContext {
+        let beacon = Digest::of(Domain::Beacon, &[&self.height.to_be_bytes()]);
+        let fairweir_types::AccountKey::Ed25519(public) = key_of("validator").account_key();
+        BlockContext {
+            chain_id: chain_id(),
+            height: Height(self.height),
+            time: Millis(self.time),
+            beacon,
+            proposer: public.as_ref().try_into().unwrap(),
+        }
+    }
+
+    pub(crate) fn block(&mut self, after_ms: u64, txs: &[VerifiedTx]) {
+        self.height += 1;
+        self.time += after_ms;
+        let outcome = apply_block(&self.state, &self.context(), txs).unwrap();
+        self.state.apply(&outcome.writes);
+        invariants::check(&self.state).unwrap();
+        self.history.extend(outcome.events.iter().cloned());
+        self.last = outcome;
+    }
+
+    pub(crate) fn nonce(&self, address: Address) -> Nonce {
+        fairweir_ledger::bank::account(&self.state, address)
+            .unwrap()
+            .nonce
+    }
+
+    pub(crate) fn transaction(&self, key: &SecretKey, action: Action) -> Transaction {
+        Transaction {
+            chain_id: chain_id(),
+            sender: key.account_key(),
+            nonce: self.nonce(key.address()),
+            fee: coins(FEE),
+            expiry: Height(self.height + 100),
+            action,
+        }
+    }
+
+    pub(crate) fn act(&mut self, key: &SecretKey, action: Action) -> TxOutcome {
+        let tx = self.transaction(key, action).sign(key).verify().unwrap();
+        self.block(10, std::slice::from_ref(&tx));
+        self.last.outcomes.first().cloned().unwrap()
+    }
+
+    pub(crate) fn slot_id(&self, name: &str) -> SlotId {
+        let (order, slot) = name.split_once('/').unwrap_or((name, "0"));
+        SlotId {
+            order: self.orders[order],
+            slot: slot.parse().unwrap(),
+        }
+    }
+
+    pub(crate) fn slot(&self, name: &str) -> Option<market::Slot> {
+        market::slot(&self.state, self.slot_id(name)).unwrap()
+    }
+
+    pub(crate) fn name_of(&self, address: Address) -> String {
+        let found = self.keys.iter().find(|(_, key)| key.address() == address);
+        found.map_or_else(|| address.to_string(), |(name, _)| name.clone())
+    }
+
+    pub(crate) fn balance(&self, name: &str) -> Amount {
+        fairweir_ledger::bank::account(&self.state, self.keys[name].address())
+            .unwrap()
+            .balance
+    }
+
+    pub(crate) fn bonded(&self, name: &str) -> Amount {
+        fairweir_ledger::stake::stake(&self.state, self.keys[name].address())
+            .unwrap()
+            .bonded
+    }
+}
