@@ -50,6 +50,8 @@ pub const VALIDATORS_MAX: usize = 64;
 pub const GENESIS_PARAMS_MAX: usize = 256;
 /// Bytes of a finality certificate: one aggregate signature, a bitmap and the proposal.
 pub const CERTIFICATE_BYTES_MAX: usize = 1_024;
+/// Headers between a block and the certificate that finalises it through a descendant.
+pub const DESCENDANTS_MAX: usize = 64;
 /// Levels of a Merkle path: trees of up to 2^24 leaves.
 pub const MERKLE_PATH_MAX: usize = 24;
 /// Events that one page of the node protocol carries.

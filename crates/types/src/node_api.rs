@@ -335,6 +335,8 @@ record!(EventPage {
 pub struct BlockReport {
     /// The header.
     pub header: BlockHeader,
+    /// The headers after it, up to the one that the certificate is over.
+    pub descendants: BoundedVec<BlockHeader, { crate::limits::DESCENDANTS_MAX }>,
     /// The finality certificate.
     pub certificate: BoundedBytes<CERTIFICATE_BYTES_MAX>,
     /// The digest of each event's leaf, in order.
@@ -342,6 +344,7 @@ pub struct BlockReport {
 }
 record!(BlockReport {
     header,
+    descendants,
     certificate,
     event_leaves
 });

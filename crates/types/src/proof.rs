@@ -6,11 +6,11 @@
 
 use crate::{
     block::BlockHeader,
-    bounded::BoundedBytes,
+    bounded::{BoundedBytes, BoundedVec},
     codec::{decode, record},
     digest::Digest,
     event::{Event, Settled},
-    limits::{BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX},
+    limits::{BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, DESCENDANTS_MAX},
     merkle::{self, MerkleError, MerklePath},
     receipt::{self, Salt, SignedReceipt},
 };
@@ -31,7 +31,9 @@ pub struct ReceiptProof {
     pub path: MerklePath,
     /// The block that settled it.
     pub header: BlockHeader,
-    /// The finality certificate over the header.
+    /// The headers after it, up to the one that the certificate is over; none unless it was finalised through a descendant.
+    pub descendants: BoundedVec<BlockHeader, DESCENDANTS_MAX>,
+    /// The finality certificate over the last descendant, or over the header itself.
     pub certificate: BoundedBytes<CERTIFICATE_BYTES_MAX>,
     /// The salt of the commitment, which the worker gave to the buyer.
     pub salt: Salt,
@@ -45,6 +47,7 @@ record!(ReceiptProof {
     settled,
     path,
     header,
+    descendants,
     certificate,
     salt,
     spec,

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod node_client;
+pub mod orders;
+pub mod protocol;
+mod sender;
+pub mod verify;
+
+pub use error::ClientError;
+pub use node_client::{EventStream, NodeClient};
+pub use sender::Sender;

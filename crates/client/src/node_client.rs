@@ -1,0 +1,242 @@
+//! Asking a node.
+
+use crate::{
+    ClientError,
+    protocol::{ANSWER_DEADLINE, FOLLOW_DEADLINE, MESSAGE_BYTES_MAX, NODE, SUBMIT_DEADLINE},
+};
+use commonware_codec::Encode;
+use fairweir_net::{FrameStream, Network, PeerAddr, request};
+use fairweir_types::{
+    Address, BoundedBytes, Digest, Genesis, Height, SignedTx, decode,
+    node_api::{
+        AccountReport, AskAccount, AskBlock, AskGenesis, AskOffers, AskOrder, AskStatus,
+        BlockReport, EventPage, Follow, GetBlob, Included, NodeReply, NodeRequest, OfferReport,
+        OrderReport, PutBlob, Status, Submit,
+    },
+    order::{KindId, OrderId},
+};
+use std::time::Duration;
+
+/// A client of one node.
+#[derive(Clone, Debug)]
+pub struct NodeClient<N> {
+    network: N,
+    node: PeerAddr,
+}
+
+impl<N: Network> NodeClient<N> {
+    /// A client of the node at an address.
+    #[must_use]
+    pub const fn new(network: N, node: PeerAddr) -> Self {
+        Self { network, node }
+    }
+
+    /// The network it speaks over.
+    #[must_use]
+    pub const fn network(&self) -> &N {
+        &self.network
+    }
+
+    async fn ask(
+        &self,
+        question: &NodeRequest,
+        deadline: Duration,
+    ) -> Result<NodeReply, ClientError> {
+        let frame = question.encode();
+        let answer = request(
+            &self.network,
+            &self.node,
+            NODE,
+            &frame,
+            MESSAGE_BYTES_MAX,
+            deadline,
+        )
+        .await?;
+        match decode(&answer).map_err(ClientError::Malformed)? {
+            NodeReply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// What the network is doing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        match self
+            .ask(&NodeRequest::Status(AskStatus {}), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::Status(status) => Ok((*status).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// The chain's genesis. Compare its digest with one that you trust.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn genesis(&self) -> Result<Genesis, ClientError> {
+        match self
+            .ask(&NodeRequest::Genesis(AskGenesis {}), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::Genesis(genesis) => Ok((*genesis).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn account(&self, address: Address) -> Result<AccountReport, ClientError> {
+        match self
+            .ask(
+                &NodeRequest::Account(AskAccount { address }),
+                ANSWER_DEADLINE,
+            )
+            .await?
+        {
+            NodeReply::Account(account) => Ok(account),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// The first page of a kind's offers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn offers(&self, kind: KindId) -> Result<Vec<OfferReport>, ClientError> {
+        let question = NodeRequest::Offers(AskOffers {
+            kind,
+            from: Address::default(),
+        });
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Offers(page) => Ok(page.offers.into_vec()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// An open order.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with `not_found` for one that is closed or never was.
+    pub async fn order(&self, order: OrderId) -> Result<OrderReport, ClientError> {
+        match self
+            .ask(&NodeRequest::Order(AskOrder { order }), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::Order(order) => Ok(order),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// A block's header, certificate and event leaves.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn block(&self, height: Height) -> Result<BlockReport, ClientError> {
+        match self
+            .ask(&NodeRequest::Block(AskBlock { height }), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::Block(block) => Ok((*block).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// Submits a transaction and waits until it is final. Submitting the same transaction again is harmless.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn submit(&self, tx: &SignedTx) -> Result<Included, ClientError> {
+        let tx = BoundedBytes::new(tx.encode().to_vec())?;
+        match self
+            .ask(&NodeRequest::Submit(Submit { tx }), SUBMIT_DEADLINE)
+            .await?
+        {
+            NodeReply::Included(included) => Ok(included),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// Puts a blob into the node's store and checks the digest that it answers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, ClientError> {
+        let digest = Digest::of_blob(&bytes);
+        let bytes = BoundedBytes::new(bytes)?;
+        match self
+            .ask(&NodeRequest::PutBlob(PutBlob { bytes }), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::BlobStored(stored) if stored.digest == digest => Ok(digest),
+            NodeReply::BlobStored(_) => Err(ClientError::OtherBlob { digest }),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// Gets a blob and checks that it is the one of its digest.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_blob(&self, digest: Digest) -> Result<Vec<u8>, ClientError> {
+        match self
+            .ask(&NodeRequest::GetBlob(GetBlob { digest }), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::Blob(blob) => {
+                let bytes = blob.bytes.into_vec();
+                if Digest::of_blob(&bytes) == digest {
+                    Ok(bytes)
+                } else {
+                    Err(ClientError::OtherBlob { digest })
+                }
+            }
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// Follows the events of final blocks from a height on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn follow(&self, from: Height) -> Result<EventStream<N>, ClientError> {
+        let mut stream = self.network.open(&self.node, NODE, ANSWER_DEADLINE).await?;
+        stream
+            .send(
+                &NodeRequest::Follow(Follow { from }).encode(),
+                ANSWER_DEADLINE,
+            )
+            .await?;
+        stream.finish().await?;
+        Ok(EventStream { stream })
+    }
+}
+
+/// The events of final blocks, in order.
+#[derive(Debug)]
+pub struct EventStream<N: Network> {
+    stream: N::Stream,
+}
+
+impl<N: Network> EventStream<N> {
+    /// The next page: one block's events, or a part of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn next(&mut self) -> Result<EventPage, ClientError> {
+        let frame = self
+            .stream
+            .recv(MESSAGE_BYTES_MAX, FOLLOW_DEADLINE)
+            .await?
+            .ok_or(ClientError::StreamEnded)?;
+        match decode(&frame).map_err(ClientError::Malformed)? {
+            NodeReply::Events(page) => Ok(page),
+            NodeReply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+}

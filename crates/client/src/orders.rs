@@ -1,0 +1,271 @@
+//! Buying: post, follow, fetch, prove.
+
+use crate::{
+    ClientError, NodeClient, Sender,
+    protocol::{ANSWER_DEADLINE, DELIVERY, MESSAGE_BYTES_MAX},
+};
+use commonware_codec::Encode;
+use fairweir_net::{Network, PeerAddr, request};
+use fairweir_types::{
+    Action, Address, BoundedBytes, Boxed, Event, Height, SecretKey, decode,
+    event::{Refunded, Settled},
+    keys::Purpose,
+    merkle,
+    node_api::{Delivery, DeliveryReply, DeliveryRequest, EventPage},
+    order::{KindId, OrderHeader, OrderId, SlotId},
+    proof::ReceiptProof,
+    tx::PostOrder,
+};
+
+/// An order that was posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Its id.
+    pub order: OrderId,
+    /// The block that it is in: where to follow from.
+    pub height: Height,
+}
+
+/// Posts an order. A spec that is not inline must be in the node's blob store before.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn post<N: Network>(
+    sender: &Sender<N>,
+    header: OrderHeader,
+) -> Result<Posted, ClientError> {
+    let included = sender
+        .send(Action::PostOrder(Boxed::new(PostOrder { header })))
+        .await?;
+    let buyer = sender.key().address();
+    let mut events = sender.client().follow(included.height).await?;
+    loop {
+        let page = events.next().await?;
+        if page.height > included.height {
+            return Err(ClientError::OtherAnswer);
+        }
+        let posted = page.events.iter().find_map(|event| match event {
+            Event::OrderPosted(posted) if posted.buyer == buyer => Some(posted.order),
+            _ => None,
+        });
+        if let Some(order) = posted {
+            return Ok(Posted {
+                order,
+                height: included.height,
+            });
+        }
+    }
+}
+
+/// How a slot ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotEnd {
+    /// The worker was paid.
+    Settled(Settlement),
+    /// The buyer got its money back.
+    Refunded(Refunded),
+}
+
+/// A settlement, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The event.
+    pub settled: Settled,
+    /// The block.
+    pub height: Height,
+    /// The event's position in its block.
+    pub position: usize,
+}
+
+/// Whether an event is about an order.
+#[must_use]
+pub fn concerns(event: &Event, order: OrderId) -> bool {
+    slot_of(event).is_some_and(|slot| slot.order == order)
+        || match event {
+            Event::OrderPosted(posted) => posted.order == order,
+            Event::OrderClosed(closed) => closed.order == order,
+            Event::ToppedUp(topped_up) => topped_up.order == order,
+            _ => false,
+        }
+}
+
+/// The slot that an event is about.
+#[must_use]
+pub fn slot_of(event: &Event) -> Option<SlotId> {
+    match event {
+        Event::Slashed(event) => Some(event.slot_id),
+        Event::Matched(event) => Some(event.slot_id),
+        Event::Unmatched(event) => Some(event.slot_id),
+        Event::ReceiptSubmitted(event) => Some(event.slot_id),
+        Event::VerifiersDrawn(event) => Some(event.slot_id),
+        Event::DisputeUnderstaffed(event) => Some(event.slot_id),
+        Event::VerdictCommitted(event) => Some(event.slot_id),
+        Event::OpeningDue(event) => Some(event.slot_id),
+        Event::ReceiptOpened(event) => Some(event.slot_id),
+        Event::RevealDue(event) => Some(event.slot_id),
+        Event::VerdictRevealed(event) => Some(event.slot_id),
+        Event::Disputed(event) => Some(event.slot_id),
+        Event::Judged(event) => Some(event.slot_id),
+        Event::Settled(event) => Some(event.slot_id),
+        Event::Refunded(event) => Some(event.slot_id),
+        Event::WorkerReplaced(event) => Some(event.slot_id),
+        Event::Transferred(_)
+        | Event::Bonded(_)
+        | Event::Unbonding(_)
+        | Event::Unbonded(_)
+        | Event::OfferRegistered(_)
+        | Event::OfferWithdrawn(_)
+        | Event::VerifierEnrolled(_)
+        | Event::VerifierLeft(_)
+        | Event::OrderPosted(_)
+        | Event::ToppedUp(_)
+        | Event::OrderClosed(_) => None,
+    }
+}
+
+/// The end of a slot, if this event of a page is it.
+#[must_use]
+pub fn end_of(page: &EventPage, index: usize) -> Option<(SlotId, SlotEnd)> {
+    let position = usize::try_from(page.first).ok()?.checked_add(index)?;
+    match page.events.as_slice().get(index)? {
+        Event::Settled(settled) => {
+            let settlement = Settlement {
+                settled: (**settled).clone(),
+                height: page.height,
+                position,
+            };
+            Some((settled.slot_id, SlotEnd::Settled(settlement)))
+        }
+        Event::Refunded(refunded) => Some((refunded.slot_id, SlotEnd::Refunded(*refunded))),
+        _ => None,
+    }
+}
+
+/// Follows an order until it closes; `tell` hears of each of its events as it becomes final. Survives lost connections.
+///
+/// # Errors
+/// [`ClientError`] that asking again does not help.
+pub async fn follow<N: Network>(
+    client: &NodeClient<N>,
+    posted: Posted,
+    mut tell: impl FnMut(&EventPage, &Event),
+) -> Result<Vec<(SlotId, SlotEnd)>, ClientError> {
+    let mut ends = Vec::new();
+    let mut from = posted.height;
+    let mut failures = 0;
+    // Pages of a block that is read again after a lost connection are not told twice.
+    let mut told_until = (Height::ZERO, 0);
+    loop {
+        let mut events = match client.follow(from).await {
+            Ok(events) => events,
+            Err(error) if error.is_retryable() && failures < FAILURES_MAX => {
+                failures += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        loop {
+            let page = match events.next().await {
+                Ok(page) => page,
+                Err(error) if error.is_retryable() && failures < FAILURES_MAX => {
+                    failures += 1;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            failures = 0;
+            from = page.height;
+            if (page.height, page.first.saturating_add(1)) <= told_until {
+                continue;
+            }
+            told_until = (page.height, page.first.saturating_add(1));
+            for (index, event) in page
+                .events
+                .iter()
+                .enumerate()
+                .filter(|(_, event)| concerns(event, posted.order))
+            {
+                tell(&page, event);
+                ends.extend(end_of(&page, index));
+                if matches!(event, Event::OrderClosed(_)) {
+                    return Ok(ends);
+                }
+            }
+        }
+    }
+}
+
+/// How often in a row the connection to the node may be lost before following gives up.
+const FAILURES_MAX: usize = 5;
+
+/// Where a worker of a kind is reached, from its offer.
+///
+/// # Errors
+/// [`ClientError`]; `None` when it has no offer any more or its endpoint is no address.
+pub async fn endpoint<N: Network>(
+    client: &NodeClient<N>,
+    kind: KindId,
+    worker: Address,
+) -> Result<Option<PeerAddr>, ClientError> {
+    let offers = client.offers(kind).await?;
+    let offer = offers.iter().find(|report| report.worker == worker);
+    Ok(offer.and_then(|report| PeerAddr::from_bytes(report.offer.endpoint.as_slice()).ok()))
+}
+
+/// Fetches the output of a slot from its worker. The reply is not trusted: compare it with the settled trace.
+///
+/// # Errors
+/// [`ClientError`]; [`ClientError::Refused`] with `not_ready` while the worker still works.
+pub async fn fetch<N: Network>(
+    network: &N,
+    worker: &PeerAddr,
+    buyer: &SecretKey,
+    slot_id: SlotId,
+) -> Result<Delivery, ClientError> {
+    let signature = buyer.sign(Purpose::Delivery, &slot_id.encode());
+    let question = DeliveryRequest {
+        slot_id,
+        buyer: buyer.account_key(),
+        signature,
+    }
+    .encode();
+    let answer = request(
+        network,
+        worker,
+        DELIVERY,
+        &question,
+        MESSAGE_BYTES_MAX,
+        ANSWER_DEADLINE,
+    )
+    .await?;
+    match decode(&answer).map_err(ClientError::Malformed)? {
+        DeliveryReply::Delivered(delivery) => Ok((*delivery).clone()),
+        DeliveryReply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+    }
+}
+
+/// Puts together the receipt file of a settled slot.
+///
+/// # Errors
+/// [`ClientError`]; [`ClientError::OtherAnswer`] when the node's block does not have the settlement.
+pub async fn prove<N: Network>(
+    client: &NodeClient<N>,
+    settlement: &Settlement,
+    delivery: &Delivery,
+    spec: Vec<u8>,
+) -> Result<ReceiptProof, ClientError> {
+    let block = client.block(settlement.height).await?;
+    let path = merkle::path(block.event_leaves.as_slice(), settlement.position)
+        .ok_or(ClientError::OtherAnswer)?;
+    Ok(ReceiptProof {
+        receipt: delivery.receipt.clone(),
+        settled: settlement.settled.clone(),
+        path,
+        header: block.header,
+        descendants: block.descendants,
+        certificate: block.certificate,
+        salt: delivery.salt,
+        spec: BoundedBytes::new(spec)?,
+        output: delivery.output.clone(),
+    })
+}
