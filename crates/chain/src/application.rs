@@ -200,14 +200,14 @@ impl App {
         let body = body_roots(block.block().transactions.as_slice(), &outcome);
         check_equal(
             "transactions root",
-            body.transactions,
-            header.transactions_root,
+            &body.transactions,
+            &header.transactions_root,
         )?;
-        check_equal("outcomes root", body.outcomes, header.outcomes_root)?;
-        check_equal("events root", body.events, header.events_root)?;
-        check_equal("outbox root", Digest::ZERO, header.outbox_root)?;
+        check_equal("outcomes root", &body.outcomes, &header.outcomes_root)?;
+        check_equal("events root", &body.events, &header.events_root)?;
+        check_equal("outbox root", &Digest::ZERO, &header.outbox_root)?;
         let (sealed, roots) = self.seal(batch, header.height, &outcome.writes).await?;
-        check_equal("state roots", roots, claimed_roots(header))?;
+        check_equal("state roots", &roots, &claimed_roots(header))?;
         self.keep(block, outcome);
         Ok(sealed)
     }
@@ -220,14 +220,14 @@ impl App {
         parent: &BlockHeader,
     ) -> Result<(), Refusal> {
         let header = block.header();
-        check_equal("version", header.version, BLOCK_VERSION)?;
+        check_equal("version", &header.version, &BLOCK_VERSION)?;
         check_equal("chain", &header.chain_id, &parent.chain_id)?;
         check_equal(
             "certificate scheme",
-            header.certificate_scheme,
-            CERTIFICATE_SCHEME_BLS12381_MULTISIG,
+            &header.certificate_scheme,
+            &CERTIFICATE_SCHEME_BLS12381_MULTISIG,
         )?;
-        check_equal("height", Some(header.height), parent.height.next())?;
+        check_equal("height", &Some(header.height), &parent.height.next())?;
         let found: usize = block
             .block()
             .transactions
@@ -304,7 +304,7 @@ fn identity_bytes(context: &Context) -> [u8; 32] {
     bytes
 }
 
-fn check_equal<T: PartialEq>(what: &'static str, left: T, right: T) -> Result<(), Refusal> {
+fn check_equal<T: PartialEq>(what: &'static str, left: &T, right: &T) -> Result<(), Refusal> {
     if left == right {
         Ok(())
     } else {

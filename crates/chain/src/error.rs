@@ -73,6 +73,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The runtime stopped, or a part of the chain panicked, before the chain was open.
+    #[error("the chain stopped before it was open")]
+    Stopped,
 }
 
 /// Why a transaction is not taken. Each has a stable code.
@@ -141,6 +144,16 @@ pub enum SubmitError {
         /// Their bytes.
         bytes: ByteCount,
     },
+    /// The account cannot pay the fees of all its waiting transactions.
+    #[error(
+        "the account has {balance} coins, its waiting transactions take {fees} base units of fees"
+    )]
+    CannotPay {
+        /// Its balance.
+        balance: Amount,
+        /// The fees in base units; their sum may exceed the supply.
+        fees: u64,
+    },
     /// The ledger would refuse the envelope.
     #[error(transparent)]
     Refused(EnvelopeError),
@@ -161,7 +174,8 @@ impl SubmitError {
             Self::Underpriced { .. } => "underpriced",
             Self::AccountFull { .. } => "account_full",
             Self::Full { .. } => "mempool_full",
-            Self::Refused(_) => "refused",
+            Self::CannotPay { .. } => "cannot_pay_fee",
+            Self::Refused(error) => error.name(),
         }
     }
 }

@@ -17,11 +17,12 @@ mod records;
 mod replica;
 mod state;
 pub mod transport;
+mod wiring;
 
 pub use application::root_of;
 pub use block::{BLOCK_BYTES_MAX, HEADER_BYTES_MAX};
 pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits};
-pub use engine::{ChainTasks, Runtime, message_bytes_max, start};
+pub use engine::{ChainTask, Runtime, message_bytes_max, start};
 pub use error::{ReadError, StartError, StoreError, SubmitError, WaitError};
 pub use format::STORE_FORMAT;
 pub use handle::{ChainHandle, FinalisedBlock, IncludedTx, Subscription};

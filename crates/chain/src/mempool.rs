@@ -2,7 +2,8 @@
 //!
 //! Invariants: count and bytes, in total and per account, never exceed the limits; one transaction per account and
 //! nonce; a transaction leaves when its nonce is used in a finalised block, when it expired, when it is replaced by one
-//! that pays a tenth more, or when a proposer finds that it cannot be paid for.
+//! that pays a tenth more, or when a proposer finds that it cannot be paid for. An account's waiting fees never exceed
+//! its balance, so a place in the pool costs money that is there.
 
 use crate::{config::MempoolLimits, error::SubmitError};
 use fairweir_types::{Address, Amount, ByteCount, Digest, Height, Nonce, VerifiedTx};
@@ -15,6 +16,32 @@ const REPLACEMENT_FRACTION: u64 = 10;
 struct Account {
     txs: BTreeMap<Nonce, VerifiedTx>,
     bytes: u64,
+    /// The account's next nonce in the applied state, as far as the pool was told.
+    next_nonce: Nonce,
+}
+
+impl Account {
+    /// Whether the next transaction is not missing.
+    fn is_ready(&self) -> bool {
+        self.txs
+            .first_key_value()
+            .is_some_and(|(nonce, _)| *nonce <= self.next_nonce)
+    }
+
+    fn fees(&self) -> u64 {
+        self.txs.values().fold(0, |sum, tx| {
+            sum.saturating_add(tx.transaction().fee.base_units())
+        })
+    }
+}
+
+/// What an account may do, as the applied state says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Its next nonce.
+    pub(crate) next_nonce: Nonce,
+    /// What it can pay fees with.
+    pub(crate) balance: Amount,
 }
 
 /// Transactions that wait for a block.
@@ -22,6 +49,8 @@ struct Account {
 pub(crate) struct Mempool {
     limits: MempoolLimits,
     accounts: BTreeMap<Address, Account>,
+    /// Accounts whose next transaction waits.
+    ready: BTreeSet<Address>,
     places: BTreeMap<Digest, (Address, Nonce)>,
     expiries: BTreeSet<(Height, Address, Nonce)>,
     bytes: u64,
@@ -42,35 +71,43 @@ impl Mempool {
         Self {
             limits,
             accounts: BTreeMap::new(),
+            ready: BTreeSet::new(),
             places: BTreeMap::new(),
             expiries: BTreeSet::new(),
             bytes: 0,
         }
     }
 
-    /// Takes a transaction of an account whose next nonce is `next_nonce`. The envelope was checked against the state.
+    /// Takes a transaction. The envelope was checked against the state, but for a nonce ahead of the account's.
     pub(crate) fn insert(
         &mut self,
         tx: VerifiedTx,
-        next_nonce: Nonce,
+        standing: Standing,
     ) -> Result<Inserted, SubmitError> {
         if self.contains(&tx.digest()) {
             return Ok(Inserted::Known);
         }
         let (sender, nonce) = (tx.sender(), tx.transaction().nonce);
-        self.check_nonce(nonce, next_nonce)?;
-        let replaced = self
-            .accounts
-            .get(&sender)
-            .and_then(|account| account.txs.get(&nonce));
+        self.check_nonce(nonce, standing.next_nonce)?;
+        let replaced = self.get(&sender, nonce);
         if let Some(waiting) = replaced {
-            check_replacement(waiting, &tx)?;
+            let needed = outbid(waiting.transaction().fee);
+            if needed.is_none_or(|needed| tx.transaction().fee < needed) {
+                let (needed, found) = (needed.unwrap_or(Amount::MAX), tx.transaction().fee);
+                return Err(SubmitError::Underpriced { needed, found });
+            }
         }
-        let freed = replaced.map_or(0, |waiting| waiting.size().get());
-        let count_change = usize::from(replaced.is_none());
-        self.check_room(&sender, count_change, tx.size().get().saturating_sub(freed))?;
+        let freed = replaced.map_or((0, 0, 0), |waiting| {
+            (
+                1,
+                waiting.size().get(),
+                waiting.transaction().fee.base_units(),
+            )
+        });
+        self.check_account(&tx, standing, freed)?;
+        self.make_room(&tx, freed)?;
         self.remove(&sender, nonce);
-        self.put(tx);
+        self.put(tx, standing.next_nonce);
         Ok(Inserted::New)
     }
 
@@ -89,36 +126,73 @@ impl Mempool {
         Ok(())
     }
 
-    fn check_room(
+    /// Checks what the account has waiting; `freed` is count, bytes and fee of what is replaced.
+    fn check_account(
         &self,
-        sender: &Address,
-        more: usize,
-        more_bytes: u64,
+        tx: &VerifiedTx,
+        standing: Standing,
+        freed: (usize, u64, u64),
     ) -> Result<(), SubmitError> {
-        let (txs, bytes) = self
-            .accounts
-            .get(sender)
-            .map_or((0, 0), |account| (account.txs.len(), account.bytes));
+        let account = self.accounts.get(&tx.sender());
+        let (txs, bytes, fees) = account.map_or((0, 0, 0), |account| {
+            (account.txs.len(), account.bytes, account.fees())
+        });
         let limits = &self.limits;
-        if txs + more > limits.account_txs_max
-            || bytes + more_bytes > limits.account_bytes_max.get()
+        if txs + 1 - freed.0 > limits.account_txs_max
+            || bytes + tx.size().get() - freed.1 > limits.account_bytes_max.get()
         {
             return Err(SubmitError::AccountFull {
                 txs,
                 bytes: ByteCount(bytes),
             });
         }
-        let txs = self.places.len();
-        if txs + more > limits.txs_max || self.bytes + more_bytes > limits.bytes_max.get() {
-            return Err(SubmitError::Full {
-                txs,
-                bytes: ByteCount(self.bytes),
+        // Without this, accounts without money could fill the pool with nonces that never come up.
+        let fees = (fees - freed.2).saturating_add(tx.transaction().fee.base_units());
+        if fees > standing.balance.base_units() {
+            return Err(SubmitError::CannotPay {
+                balance: standing.balance,
+                fees,
             });
         }
         Ok(())
     }
 
-    fn put(&mut self, tx: VerifiedTx) {
+    /// Makes room in a full pool by dropping the last transaction of the account that pays least, if the new one pays a
+    /// tenth more.
+    fn make_room(&mut self, tx: &VerifiedTx, freed: (usize, u64, u64)) -> Result<(), SubmitError> {
+        let size = tx.size().get();
+        let has_room = |pool: &Self| {
+            pool.places.len() + 1 - freed.0 <= pool.limits.txs_max
+                && pool.bytes + size - freed.1 <= pool.limits.bytes_max.get()
+        };
+        if has_room(self) {
+            return Ok(());
+        }
+        let full = SubmitError::Full {
+            txs: self.places.len(),
+            bytes: ByteCount(self.bytes),
+        };
+        let last = self
+            .accounts
+            .iter()
+            .filter(|(sender, _)| **sender != tx.sender());
+        let last = last.filter_map(|(sender, account)| {
+            account
+                .txs
+                .last_key_value()
+                .map(|(nonce, tx)| (tx.transaction().fee, *sender, *nonce))
+        });
+        let Some((fee, sender, nonce)) = last.min() else {
+            return Err(full);
+        };
+        if outbid(fee).is_none_or(|needed| tx.transaction().fee < needed) {
+            return Err(full);
+        }
+        self.remove(&sender, nonce);
+        if has_room(self) { Ok(()) } else { Err(full) }
+    }
+
+    fn put(&mut self, tx: VerifiedTx, next_nonce: Nonce) {
         let (sender, nonce, size) = (tx.sender(), tx.transaction().nonce, tx.size().get());
         self.places.insert(tx.digest(), (sender, nonce));
         self.expiries
@@ -126,7 +200,9 @@ impl Mempool {
         self.bytes += size;
         let account = self.accounts.entry(sender).or_default();
         account.bytes += size;
+        account.next_nonce = account.next_nonce.max(next_nonce);
         account.txs.insert(nonce, tx);
+        self.refresh(&sender);
     }
 
     fn remove(&mut self, sender: &Address, nonce: Nonce) {
@@ -135,14 +211,24 @@ impl Mempool {
         };
         if let Some(tx) = account.txs.remove(&nonce) {
             let size = tx.size().get();
-            account.bytes = account.bytes.saturating_sub(size);
-            self.bytes = self.bytes.saturating_sub(size);
+            account.bytes -= size;
+            self.bytes -= size;
             self.places.remove(&tx.digest());
             self.expiries
                 .remove(&(tx.transaction().expiry, *sender, nonce));
         }
-        if account.txs.is_empty() {
+        self.refresh(sender);
+    }
+
+    fn refresh(&mut self, sender: &Address) {
+        let account = self.accounts.get(sender);
+        if account.is_some_and(|account| account.txs.is_empty()) {
             self.accounts.remove(sender);
+        }
+        if self.accounts.get(sender).is_some_and(Account::is_ready) {
+            self.ready.insert(*sender);
+        } else {
+            self.ready.remove(sender);
         }
     }
 
@@ -166,20 +252,19 @@ impl Mempool {
     /// Drops what a finalised block used up: nonces of an account below its next, and what expires before `next`.
     pub(crate) fn finalised(&mut self, senders: &BTreeMap<Address, Nonce>, next: Height) {
         for (sender, next_nonce) in senders {
-            let used: Vec<Nonce> = self
-                .accounts
-                .get(sender)
-                .map(|account| {
-                    account
-                        .txs
-                        .range(..*next_nonce)
-                        .map(|(nonce, _)| *nonce)
-                        .collect()
-                })
-                .unwrap_or_default();
+            let Some(account) = self.accounts.get_mut(sender) else {
+                continue;
+            };
+            account.next_nonce = *next_nonce;
+            let used: Vec<Nonce> = account
+                .txs
+                .range(..*next_nonce)
+                .map(|(nonce, _)| *nonce)
+                .collect();
             for nonce in used {
                 self.remove(sender, nonce);
             }
+            self.refresh(sender);
         }
         while let Some((expiry, sender, nonce)) = self.expiries.first().copied() {
             if expiry >= next {
@@ -189,9 +274,9 @@ impl Mempool {
         }
     }
 
-    /// The senders of waiting transactions.
-    pub(crate) fn senders(&self) -> impl Iterator<Item = &Address> {
-        self.accounts.keys()
+    /// The accounts whose next transaction waits.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = &Address> {
+        self.ready.iter()
     }
 
     /// The transaction of an account with a nonce.
@@ -211,10 +296,10 @@ impl Mempool {
         let (mut picked, mut bytes) = (Vec::new(), 0_u64);
         let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
         while let Some(Candidate(tx)) = queue.pop() {
-            let size = tx.size().get();
             if picked.len() >= txs_max {
                 break;
             }
+            let size = tx.size().get();
             if bytes + size > bytes_max {
                 continue;
             }
@@ -231,21 +316,12 @@ impl Mempool {
     }
 }
 
-fn check_replacement(waiting: &VerifiedTx, found: &VerifiedTx) -> Result<(), SubmitError> {
-    let (old, found) = (waiting.transaction().fee, found.transaction().fee);
-    let raise = old.base_units().div_ceil(REPLACEMENT_FRACTION).max(1);
-    // At the supply cap no fee is high enough.
-    let needed = old
-        .base_units()
+/// The least fee that takes the place of one that pays `fee`; none is high enough at the supply cap.
+fn outbid(fee: Amount) -> Option<Amount> {
+    let raise = fee.base_units().div_ceil(REPLACEMENT_FRACTION).max(1);
+    fee.base_units()
         .checked_add(raise)
-        .and_then(Amount::from_base_units);
-    match needed {
-        Some(needed) if found >= needed => Ok(()),
-        needed => Err(SubmitError::Underpriced {
-            needed: needed.unwrap_or(Amount::MAX),
-            found,
-        }),
-    }
+        .and_then(Amount::from_base_units)
 }
 
 /// A transaction ordered by what it pays; equal fees by id, so that the order is total.

@@ -7,7 +7,7 @@ use crate::{
     config::ChainConfig,
     error::SubmitError,
     genesis::{self, BlockDigest, Identity},
-    mempool::{Inserted, Mempool},
+    mempool::{Inserted, Mempool, Standing},
     records::{BlockRecord, Records, RecordsClosed},
     state::{Executed, Parent, StateCache},
 };
@@ -18,7 +18,7 @@ use commonware_utils::{
     channel::{mpsc, watch},
     sync::Mutex,
 };
-use fairweir_ledger::{BlockContext, State, bank};
+use fairweir_ledger::{BlockContext, EnvelopeError, State, bank, check_envelope};
 use fairweir_types::{
     Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
     block::{beacon_message, next_beacon},
@@ -26,7 +26,7 @@ use fairweir_types::{
     limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -174,14 +174,15 @@ impl Core {
         let digest = tx.digest();
         let (_, header) = self.cache.applied();
         let context = self.likely_context(&header);
-        if tx.transaction().expiry < context.height {
-            return Err(SubmitError::Expired {
-                expiry: tx.transaction().expiry,
-                next: context.height,
-            });
+        let standing = self.cache.read(|state| check(state, &context, &tx))?;
+        let (sender, found) = (tx.sender(), tx.transaction().nonce);
+        let inserted = self.pool.lock().insert(tx, standing)?;
+        // A block may have used the nonce between the check and the insertion.
+        let expected = self.cache.read(|state| next_nonce(state, &sender));
+        if found < expected {
+            self.pool.lock().drop_tx(&digest);
+            return Err(SubmitError::NonceTooLow { expected, found });
         }
-        let next_nonce = self.cache.read(|state| check(state, &context, &tx))?;
-        let inserted = self.pool.lock().insert(tx, next_nonce)?;
         if inserted == Inserted::New {
             self.cache.changed();
         }
@@ -208,7 +209,7 @@ impl Core {
         let context = self.likely_context(parent.header);
         let pool = self.pool.lock();
         let heads = pool
-            .senders()
+            .ready()
             .filter_map(|sender| head(&pool, state, &context, sender))
             .collect();
         pool.select(heads, BLOCK_TXS_MAX, BLOCK_TX_BYTES_MAX)
@@ -267,7 +268,7 @@ impl Core {
     fn has_includable(&self, state: &dyn State, parent: Parent<'_>) -> bool {
         let context = self.likely_context(parent.header);
         let pool = self.pool.lock();
-        pool.senders()
+        pool.ready()
             .any(|sender| head(&pool, state, &context, sender).is_some())
     }
 
@@ -290,19 +291,7 @@ impl Core {
             .await?;
         self.cache.apply(digest, executed);
         self.remember(height, digests, &executed.outcomes);
-        let senders: Vec<Address> = txs
-            .iter()
-            .map(|tx| tx.transaction.sender.address())
-            .collect();
-        let nonces: BTreeMap<Address, Nonce> = self.cache.read(|state| {
-            senders
-                .iter()
-                .map(|sender| (*sender, next_nonce(state, sender)))
-                .collect()
-        });
-        self.pool
-            .lock()
-            .finalised(&nonces, Height(height.get().saturating_add(1)));
+        self.sweep(&executed.header, txs);
         self.tip.send_if_modified(|tip| {
             let is_newer = tip.height < height;
             if is_newer {
@@ -316,6 +305,38 @@ impl Core {
         });
         self.cache.changed();
         Ok(())
+    }
+
+    /// Drops from the pool what a finalised block used up, and what turns out to be hopeless.
+    fn sweep(&self, header: &BlockHeader, txs: &[SignedTx]) {
+        let senders: BTreeSet<Address> = txs
+            .iter()
+            .map(|tx| tx.transaction.sender.address())
+            .collect();
+        let nonces: BTreeMap<Address, Nonce> = self.cache.read(|state| {
+            senders
+                .into_iter()
+                .map(|sender| (sender, next_nonce(state, &sender)))
+                .collect()
+        });
+        let context = self.likely_context(header);
+        let next: Vec<VerifiedTx> = {
+            let mut pool = self.pool.lock();
+            pool.finalised(&nonces, context.height);
+            nonces
+                .iter()
+                .filter_map(|(sender, nonce)| pool.get(sender, *nonce).cloned())
+                .collect()
+        };
+        let hopeless: Vec<VerifiedTx> = self.cache.read(|state| {
+            next.into_iter()
+                .filter(|tx| is_hopeless(state, &context, tx))
+                .collect()
+        });
+        let mut pool = self.pool.lock();
+        for tx in hopeless {
+            pool.drop_tx(&tx.digest());
+        }
     }
 
     fn remember(&self, height: Height, digests: Vec<Digest>, outcomes: &[TxOutcome]) {
@@ -355,13 +376,29 @@ fn next_nonce(state: &dyn State, sender: &Address) -> Nonce {
     bank::account(state, *sender).map_or(Nonce(u64::MAX), |account| account.nonce)
 }
 
-/// Checks an envelope against the state; a nonce ahead of the account's may wait, so it is no reason to refuse here.
-fn check(state: &dyn State, context: &BlockContext, tx: &VerifiedTx) -> Result<Nonce, SubmitError> {
-    let next = next_nonce(state, &tx.sender());
-    if tx.transaction().nonce == next {
-        fairweir_ledger::check_envelope(state, context, tx).map_err(SubmitError::Refused)?;
+/// Checks an envelope against the state. A nonce ahead of the account's may wait, so it is no reason to refuse here.
+fn check(
+    state: &dyn State,
+    context: &BlockContext,
+    tx: &VerifiedTx,
+) -> Result<Standing, SubmitError> {
+    match check_envelope(state, context, tx) {
+        Ok(()) | Err(EnvelopeError::NonceTooHigh { .. }) => {}
+        Err(EnvelopeError::NonceTooLow { expected, found }) => {
+            return Err(SubmitError::NonceTooLow { expected, found });
+        }
+        Err(EnvelopeError::Expired {
+            expiry,
+            height: next,
+        }) => return Err(SubmitError::Expired { expiry, next }),
+        Err(error) => return Err(SubmitError::Refused(error)),
     }
-    Ok(next)
+    let account =
+        bank::account(state, tx.sender()).map_err(|fault| SubmitError::Refused(fault.into()))?;
+    Ok(Standing {
+        next_nonce: account.nonce,
+        balance: account.balance,
+    })
 }
 
 /// The transaction of an account that may be included next.
@@ -372,7 +409,15 @@ fn head(
     sender: &Address,
 ) -> Option<VerifiedTx> {
     let tx = pool.get(sender, next_nonce(state, sender))?;
-    fairweir_ledger::check_envelope(state, context, tx)
+    check_envelope(state, context, tx)
         .is_ok()
         .then(|| tx.clone())
+}
+
+/// Whether a transaction can never be included as it is: what a nonce ahead of the account's hid when it was taken.
+fn is_hopeless(state: &dyn State, context: &BlockContext, tx: &VerifiedTx) -> bool {
+    matches!(
+        check_envelope(state, context, tx),
+        Err(EnvelopeError::FeeTooLow { .. })
+    )
 }

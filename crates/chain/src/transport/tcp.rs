@@ -49,7 +49,7 @@ pub struct TcpConfig {
 /// # Errors
 /// [`StartError::Genesis`], [`StartError::Addresses`] and [`StartError::DevAddress`].
 pub fn tcp<E>(
-    context: E,
+    context: &E,
     genesis: &Genesis,
     identity: &SecretKey,
     config: &TcpConfig,

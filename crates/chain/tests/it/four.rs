@@ -6,7 +6,7 @@ use commonware_p2p::simulated::{Config, Link, Network, Oracle};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, probability};
 use fairweir_chain::{
-    ChainHandle, ChainTasks, light::LightClient, message_bytes_max, start, transport,
+    ChainHandle, ChainTask, light::LightClient, message_bytes_max, start, transport,
 };
 use fairweir_types::{Digest, Genesis, Height};
 use std::time::Duration;
@@ -51,7 +51,7 @@ async fn validator(
     genesis: &Genesis,
     keys: &Keys,
     number: usize,
-) -> (ChainHandle, ChainTasks) {
+) -> (ChainHandle, ChainTask) {
     let mut config = config(genesis, keys);
     config.partition_prefix = format!("validator-{number}");
     let transport = transport::simulated(oracle, keys.identity.as_identity().public_key())

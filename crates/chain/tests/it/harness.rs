@@ -3,7 +3,7 @@
 use commonware_codec::Encode as _;
 use commonware_cryptography::Signer as _;
 use commonware_runtime::{Supervisor as _, deterministic};
-use fairweir_chain::{ChainConfig, ChainHandle, ChainTasks, start, transport};
+use fairweir_chain::{ChainConfig, ChainHandle, ChainTask, start, transport};
 use fairweir_types::{
     Action, Amount, BoundedVec, ChainId, Genesis, GenesisAccount, Height, Millis, Nonce, SecretKey,
     SignedTx, Transaction, Validator, keys::VoteSecretKey, tx::Transfer,
@@ -77,7 +77,7 @@ pub(crate) fn config(genesis: &Genesis, keys: &Keys) -> ChainConfig {
 pub(crate) async fn start_solo(
     context: &deterministic::Context,
     config: ChainConfig,
-) -> (ChainHandle, ChainTasks) {
+) -> (ChainHandle, ChainTask) {
     let identity = config.identity.as_identity().public_key();
     start(context.child("chain"), config, transport::solo(identity))
         .await

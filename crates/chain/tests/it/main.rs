@@ -1,5 +1,7 @@
 //! The chain under the deterministic runtime: the same wiring as in production, virtual time, storage in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod four;
 mod harness;
 mod light;

@@ -3,7 +3,7 @@
 use crate::harness::{FEE, config, genesis, start_solo, transfer, transfer_with, user};
 use commonware_runtime::{Runner as _, deterministic};
 use fairweir_chain::{ChainConfig, ChainHandle, MempoolLimits, SubmitError, WaitError};
-use fairweir_types::{Height, Nonce, SignedTx};
+use fairweir_types::{Height, SignedTx};
 use std::{future::Future, time::Duration};
 
 fn with_chain<F: Future<Output = ()>>(
@@ -67,10 +67,13 @@ fn what_cannot_be_included_is_refused_with_a_code() {
                 assert_eq!(code(chain.submit(tx)), expected);
             }
             let poor = user(42);
-            assert!(matches!(
-                chain.submit(transfer(&poor, 0)),
-                Err(SubmitError::Refused(_))
-            ));
+            for nonce in [0, 1] {
+                assert_eq!(code(chain.submit(transfer(&poor, nonce))), "cannot_pay_fee");
+            }
+            let cheap = transfer_with(&user(2), 0, 0, "dev-test", 50);
+            assert_eq!(code(chain.submit(cheap)), "fee_too_low");
+            let far = transfer_with(&user(2), 1, FEE, "dev-test", u64::MAX);
+            assert_eq!(code(chain.submit(far)), "expiry_too_far");
             assert_eq!(chain.waiting(), 0);
         },
     );
@@ -124,12 +127,16 @@ fn a_full_pool_refuses_and_expiry_makes_room() {
             assert_eq!(code(chain.submit(transfer(&user(1), 3))), "account_full");
             assert_eq!(code(chain.submit(transfer(&user(2), 1))), "taken");
             assert_eq!(code(chain.submit(transfer(&user(3), 0))), "mempool_full");
-            chain.wait_height(Height(3)).await.unwrap();
-            assert_eq!(chain.waiting(), 1);
+            let dear = transfer_with(&user(3), 1, FEE * 2, "dev-test", 50);
             assert_eq!(
-                code(chain.submit(transfer(&user(3), Nonce(0).get()))),
-                "taken"
+                code(chain.submit(dear)),
+                "taken",
+                "it pushes out one that pays less"
             );
+            assert_eq!(chain.waiting(), 3);
+            chain.wait_height(Height(3)).await.unwrap();
+            assert_eq!(chain.waiting(), 2);
+            assert_eq!(code(chain.submit(transfer(&user(3), 0))), "taken");
         },
     );
 }
