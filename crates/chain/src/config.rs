@@ -83,11 +83,24 @@ impl ChainConfig {
         Ok(())
     }
 
-    /// How long others wait for a leader's proposal: well above the heartbeat, because a leader may wait that long for
-    /// something to put into its block.
-    pub(crate) fn leader_timeout(&self) -> Duration {
-        self.heartbeat
-            .saturating_mul(2)
-            .saturating_add(Duration::from_secs(1))
+    /// How long a view waits for its leader's proposal, and how long for its certificate.
+    ///
+    /// Above the heartbeat, because a leader may wait that long for something to put into its block. A lone validator
+    /// waits for nobody else; what remains is the time to build and store the largest block, and after a crash in the
+    /// middle of a view this is how long the first new block takes.
+    pub(crate) fn view_timeouts(&self) -> (Duration, Duration) {
+        let is_alone = self.genesis.validators.len() == 1;
+        let (leader, rest) = if is_alone {
+            (
+                self.heartbeat + Duration::from_millis(500),
+                Duration::from_millis(250),
+            )
+        } else {
+            (
+                self.heartbeat * 2 + Duration::from_secs(1),
+                Duration::from_secs(1),
+            )
+        };
+        (leader, leader + rest)
     }
 }

@@ -263,3 +263,56 @@ impl State for View<'_> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MemoryState, State, View, Writes};
+
+    /// A small generator: the test needs variety, not randomness.
+    fn next(seed: &mut u64) -> u8 {
+        *seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        seed.to_be_bytes()[0]
+    }
+
+    fn some_writes(seed: &mut u64) -> Writes {
+        (0..next(seed) % 12)
+            .map(|_| {
+                let key = vec![next(seed) % 8, next(seed) % 2];
+                (key, next(seed).is_multiple_of(3).then(|| vec![next(seed)]))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn layers_read_like_the_state_they_add_up_to() {
+        let mut seed = 1;
+        for _ in 0..2_000 {
+            let mut base = MemoryState::default();
+            base.apply(&some_writes(&mut seed));
+            let layers: Vec<Writes> = (0..3).map(|_| some_writes(&mut seed)).collect();
+            let mut flat = base.clone();
+            for writes in &layers {
+                flat.apply(writes);
+            }
+            let view = View {
+                layers: layers.iter().rev().collect(),
+                base: &base,
+            };
+            for first in 0..9_u8 {
+                assert_eq!(view.get(&[first, 1]), flat.get(&[first, 1]));
+                for last in 0..9_u8 {
+                    assert_eq!(
+                        view.first_in(&[first], &[last]),
+                        flat.first_in(&[first], &[last])
+                    );
+                    assert_eq!(
+                        view.first_in(&[first, 1], &[last, 1]),
+                        flat.first_in(&[first, 1], &[last, 1])
+                    );
+                }
+            }
+        }
+    }
+}

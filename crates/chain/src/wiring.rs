@@ -227,7 +227,7 @@ impl<E: Runtime> Wiring<E> {
         deferred: Application<E>,
         blocker: N::Blocker,
     ) -> SimplexConfig<E, N> {
-        let leader_timeout = self.config.leader_timeout();
+        let (leader_timeout, certification_timeout) = self.config.view_timeouts();
         simplex::Config {
             scheme: self.scheme.clone(),
             elector: RoundRobin::default(),
@@ -248,11 +248,11 @@ impl<E: Runtime> Wiring<E> {
             write_buffer: BUFFER,
             page_cache: self.page_cache.clone(),
             leader_timeout,
-            certification_timeout: leader_timeout + Duration::from_secs(1),
+            certification_timeout,
             timeout_retry: Duration::from_millis(500),
             view_retention: VIEW_RETENTION,
             skip: SkipPolicy::Enabled {
-                timeout: leader_timeout + Duration::from_secs(4),
+                timeout: certification_timeout + Duration::from_secs(3),
                 budget: simplex::SkipBudget::Participants,
             },
             fetch_timeout: NZDuration!(FETCH_TIMEOUT),

@@ -118,6 +118,17 @@ fn four_validators_finalise_the_same_blocks() {
                 .verify_through(&block.block.header, &block.descendants, &block.certificate)
                 .unwrap();
         }
+        let block = chains[0].0.finalised(Height(5)).await.unwrap().unwrap();
+        for position in 0..block.certificate.len() {
+            let mut mutated = block.certificate.clone();
+            mutated[position] ^= 1;
+            assert!(
+                light
+                    .verify_through(&block.block.header, &block.descendants, &mutated)
+                    .is_err(),
+                "certificate byte {position}"
+            );
+        }
     });
 }
 

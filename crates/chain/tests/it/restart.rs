@@ -82,3 +82,23 @@ fn a_store_of_another_chain_is_refused() {
         assert!(matches!(error, StartError::OtherGenesis { .. }), "{error}");
     });
 }
+
+#[test]
+fn a_stopped_chain_starts_again_in_the_same_runtime() {
+    let (genesis, keys) = genesis(1);
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        let mut tip = Height::ZERO;
+        for life in 0..3_u64 {
+            let (chain, task) = start_solo(&context, config(&genesis, &keys[0])).await;
+            chain.wait_height(tip).await.unwrap();
+            let tx = chain.submit(transfer(&user(1), life)).unwrap();
+            tip = chain.wait_outcome(tx).await.unwrap().height;
+            task.stop();
+            task.failed().await;
+            assert!(
+                chain.outcome(Digest::ZERO).await.is_err(),
+                "a stopped chain answers nothing"
+            );
+        }
+    });
+}
