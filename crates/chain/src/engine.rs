@@ -9,18 +9,19 @@ use crate::{
     genesis::{self, BlockDigest, Scheme},
     handle::ChainHandle,
     transport::{Network, Transport},
-    wiring,
+    wiring::{self, Opened},
 };
 use commonware_consensus::{
     marshal::{self, standard::Standard},
     simplex,
 };
+use commonware_macros::select;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::channel::oneshot;
 use fairweir_types::limits::TX_BYTES_MAX;
 use futures::future::select_all;
 use rand_core::CryptoRng;
-use std::fmt;
+use std::{fmt, pin::pin};
 
 /// What a runtime must offer.
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
@@ -64,9 +65,32 @@ async fn first_ended(parts: Vec<Part>) -> &'static str {
     name
 }
 
+/// Hands out the chain once it shows everything that it ever acknowledged, and runs until a part ends.
+async fn run(
+    opened: Opened,
+    sender: oneshot::Sender<Result<ChainHandle, StartError>>,
+) -> &'static str {
+    let Opened {
+        chain,
+        parts,
+        acknowledged,
+    } = opened;
+    let mut ended = pin!(first_ended(parts));
+    select! {
+        name = &mut ended => return name,
+        // Closed only when the chain is gone, which the other arm reports.
+        _ = chain.wait_height(acknowledged) => {},
+    }
+    // Without a receiver nobody wants the chain, and it stops.
+    if sender.send(Ok(chain)).is_err() {
+        return "start";
+    }
+    ended.await
+}
+
 /// Starts a validator: opens or creates its store, replays what was not applied, and takes part in consensus.
 ///
-/// Returns when the chain can be read and takes transactions.
+/// Returns when the chain shows everything that it acknowledged before, and takes transactions.
 ///
 /// # Errors
 /// [`StartError`]. A store that is damaged below the level of its own checksums makes the runtime's tasks panic.
@@ -80,13 +104,7 @@ pub async fn start<E: Runtime, N: Network>(
     // Parts are children of this task, so they end with it.
     let root = context.spawn(move |context| async move {
         match Box::pin(wiring::open(context, config, transport)).await {
-            Ok((chain, parts)) => {
-                // Without a receiver nobody wants the chain, and it stops.
-                if sender.send(Ok(chain)).is_err() {
-                    return "start";
-                }
-                first_ended(parts).await
-            }
+            Ok(opened) => run(opened, sender).await,
             Err(error) => {
                 // The receiver may be gone; then nobody asks why.
                 let _ = sender.send(Err(error));

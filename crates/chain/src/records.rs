@@ -128,12 +128,12 @@ pub(crate) struct Records {
 pub(crate) struct RecordsClosed;
 
 impl Records {
-    /// Opens the log and starts its task.
+    /// Opens the log and starts its task. Returns the height of the last record too.
     pub(crate) async fn start<E>(
         context: E,
         prefix: &str,
         page_cache: &CacheRef,
-    ) -> Result<(Self, Handle<()>), StoreError>
+    ) -> Result<(Self, Height, Handle<()>), StoreError>
     where
         E: StorageContext + Spawner,
     {
@@ -141,9 +141,10 @@ impl Records {
         let archive = prunable::Archive::init(context.child("archive"), config)
             .await
             .map_err(StoreError::new)?;
+        let last = Height(archive.last_index().unwrap_or(0));
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let task = context.spawn(move |_| run(archive, queue));
-        Ok((Self { requests }, task))
+        Ok((Self { requests }, last, task))
     }
 
     /// Makes a block's record durable.

@@ -88,18 +88,28 @@ struct Wiring<E> {
     page_cache: CacheRef,
 }
 
+/// An open chain.
+pub(crate) struct Opened {
+    /// The handle.
+    pub(crate) chain: ChainHandle,
+    /// The parts that run it.
+    pub(crate) parts: Vec<Part>,
+    /// The highest block of which anything was acknowledged before the start.
+    pub(crate) acknowledged: Height,
+}
+
 /// Opens the store, loads the state and starts every part.
 pub(crate) async fn open<E: Runtime, N: Network>(
     context: E,
     config: ChainConfig,
     transport: Transport<N>,
-) -> Result<(ChainHandle, Vec<Part>), StartError> {
+) -> Result<Opened, StartError> {
     let prefix = config.partition_prefix.clone();
     format::check(context.child("format"), &prefix, config.genesis.digest()).await?;
     let wiring = Wiring::new(context, config)?;
     let (gossip_sender, gossip_queue) = mpsc::channel(GOSSIP_QUEUE_MAX);
     let records_context = wiring.context.child("records");
-    let (records, records_part) =
+    let (records, acknowledged, records_part) =
         Records::start(records_context, &prefix, &wiring.page_cache).await?;
     let mut state = MemoryState::default();
     state.apply(&wiring.genesis_writes);
@@ -113,7 +123,12 @@ pub(crate) async fn open<E: Runtime, N: Network>(
     ));
     let (mut parts, marshal) = wiring.start(&core, transport, gossip_queue).await?;
     parts.push(("records", records_part));
-    Ok((ChainHandle::new(core, marshal), parts))
+    let chain = ChainHandle::new(core, marshal);
+    Ok(Opened {
+        chain,
+        parts,
+        acknowledged,
+    })
 }
 
 impl<E: Runtime> Wiring<E> {

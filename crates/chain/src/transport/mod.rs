@@ -24,10 +24,11 @@ use std::{convert::Infallible, fmt, num::NonZeroUsize, sync::Arc, time::SystemTi
 /// Channels that a validator needs, in the order of [`Transport`]'s fields, numbered from zero.
 pub const CHANNELS: u64 = 6;
 
-/// Messages a second that one channel takes from one peer: above the honest rate of blocks without pause.
+/// Messages a second that one channel takes from one peer: three times the honest rate of blocks without pause. Room for
+/// this many messages of each peer is set aside for each channel.
 #[must_use]
 pub fn quota() -> Quota {
-    Quota::per_second(NZU32!(4_096))
+    Quota::per_second(NZU32!(1_024))
 }
 
 /// The kinds of sender, receiver, peer list and blocker that a network is made of.

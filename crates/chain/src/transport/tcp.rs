@@ -14,11 +14,10 @@ use commonware_stream::{
     sake::{self, Sake},
 };
 use commonware_utils::{NZUsize, TryFromIterator as _, ordered::Map};
-use fairweir_types::{Genesis, SecretKey, limits::VALIDATORS_MAX};
+use fairweir_types::{Genesis, SecretKey, genesis::GenesisError};
 use rand_core::CryptoRng;
 use std::{marker::PhantomData, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-const VALIDATORS: NonZeroUsize = NZUsize!(VALIDATORS_MAX);
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 /// What connections of a chain are told apart by, besides its genesis.
 const NAMESPACE: &[u8] = b"fairweir/1/peer/";
@@ -69,14 +68,17 @@ where
     );
     let namespace = [NAMESPACE, genesis.digest().as_bytes()].concat();
     let size = message_bytes_max(genesis)?;
+    let validators =
+        NonZeroUsize::new(peers.len()).ok_or(StartError::Genesis(GenesisError::NoValidator))?;
     let mut p2p = Config::recommended(
         handshake,
         &namespace,
         config.listen,
-        VALIDATORS,
+        validators,
         size,
         MAILBOX,
     );
+    p2p.tracked_peer_sets = NZUsize!(1);
     // The defaults let a validator that crashed wait for a minute, and refuse several validators behind one address.
     p2p.allow_private_ips = true;
     p2p.peer_connection_cooldown = Duration::from_secs(1);

@@ -30,11 +30,10 @@ fn a_crash_loses_nothing_that_was_acknowledged() {
         let (known, next) = runner.start_and_recover(|context| async move {
             let (chain, _tasks) = start_solo(&context, config).await;
             for (tx, included) in &acknowledged.txs {
-                assert_eq!(chain.wait_outcome(*tx).await.unwrap(), *included);
+                assert_eq!(chain.outcome(*tx).await.unwrap().as_ref(), Some(included));
             }
             for block in &acknowledged.blocks {
                 let height = block.block.header.height;
-                chain.wait_height(height).await.unwrap();
                 assert_eq!(chain.finalised(height).await.unwrap().unwrap(), *block);
             }
             for nonce in (life * 5)..(life * 5 + 5) {
