@@ -56,3 +56,29 @@ pub(crate) async fn check<E: StorageContext>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FixedBytes, KEY, Metadata, RECORD_BYTES, check, metadata};
+    use crate::error::StartError;
+    use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+    use fairweir_types::Digest;
+
+    #[test]
+    fn a_store_is_opened_by_its_own_format_and_chain_only() {
+        deterministic::Runner::default().start(|context| async move {
+            let open = |prefix: &'static str, genesis| check(context.child("store"), prefix, genesis);
+            let (mine, other) = (Digest([1; 32]), Digest([2; 32]));
+            open("a", mine).await.unwrap();
+            open("a", mine).await.unwrap();
+            let refused = open("a", other).await.unwrap_err();
+            assert!(matches!(refused, StartError::OtherGenesis { expected, found } if expected == other && found == mine));
+            let config = metadata::Config { partition: "b-format".to_owned(), codec_config: () };
+            let store: Metadata<_, FixedBytes<1>, FixedBytes<RECORD_BYTES>> =
+                Metadata::init(context.child("raw"), config).await.unwrap();
+            drop(store.put_sync(KEY, FixedBytes::new([9; RECORD_BYTES])).await.unwrap());
+            let refused = open("b", mine).await.unwrap_err();
+            assert!(matches!(refused, StartError::OtherFormat { found: 0x0909, .. }));
+        });
+    }
+}

@@ -265,3 +265,6 @@ impl Subscription {
         Ok(block)
     }
 }
+
+const fn shared_by_threads<T: Clone + Send + Sync + 'static>() {}
+const _: () = shared_by_threads::<ChainHandle>();

@@ -51,10 +51,7 @@ where
     async fn propose(&mut self, context: Context) -> oneshot::Receiver<BlockDigest> {
         let (mut sender, receiver) = oneshot::channel();
         let (mut inner, core) = (self.inner.clone(), Arc::clone(&self.core));
-        let task = self
-            .context
-            .child("pace")
-            .with_attribute("round", context.round);
+        let task = self.context.child("pace");
         // Ends with the proposal, or when consensus drops the receiver.
         drop(task.spawn(move |clock| async move {
             let parent = context.parent.1;
