@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod codec;
+pub mod contract;
+pub mod pipeline;
+mod recompute;
+mod registry;
+mod service;
+pub mod text;
+pub mod world;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod laws;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use codec::Passage;
+pub use contract::{
+    Appraiser, Assignment, Claim, ExecuteError, Execution, Executor, Fault, Judgement, Kind,
+    Metered, Served, SpecError, Verifier, Words,
+};
+pub use recompute::{Recompute, Recomputed};
+pub use registry::Registry;
+pub use service::{AnyService, Evidence, Executed, Service};
+pub use world::{BlobError, Blobs, ChainClient, ChainError, Discard, Env, Outlet, OutletClosed};

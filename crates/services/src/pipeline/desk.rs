@@ -1,0 +1,182 @@
+//! Where buyers fetch outputs.
+
+use super::{
+    limits::{OUTPUTS_BYTES_MAX, OUTPUTS_MAX},
+    memory::Newest,
+};
+use commonware_codec::Encode;
+use core::fmt;
+use fairweir_types::{
+    Address, Boxed,
+    bounded::BoundedText,
+    keys::Purpose,
+    node_api::{Delivery, DeliveryReply, DeliveryRequest, Refusal},
+    order::SlotId,
+};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// A slot's place on the desk.
+struct Place {
+    buyer: Address,
+    attempt: u16,
+    delivery: Option<Delivery>,
+    /// Whether the receipt is on the ledger.
+    is_handed_in: bool,
+}
+
+impl Place {
+    fn bytes(&self) -> usize {
+        self.delivery
+            .as_ref()
+            .map_or(0, |delivery| delivery.output.as_slice().len())
+    }
+}
+
+struct Places {
+    places: Newest<SlotId, Place>,
+    bytes: usize,
+}
+
+impl Places {
+    fn forget(&mut self, gone: Option<Place>) {
+        if let Some(place) = gone {
+            self.bytes -= place.bytes();
+        }
+    }
+}
+
+/// A worker's outputs, bounded: each is handed to its buyer alone. Clones share it; any task may ask it at any time.
+#[derive(Clone)]
+pub struct Desk(Arc<Mutex<Places>>);
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = self.places();
+        write!(
+            f,
+            "Desk with {} slots and {} bytes",
+            places.places.len(),
+            places.bytes
+        )
+    }
+}
+
+fn refused(code: &str, reason: &str) -> DeliveryReply {
+    DeliveryReply::Refused(Refusal {
+        code: BoundedText::truncating(code),
+        reason: BoundedText::truncating(reason),
+    })
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Places {
+            places: Newest::new(OUTPUTS_MAX),
+            bytes: 0,
+        })))
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0
+            .lock()
+            .expect("nobody panics while it holds the lock")
+    }
+
+    /// Answers a buyer that asks for its output: with the output, or with a refusal `not_found` (no such slot here, or
+    /// no more), `not_the_buyer` or `not_ready` (ask again later).
+    #[must_use]
+    pub fn deliver(&self, request: &DeliveryRequest) -> DeliveryReply {
+        let places = self.places();
+        let Some(place) = places.places.get(&request.slot_id) else {
+            return refused("not_found", "this worker has no output for the slot");
+        };
+        let message = request.slot_id.encode();
+        let is_buyer = request.buyer.address() == place.buyer
+            && request
+                .buyer
+                .verify(Purpose::Delivery, &message, &request.signature);
+        if !is_buyer {
+            return refused(
+                "not_the_buyer",
+                "the request is not signed by the order's buyer",
+            );
+        }
+        match &place.delivery {
+            Some(delivery) if place.is_handed_in => {
+                DeliveryReply::Delivered(Boxed::new(delivery.clone()))
+            }
+            _ => refused("not_ready", "the work is not done yet; ask again"),
+        }
+    }
+
+    /// A slot is assigned to this worker. What is there from before the events were followed again stays.
+    pub(super) fn expect(&self, slot_id: SlotId, attempt: u16, buyer: Address) {
+        let mut places = self.places();
+        if places
+            .places
+            .get(&slot_id)
+            .is_some_and(|place| place.attempt == attempt)
+        {
+            return;
+        }
+        let place = Place {
+            buyer,
+            attempt,
+            delivery: None,
+            is_handed_in: false,
+        };
+        let gone = places.places.put(slot_id, place);
+        places.forget(gone);
+    }
+
+    /// The work of a slot is done.
+    pub(super) fn keep(&self, slot_id: SlotId, attempt: u16, delivery: Delivery) {
+        let mut places = self.places();
+        let added = delivery.output.as_slice().len();
+        while places.bytes.saturating_add(added) > OUTPUTS_BYTES_MAX {
+            let gone = places.places.pop_oldest();
+            if gone.is_none() {
+                return;
+            }
+            places.forget(gone);
+        }
+        let Some(place) = places.places.get_mut(&slot_id) else {
+            return;
+        };
+        if place.attempt != attempt {
+            return;
+        }
+        let before = place.bytes();
+        place.delivery = Some(delivery);
+        places.bytes = places.bytes + added - before;
+    }
+
+    /// The receipt of a slot is on the ledger.
+    pub(super) fn handed_in(&self, slot_id: SlotId, attempt: u16) {
+        let mut places = self.places();
+        if let Some(place) = places.places.get_mut(&slot_id)
+            && place.attempt == attempt
+        {
+            place.is_handed_in = true;
+        }
+    }
+
+    /// A slot is done with: its output stays, if there is one.
+    pub(super) fn close(&self, slot_id: SlotId) {
+        let mut places = self.places();
+        if places
+            .places
+            .get(&slot_id)
+            .is_some_and(|place| place.delivery.is_none())
+        {
+            places.places.remove(&slot_id);
+        }
+    }
+
+    /// A slot went to another worker.
+    pub(super) fn forget(&self, slot_id: SlotId) {
+        let mut places = self.places();
+        let gone = places.places.remove(&slot_id);
+        places.forget(gone);
+    }
+}

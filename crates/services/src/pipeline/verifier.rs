@@ -1,0 +1,331 @@
+//! The role that checks work: from `VerifiersDrawn` to the revealed verdict.
+
+use super::{
+    Identity, PipelineError, Progress, Tools,
+    driver::drive,
+    limits::{JOBS_MAX, RECEIPTS_MAX},
+    memory::{Newest, Orders, PostedOrder, orders},
+    role::{Moment, Role, Stage, Step, WorkError, env, ready, until},
+    salt::verdict_nonce,
+};
+use crate::{Evidence, Registry, world::ChainClient};
+use commonware_runtime::Clock;
+use fairweir_types::{
+    Action, Address, ChainId, Digest, Event, Height, TxCode, TxOutcome,
+    event::{VerdictCommitted, VerifiersDrawn},
+    order::{SlotId, UnitVector},
+    receipt::{Tier, verdict_commitment},
+    tx::{CommitVerdict, RevealVerdict},
+};
+use std::sync::Arc;
+
+/// The ledger's refusal of a second commitment.
+const ALREADY_COMMITTED: TxCode = TxCode(503);
+/// The ledger's refusal of a second reveal.
+const ALREADY_REVEALED: TxCode = TxCode(505);
+
+/// Checks the work that one account is drawn to check.
+#[derive(Debug)]
+pub struct Verifier<C> {
+    chain: C,
+    tools: Tools,
+    progress: Progress,
+    machine: Machine,
+}
+
+impl<C: ChainClient> Verifier<C> {
+    /// A verifier that has seen nothing yet.
+    #[must_use]
+    pub fn new(identity: Identity, chain: C, tools: Tools) -> Self {
+        let machine = Machine::new(
+            identity,
+            chain.chain_id().clone(),
+            Arc::clone(&tools.registry),
+        );
+        Self {
+            chain,
+            tools,
+            progress: Progress::default(),
+            machine,
+        }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Follows the chain from a height on and checks, until the chain cannot be followed any more. Call it again with
+    /// [`Progress::resume_from`] to go on; what was under way is done again.
+    pub async fn run(&mut self, clock: &impl Clock, from: Height) -> PipelineError {
+        self.machine.begin_again();
+        drive(
+            &mut self.machine,
+            &self.tools,
+            &self.chain,
+            clock,
+            (from, &self.progress),
+        )
+        .await
+    }
+}
+
+/// One draw for a slot.
+pub(super) type Job = (SlotId, Tier);
+
+#[derive(Debug)]
+struct Drawn {
+    order: Arc<PostedOrder>,
+    charged: UnitVector,
+    trace: Option<Digest>,
+    is_committed: bool,
+    reveal_due: bool,
+    /// The newest transaction asked for: each is submitted once.
+    asked: Option<Stage>,
+}
+
+/// The decisions of a verifier.
+#[derive(Debug)]
+pub(super) struct Machine {
+    identity: Identity,
+    me: Address,
+    chain_id: ChainId,
+    registry: Arc<Registry>,
+    orders: Orders,
+    charges: Newest<SlotId, UnitVector>,
+    jobs: Newest<Job, Drawn>,
+}
+
+impl Machine {
+    pub(super) fn new(identity: Identity, chain_id: ChainId, registry: Arc<Registry>) -> Self {
+        Self {
+            me: identity.key.address(),
+            identity,
+            chain_id,
+            registry,
+            orders: orders(),
+            charges: Newest::new(RECEIPTS_MAX),
+            jobs: Newest::new(JOBS_MAX),
+        }
+    }
+
+    /// Forgets what the chain tells again.
+    fn begin_again(&mut self) {
+        self.orders = orders();
+        self.charges = Newest::new(RECEIPTS_MAX);
+        self.jobs = Newest::new(JOBS_MAX);
+    }
+
+    fn drawn(&mut self, moment: Moment, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
+        let slot_id = drawn.slot_id;
+        let (Some(order), Some(charged)) = (
+            self.orders.get(&slot_id.order).cloned(),
+            self.charges.get(&slot_id).copied(),
+        ) else {
+            tracing::warn!(%slot_id, "drawn for an order of another kind or before the events that were followed");
+            return Vec::new();
+        };
+        let job = (slot_id, drawn.tier);
+        if self.jobs.get(&job).is_some() {
+            tracing::warn!(%slot_id, "drawn twice");
+            return Vec::new();
+        }
+        let entry = Drawn {
+            order: Arc::clone(&order),
+            charged,
+            trace: None,
+            is_committed: false,
+            reveal_due: false,
+            asked: None,
+        };
+        if self.jobs.put(job, entry).is_some() {
+            tracing::warn!(%slot_id, "too many draws at a time, the oldest is given up");
+        }
+        vec![Step::Work {
+            job,
+            order,
+            within: until(drawn.due, moment),
+        }]
+    }
+
+    /// What a job needs now that its trace is known: a commitment, then the reveal.
+    fn next(&mut self, job: Job) -> Vec<Step<Job>> {
+        let (slot_id, tier) = job;
+        let Some(drawn) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
+        let Some(trace) = drawn.trace else {
+            return Vec::new();
+        };
+        let nonce = verdict_nonce(&self.identity.seed, &self.chain_id, &slot_id, tier);
+        let (stage, action) = match (drawn.is_committed, drawn.reveal_due) {
+            (true, true) => (
+                Stage::Reveal,
+                Action::RevealVerdict(RevealVerdict {
+                    slot_id,
+                    tier,
+                    nonce,
+                    trace,
+                }),
+            ),
+            (false, false) => (
+                Stage::Commitment,
+                Action::CommitVerdict(CommitVerdict {
+                    slot_id,
+                    tier,
+                    commitment: verdict_commitment(self.me, &slot_id, &nonce, &trace),
+                }),
+            ),
+            _ => return Vec::new(),
+        };
+        if drawn.asked == Some(stage) {
+            return Vec::new();
+        }
+        drawn.asked = Some(stage);
+        vec![Step::Submit {
+            job,
+            stage,
+            action: Box::new(action),
+        }]
+    }
+
+    fn committed(&mut self, committed: &VerdictCommitted) -> Vec<Step<Job>> {
+        let job = (committed.slot_id, committed.tier);
+        if let Some(drawn) = self.jobs.get_mut(&job) {
+            drawn.is_committed = true;
+        }
+        Vec::new()
+    }
+
+    fn reveal_due(&mut self, job: Job) -> Vec<Step<Job>> {
+        let Some(drawn) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
+        drawn.reveal_due = true;
+        if !drawn.is_committed {
+            // A commitment of ours would have come before.
+            tracing::warn!(slot_id = %job.0, "the time to commit is over");
+            self.jobs.remove(&job);
+            return Vec::new();
+        }
+        self.next(job)
+    }
+
+    fn close(&mut self, slot_id: SlotId) {
+        self.charges.remove(&slot_id);
+        self.jobs.remove_all(|(slot, _)| *slot == slot_id);
+    }
+}
+
+impl Role for Machine {
+    type Job = Job;
+    type Product = (Arc<dyn crate::AnyService>, Evidence);
+
+    fn decide(&mut self, moment: Moment, event: &Event) -> Vec<Step<Job>> {
+        match event {
+            Event::OrderPosted(posted) if self.registry.get(posted.header.kind).is_some() => {
+                let order = PostedOrder {
+                    buyer: posted.buyer,
+                    posted: moment.height,
+                    header: posted.header.clone(),
+                };
+                if self.orders.put(posted.order, Arc::new(order)).is_some() {
+                    tracing::debug!("an old order was forgotten");
+                }
+            }
+            Event::ReceiptSubmitted(submitted)
+                if self.orders.get(&submitted.slot_id.order).is_some() =>
+            {
+                let charged = submitted.receipt.receipt.units;
+                self.charges.put(submitted.slot_id, charged);
+            }
+            Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
+                return self.drawn(moment, drawn);
+            }
+            Event::VerdictCommitted(committed) if committed.verifier == self.me => {
+                return self.committed(committed);
+            }
+            Event::RevealDue(due) => return self.reveal_due((due.slot_id, due.tier)),
+            Event::VerdictRevealed(revealed) if revealed.verifier == self.me => {
+                self.jobs.remove(&(revealed.slot_id, revealed.tier));
+            }
+            Event::Judged(judged) => {
+                self.jobs.remove(&(judged.slot_id, judged.tier));
+            }
+            Event::Settled(settled) => self.close(settled.slot_id),
+            Event::Refunded(refunded) => self.close(refunded.slot_id),
+            Event::OrderClosed(closed) => {
+                self.orders.remove(&closed.order);
+                self.charges.remove_all(|slot| slot.order == closed.order);
+                self.jobs.remove_all(|(slot, _)| slot.order == closed.order);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn wants(&self, step: &Step<Job>) -> bool {
+        match step {
+            Step::Work { job, .. } => self
+                .jobs
+                .get(job)
+                .is_some_and(|drawn| drawn.trace.is_none()),
+            Step::Submit { job, stage, .. } => {
+                self.jobs.get(job).is_some_and(|drawn| match stage {
+                    Stage::Commitment => !drawn.is_committed && !drawn.reveal_due,
+                    _ => true,
+                })
+            }
+        }
+    }
+
+    async fn work(tools: &Tools, order: &PostedOrder) -> Result<Self::Product, WorkError> {
+        let ready = ready(tools, order).await?;
+        let evidence = if ready.is_refused {
+            Evidence::Refused
+        } else {
+            let env = env(tools, order);
+            ready.service.collect(&env, &ready.spec).await?
+        };
+        Ok((ready.service, evidence))
+    }
+
+    fn worked(&mut self, job: Job, result: Result<Self::Product, WorkError>) -> Vec<Step<Job>> {
+        let (service, evidence) = match result {
+            Ok(product) => product,
+            Err(error) => {
+                tracing::error!(slot_id = %job.0, %error, "the check is not done, this costs the penalty for a missing verdict");
+                return Vec::new();
+            }
+        };
+        if let Some(drawn) = self.jobs.get_mut(&job) {
+            let spec_digest = &drawn.order.header.spec_digest;
+            drawn.trace = service.trace(spec_digest, &drawn.charged, &evidence);
+        }
+        self.next(job)
+    }
+
+    fn submitted(&mut self, job: Job, stage: Stage, outcome: Option<&TxOutcome>) -> Vec<Step<Job>> {
+        let code = outcome.map(|outcome| outcome.code);
+        match stage {
+            Stage::Commitment if matches!(code, Some(TxCode::OK | ALREADY_COMMITTED)) => {
+                if let Some(drawn) = self.jobs.get_mut(&job) {
+                    drawn.is_committed = true;
+                }
+                return self.next(job);
+            }
+            Stage::Reveal if matches!(code, Some(TxCode::OK | ALREADY_REVEALED)) => {
+                self.jobs.remove(&job);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn oldest(&self) -> Option<Height> {
+        let order = self.orders.oldest().map(|order| order.posted);
+        let job = self.jobs.oldest().map(|drawn| drawn.order.posted);
+        order.into_iter().chain(job).min()
+    }
+}

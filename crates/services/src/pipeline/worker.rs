@@ -1,0 +1,371 @@
+//! The role that runs work: from `Matched` to the opened receipt.
+
+use super::{
+    Desk, Identity, PipelineError, Progress, Tools,
+    driver::drive,
+    limits::JOBS_MAX,
+    memory::{Newest, Orders, PostedOrder, orders},
+    role::{Moment, Role, Stage, Step, WorkError, env, ready, until},
+    salt::worker_salt,
+};
+use crate::{Discard, Executed, Registry, world::ChainClient};
+use commonware_runtime::Clock;
+use fairweir_types::{
+    Action, Address, BoundedBytes, Boxed, ChainId, Digest, Event, Height, Receipt, SignedReceipt,
+    TxOutcome,
+    event::Matched,
+    node_api::Delivery,
+    order::SlotId,
+    receipt::{Salt, output_commitment},
+    tx::{OpenReceipt, SubmitReceipt},
+};
+use std::sync::Arc;
+
+/// Runs the work that is matched to one account.
+#[derive(Debug)]
+pub struct Worker<C> {
+    chain: C,
+    tools: Tools,
+    progress: Progress,
+    machine: Machine,
+}
+
+impl<C: ChainClient> Worker<C> {
+    /// A worker that has seen nothing yet.
+    #[must_use]
+    pub fn new(identity: Identity, chain: C, tools: Tools) -> Self {
+        let machine = Machine::new(
+            identity,
+            chain.chain_id().clone(),
+            Arc::clone(&tools.registry),
+        );
+        Self {
+            chain,
+            tools,
+            progress: Progress::default(),
+            machine,
+        }
+    }
+
+    /// Where its buyers fetch outputs.
+    #[must_use]
+    pub fn desk(&self) -> Desk {
+        self.machine.desk.clone()
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Follows the chain from a height on and works, until the chain cannot be followed any more. Call it again with
+    /// [`Progress::resume_from`] to go on; what was under way is done again.
+    pub async fn run(&mut self, clock: &impl Clock, from: Height) -> PipelineError {
+        self.machine.begin_again();
+        drive(
+            &mut self.machine,
+            &self.tools,
+            &self.chain,
+            clock,
+            (from, &self.progress),
+        )
+        .await
+    }
+}
+
+/// One assignment of a slot.
+pub(super) type Job = (SlotId, u16);
+
+/// What opens the commitment of a receipt.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    salt: Salt,
+    trace: Digest,
+}
+
+#[derive(Debug)]
+struct Assigned {
+    order: Arc<PostedOrder>,
+    opening: Option<Opening>,
+    /// The commitment that is on the ledger.
+    committed: Option<Digest>,
+    opening_due: bool,
+    /// Whether the opening was submitted, or seen on the ledger.
+    is_opened: bool,
+}
+
+/// The decisions of a worker.
+#[derive(Debug)]
+pub(super) struct Machine {
+    identity: Identity,
+    me: Address,
+    chain_id: ChainId,
+    registry: Arc<Registry>,
+    orders: Orders,
+    jobs: Newest<Job, Assigned>,
+    pub(super) desk: Desk,
+}
+
+impl Machine {
+    pub(super) fn new(identity: Identity, chain_id: ChainId, registry: Arc<Registry>) -> Self {
+        Self {
+            me: identity.key.address(),
+            identity,
+            chain_id,
+            registry,
+            orders: orders(),
+            jobs: Newest::new(JOBS_MAX),
+            desk: Desk::new(),
+        }
+    }
+
+    /// Forgets what the chain tells again; outputs stay on the desk.
+    fn begin_again(&mut self) {
+        self.orders = orders();
+        self.jobs = Newest::new(JOBS_MAX);
+    }
+
+    fn matched(&mut self, moment: Moment, matched: &Matched) -> Vec<Step<Job>> {
+        let slot_id = matched.slot_id;
+        let Some(order) = self.orders.get(&slot_id.order).cloned() else {
+            tracing::warn!(%slot_id, "matched to an order of another kind or before the events that were followed");
+            return Vec::new();
+        };
+        let job = (slot_id, matched.attempt);
+        if self.jobs.get(&job).is_some() {
+            tracing::warn!(%slot_id, "matched twice");
+            return Vec::new();
+        }
+        let assigned = Assigned {
+            order: Arc::clone(&order),
+            opening: None,
+            committed: None,
+            opening_due: false,
+            is_opened: false,
+        };
+        if self.jobs.put(job, assigned).is_some() {
+            tracing::warn!(%slot_id, "too many slots at a time, the oldest is given up");
+        }
+        self.desk.expect(slot_id, matched.attempt, matched.buyer);
+        vec![Step::Work {
+            job,
+            order,
+            within: until(matched.due, moment),
+        }]
+    }
+
+    /// The newest assignment of a slot.
+    fn job_of(&self, slot_id: SlotId) -> Option<Job> {
+        self.jobs.last_in((slot_id, 0), (slot_id, u16::MAX))
+    }
+
+    /// Submits the opening, once, when it is due and known.
+    fn open(&mut self, job: Job) -> Vec<Step<Job>> {
+        let Some(assigned) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
+        match assigned.opening {
+            Some(Opening { salt, trace }) if assigned.opening_due && !assigned.is_opened => {
+                assigned.is_opened = true;
+                vec![Step::Submit {
+                    job,
+                    stage: Stage::Opening,
+                    action: Box::new(Action::OpenReceipt(OpenReceipt {
+                        slot_id: job.0,
+                        salt,
+                        trace,
+                    })),
+                }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn receipt(
+        &self,
+        job: Job,
+        order: &PostedOrder,
+        executed: &Executed,
+    ) -> (SignedReceipt, Opening) {
+        let (slot_id, attempt) = job;
+        let header = &order.header;
+        let opening = Opening {
+            salt: worker_salt(&self.identity.seed, &self.chain_id, &slot_id, attempt),
+            trace: executed.trace(&header.spec_digest),
+        };
+        let receipt = Receipt {
+            chain_id: self.chain_id.clone(),
+            slot_id,
+            attempt,
+            kind: header.kind,
+            spec_digest: header.spec_digest,
+            units: executed.units,
+            output_commitment: output_commitment(&opening.salt, &opening.trace),
+        };
+        (SignedReceipt::sign(receipt, &self.identity.key), opening)
+    }
+
+    fn executed(&mut self, job: Job, executed: Executed) -> Vec<Step<Job>> {
+        let Some(assigned) = self.jobs.get(&job) else {
+            return Vec::new();
+        };
+        let (receipt, opening) = self.receipt(job, &assigned.order, &executed);
+        let committed = assigned.committed;
+        let (slot_id, attempt) = job;
+        let Ok(output) = BoundedBytes::new(executed.output) else {
+            tracing::error!(%slot_id, "the output is longer than a blob may be");
+            return Vec::new();
+        };
+        if committed.is_some_and(|committed| committed != receipt.receipt.output_commitment) {
+            tracing::error!(%slot_id, "the receipt on the ledger commits to other work than was done again");
+            return Vec::new();
+        }
+        let delivery = Delivery {
+            receipt: receipt.clone(),
+            salt: opening.salt,
+            output,
+        };
+        self.desk.keep(slot_id, attempt, delivery);
+        if let Some(assigned) = self.jobs.get_mut(&job) {
+            assigned.opening = Some(opening);
+        }
+        if committed.is_some() {
+            return self.open(job);
+        }
+        vec![Step::Submit {
+            job,
+            stage: Stage::Receipt,
+            action: Box::new(Action::SubmitReceipt(Boxed::new(SubmitReceipt { receipt }))),
+        }]
+    }
+
+    fn handed_in(&mut self, signed: &SignedReceipt) {
+        let job = (signed.receipt.slot_id, signed.receipt.attempt);
+        if let Some(assigned) = self.jobs.get_mut(&job) {
+            assigned.committed = Some(signed.receipt.output_commitment);
+            self.desk.handed_in(job.0, job.1);
+        }
+    }
+
+    fn close(&mut self, slot_id: SlotId) {
+        self.jobs.remove_all(|(slot, _)| *slot == slot_id);
+        self.desk.close(slot_id);
+    }
+}
+
+impl Role for Machine {
+    type Job = Job;
+    type Product = Executed;
+
+    fn decide(&mut self, moment: Moment, event: &Event) -> Vec<Step<Job>> {
+        match event {
+            Event::OrderPosted(posted) if self.registry.get(posted.header.kind).is_some() => {
+                let order = PostedOrder {
+                    buyer: posted.buyer,
+                    posted: moment.height,
+                    header: posted.header.clone(),
+                };
+                if self.orders.put(posted.order, Arc::new(order)).is_some() {
+                    tracing::debug!("an old order was forgotten");
+                }
+            }
+            Event::Matched(matched) if matched.worker == self.me => {
+                return self.matched(moment, matched);
+            }
+            Event::ReceiptSubmitted(submitted) if submitted.worker == self.me => {
+                self.handed_in(&submitted.receipt);
+            }
+            Event::OpeningDue(due) if due.worker == self.me => {
+                let Some(job) = self.job_of(due.slot_id) else {
+                    return Vec::new();
+                };
+                if let Some(assigned) = self.jobs.get_mut(&job) {
+                    assigned.opening_due = true;
+                }
+                return self.open(job);
+            }
+            Event::ReceiptOpened(opened) if opened.worker == self.me => {
+                if let Some(job) = self.job_of(opened.slot_id)
+                    && let Some(assigned) = self.jobs.get_mut(&job)
+                {
+                    assigned.is_opened = true;
+                }
+            }
+            Event::WorkerReplaced(replaced) if replaced.worker == self.me => {
+                self.close(replaced.slot_id);
+                self.desk.forget(replaced.slot_id);
+            }
+            Event::Settled(settled) => self.close(settled.slot_id),
+            Event::Refunded(refunded) => self.close(refunded.slot_id),
+            Event::OrderClosed(closed) => {
+                self.orders.remove(&closed.order);
+                self.jobs.remove_all(|(slot, _)| slot.order == closed.order);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn wants(&self, step: &Step<Job>) -> bool {
+        match step {
+            Step::Work { job, .. } => self
+                .jobs
+                .get(job)
+                .is_some_and(|assigned| assigned.opening.is_none()),
+            Step::Submit { job, stage, .. } => {
+                self.jobs.get(job).is_some_and(|assigned| match stage {
+                    Stage::Receipt => assigned.committed.is_none(),
+                    _ => true,
+                })
+            }
+        }
+    }
+
+    async fn work(tools: &Tools, order: &PostedOrder) -> Result<Executed, WorkError> {
+        let ready = ready(tools, order).await?;
+        if ready.is_refused {
+            return Ok(Executed::refusal());
+        }
+        let env = env(tools, order);
+        match ready.service.execute(&env, &ready.spec, &mut Discard).await {
+            Err(error) if error.is_refusal() => Ok(Executed::refusal()),
+            result => Ok(result?),
+        }
+    }
+
+    fn worked(&mut self, job: Job, result: Result<Executed, WorkError>) -> Vec<Step<Job>> {
+        match result {
+            Ok(executed) => self.executed(job, executed),
+            Err(error) => {
+                tracing::error!(slot_id = %job.0, %error, "the work is not done, this costs the late penalty");
+                Vec::new()
+            }
+        }
+    }
+
+    fn submitted(&mut self, job: Job, stage: Stage, outcome: Option<&TxOutcome>) -> Vec<Step<Job>> {
+        let is_done = outcome.is_some_and(TxOutcome::is_done);
+        let Some(assigned) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
+        match stage {
+            Stage::Receipt if is_done => {
+                if let Some(Opening { salt, trace }) = assigned.opening {
+                    assigned.committed = Some(output_commitment(&salt, &trace));
+                    self.desk.handed_in(job.0, job.1);
+                }
+                return self.open(job);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn oldest(&self) -> Option<Height> {
+        // Orders come in the order of their blocks, and an order stays until it is closed.
+        let order = self.orders.oldest().map(|order| order.posted);
+        let job = self.jobs.oldest().map(|assigned| assigned.order.posted);
+        order.into_iter().chain(job).min()
+    }
+}

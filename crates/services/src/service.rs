@@ -1,0 +1,320 @@
+//! The bundle of a kind's parts, and its erasure: bytes in, bytes out.
+
+use crate::{
+    contract::{
+        AppraiseError, Appraiser, Assignment, Claim, ExecuteError, Executor, Fault, Judgement,
+        Kind, SpecError, Verifier,
+    },
+    world::{Env, Outlet},
+};
+use commonware_codec::Encode;
+use core::{fmt::Debug, marker::PhantomData};
+use fairweir_types::{
+    Amount, Digest, Receipt, decode,
+    digest::Domain,
+    order::{Demand, KindId, OrderHeader, PriceVector, UnitVector},
+    receipt::trace,
+};
+use futures::{FutureExt, future::BoxFuture};
+
+/// An execution with its output encoded.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Executed {
+    /// The encoded output; empty if the order is refused.
+    pub output: Vec<u8>,
+    /// Metered units.
+    pub units: UnitVector,
+}
+
+impl Executed {
+    /// The one right answer to an order that the kind refuses: no output, no units.
+    #[must_use]
+    pub fn refusal() -> Self {
+        Self {
+            output: Vec::new(),
+            units: UnitVector::default(),
+        }
+    }
+
+    /// The trace of this execution.
+    #[must_use]
+    pub fn trace(&self, spec_digest: &Digest) -> Digest {
+        trace(spec_digest, &Digest::of_blob(&self.output), &self.units)
+    }
+}
+
+impl Debug for Executed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} bytes for {:?}", self.output.len(), self.units)
+    }
+}
+
+/// What a check rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The spec could not be had.
+    Withheld,
+    /// The order must be refused.
+    Refused,
+    /// The encoded evidence of the kind's verifier.
+    Collected(Vec<u8>),
+}
+
+/// A service of any kind: what the registry holds.
+pub trait AnyService: Debug + Send + Sync + 'static {
+    /// [`Kind::ID`].
+    fn id(&self) -> KindId;
+
+    /// [`Kind::NAME`].
+    fn name(&self) -> &'static str;
+
+    /// What an encoded spec needs at most.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    fn demand(&self, spec: &[u8]) -> Result<Demand, SpecError>;
+
+    /// Executes an encoded spec; refuses it before any work if [`AnyService::demand`] does.
+    fn execute<'a>(
+        &'a self,
+        env: &'a Env<'a>,
+        spec: &'a [u8],
+        outlet: &'a mut dyn Outlet,
+    ) -> BoxFuture<'a, Result<Executed, ExecuteError>>;
+
+    /// Gathers what a check rests on. A refusal is evidence, not an error.
+    fn collect<'a>(
+        &'a self,
+        env: &'a Env<'a>,
+        spec: &'a [u8],
+    ) -> BoxFuture<'a, Result<Evidence, ExecuteError>>;
+
+    /// The trace that a drawn verifier commits to, given the units that the receipt charges in the open. If they are
+    /// not the units of the work, it is a trace that no worker can open but that all honest verifiers share.
+    ///
+    /// `None` if there is no evidence.
+    fn trace(
+        &self,
+        spec_digest: &Digest,
+        charged: &UnitVector,
+        evidence: &Evidence,
+    ) -> Option<Digest>;
+
+    /// Judges a claim. Pure: equal arguments give equal answers on every machine.
+    fn judge(&self, assignment: &Assignment, claim: &Claim, evidence: &Evidence) -> Judgement;
+
+    /// What the receipt's units cost.
+    ///
+    /// # Errors
+    /// [`AppraiseError`].
+    fn appraise(
+        &self,
+        receipt: &Receipt,
+        demand: &Demand,
+        prices: &PriceVector,
+    ) -> Result<Amount, AppraiseError>;
+}
+
+impl dyn AnyService {
+    /// Checks a spec against its order: stated length, kind's limits, allowed demand.
+    ///
+    /// # Errors
+    /// [`SpecError`]: then the right answer is [`Executed::refusal`].
+    pub fn admit(&self, header: &OrderHeader, spec: &[u8]) -> Result<Demand, SpecError> {
+        let found = u64::try_from(spec.len()).unwrap_or(u64::MAX);
+        if header.demand.bytes_in.get() != found {
+            return Err(SpecError::LengthDiffers {
+                stated: header.demand.bytes_in.get(),
+                found,
+            });
+        }
+        let needed = self.demand(spec)?;
+        let allowed = &header.demand;
+        let missing = [
+            ("units", needed.units.within(&allowed.units)),
+            (
+                "output bytes",
+                needed.bytes_out_max <= allowed.bytes_out_max,
+            ),
+            ("memory", needed.memory_max <= allowed.memory_max),
+            ("time", needed.execution_max <= allowed.execution_max),
+        ]
+        .into_iter()
+        .find_map(|(what, enough)| (!enough).then_some(what));
+        match missing {
+            Some(what) => Err(SpecError::AboveDemand { what }),
+            None => Ok(needed),
+        }
+    }
+}
+
+/// A kind with the parts that run it.
+#[derive(Clone, Copy, Debug)]
+pub struct Service<K, X, V, A> {
+    executor: X,
+    verifier: V,
+    appraiser: A,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> Service<K, X, V, A> {
+    /// Bundles the parts.
+    pub const fn new(executor: X, verifier: V, appraiser: A) -> Self {
+        Self {
+            executor,
+            verifier,
+            appraiser,
+            kind: PhantomData,
+        }
+    }
+
+    fn spec(bytes: &[u8]) -> Result<(K::Spec, Demand), SpecError> {
+        if bytes.len() > K::SPEC_BYTES_MAX {
+            return Err(SpecError::TooLarge {
+                max: K::SPEC_BYTES_MAX,
+                found: bytes.len(),
+            });
+        }
+        let spec: K::Spec = decode(bytes).map_err(SpecError::Malformed)?;
+        let demand = K::demand(&spec)?;
+        Ok((spec, demand))
+    }
+
+    async fn execute_typed(
+        &self,
+        env: &Env<'_>,
+        bytes: &[u8],
+        outlet: &mut dyn Outlet,
+    ) -> Result<Executed, ExecuteError> {
+        let (spec, demand) = Self::spec(bytes)?;
+        let execution = self.executor.execute(env, &spec, outlet).await?;
+        let output = execution.output.encode().to_vec();
+        let max = usize::try_from(demand.bytes_out_max.get()).unwrap_or(usize::MAX);
+        if output.len() > max {
+            return Err(ExecuteError::OutputTooLarge {
+                max,
+                found: output.len(),
+            });
+        }
+        if !execution.units.within(&demand.units) {
+            return Err(ExecuteError::Engine(
+                "it metered more units than the demand allows".to_owned(),
+            ));
+        }
+        Ok(Executed {
+            output,
+            units: execution.units,
+        })
+    }
+
+    async fn collect_typed(&self, env: &Env<'_>, bytes: &[u8]) -> Result<Evidence, ExecuteError> {
+        let spec = match Self::spec(bytes) {
+            Ok((spec, _)) => spec,
+            Err(_) => return Ok(Evidence::Refused),
+        };
+        match self
+            .verifier
+            .collect(env, &spec, &Digest::of_blob(bytes))
+            .await
+        {
+            Ok(evidence) => Ok(Evidence::Collected(evidence.encode().to_vec())),
+            Err(error) if error.is_refusal() => Ok(Evidence::Refused),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What honest verifiers commit to when a receipt charges other units than the work takes.
+fn trace_of_wrong_units(right: &Digest) -> Digest {
+    Digest::of(Domain::Trace, &[b"units differ", right.as_bytes()])
+}
+
+impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Service<K, X, V, A> {
+    fn id(&self) -> KindId {
+        K::ID
+    }
+
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn demand(&self, spec: &[u8]) -> Result<Demand, SpecError> {
+        Self::spec(spec).map(|(_, demand)| demand)
+    }
+
+    fn execute<'a>(
+        &'a self,
+        env: &'a Env<'a>,
+        spec: &'a [u8],
+        outlet: &'a mut dyn Outlet,
+    ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
+        self.execute_typed(env, spec, outlet).boxed()
+    }
+
+    fn collect<'a>(
+        &'a self,
+        env: &'a Env<'a>,
+        spec: &'a [u8],
+    ) -> BoxFuture<'a, Result<Evidence, ExecuteError>> {
+        self.collect_typed(env, spec).boxed()
+    }
+
+    fn trace(
+        &self,
+        spec_digest: &Digest,
+        charged: &UnitVector,
+        evidence: &Evidence,
+    ) -> Option<Digest> {
+        let (right, units) = match evidence {
+            Evidence::Withheld => return None,
+            Evidence::Refused => {
+                let refusal = Executed::refusal();
+                (refusal.trace(spec_digest), refusal.units)
+            }
+            Evidence::Collected(bytes) => {
+                let evidence: V::Evidence = decode(bytes).ok()?;
+                (
+                    self.verifier.trace(&evidence),
+                    self.verifier.units(&evidence),
+                )
+            }
+        };
+        Some(if *charged == units {
+            right
+        } else {
+            trace_of_wrong_units(&right)
+        })
+    }
+
+    fn judge(&self, assignment: &Assignment, claim: &Claim, evidence: &Evidence) -> Judgement {
+        if let Some(fault) = claim.fault(assignment) {
+            return Judgement::Invalid(fault);
+        }
+        match evidence {
+            Evidence::Withheld => Judgement::Inconclusive,
+            Evidence::Refused => {
+                let refusal = Executed::refusal();
+                if claim.receipt.units != refusal.units {
+                    Judgement::Invalid(Fault::UnitsDiffer)
+                } else if claim.trace != refusal.trace(&assignment.spec_digest) {
+                    Judgement::Invalid(Fault::TraceDiffers)
+                } else {
+                    Judgement::Valid
+                }
+            }
+            Evidence::Collected(bytes) => match decode::<V::Evidence>(bytes) {
+                Ok(evidence) => self.verifier.judge(claim, &evidence),
+                Err(_) => Judgement::Inconclusive,
+            },
+        }
+    }
+
+    fn appraise(
+        &self,
+        receipt: &Receipt,
+        demand: &Demand,
+        prices: &PriceVector,
+    ) -> Result<Amount, AppraiseError> {
+        self.appraiser.appraise(receipt, demand, prices)
+    }
+}

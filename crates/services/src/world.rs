@@ -1,0 +1,162 @@
+//! What services need of the world outside: bytes by digest, and the chain.
+
+use core::fmt::Debug;
+use fairweir_types::{
+    Action, ChainId, Digest, Height, TxOutcome, node_api::EventPage, order::Demand,
+};
+use futures::{FutureExt, SinkExt, Stream, channel::mpsc, future::BoxFuture};
+use std::future::Future;
+use thiserror::Error;
+
+/// Why a blob could not be had or kept.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BlobError {
+    /// Nobody asked has it.
+    #[error("no blob with digest {0}")]
+    NotFound(Digest),
+    /// It is longer than the caller takes.
+    #[error("the blob is longer than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit that the caller gave.
+        limit_bytes: usize,
+    },
+    /// What came back hashes to something else: whoever answered lies or is broken.
+    #[error("the bytes hash to {found}, asked for {expected}")]
+    DigestDiffers {
+        /// The digest asked for.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// The store cannot be reached now.
+    #[error("the blob store cannot be reached: {0}")]
+    Unreachable(String),
+    /// The store takes no more.
+    #[error("the blob store is full")]
+    Full,
+}
+
+impl BlobError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::DigestDiffers { .. } | Self::Unreachable(_) => true,
+            Self::TooLarge { .. } | Self::Full => false,
+        }
+    }
+}
+
+/// Content-addressed bytes. Object-safe, so that a pipeline holds an `Arc<dyn Blobs>`.
+pub trait Blobs: Debug + Send + Sync + 'static {
+    /// Gets the bytes with a digest ([`Digest::of_blob`]); the implementation checks the digest and keeps a deadline.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    fn get(&self, digest: Digest, limit_bytes: usize) -> BoxFuture<'_, Result<Vec<u8>, BlobError>>;
+
+    /// Keeps bytes and says by which digest they are known.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    fn put(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, BlobError>>;
+}
+
+/// Why the chain did not answer, or would not take a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ChainError {
+    /// The node cannot be reached now.
+    #[error("the node cannot be reached: {0}")]
+    Unreachable(String),
+    /// The answer did not come in time; the transaction may or may not be included.
+    #[error("no answer in time")]
+    DeadlinePassed,
+    /// The node has no room now.
+    #[error("the node is busy: {0}")]
+    Busy(String),
+    /// The node will not take it, however often it is asked.
+    #[error("the node refuses: {reason} ({code})")]
+    Refused {
+        /// The stable code.
+        code: String,
+        /// In words.
+        reason: String,
+    },
+    /// The node's answers contradict each other.
+    #[error("the node's answers do not fit together: {0}")]
+    Broken(String),
+}
+
+impl ChainError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::DeadlinePassed | Self::Busy(_) => true,
+            Self::Refused { .. } | Self::Broken(_) => false,
+        }
+    }
+}
+
+/// The chain as one role sees it. The implementation holds the role's key.
+pub trait ChainClient: Send + Sync + 'static {
+    /// Pages of events, in order: at least one page per block from the first one yielded on, without gaps. The end of
+    /// the stream means that the connection ended.
+    type Events: Stream<Item = Result<EventPage, ChainError>> + Send + Unpin + 'static;
+
+    /// The chain's id.
+    fn chain_id(&self) -> &ChainId;
+
+    /// Signs an action with the role's key, submits it and waits until it is final. The implementation sees to nonce,
+    /// fee and expiry, and allows calls at the same time.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the transaction was not, or perhaps not, included. A refusal by the ledger is an outcome.
+    fn submit(&self, action: Action) -> impl Future<Output = Result<TxOutcome, ChainError>> + Send;
+
+    /// Follows the events of final blocks from a height on, past ones first.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    fn events(&self, from: Height)
+    -> impl Future<Output = Result<Self::Events, ChainError>> + Send;
+}
+
+/// What an execution may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Env<'a> {
+    /// Bytes that the spec names by digest.
+    pub blobs: &'a dyn Blobs,
+    /// What the order allows at most.
+    pub limits: &'a Demand,
+}
+
+/// Nobody takes chunks any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("nobody takes the output any more")]
+pub struct OutletClosed;
+
+/// Where an execution puts chunks of its output as they come. Bounded: `emit` waits for room.
+pub trait Outlet: Send {
+    /// Hands on one chunk.
+    ///
+    /// # Errors
+    /// [`OutletClosed`].
+    fn emit(&mut self, chunk: Vec<u8>) -> BoxFuture<'_, Result<(), OutletClosed>>;
+}
+
+/// Takes every chunk and drops it: for checks, and for orders without a waiting buyer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Discard;
+
+impl Outlet for Discard {
+    fn emit(&mut self, _: Vec<u8>) -> BoxFuture<'_, Result<(), OutletClosed>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+impl Outlet for mpsc::Sender<Vec<u8>> {
+    fn emit(&mut self, chunk: Vec<u8>) -> BoxFuture<'_, Result<(), OutletClosed>> {
+        async move { self.send(chunk).await.map_err(|_| OutletClosed) }.boxed()
+    }
+}
