@@ -457,3 +457,151 @@ pub fn cancellation<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
         assert_eq!(case.execute(), untouched);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Kinds that break a law are caught by it.
+
+    use super::*;
+    use crate::{
+        Execution, Executor, Kind, Metered, Outlet, Passage, Service, Verifier,
+        recompute::Recomputed,
+    };
+    use commonware_codec::EncodeSize;
+    use fairweir_types::{ByteCount, Millis, order::KindId};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const TRUSTING: u8 = 0;
+    const FICKLE: u8 = 1;
+    const GREEDY: u8 = 2;
+    const SHRINKING: u8 = 3;
+    const LITTERING: u8 = 4;
+
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+    /// A kind with one flaw.
+    #[derive(Clone, Copy, Debug)]
+    struct Flawed<const FLAW: u8>;
+
+    impl<const FLAW: u8> Kind for Flawed<FLAW> {
+        const ID: KindId = KindId(2_000);
+        const NAME: &'static str = "flawed";
+        const SPEC_BYTES_MAX: usize = 2_000;
+        type Spec = Passage<1_000>;
+        type Output = Passage<1_000>;
+
+        fn demand(spec: &Self::Spec) -> Result<Demand, SpecError> {
+            let bytes = bytes(spec.as_str().as_bytes());
+            let memory = if FLAW == SHRINKING {
+                2_000 - bytes
+            } else {
+                2_000
+            };
+            Ok(Demand {
+                units: UnitVector {
+                    input: Units(bytes + 1),
+                    ..UnitVector::default()
+                },
+                bytes_in: ByteCount(u64::try_from(spec.encode_size()).unwrap_or(u64::MAX)),
+                bytes_out_max: ByteCount(bytes + 5),
+                memory_max: ByteCount(memory),
+                execution_max: Millis(1_000),
+            })
+        }
+    }
+
+    impl<const FLAW: u8> Executor<Flawed<FLAW>> for Flawed<FLAW> {
+        async fn execute(
+            &self,
+            env: &Env<'_>,
+            spec: &Passage<1_000>,
+            _: &mut dyn Outlet,
+        ) -> Result<Execution<Passage<1_000>>, ExecuteError> {
+            if FLAW == LITTERING {
+                env.blobs.put(vec![1]).await?;
+                std::future::ready(()).await;
+            }
+            let run = RUNS.fetch_add(1, Ordering::Relaxed);
+            let mut output = spec.as_str().to_owned();
+            if FLAW == FICKLE && run.is_multiple_of(2) {
+                output.clear();
+            }
+            let surplus = if FLAW == GREEDY { 2 } else { 1 };
+            Ok(Execution {
+                output: Passage::new(output).expect("not longer than the spec"),
+                units: UnitVector {
+                    input: Units(bytes(spec.as_str().as_bytes()) + surplus),
+                    ..UnitVector::default()
+                },
+            })
+        }
+    }
+
+    impl<const FLAW: u8> Verifier<Flawed<FLAW>> for Flawed<FLAW> {
+        type Evidence = Recomputed;
+
+        async fn collect(
+            &self,
+            env: &Env<'_>,
+            spec: &Passage<1_000>,
+            digest: &Digest,
+        ) -> Result<Recomputed, ExecuteError> {
+            crate::Recompute(*self).collect(env, spec, digest).await
+        }
+
+        fn trace(&self, evidence: &Recomputed) -> Digest {
+            evidence.trace
+        }
+
+        fn units(&self, evidence: &Recomputed) -> UnitVector {
+            evidence.units
+        }
+
+        fn judge(&self, claim: &Claim, evidence: &Recomputed) -> Judgement {
+            if FLAW == TRUSTING {
+                return Judgement::Valid;
+            }
+            Verifier::<Self>::judge(&crate::Recompute(*self), claim, evidence)
+        }
+    }
+
+    impl<const FLAW: u8> Served for Flawed<FLAW> {
+        fn service() -> Arc<dyn AnyService> {
+            Arc::new(Service::<Self, _, _, _>::new(Self, Self, Metered))
+        }
+    }
+
+    fn samples(size: usize) -> Vec<Passage<1_000>> {
+        vec![Passage::new("x".repeat(size)).unwrap()]
+    }
+
+    #[test]
+    #[should_panic(expected = "output byte")]
+    fn a_verifier_that_trusts_is_caught() {
+        tampering::<Flawed<TRUSTING>>(samples);
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion")]
+    fn an_executor_that_changes_its_mind_is_caught() {
+        determinism::<Flawed<FICKLE>>(samples);
+    }
+
+    #[test]
+    #[should_panic(expected = "more units than the demand allows")]
+    fn an_executor_that_meters_above_demand_is_caught() {
+        demand::<Flawed<GREEDY>>(samples);
+    }
+
+    #[test]
+    #[should_panic(expected = "memory is monotone")]
+    fn a_demand_that_shrinks_is_caught() {
+        demand::<Flawed<SHRINKING>>(samples);
+    }
+
+    #[test]
+    #[should_panic(expected = "leaves no blob")]
+    fn an_executor_that_litters_is_caught() {
+        cancellation::<Flawed<LITTERING>>(samples);
+    }
+}

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use super::{
     Identity, Tools, Verifier, Worker,
     role::{Moment, Role, Stage, Step},
@@ -264,7 +262,7 @@ fn verifier_machine() -> verifier::Machine {
 }
 
 /// The receipt that a worker with a key makes for the order.
-fn receipt_of(worker: SecretKey) -> SignedReceipt {
+fn receipt_of(worker: &SecretKey) -> SignedReceipt {
     let mut machine = worker::Machine::new(
         Identity {
             key: worker.clone(),
@@ -425,7 +423,7 @@ fn steps_that_later_events_made_pointless_are_not_wanted() {
 
 #[test]
 fn a_verifier_does_what_events_ask() {
-    let receipt = || handed_in(receipt_of(key(5)));
+    let receipt = || handed_in(receipt_of(&key(5)));
     let me = me().address();
     let other = key(8).address();
     let judged = Event::Judged(Judged {
@@ -530,7 +528,7 @@ fn a_verifier_that_missed_the_time_to_commit_is_silent_and_one_that_restarts_rev
         };
         let mut events = vec![
             posted(),
-            handed_in(receipt_of(key(5))),
+            handed_in(receipt_of(&key(5))),
             drawn(Tier::First, vec![me().address()]),
         ];
         if has_committed {
@@ -555,7 +553,7 @@ fn a_second_commitment_that_is_refused_counts_as_the_first() {
     let mut machine = verifier_machine();
     let events = [
         posted(),
-        handed_in(receipt_of(key(5))),
+        handed_in(receipt_of(&key(5))),
         drawn(Tier::First, vec![me().address()]),
     ];
     play(&mut machine, &events, &tools(&MemoryBlobs::default()));
@@ -606,7 +604,7 @@ fn commitment_for(receipt: SignedReceipt) -> Digest {
 
 #[test]
 fn a_verifier_never_agrees_with_units_that_the_work_does_not_take() {
-    let honest = receipt_of(key(5));
+    let honest = receipt_of(&key(5));
     let mut overcharged = honest.receipt.clone();
     overcharged.units.output = Units(overcharged.units.output.get() + 1);
     let overcharged = SignedReceipt::sign(overcharged, &key(5));
@@ -779,7 +777,7 @@ fn a_verifier_commits_and_reveals_what_opens() {
             .child("verifier")
             .spawn(|_| async move { role.run(&clock, Height(1)).await });
         let _ = chain.push(vec![posted()]);
-        let _ = chain.push(vec![handed_in(receipt_of(key(5)))]);
+        let _ = chain.push(vec![handed_in(receipt_of(&key(5)))]);
         let _ = chain.push(vec![drawn(Tier::First, vec![me().address()])]);
         until(&context, || chain.submitted().len() == 1).await;
         let _ = chain.push(vec![committed_by(me().address()), reveal_due(Tier::First)]);
@@ -798,7 +796,7 @@ fn a_verifier_commits_and_reveals_what_opens() {
         let salt = super::salt::worker_salt(&[3; 32], &chain_id(), &slot_id(), 0);
         assert_eq!(
             output_commitment(&salt, &reveal.trace),
-            receipt_of(key(5)).receipt.output_commitment
+            receipt_of(&key(5)).receipt.output_commitment
         );
         running.abort();
     });
