@@ -139,13 +139,18 @@ impl QuicNetwork {
         let acceptor = Acceptor::new(endpoint.clone(), options.policy, registry.clone());
         let dialler = Dialler::new(endpoint.clone(), options.policy);
         tracing::debug!(peer = %local_addr.id(), addrs = ?local_addr.addrs(), "listening");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the network owns the task and ends it"
+        )]
+        let accepting = tokio::spawn(acceptor.run());
         let inner = Inner {
             endpoint,
             local_addr,
             origin: Instant::now(),
             registry,
             dialler,
-            acceptor: OwnedTask::new(tokio::spawn(acceptor.run())),
+            acceptor: OwnedTask::new(accepting),
         };
         Ok(Self {
             inner: Arc::new(inner),

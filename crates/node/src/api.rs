@@ -1,0 +1,294 @@
+//! Answering clients.
+
+use crate::blob_store::BlobStore;
+use commonware_codec::Encode;
+use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
+use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
+use fairweir_ledger::{Fault, invariants, report};
+use fairweir_net::{FrameStream, Incoming, read_request, reply};
+use fairweir_types::{
+    BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
+    limits::EVENT_PAGE_MAX,
+    merkle,
+    node_api::{
+        Blob, BlobStored, BlockReport, EventPage, Included, NodeReply, NodeRequest, Refusal,
+        Status, SupplyReport,
+    },
+};
+use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Questions that are answered at the same time; further ones wait in the network's bounded queue.
+const ANSWERING_MAX: usize = 512;
+
+/// What answers clients of a node.
+#[derive(Clone, Debug)]
+pub struct Api {
+    chain: ChainHandle,
+    blobs: Arc<BlobStore>,
+    supply: Arc<Mutex<Option<(Height, SupplyReport)>>>,
+}
+
+fn refused(code: &str, reason: &str) -> NodeReply {
+    NodeReply::Refused(Refusal {
+        code: BoundedText::truncating(code),
+        reason: BoundedText::truncating(reason),
+    })
+}
+
+fn not_found(what: &str) -> NodeReply {
+    refused("not_found", &format!("there is no such {what}"))
+}
+
+fn broken(fault: &Fault) -> NodeReply {
+    refused("fault", &fault.to_string())
+}
+
+impl Api {
+    /// Answers from a chain and a blob store.
+    #[must_use]
+    pub fn new(chain: ChainHandle, blobs: BlobStore) -> Self {
+        Self {
+            chain,
+            blobs: Arc::new(blobs),
+            supply: Arc::default(),
+        }
+    }
+
+    /// Answers until the network is closed.
+    pub async fn serve<S: FrameStream>(self, mut incoming: Incoming<S>) {
+        let mut answering = FuturesUnordered::new();
+        loop {
+            if answering.len() >= ANSWERING_MAX {
+                answering.next().await;
+                continue;
+            }
+            // An empty set is always ready with nothing: then only the network can be waited for.
+            if answering.is_empty() {
+                let Some((_, stream)) = incoming.next().await else {
+                    return;
+                };
+                answering.push(self.clone().converse(stream));
+                continue;
+            }
+            select_biased! {
+                next = incoming.next().fuse() => {
+                    let Some((_, stream)) = next else { return };
+                    answering.push(self.clone().converse(stream));
+                }
+                _ = answering.next() => {}
+            }
+        }
+    }
+
+    async fn converse<S: FrameStream>(self, mut stream: S) {
+        let Ok(frame) = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE).await else {
+            return;
+        };
+        let answer = match decode(&frame) {
+            Ok(NodeRequest::Follow(follow)) => return self.follow(stream, follow.from).await,
+            Ok(question) => self.answer(question).await,
+            Err(error) => refused("malformed", &error.to_string()),
+        };
+        // A client that is gone needs no answer.
+        if let Err(error) = reply(stream, &answer.encode(), ANSWER_DEADLINE).await {
+            tracing::debug!(%error, "a client did not take its answer");
+        }
+    }
+
+    async fn answer(&self, question: NodeRequest) -> NodeReply {
+        match question {
+            NodeRequest::Submit(submit) => self.submit(submit.tx.as_slice()).await,
+            NodeRequest::Status(_) => self.status().await,
+            NodeRequest::Genesis(_) => NodeReply::Genesis(Boxed::new(self.chain.genesis().clone())),
+            NodeRequest::Account(ask) => {
+                let account = self.chain.read(|state| report::account(state, ask.address));
+                account.map_or_else(|fault| broken(&fault), NodeReply::Account)
+            }
+            NodeRequest::Offers(ask) => {
+                let offers = self
+                    .chain
+                    .read(|state| report::offers(state, ask.kind, ask.from));
+                offers.map_or_else(|fault| broken(&fault), NodeReply::Offers)
+            }
+            NodeRequest::Order(ask) => {
+                match self.chain.read(|state| report::order(state, ask.order)) {
+                    Ok(Some(order)) => NodeReply::Order(order),
+                    Ok(None) => not_found("open order"),
+                    Err(fault) => broken(&fault),
+                }
+            }
+            NodeRequest::Block(ask) => self.block(ask.height).await,
+            NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()),
+            NodeRequest::GetBlob(get) => self.get_blob(get.digest),
+            // Handled by `converse`, which has the stream.
+            NodeRequest::Follow(_) => refused("malformed", "a follower needs a stream of its own"),
+        }
+    }
+
+    async fn submit(&self, bytes: &[u8]) -> NodeReply {
+        let tx = match SignedTx::decode_bounded(bytes) {
+            Ok(tx) => tx,
+            Err(error) => {
+                let error = SubmitError::Form(error);
+                return refused(error.code(), &error.to_string());
+            }
+        };
+        let digest = tx.digest();
+        // Offered again after a lost reply: answer with what became of it.
+        match self.chain.outcome(digest).await {
+            Ok(Some(included)) => {
+                return NodeReply::Included(Included {
+                    height: included.height,
+                    outcome: included.outcome,
+                });
+            }
+            Ok(None) => {}
+            Err(error) => return refused("closed", &error.to_string()),
+        }
+        if let Err(error) = self.chain.submit(tx) {
+            return refused(error.code(), &error.to_string());
+        }
+        match self.chain.wait_outcome(digest).await {
+            Ok(included) => NodeReply::Included(Included {
+                height: included.height,
+                outcome: included.outcome,
+            }),
+            Err(error @ WaitError::Dropped { .. }) => refused("dropped", &error.to_string()),
+            Err(error @ WaitError::Read(_)) => refused("closed", &error.to_string()),
+        }
+    }
+
+    async fn status(&self) -> NodeReply {
+        let tip = self.chain.tip();
+        let header = match self.chain.finalised(tip.height).await {
+            Ok(Some(block)) => block.block.header,
+            Ok(None) => {
+                return refused(
+                    "not_ready",
+                    "the chain has no block yet; ask again in a second",
+                );
+            }
+            Err(error) => return refused("closed", &error.to_string()),
+        };
+        let counts = self.chain.read(|state| report::counts(state));
+        let (counts, supply) = match (counts, self.supply(tip.height)) {
+            (Ok(counts), Ok(supply)) => (counts, supply),
+            (Err(fault), _) | (_, Err(fault)) => return broken(&fault),
+        };
+        let genesis = self.chain.genesis();
+        NodeReply::Status(Boxed::new(Status {
+            header,
+            genesis: genesis.digest(),
+            validators: u16::try_from(genesis.validators.len()).unwrap_or(u16::MAX),
+            offers: counts.0,
+            verifiers: counts.1,
+            open_orders: counts.2,
+            mempool: u32::try_from(self.chain.waiting()).unwrap_or(u32::MAX),
+            supply,
+            version: BoundedText::truncating(env!("CARGO_PKG_VERSION")),
+        }))
+    }
+
+    /// Sums all money, at most once per height: the sum reads the whole state.
+    fn supply(&self, height: Height) -> Result<SupplyReport, Fault> {
+        let mut cached = self.supply.lock().unwrap_or_else(PoisonError::into_inner);
+        match *cached {
+            Some((at, supply)) if at == height => Ok(supply),
+            _ => {
+                let supply = self.chain.read(|state| invariants::supply(state))?;
+                *cached = Some((height, supply));
+                Ok(supply)
+            }
+        }
+    }
+
+    async fn block(&self, height: Height) -> NodeReply {
+        let found = match self.chain.finalised(height).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return not_found("final block"),
+            Err(error) => return refused("closed", &error.to_string()),
+        };
+        let leaves = found
+            .events
+            .iter()
+            .map(|event| merkle::leaf(&event.encode()))
+            .collect();
+        let parts = (
+            BoundedVec::new(leaves),
+            BoundedVec::new(found.descendants),
+            BoundedBytes::new(found.certificate),
+        );
+        let (Ok(event_leaves), Ok(descendants), Ok(certificate)) = parts else {
+            return refused("too_long", "the block's proof exceeds a message");
+        };
+        NodeReply::Block(Boxed::new(BlockReport {
+            header: found.block.header,
+            descendants,
+            certificate,
+            event_leaves,
+        }))
+    }
+
+    fn put_blob(&self, bytes: Vec<u8>) -> NodeReply {
+        match self.blobs.put(bytes) {
+            Ok(digest) => NodeReply::BlobStored(BlobStored { digest }),
+            Err(error) => refused("blob_store", &error.to_string()),
+        }
+    }
+
+    fn get_blob(&self, digest: Digest) -> NodeReply {
+        match self
+            .blobs
+            .get(&digest)
+            .map(|bytes| bytes.map(BoundedBytes::new))
+        {
+            Ok(Some(Ok(bytes))) => NodeReply::Blob(Blob { bytes }),
+            Ok(Some(Err(error))) => refused("too_long", &error.to_string()),
+            Ok(None) => not_found("blob"),
+            Err(error) => refused("blob_store", &error.to_string()),
+        }
+    }
+
+    async fn follow<S: FrameStream>(&self, mut stream: S, from: Height) {
+        let mut blocks = self.chain.subscribe(from);
+        loop {
+            let pages = match blocks.next().await {
+                Ok(block) => pages_of(&block),
+                Err(error) => {
+                    tracing::debug!(%error, "a follower is let go");
+                    return;
+                }
+            };
+            for page in pages {
+                // A follower that does not read is let go; it can come back from the height it has seen.
+                if stream
+                    .send(&NodeReply::Events(page).encode(), ANSWER_DEADLINE)
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A block's events in pages; a block without events is one empty page, so that followers see that the chain lives.
+fn pages_of(block: &FinalisedBlock) -> Vec<EventPage> {
+    let page = |first: usize, events: &[fairweir_types::Event]| EventPage {
+        height: block.block.header.height,
+        time: block.block.header.time,
+        first: u32::try_from(first).unwrap_or(u32::MAX),
+        more: first.saturating_add(events.len()) < block.events.len(),
+        events: BoundedVec::truncating(events.iter().cloned()),
+    };
+    if block.events.is_empty() {
+        return vec![page(0, &[])];
+    }
+    let starts = (0..).step_by(EVENT_PAGE_MAX);
+    starts
+        .zip(block.events.chunks(EVENT_PAGE_MAX))
+        .map(|(first, events)| page(first, events))
+        .collect()
+}

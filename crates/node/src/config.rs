@@ -1,0 +1,143 @@
+//! The file `fairweir.toml`: every setting with its default.
+
+use crate::data_dir::{DataDir, DataDirError};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// The name of the file.
+pub(crate) const CONFIG_FILE: &str = "fairweir.toml";
+
+/// Why the settings cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The folder refused.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// Not TOML of ours.
+    #[error("{CONFIG_FILE} is not understood: {0}")]
+    Malformed(String),
+    /// A value is out of range.
+    #[error("{CONFIG_FILE}: {setting} is {found}, it must be {range}")]
+    OutOfRange {
+        /// Which setting.
+        setting: &'static str,
+        /// The value.
+        found: String,
+        /// What it may be.
+        range: &'static str,
+    },
+}
+
+/// Settings of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the node listens for clients, workers and verifiers. A development network stays on loopback.
+    pub listen: SocketAddr,
+    /// Further addresses under which others reach the node; port 0 stands for the port of `listen`.
+    pub advertise: Vec<SocketAddr>,
+    /// The longest time between two blocks, in milliseconds: 100 to 60000.
+    pub heartbeat_ms: u64,
+    /// Bytes of blobs that the node keeps.
+    pub blob_bytes_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7_640)),
+            advertise: Vec::new(),
+            heartbeat_ms: 1_000,
+            blob_bytes_max: 256 * 1_024 * 1_024,
+        }
+    }
+}
+
+const HEADER: &str = "\
+# Settings of this Fairweir node. What is missing has its default.
+#
+# listen          where clients, workers and verifiers reach the node; a development network stays on loopback
+# advertise       further addresses under which others reach it; port 0 stands for the port of `listen`
+# heartbeat_ms    the longest time between two blocks: 100 to 60000
+# blob_bytes_max  bytes of blobs (large specs) that the node keeps; the oldest go first
+
+";
+
+impl Config {
+    /// Reads the settings of a folder; defaults where there are none.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(data: &DataDir) -> Result<Self, ConfigError> {
+        let Some(bytes) = data.read(CONFIG_FILE)? else {
+            return Ok(Self::default());
+        };
+        Self::parse(&String::from_utf8_lossy(&bytes))
+    }
+
+    /// Reads settings.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`] or [`ConfigError::OutOfRange`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::Malformed(error.to_string()))?;
+        let out_of_range = |setting, found: u64, range| {
+            Err(ConfigError::OutOfRange {
+                setting,
+                found: found.to_string(),
+                range,
+            })
+        };
+        if !(100..=60_000).contains(&config.heartbeat_ms) {
+            return out_of_range("heartbeat_ms", config.heartbeat_ms, "100 to 60000");
+        }
+        if config.blob_bytes_max < 8 * 1_024 * 1_024 {
+            return out_of_range("blob_bytes_max", config.blob_bytes_max, "at least 8388608");
+        }
+        Ok(config)
+    }
+
+    /// The settings as a file, with what each means.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        // Plain values of a plain struct always have a TOML form.
+        format!("{HEADER}{}", toml::to_string(self).unwrap_or_default())
+    }
+
+    /// Writes the settings into a folder.
+    ///
+    /// # Errors
+    /// [`ConfigError::DataDir`].
+    pub fn save(&self, data: &DataDir) -> Result<(), ConfigError> {
+        Ok(data.write(CONFIG_FILE, self.to_toml().as_bytes())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+
+    #[test]
+    fn settings_read_back_and_what_is_missing_has_its_default() {
+        let config = Config {
+            heartbeat_ms: 500,
+            ..Config::default()
+        };
+        assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+        assert!(matches!(
+            Config::parse("heartbeat_ms = 1"),
+            Err(ConfigError::OutOfRange { .. })
+        ));
+        assert!(matches!(
+            Config::parse("heart = 1"),
+            Err(ConfigError::Malformed(_))
+        ));
+    }
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod blob_store;
+mod config;
+mod data_dir;
+mod environment;
+mod keystore;
+pub mod network;
+pub mod roles;
+mod ticket;
+
+pub use api::Api;
+pub use blob_store::{BlobStore, BlobStoreError};
+pub use config::{Config, ConfigError};
+pub use data_dir::{DataDir, DataDirError, FORMAT};
+pub use environment::{NodeBlobs, NodeChain, NodeEvents};
+pub use keystore::{Keystore, KeystoreError, Passphrase, random_seed, transport_seed};
+pub use ticket::{Ticket, TicketError};

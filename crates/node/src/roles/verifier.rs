@@ -1,0 +1,56 @@
+//! The verifier: re-executes drawn work and says what it found.
+
+use super::{
+    bond_up_to,
+    worker::{Equipment, RETRY_PAUSE},
+};
+use commonware_runtime::Clock;
+use fairweir_client::{ClientError, Sender};
+use fairweir_net::Network;
+use fairweir_services::{ChainClient, Registry, pipeline};
+use fairweir_types::{Action, Address, Amount, BoundedVec, tx::EnrolVerifier};
+
+/// Enrols an account as a verifier of every kind of the registry.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn enrol<N: Network>(
+    sender: &Sender<N>,
+    registry: &Registry,
+    owner: Option<Address>,
+) -> Result<(), ClientError> {
+    let kinds = BoundedVec::truncating(registry.iter().map(|service| service.id()));
+    let owner = owner.unwrap_or_else(|| sender.key().address());
+    sender
+        .send(Action::EnrolVerifier(EnrolVerifier { owner, kinds }))
+        .await
+        .map(|_| ())
+}
+
+/// Bonds the stake and enrols.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn register<N: Network>(
+    sender: &Sender<N>,
+    registry: &Registry,
+    stake: Amount,
+    owner: Option<Address>,
+) -> Result<(), ClientError> {
+    bond_up_to(sender, stake).await?;
+    enrol(sender, registry, owner).await
+}
+
+/// Runs an enrolled verifier; it ends when its future is dropped.
+pub async fn run<C: ChainClient>(clock: &impl Clock, equipment: Equipment<C>) {
+    let tools = equipment.tools();
+    let mut from = equipment.from;
+    let mut verifier = pipeline::Verifier::new(equipment.identity, equipment.chain, tools);
+    let progress = verifier.progress();
+    loop {
+        let error = verifier.run(clock, from).await;
+        tracing::warn!(%error, "the verifier lost the chain; it tries again");
+        from = progress.resume_from().max(from);
+        clock.sleep(RETRY_PAUSE).await;
+    }
+}

@@ -1,0 +1,252 @@
+//! The worker: offers services, runs what it is matched, hands outputs to buyers. It may verify others' work too.
+
+use super::{bond_up_to, verifier};
+use commonware_codec::Encode;
+use commonware_runtime::Clock;
+use fairweir_client::{
+    ClientError, Sender,
+    protocol::{ANSWER_DEADLINE, DELIVERY, MESSAGE_BYTES_MAX},
+};
+use fairweir_net::{FrameStream, Incoming, Network, PeerAddr, read_request, reply};
+use fairweir_services::{
+    Blobs, ChainClient, Registry,
+    pipeline::{self, Desk, Identity, Tools},
+};
+use fairweir_types::{
+    Action, Address, Amount, BoundedBytes, Boxed, ByteCount, Digest, Height, Millis, Units, decode,
+    limits::BLOB_BYTES_MAX,
+    node_api::{DeliveryReply, DeliveryRequest, Refusal},
+    order::{Demand, KindId, Offer, PriceVector, Privacy, UnitVector},
+    tx::RegisterOffer,
+};
+use futures::{StreamExt as _, future, stream::FuturesUnordered};
+use std::{sync::Arc, time::Duration};
+
+/// Buyers that may wait for their output, and that are served at the same time.
+const WAITING_BUYERS_MAX: usize = 256;
+const SERVED_BUYERS_MAX: usize = 64;
+/// How long a role waits before it follows the chain again after the node was lost.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Blocks before the tip from which a role starts: what is older than this many heartbeats has run out its windows.
+pub const RESUME_BLOCKS: u64 = 2_000;
+/// The longest execution that a worker takes on: a minute.
+const EXECUTION_MAX: Millis = Millis(60_000);
+/// Memory that one execution may ask for.
+const MEMORY_MAX: ByteCount = ByteCount(1 << 30);
+
+/// What a worker offers.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// Coins per million bytes of input and of output.
+    pub price: Amount,
+    /// Slots that may be open at once, per kind.
+    pub capacity: u16,
+    /// Stake to bond, all of it collateral for the offers.
+    pub stake: Amount,
+    /// The owner, if it is not the worker's own account.
+    pub owner: Option<Address>,
+    /// Executions at the same time.
+    pub concurrency: usize,
+    /// Whether it also verifies others' work.
+    pub verifies: bool,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            price: Amount::from_coins(1).unwrap_or(Amount::MAX),
+            capacity: 16,
+            stake: Amount::from_coins(1_000).unwrap_or(Amount::MAX),
+            owner: None,
+            concurrency: 2,
+            verifies: true,
+        }
+    }
+}
+
+/// The largest demand that a worker of today takes, whatever the kind.
+const fn demand_max() -> Demand {
+    let units = Units(16 * 1_024 * 1_024);
+    Demand {
+        units: UnitVector {
+            input: units,
+            cached_input: units,
+            output: units,
+            time: Units(60_000),
+        },
+        bytes_in: ByteCount(BLOB_BYTES_MAX as u64),
+        bytes_out_max: ByteCount(BLOB_BYTES_MAX as u64),
+        memory_max: MEMORY_MAX,
+        execution_max: EXECUTION_MAX,
+    }
+}
+
+fn offer(
+    kind: KindId,
+    own: Address,
+    endpoint: &PeerAddr,
+    options: &WorkerOptions,
+) -> Result<Offer, ClientError> {
+    let price = options.price;
+    Ok(Offer {
+        kind,
+        digest: Digest::ZERO,
+        prices: PriceVector {
+            input: price,
+            cached_input: Amount::ZERO,
+            output: price,
+            time: Amount::ZERO,
+        },
+        capacity: options.capacity,
+        collateral: options.stake,
+        demand_max: demand_max(),
+        level: 0,
+        capabilities: fairweir_types::BoundedVec::default(),
+        region: None,
+        privacy_max: Privacy::Public,
+        owner: options.owner.unwrap_or(own),
+        endpoint: BoundedBytes::new(endpoint.to_bytes())?,
+    })
+}
+
+/// Bonds the stake and registers an offer for every kind of the registry, unless they stand as wanted already.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn register<N: Network>(
+    sender: &Sender<N>,
+    endpoint: &PeerAddr,
+    registry: &Registry,
+    options: &WorkerOptions,
+) -> Result<(), ClientError> {
+    bond_up_to(sender, options.stake).await?;
+    let own = sender.key().address();
+    for service in registry.iter() {
+        let wanted = offer(service.id(), own, endpoint, options)?;
+        let offers = sender.client().offers(service.id()).await?;
+        let stands = offers
+            .iter()
+            .any(|report| report.worker == own && report.offer == wanted);
+        if !stands {
+            sender
+                .send(Action::RegisterOffer(Boxed::new(RegisterOffer {
+                    offer: wanted,
+                })))
+                .await?;
+        }
+    }
+    if options.verifies {
+        verifier::enrol(sender, registry, options.owner).await?;
+    }
+    Ok(())
+}
+
+/// What a role runs with: its key, its way to the chain, and what it can run.
+#[derive(Clone, Debug)]
+pub struct Equipment<C> {
+    /// The account.
+    pub identity: Identity,
+    /// The way to the chain, with the same key.
+    pub chain: C,
+    /// Where specs are.
+    pub blobs: Arc<dyn Blobs>,
+    /// What it can run.
+    pub registry: Arc<Registry>,
+    /// Executions at the same time.
+    pub concurrency: usize,
+    /// The height to follow from.
+    pub from: Height,
+}
+
+impl<C> Equipment<C> {
+    pub(super) fn tools(&self) -> Tools {
+        Tools {
+            registry: Arc::clone(&self.registry),
+            blobs: Arc::clone(&self.blobs),
+            concurrency: self.concurrency,
+        }
+    }
+}
+
+/// Runs a registered worker until its network is closed. `incoming` are the buyers that come for their output.
+pub async fn run<C: ChainClient + Clone, S: FrameStream>(
+    clock: &impl Clock,
+    equipment: Equipment<C>,
+    incoming: Incoming<S>,
+    verifies: bool,
+) {
+    let mut worker = pipeline::Worker::new(
+        equipment.identity.clone(),
+        equipment.chain.clone(),
+        equipment.tools(),
+    );
+    let desk = worker.desk();
+    let progress = worker.progress();
+    let from = equipment.from;
+    let works = async {
+        let mut from = from;
+        loop {
+            let error = worker.run(clock, from).await;
+            tracing::warn!(%error, "the worker lost the chain; it tries again");
+            from = progress.resume_from().max(from);
+            clock.sleep(RETRY_PAUSE).await;
+        }
+    };
+    let checks = async {
+        if verifies {
+            verifier::run(clock, equipment.clone()).await;
+        }
+        future::pending::<()>().await;
+    };
+    // The desk ends with the network, and with it the worker.
+    let serves = serve(desk, incoming);
+    futures::pin_mut!(works, checks, serves);
+    future::select(serves, future::select(works, checks)).await;
+}
+
+/// Hands outputs to buyers until the network is closed.
+pub async fn serve<S: FrameStream>(desk: Desk, mut incoming: Incoming<S>) {
+    let mut serving = FuturesUnordered::new();
+    loop {
+        if serving.len() >= SERVED_BUYERS_MAX {
+            serving.next().await;
+            continue;
+        }
+        if serving.is_empty() {
+            let Some((_, stream)) = incoming.next().await else {
+                return;
+            };
+            serving.push(hand_over(desk.clone(), stream));
+            continue;
+        }
+        let arrival = future::select(Box::pin(incoming.next()), serving.next()).await;
+        if let future::Either::Left((arrival, _)) = arrival {
+            let Some((_, stream)) = arrival else { return };
+            serving.push(hand_over(desk.clone(), stream));
+        }
+    }
+}
+
+async fn hand_over<S: FrameStream>(desk: Desk, mut stream: S) {
+    let Ok(frame) = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE).await else {
+        return;
+    };
+    let answer = match decode::<DeliveryRequest>(&frame) {
+        Ok(request) => desk.deliver(&request),
+        Err(error) => DeliveryReply::Refused(Refusal {
+            code: fairweir_types::BoundedText::truncating("malformed"),
+            reason: fairweir_types::BoundedText::truncating(&error.to_string()),
+        }),
+    };
+    if let Err(error) = reply(stream, &answer.encode(), ANSWER_DEADLINE).await {
+        tracing::debug!(%error, "a buyer did not take its output");
+    }
+}
+
+/// Registers interest in buyers; before the offer names the endpoint.
+///
+/// # Errors
+/// [`fairweir_net::NetError`].
+pub fn open_desk<N: Network>(network: &N) -> Result<Incoming<N::Stream>, fairweir_net::NetError> {
+    network.accept(DELIVERY, WAITING_BUYERS_MAX)
+}
