@@ -260,8 +260,10 @@ pub fn refusal<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
             assert_eq!(evidence, Evidence::Refused);
             let digest = Digest::of_blob(&bad);
             let refusal = Executed::refusal();
+            let mut receipt = case.claim(&refusal.output, refusal.units).receipt;
+            receipt.spec_digest = digest;
             assert_eq!(
-                case.service.trace(&digest, &refusal.units, &evidence),
+                case.service.trace(&receipt, &evidence),
                 Some(refusal.trace(&digest)),
                 "worker and verifier agree on the answer to a bad order"
             );
@@ -288,8 +290,7 @@ pub fn honest_run<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
             Judgement::Valid
         );
         assert_eq!(
-            case.service
-                .trace(&case.spec_digest(), &executed.units, &evidence),
+            case.service.trace(&claim.receipt, &evidence),
             Some(claim.trace)
         );
     }
@@ -327,11 +328,14 @@ pub fn tampering<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
             let mut hidden = honest.clone();
             hidden.receipt.units = units;
             assert_ne!(judge(&hidden), Judgement::Valid, "hidden units {units:?}");
-            let committed = case.service.trace(&case.spec_digest(), &units, &evidence);
-            assert!(
-                committed != Some(hidden.trace) && committed != Some(claim.trace),
-                "no verifier agrees with other units"
-            );
+            let trace = |claim: &Claim| case.service.trace(&claim.receipt, &evidence);
+            assert_ne!(trace(&claim), Some(claim.trace), "units {units:?}");
+            assert_ne!(trace(&hidden), Some(hidden.trace), "hidden {units:?}");
+            // A worker that foresees what verifiers will commit to, and commits to it too.
+            let mut foreseen = hidden.clone();
+            foreseen.trace = trace(&hidden).expect("there is evidence");
+            foreseen.receipt.output_commitment = output_commitment(&SALT, &foreseen.trace);
+            assert_ne!(trace(&foreseen), Some(foreseen.trace), "foreseen {units:?}");
         }
         replays(&honest, judge);
         assert_eq!(
@@ -341,8 +345,7 @@ pub fn tampering<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
             "withheld spec"
         );
         assert_eq!(
-            case.service
-                .trace(&case.spec_digest(), &units, &Evidence::Withheld),
+            case.service.trace(&honest.receipt, &Evidence::Withheld),
             None
         );
         let forged = Evidence::Collected(vec![0xff; 3]);

@@ -89,16 +89,11 @@ pub trait AnyService: Debug + Send + Sync + 'static {
         spec: &'a [u8],
     ) -> BoxFuture<'a, Result<Evidence, ExecuteError>>;
 
-    /// The trace that a drawn verifier commits to, given the units that the receipt charges in the open. If they are
-    /// not the units of the work, it is a trace that no worker can open but that all honest verifiers share.
+    /// The trace that a drawn verifier commits to for a receipt. If the receipt charges other units than the work takes,
+    /// it is one that all honest verifiers share but that the worker cannot have committed to.
     ///
     /// `None` if there is no evidence.
-    fn trace(
-        &self,
-        spec_digest: &Digest,
-        charged: &UnitVector,
-        evidence: &Evidence,
-    ) -> Option<Digest>;
+    fn trace(&self, receipt: &Receipt, evidence: &Evidence) -> Option<Digest>;
 
     /// Judges a claim. Pure: equal arguments give equal answers on every machine.
     fn judge(&self, assignment: &Assignment, claim: &Claim, evidence: &Evidence) -> Judgement;
@@ -224,9 +219,17 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> Service<K, X, V, 
     }
 }
 
-/// What honest verifiers commit to when a receipt charges other units than the work takes.
-fn trace_of_wrong_units(right: &Digest) -> Digest {
-    Digest::of(Domain::Trace, &[b"units differ", right.as_bytes()])
+/// What honest verifiers commit to when a receipt charges other units than the work takes. It hashes the receipt's
+/// commitment, so to commit to it a worker would have to find `c = H(salt ‖ H(… ‖ c))`.
+fn trace_of_wrong_units(right: &Digest, receipt: &Receipt) -> Digest {
+    Digest::of(
+        Domain::Trace,
+        &[
+            b"units differ",
+            right.as_bytes(),
+            receipt.output_commitment.as_bytes(),
+        ],
+    )
 }
 
 impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Service<K, X, V, A> {
@@ -259,17 +262,12 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Se
         self.collect_typed(env, spec).boxed()
     }
 
-    fn trace(
-        &self,
-        spec_digest: &Digest,
-        charged: &UnitVector,
-        evidence: &Evidence,
-    ) -> Option<Digest> {
+    fn trace(&self, receipt: &Receipt, evidence: &Evidence) -> Option<Digest> {
         let (right, units) = match evidence {
             Evidence::Withheld => return None,
             Evidence::Refused => {
                 let refusal = Executed::refusal();
-                (refusal.trace(spec_digest), refusal.units)
+                (refusal.trace(&receipt.spec_digest), refusal.units)
             }
             Evidence::Collected(bytes) => {
                 let evidence: V::Evidence = decode(bytes).ok()?;
@@ -279,10 +277,10 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Se
                 )
             }
         };
-        Some(if *charged == units {
+        Some(if receipt.units == units {
             right
         } else {
-            trace_of_wrong_units(&right)
+            trace_of_wrong_units(&right, receipt)
         })
     }
 

@@ -22,7 +22,7 @@ use fairweir_types::{
     node_api::{DeliveryReply, DeliveryRequest},
     order::{
         Demand, KindId, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotId, SlotRole,
-        UnitVector, Urgency,
+        Urgency,
     },
     receipt::{Randomness, Tier, Verdict, output_commitment, verdict_commitment},
 };
@@ -628,10 +628,12 @@ fn a_bad_order_is_answered_without_output_or_units_by_both_roles() {
         assert_eq!(executed, crate::Executed::refusal());
         let (service, evidence) =
             crate::testing::run(verifier::Machine::work(&tools, &order)).unwrap();
-        let spec_digest = order.header.spec_digest;
+        let mut receipt = receipt_from_me().receipt;
+        receipt.spec_digest = order.header.spec_digest;
+        receipt.units = executed.units;
         assert_eq!(
-            service.trace(&spec_digest, &UnitVector::default(), &evidence),
-            Some(executed.trace(&spec_digest))
+            service.trace(&receipt, &evidence),
+            Some(executed.trace(&order.header.spec_digest))
         );
     }
 }

@@ -11,9 +11,9 @@ use super::{
 use crate::{Evidence, Registry, world::ChainClient};
 use commonware_runtime::Clock;
 use fairweir_types::{
-    Action, Address, ChainId, Digest, Event, Height, TxCode, TxOutcome,
+    Action, Address, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome,
     event::{VerdictCommitted, VerifiersDrawn},
-    order::{SlotId, UnitVector},
+    order::SlotId,
     receipt::{Tier, verdict_commitment},
     tx::{CommitVerdict, RevealVerdict},
 };
@@ -77,7 +77,7 @@ pub(super) type Job = (SlotId, Tier);
 #[derive(Debug)]
 struct Drawn {
     order: Arc<PostedOrder>,
-    charged: UnitVector,
+    receipt: Arc<Receipt>,
     trace: Option<Digest>,
     is_committed: bool,
     reveal_due: bool,
@@ -93,7 +93,7 @@ pub(super) struct Machine {
     chain_id: ChainId,
     registry: Arc<Registry>,
     orders: Orders,
-    charges: Newest<SlotId, UnitVector>,
+    receipts: Newest<SlotId, Arc<Receipt>>,
     jobs: Newest<Job, Drawn>,
 }
 
@@ -105,7 +105,7 @@ impl Machine {
             chain_id,
             registry,
             orders: orders(),
-            charges: Newest::new(RECEIPTS_MAX),
+            receipts: Newest::new(RECEIPTS_MAX),
             jobs: Newest::new(JOBS_MAX),
         }
     }
@@ -113,15 +113,15 @@ impl Machine {
     /// Forgets what the chain tells again.
     fn begin_again(&mut self) {
         self.orders = orders();
-        self.charges = Newest::new(RECEIPTS_MAX);
+        self.receipts = Newest::new(RECEIPTS_MAX);
         self.jobs = Newest::new(JOBS_MAX);
     }
 
     fn drawn(&mut self, moment: Moment, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
         let slot_id = drawn.slot_id;
-        let (Some(order), Some(charged)) = (
+        let (Some(order), Some(receipt)) = (
             self.orders.get(&slot_id.order).cloned(),
-            self.charges.get(&slot_id).copied(),
+            self.receipts.get(&slot_id).cloned(),
         ) else {
             tracing::warn!(%slot_id, "drawn for an order of another kind or before the events that were followed");
             return Vec::new();
@@ -133,7 +133,7 @@ impl Machine {
         }
         let entry = Drawn {
             order: Arc::clone(&order),
-            charged,
+            receipt,
             trace: None,
             is_committed: false,
             reveal_due: false,
@@ -213,7 +213,7 @@ impl Machine {
     }
 
     fn close(&mut self, slot_id: SlotId) {
-        self.charges.remove(&slot_id);
+        self.receipts.remove(&slot_id);
         self.jobs.remove_all(|(slot, _)| *slot == slot_id);
     }
 }
@@ -237,8 +237,8 @@ impl Role for Machine {
             Event::ReceiptSubmitted(submitted)
                 if self.orders.get(&submitted.slot_id.order).is_some() =>
             {
-                let charged = submitted.receipt.receipt.units;
-                self.charges.put(submitted.slot_id, charged);
+                let receipt = Arc::new(submitted.receipt.receipt.clone());
+                self.receipts.put(submitted.slot_id, receipt);
             }
             Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
                 return self.drawn(moment, drawn);
@@ -257,7 +257,7 @@ impl Role for Machine {
             Event::Refunded(refunded) => self.close(refunded.slot_id),
             Event::OrderClosed(closed) => {
                 self.orders.remove(&closed.order);
-                self.charges.remove_all(|slot| slot.order == closed.order);
+                self.receipts.remove_all(|slot| slot.order == closed.order);
                 self.jobs.remove_all(|(slot, _)| slot.order == closed.order);
             }
             _ => {}
@@ -300,8 +300,7 @@ impl Role for Machine {
             }
         };
         if let Some(drawn) = self.jobs.get_mut(&job) {
-            let spec_digest = &drawn.order.header.spec_digest;
-            drawn.trace = service.trace(spec_digest, &drawn.charged, &evidence);
+            drawn.trace = service.trace(&drawn.receipt, &evidence);
         }
         self.next(job)
     }
