@@ -199,6 +199,8 @@ pub struct Matched {
     pub quote: Amount,
     /// The chain time by which the receipt is due.
     pub due: Millis,
+    /// Milliseconds of chain time from this block until then.
+    pub within: Millis,
     /// The other candidates and why they were not taken.
     pub others: NonMatches,
 }
@@ -209,6 +211,7 @@ record!(Matched {
     buyer,
     quote,
     due,
+    within,
     others
 });
 
@@ -252,6 +255,8 @@ pub struct VerifiersDrawn {
     pub verifiers: BoundedVec<Address, DRAWN_MAX>,
     /// The chain time by which they must commit.
     pub due: Millis,
+    /// Milliseconds of chain time from this block until then.
+    pub within: Millis,
     /// Where the randomness came from.
     pub randomness: Randomness,
 }
@@ -260,6 +265,7 @@ record!(VerifiersDrawn {
     tier,
     verifiers,
     due,
+    within,
     randomness
 });
 

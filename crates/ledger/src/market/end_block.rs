@@ -242,6 +242,7 @@ fn assign(
         buyer: order.buyer,
         quote: slot.quote,
         due,
+        within: order.header.demand.execution_max,
         others: BoundedVec::truncating(assignment.others.iter().copied()),
     })));
     Ok(())

@@ -11,7 +11,7 @@ use crate::{
     state::scan,
 };
 use fairweir_types::{
-    Address, BoundedVec, Boxed, Digest, Event,
+    Address, BoundedVec, Boxed, Digest, Event, Millis,
     digest::Domain,
     event::{RefundReason, Understaffed, VerifiersDrawn},
     limits::VERIFIERS_MAX,
@@ -68,6 +68,7 @@ pub(crate) fn draw(
         tier,
         verifiers: BoundedVec::truncating(verifiers),
         due,
+        within: Millis(execution.params.commit_window),
         randomness: execution.randomness,
     })));
     Ok(())

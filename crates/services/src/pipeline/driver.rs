@@ -7,7 +7,7 @@ use super::{
         pause,
     },
     memory::PostedOrder,
-    role::{Moment, Role, Stage, Step, WorkError},
+    role::{Role, Stage, Step, WorkError},
 };
 use crate::world::{ChainClient, ChainError};
 use commonware_runtime::Clock;
@@ -404,12 +404,9 @@ pub(super) async fn drive<R: Role, C: ChainClient, E: Clock>(
 }
 
 fn read<R: Role>(role: &mut R, steps: &mut Steps<'_, R>, page: &EventPage, seen: usize) {
-    let moment = Moment {
-        height: page.height,
-        time: page.time,
-    };
+    let height = page.height;
     for event in page.events.iter().skip(seen) {
-        steps.add(role.decide(moment, event));
+        steps.add(role.decide(height, event));
     }
 }
 

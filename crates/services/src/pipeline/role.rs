@@ -6,13 +6,6 @@ use fairweir_types::{Action, Event, Height, Millis, TxOutcome, limits::BLOB_BYTE
 use std::{fmt::Debug, future::Future, sync::Arc};
 use thiserror::Error;
 
-/// Where in the chain an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) height: Height,
-    pub(super) time: Millis,
-}
-
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
@@ -74,7 +67,7 @@ pub(super) trait Role: Send {
     type Product: Send + 'static;
 
     /// What an event of the chain asks for.
-    fn decide(&mut self, moment: Moment, event: &Event) -> Vec<Step<Self::Job>>;
+    fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Self::Job>>;
 
     /// Whether a step that waits is still worth starting.
     fn wants(&self, step: &Step<Self::Job>) -> bool;
@@ -150,9 +143,4 @@ pub(super) fn env<'a>(tools: &'a Tools, order: &'a PostedOrder) -> Env<'a> {
         blobs: tools.blobs.as_ref(),
         limits: &order.header.demand,
     }
-}
-
-/// Milliseconds until a chain time.
-pub(super) fn until(due: Millis, moment: Moment) -> Millis {
-    due.checked_sub(moment.time).unwrap_or_default()
 }

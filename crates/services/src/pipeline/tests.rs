@@ -1,6 +1,6 @@
 use super::{
     Identity, Tools, Verifier, Worker,
-    role::{Moment, Role, Stage, Step},
+    role::{Role, Stage, Step},
     verifier, worker,
 };
 use crate::{
@@ -118,6 +118,7 @@ fn matched_to(worker: Address, attempt: u16) -> Event {
         buyer: buyer().address(),
         quote: Amount::ZERO,
         due: Millis(60_000),
+        within: Millis(60_000),
         others: BoundedVec::default(),
     }))
 }
@@ -148,6 +149,7 @@ fn drawn(tier: Tier, verifiers: Vec<Address>) -> Event {
         tier,
         verifiers: BoundedVec::new(verifiers).unwrap(),
         due: Millis(60_000),
+        within: Millis(60_000),
         randomness: Randomness::Beacon,
     }))
 }
@@ -220,11 +222,8 @@ fn name<J>(step: &Step<J>) -> &'static str {
 fn play<R: Role>(machine: &mut R, events: &[Event], tools: &Tools) -> Vec<&'static str> {
     let mut did = Vec::new();
     for (position, event) in events.iter().enumerate() {
-        let moment = Moment {
-            height: Height(position as u64 + 1),
-            time: Millis(1_000),
-        };
-        let mut steps = machine.decide(moment, event);
+        let height = Height(position as u64 + 1);
+        let mut steps = machine.decide(height, event);
         while let Some(step) = steps.pop() {
             if !machine.wants(&step) {
                 continue;
@@ -271,12 +270,9 @@ fn receipt_of(worker: &SecretKey) -> SignedReceipt {
         chain_id(),
         Arc::new(Registry::standard()),
     );
-    let moment = Moment {
-        height: Height(1),
-        time: Millis::ZERO,
-    };
-    machine.decide(moment, &posted());
-    let steps = machine.decide(moment, &matched_to(worker.address(), 0));
+    let height = Height(1);
+    machine.decide(height, &posted());
+    let steps = machine.decide(height, &matched_to(worker.address(), 0));
     let [Step::Work { job, order, .. }] = steps.as_slice() else {
         panic!("expected work, got {steps:?}");
     };
@@ -357,12 +353,9 @@ fn a_worker_does_what_events_ask() {
 /// What this role would hand in, with its own seed.
 fn receipt_from_me() -> SignedReceipt {
     let mut machine = worker_machine();
-    let moment = Moment {
-        height: Height(1),
-        time: Millis::ZERO,
-    };
-    machine.decide(moment, &posted());
-    machine.decide(moment, &matched());
+    let height = Height(1);
+    machine.decide(height, &posted());
+    machine.decide(height, &matched());
     let order = posted_order(header(&Carried::Inline));
     let result = crate::testing::run(worker::Machine::work(
         &tools(&MemoryBlobs::default()),
@@ -389,11 +382,8 @@ fn after_a_restart_a_worker_does_not_hand_in_twice_but_opens() {
         handed_in(receipt_from_me()),
         opening_due(),
     ] {
-        let moment = Moment {
-            height: Height(1),
-            time: Millis::ZERO,
-        };
-        steps.extend(machine.decide(moment, &event));
+        let height = Height(1);
+        steps.extend(machine.decide(height, &event));
     }
     assert_eq!(steps.iter().map(name).collect::<Vec<_>>(), ["work"]);
     assert!(machine.wants(&steps[0]));
@@ -410,13 +400,10 @@ fn after_a_restart_a_worker_does_not_hand_in_twice_but_opens() {
 fn steps_that_later_events_made_pointless_are_not_wanted() {
     for end in [replaced(), refunded(), closed()] {
         let mut machine = worker_machine();
-        let moment = Moment {
-            height: Height(1),
-            time: Millis::ZERO,
-        };
-        machine.decide(moment, &posted());
-        let steps = machine.decide(moment, &matched());
-        machine.decide(moment, &end);
+        let height = Height(1);
+        machine.decide(height, &posted());
+        let steps = machine.decide(height, &matched());
+        machine.decide(height, &end);
         assert!(!machine.wants(&steps[0]), "{end:?}");
     }
 }
@@ -522,10 +509,7 @@ fn a_verifier_does_what_events_ask() {
 fn a_verifier_that_missed_the_time_to_commit_is_silent_and_one_that_restarts_reveals() {
     for (has_committed, expected) in [(false, vec![]), (true, vec!["reveal_verdict"])] {
         let mut machine = verifier_machine();
-        let moment = Moment {
-            height: Height(1),
-            time: Millis::ZERO,
-        };
+        let height = Height(1);
         let mut events = vec![
             posted(),
             handed_in(receipt_of(&key(5))),
@@ -536,7 +520,7 @@ fn a_verifier_that_missed_the_time_to_commit_is_silent_and_one_that_restarts_rev
         }
         events.push(reveal_due(Tier::First));
         for event in &events {
-            machine.decide(moment, event);
+            machine.decide(height, event);
         }
         let order = posted_order(header(&Carried::Inline));
         let result = crate::testing::run(verifier::Machine::work(
@@ -564,11 +548,8 @@ fn a_second_commitment_that_is_refused_counts_as_the_first() {
             .submitted(job, Stage::Commitment, Some(&refused))
             .is_empty()
     );
-    let moment = Moment {
-        height: Height(9),
-        time: Millis::ZERO,
-    };
-    let steps = machine.decide(moment, &reveal_due(Tier::First));
+    let height = Height(9);
+    let steps = machine.decide(height, &reveal_due(Tier::First));
     assert_eq!(
         steps.iter().map(name).collect::<Vec<_>>(),
         ["reveal_verdict"]
@@ -577,16 +558,13 @@ fn a_second_commitment_that_is_refused_counts_as_the_first() {
 
 fn commitment_for(receipt: SignedReceipt) -> Digest {
     let mut machine = verifier_machine();
-    let moment = Moment {
-        height: Height(1),
-        time: Millis::ZERO,
-    };
+    let height = Height(1);
     for event in [
         posted(),
         handed_in(receipt),
         drawn(Tier::First, vec![me().address()]),
     ] {
-        machine.decide(moment, &event);
+        machine.decide(height, &event);
     }
     let order = posted_order(header(&Carried::Inline));
     let result = crate::testing::run(verifier::Machine::work(
@@ -652,11 +630,8 @@ fn a_flood_of_events_is_remembered_within_bounds() {
             escrow: Amount::ZERO,
             deposit: Amount::ZERO,
         }));
-        let moment = Moment {
-            height: Height(number as u64),
-            time: Millis::ZERO,
-        };
-        machine.decide(moment, &event);
+        let height = Height(number as u64);
+        machine.decide(height, &event);
     }
     assert_eq!(machine.oldest(), Some(Height(10)));
 }

@@ -5,7 +5,7 @@ use super::{
     driver::drive,
     limits::{JOBS_MAX, RECEIPTS_MAX},
     memory::{Newest, Orders, PostedOrder, orders},
-    role::{Moment, Role, Stage, Step, WorkError, env, ready, until},
+    role::{Role, Stage, Step, WorkError, env, ready},
     salt::verdict_nonce,
 };
 use crate::{Evidence, Registry, world::ChainClient};
@@ -117,7 +117,7 @@ impl Machine {
         self.jobs = Newest::new(JOBS_MAX);
     }
 
-    fn drawn(&mut self, moment: Moment, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
+    fn drawn(&mut self, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
         let slot_id = drawn.slot_id;
         let (Some(order), Some(receipt)) = (
             self.orders.get(&slot_id.order).cloned(),
@@ -145,7 +145,7 @@ impl Machine {
         vec![Step::Work {
             job,
             order,
-            within: until(drawn.due, moment),
+            within: drawn.within,
         }]
     }
 
@@ -222,12 +222,12 @@ impl Role for Machine {
     type Job = Job;
     type Product = (Arc<dyn crate::AnyService>, Evidence);
 
-    fn decide(&mut self, moment: Moment, event: &Event) -> Vec<Step<Job>> {
+    fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Job>> {
         match event {
             Event::OrderPosted(posted) if self.registry.get(posted.header.kind).is_some() => {
                 let order = PostedOrder {
                     buyer: posted.buyer,
-                    posted: moment.height,
+                    posted: height,
                     header: posted.header.clone(),
                 };
                 if self.orders.put(posted.order, Arc::new(order)).is_some() {
@@ -241,7 +241,7 @@ impl Role for Machine {
                 self.receipts.put(submitted.slot_id, receipt);
             }
             Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
-                return self.drawn(moment, drawn);
+                return self.drawn(drawn);
             }
             Event::VerdictCommitted(committed) if committed.verifier == self.me => {
                 return self.committed(committed);

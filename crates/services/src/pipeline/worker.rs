@@ -5,7 +5,7 @@ use super::{
     driver::drive,
     limits::JOBS_MAX,
     memory::{Newest, Orders, PostedOrder, orders},
-    role::{Moment, Role, Stage, Step, WorkError, env, ready, until},
+    role::{Role, Stage, Step, WorkError, env, ready},
     salt::worker_salt,
 };
 use crate::{Discard, Executed, Registry, world::ChainClient};
@@ -126,7 +126,7 @@ impl Machine {
         self.jobs = Newest::new(JOBS_MAX);
     }
 
-    fn matched(&mut self, moment: Moment, matched: &Matched) -> Vec<Step<Job>> {
+    fn matched(&mut self, matched: &Matched) -> Vec<Step<Job>> {
         let slot_id = matched.slot_id;
         let Some(order) = self.orders.get(&slot_id.order).cloned() else {
             tracing::warn!(%slot_id, "matched to an order of another kind or before the events that were followed");
@@ -151,7 +151,7 @@ impl Machine {
         vec![Step::Work {
             job,
             order,
-            within: until(matched.due, moment),
+            within: matched.within,
         }]
     }
 
@@ -258,12 +258,12 @@ impl Role for Machine {
     type Job = Job;
     type Product = Executed;
 
-    fn decide(&mut self, moment: Moment, event: &Event) -> Vec<Step<Job>> {
+    fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Job>> {
         match event {
             Event::OrderPosted(posted) if self.registry.get(posted.header.kind).is_some() => {
                 let order = PostedOrder {
                     buyer: posted.buyer,
-                    posted: moment.height,
+                    posted: height,
                     header: posted.header.clone(),
                 };
                 if self.orders.put(posted.order, Arc::new(order)).is_some() {
@@ -271,7 +271,7 @@ impl Role for Machine {
                 }
             }
             Event::Matched(matched) if matched.worker == self.me => {
-                return self.matched(moment, matched);
+                return self.matched(matched);
             }
             Event::ReceiptSubmitted(submitted) if submitted.worker == self.me => {
                 self.handed_in(&submitted.receipt);

@@ -1,0 +1,35 @@
+use crate::{Global, connection::with_connection, failure::Exit, json, output};
+use fairweir_types::Address;
+
+/// Show an account: balance, stake, transactions sent.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Account {
+    /// An address (fw1…) or the name of one of your keys.
+    #[arg(default_value = "buyer")]
+    account: String,
+}
+
+/// An address, or the address of one of the user's keys.
+pub(crate) fn resolve(global: &Global, account: &str) -> Result<Address, Exit> {
+    if let Ok(address) = account.parse() {
+        return Ok(address);
+    }
+    Ok(global.keystore()?.account(account)?.address())
+}
+
+impl Account {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
+        let address = resolve(global, &self.account)?;
+        let account = with_connection(global, |connection| async move { Ok(connection.client.account(address).await?) })?;
+        if global.json {
+            output::json_pretty(&json::account(&account));
+            return Ok(());
+        }
+        output::line(format!("address    {}", account.address));
+        output::line(format!("balance    {} coins", account.balance));
+        output::line(format!("bonded     {} coins, of which {} cover open work", account.bonded, account.exposure));
+        output::line(format!("unbonding  {} coins", account.unbonding));
+        output::line(format!("sent       {} transactions", account.nonce));
+        Ok(())
+    }
+}

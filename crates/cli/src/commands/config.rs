@@ -1,0 +1,71 @@
+use crate::{Global, failure::Exit, output};
+use fairweir_ledger::params::PARAMS;
+use fairweir_node::Config as Settings;
+use serde_json::json;
+
+/// Show or write the settings.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Config {
+    /// Show the settings in force.
+    Show,
+    /// Write the settings in force to the data folder's file, to edit.
+    Write,
+    /// Show every governed value of the ledger: unit, range, default and why.
+    Params,
+}
+
+impl Config {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
+        match self {
+            Self::Show => {
+                let settings = Settings::load(&global.data_dir()?)?;
+                if global.json {
+                    output::json_pretty(&json!({
+                        "listen": settings.listen.to_string(),
+                        "advertise": settings.advertise.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                        "heartbeat_ms": settings.heartbeat_ms,
+                        "blob_bytes_max": settings.blob_bytes_max,
+                    }));
+                } else {
+                    output::line(settings.to_toml());
+                }
+            }
+            Self::Write => {
+                let data = global.data_dir()?;
+                Settings::load(&data)?.save(&data)?;
+                output::line(data.join("fairweir.toml").display().to_string());
+            }
+            Self::Params => params(global),
+        }
+        Ok(())
+    }
+}
+
+fn params(global: &Global) {
+    if global.json {
+        let params: Vec<_> = PARAMS
+            .iter()
+            .map(|param| {
+                json!({
+                    "number": param.number, "name": param.name, "unit": param.unit,
+                    "min": param.min, "default": param.default, "max": param.max, "source": param.source,
+                })
+            })
+            .collect();
+        output::json_pretty(&params.into());
+        return;
+    }
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["name", "unit", "range", "default", "why"]);
+    for param in PARAMS {
+        table.add_row([
+            param.name.to_owned(),
+            param.unit.to_owned(),
+            format!("{} to {}", param.min, param.max),
+            param.default.to_string(),
+            param.source.to_owned(),
+        ]);
+    }
+    output::line(table.to_string());
+}

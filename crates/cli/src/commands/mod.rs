@@ -1,0 +1,16 @@
+//! One file per command.
+
+pub(crate) mod account;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod events;
+pub(crate) mod keys;
+pub(crate) mod node;
+pub(crate) mod order;
+pub(crate) mod stake;
+pub(crate) mod status;
+pub(crate) mod transfer;
+pub(crate) mod up;
+pub(crate) mod verify;
+pub(crate) mod worker;

@@ -1,0 +1,418 @@
+use crate::{
+    Global,
+    commands::{doctor, order::Input, status},
+    connection::{Connection, TICKET_FILE, listen_failure},
+    describe::Names,
+    failure::{Exit, code},
+    main_job::{self, Purchase, Telling},
+    output,
+};
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
+use fairweir_chain::{ChainConfig, ChainHandle};
+use fairweir_client::{NodeClient, Sender};
+use fairweir_net::{
+    Network as _, PeerAddr,
+    quic::{DialPolicy, QuicNetwork, QuicOptions},
+};
+use fairweir_node::{
+    BlobStore, Config, DataDir, Keystore, NodeBlobs, NodeChain, Passphrase,
+    network::{self, Founded, names},
+    roles::{
+        validator, verifier,
+        worker::{self, Equipment, RESUME_BLOCKS, WorkerOptions},
+    },
+    transport_seed,
+};
+use fairweir_services::{Registry, pipeline::Identity};
+use fairweir_types::{Amount, ChainId, Height, Millis};
+use serde_json::json;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Run a whole network on this machine, and do one job on it in front of you.
+///
+/// One validator, three workers and five verifiers, each with its own random key, talk over the real transport on loopback. The
+/// job: your text is posted as an order, matched, executed, re-executed by verifiers, settled and proven. Then the network stays up;
+/// Ctrl-C stops it, and starting again continues the same chain.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    input: Input,
+    /// Leave after the job, with code 0 only if every step held.
+    #[arg(long)]
+    once: bool,
+    /// Do no job, just run the network.
+    #[arg(long, conflicts_with = "once")]
+    no_job: bool,
+    /// Where the node listens. A development network must stay on loopback.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Name the chain yourself: not a development chain, so its keys need your passphrase, and other machines may join.
+    #[arg(long, value_name = "NAME")]
+    chain_id: Option<String>,
+}
+
+/// Prices of the three workers, in hundredths of a coin per million bytes: the cheapest is matched, and the others learn why not.
+const PRICES: [u64; network::WORKERS] = [110, 100, 120];
+/// The text of the job when nobody gives one and nobody can be asked.
+const EXAMPLE: &str = "A weir shares a river's water fairly.\nA weir shares a river's water fairly.\nWrite to ada@example.org or +44 20 7946 0958.";
+/// How long the network may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A network in one process, as far as commands need it.
+pub(crate) struct Running {
+    pub(crate) address: PeerAddr,
+    pub(crate) keys: Keystore,
+    pub(crate) founded: Founded,
+    networks: Vec<QuicNetwork>,
+    task: fairweir_chain::ChainTask,
+    chain: ChainHandle,
+}
+
+impl Up {
+    pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
+        doctor::check_clock()?;
+        let path = global.data_path();
+        doctor::check_disk(&path)?;
+        let data = DataDir::open(&path)?;
+        let _lock = data.lock()?;
+        let mut config = Config::load(&data)?;
+        if let Some(listen) = self.listen {
+            config.listen = listen;
+        }
+        let chain_id = self.chain_id(&data)?;
+        check_address(&chain_id, config.listen)?;
+        let passphrase = passphrase(global, &data, &chain_id)?;
+        let text = if self.no_job { None } else { Some(self.text(global)?) };
+        let founded = network::open_or_found(&data, chain_id, &passphrase, &config)
+            .map_err(|error| Exit::new(code::MACHINE, error))?;
+        let storage = data.join("chain");
+        let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
+        runner.start(|context| async move { self.live(global, context, &data, &config, founded, text).await })
+    }
+
+    fn chain_id(&self, data: &DataDir) -> Result<ChainId, Exit> {
+        let asked = self.chain_id.as_deref().map(ChainId::new).transpose();
+        let asked = asked.map_err(|_| Exit::message(code::FAILED, "a chain's name is 1 to 32 of a-z, 0-9 and -"))?;
+        match (data.genesis(), asked) {
+            (Ok(genesis), Some(asked)) if genesis.chain_id != asked => Err(Exit::message(
+                code::MACHINE,
+                format!("{} holds {}, not {asked}: choose another folder with --data", data.path().display(), genesis.chain_id),
+            )),
+            (Ok(genesis), _) => Ok(genesis.chain_id),
+            (Err(_), Some(asked)) => Ok(asked),
+            (Err(_), None) => network::dev_chain_id().map_err(|error| Exit::new(code::MACHINE, error)),
+        }
+    }
+
+    fn text(&self, global: &Global) -> Result<String, Exit> {
+        use std::io::IsTerminal as _;
+        match self.input.given()? {
+            Some(text) => Ok(text),
+            None if std::io::stdin().is_terminal() && !global.json => {
+                output::progress("Type a text for the network to work on and end it with Enter (just Enter takes an example):");
+                let mut text = String::new();
+                std::io::stdin().read_line(&mut text)?;
+                let text = text.trim_end_matches(['\n', '\r']);
+                Ok(if text.is_empty() { EXAMPLE } else { text }.to_owned())
+            }
+            None => Ok(EXAMPLE.to_owned()),
+        }
+    }
+
+    async fn live(
+        self,
+        global: &Global,
+        context: runtime::Context,
+        data: &DataDir,
+        config: &Config,
+        founded: Founded,
+        text: Option<String>,
+    ) -> Result<(), Exit> {
+        let begun = Instant::now();
+        let running = start(global, context, data, config, founded).await?;
+        let result = self.serve(global, data, &running, text, begun).await;
+        if !global.json {
+            output::progress("stopping");
+        }
+        running.stop().await;
+        // Whoever asks for a node must not find the address of one that stopped.
+        std::fs::remove_file(data.join(TICKET_FILE))?;
+        result
+    }
+
+    async fn serve(
+        &self,
+        global: &Global,
+        data: &DataDir,
+        running: &Running,
+        text: Option<String>,
+        begun: Instant,
+    ) -> Result<(), Exit> {
+        let connection = Connection::open(running.address.clone()).await?;
+        let status = connection.client.status().await?;
+        if !global.json {
+            output::line(format!(
+                "{} is up after {:.1} s: chain {}, block {}, {} validator, {} workers, {} verifiers",
+                if running.founded.is_new { "A new network" } else { "The network" },
+                begun.elapsed().as_secs_f32(),
+                status.header.chain_id,
+                status.header.height,
+                status.validators,
+                status.offers,
+                status.verifiers,
+            ));
+        }
+        let job = tokio::select! {
+            done = self.job(global, data, running, &connection, text) => done,
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        };
+        let result = if self.once || job.is_err() {
+            job
+        } else {
+            if !global.json {
+                invite(global, running);
+            }
+            wait_for_end().await
+        };
+        connection.network.close().await;
+        result
+    }
+
+    async fn job(
+        &self,
+        global: &Global,
+        data: &DataDir,
+        running: &Running,
+        connection: &Connection,
+        text: Option<String>,
+    ) -> Result<(), Exit> {
+        let Some(text) = text else { return Ok(()) };
+        let names = Names::of(&running.keys);
+        let sender = connection.sender(&running.keys, names::BUYER).await?;
+        let receipt: PathBuf = data.join("receipt.fwr");
+        let purchase = Purchase {
+            text,
+            operations: main_job::EVERYTHING,
+            price_max: Amount::from_coins(10).unwrap_or(Amount::MAX),
+            match_within: Millis(30_000),
+            receipt: Some(receipt),
+        };
+        let telling = Telling { names: &names, quiet: global.json };
+        let bought = main_job::buy(&sender, &running.founded.genesis, purchase, &telling).await?;
+        let status = connection.client.status().await?;
+        if global.json {
+            output::json_pretty(&json!({"job": bought.report, "status": crate::json::status(&status)}));
+        } else {
+            output::line("");
+            output::line(bought.output.to_string());
+            output::line("");
+            for line in status::lines(&status) {
+                output::line(line);
+            }
+        }
+        if status.supply.is_conserved() {
+            Ok(())
+        } else {
+            Err(Exit::message(code::DOES_NOT_HOLD, "the supply is NOT conserved: keep the folder for examination"))
+        }
+    }
+}
+
+/// The passphrase of the network's keys: a development network's lies beside them, any other is the user's.
+pub(crate) fn passphrase(global: &Global, data: &DataDir, chain_id: &ChainId) -> Result<Passphrase, Exit> {
+    if chain_id.is_dev() { Ok(Passphrase::of_dev(data)?) } else { global.passphrase(data) }
+}
+
+/// A development chain's keys deserve no trust, so its node talks to this machine only.
+pub(crate) fn check_address(chain_id: &ChainId, listen: SocketAddr) -> Result<(), Exit> {
+    if chain_id.is_dev() && !listen.ip().is_loopback() {
+        return Err(Exit::message(
+            code::MACHINE,
+            format!("{chain_id} is a development chain and stays on loopback: for other machines give --chain-id a name of your own"),
+        ));
+    }
+    Ok(())
+}
+
+fn policy(chain_id: &ChainId) -> DialPolicy {
+    if chain_id.is_dev() { DialPolicy::LoopbackOnly } else { DialPolicy::Any }
+}
+
+/// Binds a role's network beside the node's address, on any free port.
+async fn bind_role(seed: &[u8; 32], host: IpAddr, policy: DialPolicy) -> Result<QuicNetwork, Exit> {
+    let options =
+        QuicOptions { secret_key: transport_seed(seed), listen: SocketAddr::new(host, 0), policy, advertise: Vec::new() };
+    QuicNetwork::bind(options).await.map_err(|error| listen_failure(&error))
+}
+
+/// Starts the validator and, for a network in one process, its workers and verifiers.
+pub(crate) async fn start(
+    global: &Global,
+    context: runtime::Context,
+    data: &DataDir,
+    config: &Config,
+    founded: Founded,
+) -> Result<Running, Exit> {
+    let progress = (!global.json).then(|| output::spinner("starting the network"));
+    let keys = founded.keys.clone();
+    let genesis = founded.genesis.clone();
+    let policy = policy(&genesis.chain_id);
+    let node_options = QuicOptions {
+        secret_key: transport_seed(keys.seed(names::NODE)?),
+        listen: config.listen,
+        policy,
+        advertise: config.advertise.clone(),
+    };
+    let node = QuicNetwork::bind(node_options).await.map_err(|error| listen_failure(&error))?;
+    let mut chain_config =
+        ChainConfig::new(genesis.clone(), keys.account(names::VALIDATOR)?, keys.vote_key(names::VOTE)?);
+    chain_config.heartbeat = Duration::from_millis(config.heartbeat_ms);
+    let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
+    let blobs = BlobStore::at(&data.join("blobs"), bytes_max).map_err(|error| Exit::new(code::MACHINE, error))?;
+    let (chain, task) = validator::start_alone(context.child("validator"), chain_config, &node, blobs)
+        .await
+        .map_err(|error| Exit::new(code::MACHINE, error))?;
+    check_chain_time(&chain)?;
+    let address = node.local_addr();
+    let mut running = Running { address, keys, founded, networks: vec![node], task, chain };
+    let started = start_roles(&context, &mut running, config.listen.ip(), policy);
+    tokio::time::timeout(READY_WITHIN, started)
+        .await
+        .map_err(|_| Exit::message(code::MACHINE, "the network was not ready within a minute: is the machine overloaded?"))??;
+    data.write(TICKET_FILE, running.address.to_string().as_bytes())?;
+    if let Some(progress) = progress {
+        progress.finish_and_clear();
+    }
+    Ok(running)
+}
+
+/// A clock that is behind the chain's newest block cannot propose the next one honestly.
+fn check_chain_time(chain: &ChainHandle) -> Result<(), Exit> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let tip = Duration::from_millis(chain.tip().time.get());
+    if tip > now + Duration::from_secs(60) {
+        let behind = (tip - now).as_secs();
+        return Err(Exit::message(
+            code::MACHINE,
+            format!("the clock of this machine is {behind} seconds behind the chain's newest block: set it, then start again"),
+        ));
+    }
+    Ok(())
+}
+
+async fn start_roles(
+    context: &runtime::Context,
+    running: &mut Running,
+    host: IpAddr,
+    policy: DialPolicy,
+) -> Result<(), Exit> {
+    let registry = Arc::new(Registry::standard());
+    // The tip's block must exist before anybody can ask for the status.
+    running.chain.wait_height(Height(1)).await.map_err(|error| Exit::new(code::MACHINE, error))?;
+    for number in 1..=network::WORKERS {
+        let price = Amount::from_base_units(PRICES[number - 1] * Amount::COIN_BASE_UNITS / 100).unwrap_or(Amount::MAX);
+        let options = WorkerOptions { price, ..WorkerOptions::default() };
+        start_worker(context, running, &names::worker(number), (host, policy), &registry, options).await?;
+    }
+    for number in 1..=network::VERIFIERS {
+        start_verifier(context, running, &names::verifier(number), (host, policy), &registry).await?;
+    }
+    Ok(())
+}
+
+/// A role's way to the node, over a network of its own.
+async fn equip(
+    running: &mut Running,
+    name: &str,
+    (host, policy): (IpAddr, DialPolicy),
+    registry: &Arc<Registry>,
+) -> Result<(Sender<QuicNetwork>, Equipment<NodeChain<QuicNetwork>>, QuicNetwork), Exit> {
+    let seed = *running.keys.seed(name)?;
+    let key = running.keys.account(name)?;
+    let network = bind_role(&seed, host, policy).await?;
+    running.networks.push(network.clone());
+    let client = NodeClient::new(network.clone(), running.address.clone());
+    let sender = Sender::new(client.clone(), running.founded.genesis.chain_id.clone(), key.clone());
+    let equipment = Equipment {
+        identity: Identity { key, seed },
+        chain: NodeChain::new(sender.clone()),
+        blobs: Arc::new(NodeBlobs::new(client)),
+        registry: Arc::clone(registry),
+        concurrency: WorkerOptions::default().concurrency,
+        from: Height(running.chain.tip().height.get().saturating_sub(RESUME_BLOCKS)),
+    };
+    Ok((sender, equipment, network))
+}
+
+async fn start_worker(
+    context: &runtime::Context,
+    running: &mut Running,
+    name: &str,
+    place: (IpAddr, DialPolicy),
+    registry: &Arc<Registry>,
+    options: WorkerOptions,
+) -> Result<(), Exit> {
+    let (sender, equipment, network) = equip(running, name, place, registry).await?;
+    let incoming = worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
+    let endpoint = network.local_addr();
+    worker::register(&sender, &endpoint, registry, &options).await?;
+    context.child("worker").spawn(move |context| async move {
+        worker::run(&context, equipment, incoming, options.verifies).await;
+    });
+    Ok(())
+}
+
+async fn start_verifier(
+    context: &runtime::Context,
+    running: &mut Running,
+    name: &str,
+    place: (IpAddr, DialPolicy),
+    registry: &Arc<Registry>,
+) -> Result<(), Exit> {
+    let (sender, equipment, _) = equip(running, name, place, registry).await?;
+    let stake = Amount::from_coins(network::ROLE_STAKE_COINS).unwrap_or(Amount::MAX);
+    verifier::register(&sender, registry, stake, None).await?;
+    context.child("verifier").spawn(move |context| async move { verifier::run(&context, equipment).await });
+    Ok(())
+}
+
+impl Running {
+    /// Closes every network and stops the chain; what was acknowledged is on disk already.
+    pub(crate) async fn stop(self) {
+        let closing = self.networks.iter().map(fairweir_net::Network::close);
+        futures::future::join_all(closing).await;
+        self.task.stop();
+    }
+}
+
+/// Waits for Ctrl-C or a termination signal.
+pub(crate) async fn wait_for_end() -> Result<(), Exit> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Ok(())
+}
+
+fn invite(global: &Global, running: &Running) {
+    let program = std::env::current_exe().map_or_else(|_| "fairweir".to_owned(), |path| path.display().to_string());
+    let data = global.data.as_ref().map_or_else(String::new, |path| format!(" --data {}", path.display()));
+    output::line("");
+    output::line(format!("The network stays up at {}. From another terminal:", running.address.addrs().first().map_or_else(String::new, ToString::to_string)));
+    for (command, what) in [
+        ("order --input 'another text'", "buy once more"),
+        ("status", "who is there, and is all money accounted for"),
+        ("events --follow", "everything that happens"),
+        ("verify receipt.fwr --recompute", "check a receipt without trusting anybody"),
+        ("account worker-2", "what a worker earned"),
+    ] {
+        output::line(format!("  {program}{data} {command:<34} {what}"));
+    }
+    output::line("Ctrl-C stops it; starting again continues the same chain.");
+}

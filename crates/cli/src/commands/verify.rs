@@ -1,0 +1,115 @@
+use crate::{
+    Global, describe,
+    failure::{Exit, code},
+    json, output,
+};
+use fairweir_client::verify::{Words, verify};
+use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, Registry};
+use futures::{FutureExt as _, future::BoxFuture};
+use fairweir_types::{Digest, Genesis, decode, proof::ReceiptProof};
+use serde_json::json;
+use std::{path::PathBuf, sync::Arc};
+
+/// Check a receipt file offline: no node is asked and no gateway is trusted.
+///
+/// Needs the genesis of the network: from --genesis, else from the data folder. Says in words how far the work was checked:
+/// signed (by the worker), settled (in a final block), sampled (verifiers were drawn), recomputed (so many of them re-executed
+/// it and agree; with --recompute also this machine), disputed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The receipt file.
+    file: PathBuf,
+    /// The genesis file; by default the one in the data folder.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Run the work again on this machine and compare, bit for bit.
+    #[arg(long)]
+    recompute: bool,
+    /// Write the output that the receipt carries to a file.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>, Exit> {
+    std::fs::read(path).map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))
+}
+
+impl Verify {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
+        let genesis: Genesis = match &self.genesis {
+            Some(path) => decode(&read(path)?)
+                .map_err(|error| Exit::new(code::DOES_NOT_HOLD, error).context("the genesis file is damaged"))?,
+            None => global.data_dir()?.genesis()?,
+        };
+        let (proof, words) = verify(&genesis, &read(&self.file)?)?;
+        if self.recompute {
+            if !proof.has_spec() {
+                return Err(Exit::message(code::DOES_NOT_HOLD, "the receipt carries no spec, so the work cannot be recomputed"));
+            }
+            let receipt = &proof.receipt.receipt;
+            crate::main_job::recompute(&proof.spec, &proof.output, &receipt.units, &Registry::standard(), receipt.kind)?;
+        }
+        if let Some(path) = &self.output {
+            std::fs::write(path, proof.output.as_slice())
+                .map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))?;
+        }
+        self.show(global, &genesis, &proof, words);
+        Ok(())
+    }
+
+    fn show(&self, global: &Global, genesis: &Genesis, proof: &ReceiptProof, words: Words) {
+        let worker = proof.receipt.worker.address();
+        if global.json {
+            output::json_pretty(&json!({
+                "chain_id": genesis.chain_id.as_str(),
+                "genesis": genesis.digest().to_string(),
+                "order": proof.settled.slot_id.order.to_string(),
+                "worker": worker.to_string(),
+                "paid": proof.settled.paid.amount.to_string(),
+                "height": proof.header.height.get(),
+                "signed": words.signed,
+                "settled": words.settled,
+                "sampled": words.sampled,
+                "recomputed_by": words.recomputed_by,
+                "recomputed_here": self.recompute,
+                "disputed": words.disputed,
+                "randomness": json::randomness(words.randomness),
+            }));
+            return;
+        }
+        let yes_no = |holds: bool| if holds { "yes" } else { "no" };
+        output::line(format!("order       {}", proof.settled.slot_id));
+        output::line(format!("chain       {} (genesis {})", genesis.chain_id, genesis.digest()));
+        output::line(format!("signed      {}, by {worker}", yes_no(words.signed)));
+        output::line(format!("settled     {}, in block {}: {} coins paid", yes_no(words.settled), proof.header.height, proof.settled.paid.amount));
+        output::line(format!("sampled     {} ({})", yes_no(words.sampled), describe::randomness(words.randomness)));
+        let here = if self.recompute { ", and here" } else { "" };
+        output::line(format!("recomputed  by {} verifiers that agree{here}", words.recomputed_by));
+        output::line(format!("disputed    {}", yes_no(words.disputed)));
+    }
+}
+
+/// Executes a spec on this machine.
+pub(crate) fn execute_here(service: &Arc<dyn AnyService>, spec: &[u8]) -> Result<Executed, Exit> {
+    let blobs = NoBlobs;
+    let limits = service.demand(spec).map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
+    let env = Env { blobs: &blobs, limits: &limits };
+    let mut outlet = Discard;
+    // No world is waited for, so any executor of futures will do.
+    let executed = futures::executor::block_on(service.execute(&env, spec, &mut outlet));
+    executed.map_err(|error| Exit::new(code::DOES_NOT_HOLD, error).context("the work cannot be executed here"))
+}
+
+/// Offline there are no blobs: a kind whose spec names some cannot be recomputed from its receipt alone.
+#[derive(Debug)]
+struct NoBlobs;
+
+impl Blobs for NoBlobs {
+    fn get(&self, digest: Digest, _: usize) -> BoxFuture<'_, Result<Vec<u8>, BlobError>> {
+        std::future::ready(Err(BlobError::NotFound(digest))).boxed()
+    }
+
+    fn put(&self, _: Vec<u8>) -> BoxFuture<'_, Result<Digest, BlobError>> {
+        std::future::ready(Err(BlobError::Full)).boxed()
+    }
+}

@@ -1,0 +1,202 @@
+use crate::{
+    Global,
+    commands::up,
+    connection::{Connection, bind_for, with_connection},
+    failure::{Exit, code},
+    output,
+};
+use commonware_runtime::{Runner as _, tokio as runtime};
+use fairweir_client::{NodeClient, Sender};
+use fairweir_net::{Network as _, PeerAddr};
+use fairweir_node::{
+    DataDir, Keystore, NodeBlobs, NodeChain, Passphrase, Ticket, random_seed,
+    roles::worker::{self, Equipment, RESUME_BLOCKS, WorkerOptions},
+};
+use fairweir_services::{Registry, pipeline::Identity};
+use fairweir_types::{Action, Amount, Genesis, Height, SecretKey, tx};
+use serde_json::json;
+use std::{net::SocketAddr, sync::Arc};
+use zeroize::Zeroizing;
+
+/// Run a worker, or let another machine join as one.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Worker {
+    /// Make a ticket with which another machine joins: the node's address and a new account with a first stake.
+    Invite {
+        /// Coins for the new account; most of it becomes its stake.
+        #[arg(long, default_value = "2000", value_name = "COINS")]
+        coins: Amount,
+        /// The name of the key that pays.
+        #[arg(long, default_value = "buyer")]
+        from: String,
+    },
+    /// Join a network with a ticket, and work until Ctrl-C. The ticket's key is kept in the data folder.
+    Join {
+        /// The ticket, one word that begins with fwjoin1. Treat it like money.
+        ticket: String,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Work with a key of this folder until Ctrl-C.
+    Run {
+        /// The name of the key.
+        #[arg(long, default_value = "worker")]
+        key: String,
+        #[command(flatten)]
+        terms: Terms,
+    },
+}
+
+/// On which terms the worker works.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Terms {
+    /// The price, in coins per million bytes of input and of output.
+    #[arg(long, default_value = "1", value_name = "COINS")]
+    price: Amount,
+    /// Slots that may be open at once.
+    #[arg(long, default_value_t = 16)]
+    capacity: u16,
+    /// Coins to bond; they answer for the work.
+    #[arg(long, default_value = "1000", value_name = "COINS")]
+    stake: Amount,
+    /// Do not verify others' work.
+    #[arg(long)]
+    no_verify: bool,
+    /// Where buyers reach this worker; by default any free port.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+impl Worker {
+    pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
+        match self {
+            Self::Invite { coins, from } => invite(global, coins, &from),
+            Self::Join { ticket, terms } => join(global, &ticket, terms),
+            Self::Run { key, terms } => {
+                let keys = global.keystore()?;
+                let node = global.node_address()?;
+                work(global, node, Zeroizing::new(*keys.seed(&key)?), None, terms)
+            }
+        }
+    }
+}
+
+fn invite(global: &Global, coins: Amount, from: &str) -> Result<(), Exit> {
+    let keys = global.keystore()?;
+    let node = global.node_address()?;
+    let genesis = global.data_dir()?.genesis()?.digest();
+    let seed = random_seed()?;
+    let guest = SecretKey::from_seed(*seed).map_err(|error| Exit::new(code::FAILED, error))?.address();
+    let transfer = Action::Transfer(tx::Transfer { to: guest, amount: coins });
+    with_connection(global, |connection: Connection| async move {
+        Ok(connection.sender(&keys, from).await?.send(transfer).await?)
+    })?;
+    let ticket = Ticket { node, genesis, seed }.to_secret_text();
+    if global.json {
+        output::json(&json!({"ticket": ticket, "account": guest.to_string(), "coins": coins.to_string()}));
+    } else {
+        output::progress(format!("{coins} coins are in {guest}. On the other machine run: fairweir worker join TICKET, with this ticket (treat it like money):"));
+        output::line(ticket);
+    }
+    Ok(())
+}
+
+fn join(global: &Global, ticket: &str, terms: Terms) -> Result<(), Exit> {
+    let ticket: Ticket = ticket.parse().map_err(|error| Exit::new(code::FAILED, error))?;
+    let data = global.data_dir()?;
+    keep_key(global, &data, &ticket)?;
+    work(global, ticket.node.clone(), ticket.seed.clone(), Some(ticket), terms)
+}
+
+/// Keeps the ticket's key in the folder, so that the worker's money is not lost with the ticket.
+fn keep_key(global: &Global, data: &DataDir, ticket: &Ticket) -> Result<(), Exit> {
+    let passphrase = match global.passphrase_given()? {
+        Some(given) => given,
+        // Nobody can be asked on a machine that runs unattended; the key then lies beside a random passphrase of its own.
+        None => Passphrase::of_dev(data)?,
+    };
+    let mut keys = if Keystore::exists(data)? { Keystore::open(data, &passphrase)? } else { Keystore::empty() };
+    if keys.contains("worker") {
+        if keys.seed("worker")? != &*ticket.seed {
+            return Err(Exit::message(code::MACHINE, format!("{} has another worker's key already: choose another folder with --data", data.path().display())));
+        }
+        return Ok(());
+    }
+    keys.insert("worker", ticket.seed.clone())?;
+    Ok(keys.save(data, &passphrase)?)
+}
+
+fn work(global: &Global, node: PeerAddr, seed: Zeroizing<[u8; 32]>, ticket: Option<Ticket>, terms: Terms) -> Result<(), Exit> {
+    let storage = global.data_dir()?.join("worker");
+    let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
+    runner.start(|context| async move {
+        let network = bind_for(&node, terms.listen).await?;
+        let client = NodeClient::new(network.clone(), node);
+        let genesis = client.genesis().await?;
+        check_genesis(global, &genesis, ticket.as_ref())?;
+        let key = SecretKey::from_seed(*seed).map_err(|error| Exit::new(code::FAILED, error))?;
+        let sender = Sender::new(client.clone(), genesis.chain_id.clone(), key.clone());
+        let registry = Arc::new(Registry::standard());
+        let options = WorkerOptions {
+            price: terms.price,
+            capacity: terms.capacity,
+            stake: terms.stake,
+            verifies: !terms.no_verify,
+            ..WorkerOptions::default()
+        };
+        let incoming = worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
+        let tip = client.status().await?.header.height;
+        worker::register(&sender, &network.local_addr(), &registry, &options).await?;
+        tell_ready(global, &genesis, &key, &options);
+        let equipment = Equipment {
+            identity: Identity { key, seed: *seed },
+            chain: NodeChain::new(sender),
+            blobs: Arc::new(NodeBlobs::new(client)),
+            registry,
+            concurrency: options.concurrency,
+            from: Height(tip.get().saturating_sub(RESUME_BLOCKS)),
+        };
+        let ended = tokio::select! {
+            ended = up::wait_for_end() => ended,
+            () = worker::run(&context, equipment, incoming, options.verifies) => {
+                Err(Exit::message(code::UNREACHABLE, "the network of this worker was closed"))
+            }
+        };
+        network.close().await;
+        ended
+    })
+}
+
+/// The ticket says which network it is for; without one the folder's own genesis is compared, if there is any.
+fn check_genesis(global: &Global, genesis: &Genesis, ticket: Option<&Ticket>) -> Result<(), Exit> {
+    let expected = match ticket {
+        Some(ticket) => Some(ticket.genesis),
+        None => global.data_dir()?.genesis().ok().map(|genesis| genesis.digest()),
+    };
+    match expected {
+        Some(expected) if expected != genesis.digest() => Err(Exit::message(
+            code::DOES_NOT_HOLD,
+            format!("the node is of another network: its genesis is {}, expected {expected}", genesis.digest()),
+        )),
+        _ => {
+            let data = global.data_dir()?;
+            if data.genesis().is_err() {
+                data.write_genesis(genesis)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn tell_ready(global: &Global, genesis: &Genesis, key: &SecretKey, options: &WorkerOptions) {
+    if global.json {
+        output::json(&json!({
+            "ready": true, "chain_id": genesis.chain_id.as_str(), "worker": key.address().to_string(), "price": options.price.to_string(),
+        }));
+    } else {
+        output::line(format!(
+            "{} works on {} at {} coins per million bytes; Ctrl-C stops it",
+            key.address(), genesis.chain_id, options.price
+        ));
+    }
+}

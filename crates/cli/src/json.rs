@@ -1,0 +1,267 @@
+//! Events and reports as JSON. Amounts are strings of coins, so that no program reads them as a float.
+
+use fairweir_client::orders::slot_of;
+use fairweir_types::{
+    Address, Amount, Event,
+    node_api::{AccountReport, Status, SupplyReport},
+    order::{NonMatch, OrderId, UnitVector},
+    receipt::{Randomness, Tier, Verdict},
+};
+use serde_json::{Value, json};
+
+fn coins(amount: Amount) -> Value {
+    Value::String(amount.to_string())
+}
+
+fn address(address: Address) -> Value {
+    Value::String(address.to_string())
+}
+
+fn non_matches(candidates: &[NonMatch]) -> Value {
+    candidates
+        .iter()
+        .map(|other| {
+            let figures = other.reason.shortfall();
+            json!({
+                "worker": other.worker.to_string(),
+                "reason": other.reason.name(),
+                "has": figures.has,
+                "asked": figures.asked,
+            })
+        })
+        .collect()
+}
+
+const fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::First => "first",
+        Tier::Dispute => "dispute",
+    }
+}
+
+pub(crate) const fn randomness(randomness: Randomness) -> &'static str {
+    match randomness {
+        Randomness::ValidatorTrusted => "validator_trusted",
+        Randomness::Beacon => "beacon",
+    }
+}
+
+const fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::Invalid => "invalid",
+        Verdict::Unopened => "unopened",
+        Verdict::Undecided => "undecided",
+    }
+}
+
+fn units(units: &UnitVector) -> Value {
+    json!({
+        "input": units.input.get(),
+        "cached_input": units.cached_input.get(),
+        "output": units.output.get(),
+        "time": units.time.get(),
+    })
+}
+
+/// The snake-case name of a variant without payload.
+fn snake(variant: impl std::fmt::Debug) -> String {
+    let mut name = String::new();
+    for character in format!("{variant:?}").chars() {
+        if character.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(character.to_ascii_lowercase());
+    }
+    name
+}
+
+/// The snake-case name of an event.
+pub(crate) const fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Transferred(_) => "transferred",
+        Event::Bonded(_) => "bonded",
+        Event::Unbonding(_) => "unbonding",
+        Event::Unbonded(_) => "unbonded",
+        Event::Slashed(_) => "slashed",
+        Event::OfferRegistered(_) => "offer_registered",
+        Event::OfferWithdrawn(_) => "offer_withdrawn",
+        Event::VerifierEnrolled(_) => "verifier_enrolled",
+        Event::VerifierLeft(_) => "verifier_left",
+        Event::OrderPosted(_) => "order_posted",
+        Event::ToppedUp(_) => "topped_up",
+        Event::Matched(_) => "matched",
+        Event::Unmatched(_) => "unmatched",
+        Event::ReceiptSubmitted(_) => "receipt_submitted",
+        Event::VerifiersDrawn(_) => "verifiers_drawn",
+        Event::DisputeUnderstaffed(_) => "dispute_understaffed",
+        Event::VerdictCommitted(_) => "verdict_committed",
+        Event::OpeningDue(_) => "opening_due",
+        Event::ReceiptOpened(_) => "receipt_opened",
+        Event::RevealDue(_) => "reveal_due",
+        Event::VerdictRevealed(_) => "verdict_revealed",
+        Event::Disputed(_) => "disputed",
+        Event::Judged(_) => "judged",
+        Event::Settled(_) => "settled",
+        Event::Refunded(_) => "refunded",
+        Event::WorkerReplaced(_) => "worker_replaced",
+        Event::OrderClosed(_) => "order_closed",
+    }
+}
+
+/// An event with its name and the order that it is about.
+pub(crate) fn event(event: &Event) -> Value {
+    let mut value = details(event);
+    if let Some(object) = value.as_object_mut() {
+        object.insert("event".to_owned(), event_name(event).into());
+        if let Some(slot) = slot_of(event) {
+            object.insert("order".to_owned(), slot.order.to_string().into());
+            object.insert("slot".to_owned(), slot.slot.into());
+        }
+    }
+    value
+}
+
+fn order_id(order: OrderId) -> Value {
+    Value::String(order.to_string())
+}
+
+fn details(event: &Event) -> Value {
+    match event {
+        Event::Transferred(event) => {
+            json!({"from": address(event.from), "to": address(event.to), "amount": coins(event.amount)})
+        }
+        Event::Bonded(event) => json!({"account": address(event.account), "amount": coins(event.amount)}),
+        Event::Unbonding(event) => {
+            json!({"account": address(event.account), "amount": coins(event.amount), "free_at": event.free_at.get()})
+        }
+        Event::Unbonded(event) => json!({"account": address(event.account), "amount": coins(event.amount)}),
+        Event::Slashed(event) => json!({
+            "account": address(event.account),
+            "reason": snake(event.reason),
+            "amount": coins(event.amount),
+            "to_buyer": coins(event.to_buyer),
+            "to_reporters": coins(event.to_reporters),
+            "to_verifiers": coins(event.to_verifiers),
+            "burned": coins(event.burned),
+        }),
+        Event::OfferRegistered(event) => json!({"worker": address(event.worker), "kind": event.kind.0}),
+        Event::OfferWithdrawn(event) => json!({"worker": address(event.worker), "kind": event.kind.0}),
+        Event::VerifierEnrolled(event) => json!({"verifier": address(event.verifier)}),
+        Event::VerifierLeft(event) => json!({"verifier": address(event.verifier)}),
+        Event::OrderPosted(event) => json!({
+            "order": order_id(event.order),
+            "buyer": address(event.buyer),
+            "kind": event.header.kind.0,
+            "slots": event.header.slots,
+            "spec_digest": event.header.spec_digest.to_string(),
+            "escrow": coins(event.escrow),
+            "deposit": coins(event.deposit),
+        }),
+        Event::ToppedUp(event) => {
+            json!({"order": order_id(event.order), "payer": address(event.payer), "amount": coins(event.amount)})
+        }
+        Event::Matched(event) => json!({
+            "worker": address(event.worker),
+            "buyer": address(event.buyer),
+            "attempt": event.attempt,
+            "quote": coins(event.quote),
+            "due": event.due.get(),
+            "others": non_matches(event.others.as_slice()),
+        }),
+        Event::Unmatched(event) => json!({"candidates": non_matches(event.candidates.as_slice())}),
+        Event::ReceiptSubmitted(event) => json!({
+            "worker": address(event.worker),
+            "receipt": event.receipt.receipt.digest().to_string(),
+            "units": units(&event.receipt.receipt.units),
+        }),
+        Event::VerifiersDrawn(event) => json!({
+            "tier": tier(event.tier),
+            "verifiers": event.verifiers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "randomness": randomness(event.randomness),
+            "due": event.due.get(),
+        }),
+        Event::DisputeUnderstaffed(event) => json!({"needed": event.needed, "eligible": event.eligible}),
+        Event::VerdictCommitted(event) => json!({"tier": tier(event.tier), "verifier": address(event.verifier)}),
+        Event::OpeningDue(event) => json!({"worker": address(event.worker), "due": event.due.get()}),
+        Event::ReceiptOpened(event) => json!({"worker": address(event.worker), "trace": event.trace.to_string()}),
+        Event::RevealDue(event) => json!({"tier": tier(event.tier), "due": event.due.get()}),
+        Event::VerdictRevealed(event) => json!({
+            "tier": tier(event.tier), "verifier": address(event.verifier), "trace": event.trace.to_string(),
+        }),
+        Event::Disputed(event) => json!({"cause": snake(event.cause)}),
+        Event::Judged(event) => json!({
+            "tier": tier(event.tier),
+            "verdict": verdict(event.verdict),
+            "agreeing": event.agreeing,
+            "drawn": event.drawn,
+            "challenge_until": event.challenge_until.get(),
+        }),
+        Event::Settled(event) => json!({
+            "buyer": address(event.buyer),
+            "worker": address(event.paid.to),
+            "paid": coins(event.paid.amount),
+            "checks": event.checks.iter().map(|check| json!({"to": address(check.to), "amount": coins(check.amount)})).collect::<Vec<_>>(),
+            "burned": coins(event.burned),
+            "receipt": event.receipt.to_string(),
+            "trace": event.trace.to_string(),
+            "recomputed_by": event.recomputed_by,
+            "disputed": event.disputed,
+            "randomness": randomness(event.randomness),
+        }),
+        Event::Refunded(event) => json!({
+            "buyer": address(event.buyer), "reason": snake(event.reason), "amount": coins(event.amount),
+        }),
+        Event::WorkerReplaced(event) => {
+            json!({"worker": address(event.worker), "reason": snake(event.reason)})
+        }
+        Event::OrderClosed(event) => json!({
+            "order": order_id(event.order), "deposit": coins(event.deposit), "returned": coins(event.returned),
+        }),
+    }
+}
+
+/// Where all money is.
+pub(crate) fn supply(supply: &SupplyReport) -> Value {
+    json!({
+        "genesis": coins(supply.genesis),
+        "minted": coins(supply.minted),
+        "burned": coins(supply.burned),
+        "balances": coins(supply.balances),
+        "bonded": coins(supply.bonded),
+        "unbonding": coins(supply.unbonding),
+        "escrow": coins(supply.escrow),
+        "conserved": supply.is_conserved(),
+    })
+}
+
+/// A status.
+pub(crate) fn status(status: &Status) -> Value {
+    json!({
+        "chain_id": status.header.chain_id.as_str(),
+        "genesis": status.genesis.to_string(),
+        "height": status.header.height.get(),
+        "time_ms": status.header.time.get(),
+        "block": status.header.digest().to_string(),
+        "state_root": status.header.state_root.to_string(),
+        "validators": status.validators,
+        "offers": status.offers,
+        "verifiers": status.verifiers,
+        "open_orders": status.open_orders,
+        "mempool": status.mempool,
+        "supply": supply(&status.supply),
+        "version": status.version.as_str(),
+    })
+}
+
+/// An account.
+pub(crate) fn account(account: &AccountReport) -> Value {
+    json!({
+        "address": address(account.address),
+        "balance": coins(account.balance),
+        "nonce": account.nonce.get(),
+        "bonded": coins(account.bonded),
+        "unbonding": coins(account.unbonding),
+        "exposure": coins(account.exposure),
+    })
+}

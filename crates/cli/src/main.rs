@@ -1,0 +1,143 @@
+//! `fairweir`: the one binary.
+
+mod commands;
+mod connection;
+mod describe;
+mod failure;
+mod json;
+mod main_job;
+mod output;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use failure::Exit;
+use std::{path::PathBuf, process::ExitCode};
+
+/// Fairweir: buy and sell AI services on a network that proves the work right.
+///
+/// Start with `fairweir up`: it runs a whole network on this machine and does one job on it in front of you.
+#[derive(Debug, Parser)]
+#[command(name = "fairweir", version, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed for another reason
+  2  the command line is not understood
+  3  the network refused (the reason and its code are shown)
+  4  the node was not reached
+  5  a receipt, a file or a check did not hold
+  6  this machine stands in the way: busy port, folder in use, disk, clock, keys
+
+Try:
+  fairweir up                      a whole network, and one job on it
+  fairweir order --input 'a text'  buy once more, from a second terminal
+  fairweir status                  who is there, and is all money accounted for
+  fairweir events --follow         everything that happens
+  fairweir verify receipt.fwr      check a receipt without trusting anybody";
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    /// The folder of keys, chain and settings.
+    #[arg(long, global = true, env = "FAIRWEIR_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// The node to ask, as a `fwpeer1…` address; by default the one that runs in the data folder.
+    #[arg(long, global = true, env = "FAIRWEIR_NODE", value_name = "ADDRESS")]
+    node: Option<String>,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+    /// A file whose first line is the passphrase of the keys. Else FAIRWEIR_PASSPHRASE, else it is asked for.
+    #[arg(long, global = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Log more to standard error; twice for everything.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole network on this machine, and do one job on it.
+    Up(commands::up::Up),
+    /// Run or set up a node: the ledger and its clients' door.
+    #[command(subcommand)]
+    Node(commands::node::Node),
+    /// Run a worker, or let another machine join as one.
+    #[command(subcommand)]
+    Worker(commands::worker::Worker),
+    /// Make, list, back up and restore keys.
+    #[command(subcommand)]
+    Keys(commands::keys::Keys),
+    /// Show an account.
+    Account(commands::account::Account),
+    /// Send money.
+    Transfer(commands::transfer::Transfer),
+    /// Bond or unbond stake.
+    #[command(subcommand)]
+    Stake(commands::stake::Stake),
+    /// Buy a text job: post the order, watch it, get output and receipt.
+    Order(commands::order::Order),
+    /// Show what the network is doing, and that all money is accounted for.
+    Status(commands::status::Status),
+    /// Show what happened, block by block.
+    Events(commands::events::Events),
+    /// Check a receipt file offline.
+    Verify(commands::verify::Verify),
+    /// Show or write the settings.
+    #[command(subcommand)]
+    Config(commands::config::Config),
+    /// Look for what would stand in the way on this machine.
+    Doctor(commands::doctor::Doctor),
+    /// Print the completion script of a shell.
+    Completions(commands::completions::Completions),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.global.verbose);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn start_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "off",
+        1 => "warn,fairweir=info,fairweir_chain=info,fairweir_node=info,fairweir_services=info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FAIRWEIR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // A second subscriber in one process cannot happen: main runs once.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+fn run(cli: Cli) -> Result<(), Exit> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Up(up) => up.run(global),
+        Command::Node(node) => node.run(global),
+        Command::Worker(worker) => worker.run(global),
+        Command::Keys(keys) => keys.run(global),
+        Command::Account(account) => account.run(global),
+        Command::Transfer(transfer) => transfer.run(global),
+        Command::Stake(stake) => stake.run(global),
+        Command::Order(order) => order.run(global),
+        Command::Status(status) => status.run(global),
+        Command::Events(events) => events.run(global),
+        Command::Verify(verify) => verify.run(global),
+        Command::Config(config) => config.run(global),
+        Command::Doctor(doctor) => doctor.run(global),
+        Command::Completions(completions) => {
+            completions.run(&mut Cli::command());
+            Ok(())
+        }
+    }
+}
