@@ -1,0 +1,257 @@
+//! An auditor that trusts no node: it replays every final block and checks every invariant after it.
+
+use commonware_codec::Encode as _;
+use commonware_runtime::{Clock, Spawner};
+use fairweir_chain::{ChainHandle, FinalisedBlock, root_of};
+use fairweir_ledger::{
+    BlockContext, MemoryState, State, apply_block, genesis_writes, invariants, report,
+};
+use fairweir_types::{
+    Address, Block, Digest, Event, Genesis, Height, Millis, SignedTx, VerifiedTx,
+    event::Slashed,
+    merkle,
+    order::{OrderId, SlotId},
+};
+use fairweir_client::orders;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// How often somebody who waits for the auditor looks again.
+const POLL: Duration = Duration::from_millis(1);
+/// Blocks within which the chain's state must be seen equal to the auditor's: blocks go on while one looks.
+const COMPARISONS_MAX: usize = 50;
+
+/// Everything that happened, in order, with the block it happened in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    /// Events.
+    pub events: Vec<(Height, Event)>,
+    /// The newest block that was audited.
+    pub height: Height,
+    /// The root over the state after it.
+    pub state_root: Digest,
+    /// The newest block's time.
+    pub time: Millis,
+    /// Transactions in all blocks.
+    pub txs: usize,
+}
+
+impl Story {
+    /// The events about one order.
+    pub fn of(&self, order: OrderId) -> impl Iterator<Item = &Event> {
+        self.events
+            .iter()
+            .map(|(_, event)| event)
+            .filter(move |event| orders::concerns(event, order))
+    }
+
+    /// Who lost stake, and why.
+    pub fn slashes(&self) -> impl Iterator<Item = &Slashed> {
+        self.events.iter().filter_map(|(_, event)| match event {
+            Event::Slashed(slashed) => Some(slashed),
+            _ => None,
+        })
+    }
+
+    /// What an account lost.
+    pub fn slashes_of(&self, account: Address) -> impl Iterator<Item = &Slashed> {
+        self.slashes()
+            .filter(move |slashed| slashed.account == account)
+    }
+
+    /// Who was matched to a slot, first to last.
+    #[must_use]
+    pub fn workers_of(&self, slot: SlotId) -> Vec<Address> {
+        let matched = self.events.iter().filter_map(|(_, event)| match event {
+            Event::Matched(matched) if matched.slot_id == slot => Some(matched.worker),
+            _ => None,
+        });
+        matched.collect()
+    }
+
+    /// The root over every event and where it happened.
+    #[must_use]
+    pub fn events_root(&self) -> Digest {
+        let leaves: Vec<_> = self
+            .events
+            .iter()
+            .map(|(height, event)| merkle::leaf(&(*height, event.clone()).encode()))
+            .collect();
+        merkle::root(&leaves)
+    }
+
+    /// Orders that were posted and not closed.
+    #[must_use]
+    pub fn open_orders(&self) -> Vec<OrderId> {
+        let mut open = Vec::new();
+        for (_, event) in &self.events {
+            match event {
+                Event::OrderPosted(posted) => open.push(posted.order),
+                Event::OrderClosed(closed) => open.retain(|order| *order != closed.order),
+                _ => {}
+            }
+        }
+        open
+    }
+}
+
+#[derive(Debug)]
+struct Books {
+    genesis: Genesis,
+    state: MemoryState,
+    story: Story,
+}
+
+/// The auditor. Clones share its books.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    books: Arc<Mutex<Books>>,
+}
+
+impl Audit {
+    /// Begins at genesis.
+    ///
+    /// # Panics
+    /// If the ledger refuses the genesis.
+    #[must_use]
+    pub fn new(genesis: Genesis) -> Self {
+        let mut state = MemoryState::default();
+        state.apply(&genesis_writes(&genesis).expect("the ledger takes the genesis"));
+        let books = Books {
+            genesis,
+            state,
+            story: Story::default(),
+        };
+        Self {
+            books: Arc::new(Mutex::new(books)),
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows a chain from its first block for as long as it runs.
+    pub fn follow<E: Spawner>(&self, context: E, chain: &ChainHandle) {
+        let mut blocks = chain.subscribe(Height(1));
+        let audit = self.clone();
+        context.spawn(move |_| async move {
+            // A chain that is stopped ends the audit; what it acknowledged was audited or will be in the next life.
+            while let Ok(block) = blocks.next().await {
+                audit.books().take(&block);
+            }
+        });
+    }
+
+    /// Waits until every block up to the chain's tip is audited, and checks that the chain's state is the auditor's,
+    /// entry by entry. Returns the story so far.
+    ///
+    /// # Panics
+    /// If the states differ.
+    pub async fn catch_up(&self, clock: &impl Clock, chain: &ChainHandle) -> Story {
+        for _ in 0..COMPARISONS_MAX {
+            let tip = chain.tip().height;
+            while self.books().story.height < tip {
+                clock.sleep(POLL).await;
+            }
+            let books = self.books();
+            // The chain's state may be one block ahead of what it has shown to be durable.
+            if chain.read(|state| is_same(state, &books.state)) {
+                return books.story.clone();
+            }
+            drop(books);
+            clock.sleep(POLL).await;
+        }
+        panic!("the chain's state is not what its blocks make");
+    }
+
+    /// Orders that are open in the state.
+    ///
+    /// # Panics
+    /// If the state does not read.
+    #[must_use]
+    pub fn open_orders(&self) -> u32 {
+        report::counts(&self.books().state)
+            .expect("the state reads")
+            .2
+    }
+}
+
+fn is_same(found: &dyn State, expected: &MemoryState) -> bool {
+    let mut from = Vec::new();
+    // Above every key of the ledger: keys begin with a small tag.
+    let to = [u8::MAX; 64];
+    for (key, value) in expected.iter() {
+        match found.first_in(&from, &to) {
+            Some((found_key, found_value)) if found_key == key && found_value == value => {
+                from = found_key;
+                from.push(0);
+            }
+            _ => return false,
+        }
+    }
+    found.first_in(&from, &to).is_none()
+}
+
+fn verified(block: &Block) -> Vec<VerifiedTx> {
+    block
+        .transactions
+        .iter()
+        .cloned()
+        .map(|tx: SignedTx| {
+            tx.verify()
+                .expect("a final block holds signed transactions alone")
+        })
+        .collect()
+}
+
+impl Books {
+    /// Replays a block and checks what it claims.
+    fn take(&mut self, found: &FinalisedBlock) {
+        let header = &found.block.header;
+        let height = header.height;
+        assert_eq!(
+            Some(height),
+            self.story.height.next(),
+            "final blocks come in order"
+        );
+        let context = BlockContext {
+            chain_id: self.genesis.chain_id.clone(),
+            height,
+            time: header.time,
+            beacon: header.beacon,
+            proposer: header.proposer,
+        };
+        let outcome = apply_block(&self.state, &context, &verified(&found.block))
+            .expect("a final block applies");
+        assert_eq!(
+            outcome.outcomes, found.outcomes,
+            "outcomes of block {height}"
+        );
+        assert_eq!(outcome.events, found.events, "events of block {height}");
+        assert_eq!(
+            root_of(&outcome.outcomes),
+            header.outcomes_root,
+            "root of outcomes of block {height}"
+        );
+        assert_eq!(
+            root_of(&outcome.events),
+            header.events_root,
+            "root of events of block {height}"
+        );
+        self.state.apply(&outcome.writes);
+        if let Err(violation) = invariants::check(&self.state) {
+            panic!("after block {height}: {violation}");
+        }
+        let story = &mut self.story;
+        story.height = height;
+        story.time = header.time;
+        story.state_root = header.state_root;
+        story.txs += found.outcomes.len();
+        story
+            .events
+            .extend(outcome.events.into_iter().map(|event| (height, event)));
+    }
+}

@@ -1,0 +1,84 @@
+use super::Twist;
+use fairweir_services::{
+    AnyService, Assignment, Claim, Env, Evidence, ExecuteError, Executed, Judgement, Outlet,
+    SpecError, contract::AppraiseError,
+};
+use fairweir_types::{
+    Amount, Digest, Receipt,
+    order::{Demand, KindId, PriceVector},
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use std::sync::Arc;
+
+/// A service whose executions and traces are twisted.
+#[derive(Debug)]
+pub struct TwistedService {
+    honest: Arc<dyn AnyService>,
+    twist: Arc<dyn Twist>,
+}
+
+impl TwistedService {
+    /// Wraps an honest service.
+    #[must_use]
+    pub const fn new(honest: Arc<dyn AnyService>, twist: Arc<dyn Twist>) -> Self {
+        Self { honest, twist }
+    }
+}
+
+impl AnyService for TwistedService {
+    fn id(&self) -> KindId {
+        self.honest.id()
+    }
+
+    fn name(&self) -> &'static str {
+        self.honest.name()
+    }
+
+    fn demand(&self, spec: &[u8]) -> Result<Demand, SpecError> {
+        self.honest.demand(spec)
+    }
+
+    fn execute<'a>(
+        &'a self,
+        env: &'a Env<'a>,
+        spec: &'a [u8],
+        outlet: &'a mut dyn Outlet,
+    ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
+        async move {
+            let executed = self.honest.execute(env, spec, outlet).await?;
+            Ok(self.twist.execution(executed, env.limits))
+        }
+        .boxed()
+    }
+
+    fn collect<'a>(
+        &'a self,
+        env: &'a Env<'a>,
+        spec: &'a [u8],
+    ) -> BoxFuture<'a, Result<Evidence, ExecuteError>> {
+        if self.twist.checks() {
+            self.honest.collect(env, spec)
+        } else {
+            std::future::ready(Ok(Evidence::Refused)).boxed()
+        }
+    }
+
+    fn trace(&self, receipt: &Receipt, evidence: &Evidence) -> Option<Digest> {
+        self.honest
+            .trace(receipt, evidence)
+            .map(|trace| self.twist.trace(trace))
+    }
+
+    fn judge(&self, assignment: &Assignment, claim: &Claim, evidence: &Evidence) -> Judgement {
+        self.honest.judge(assignment, claim, evidence)
+    }
+
+    fn appraise(
+        &self,
+        receipt: &Receipt,
+        demand: &Demand,
+        prices: &PriceVector,
+    ) -> Result<Amount, AppraiseError> {
+        self.honest.appraise(receipt, demand, prices)
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod actor;
+mod audit;
+mod buyer;
+pub mod byzantine;
+mod plan;
+pub mod scenarios;
+mod world;
+
+pub use actor::{Actor, ActorError};
+pub use audit::{Audit, Story};
+pub use buyer::{Buyer, Purchase};
+pub use plan::{Part, Plan};
+pub use world::{World, play};

@@ -1,0 +1,3 @@
+//! Tells stories with many seeds.
+
+fn main() {}
