@@ -26,8 +26,14 @@ impl Global {
         if let Some(path) = &self.data {
             return path.clone();
         }
-        let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".local/share");
-        std::env::var_os("XDG_DATA_HOME").map_or_else(home, PathBuf::from).join("fairweir")
+        let home = || {
+            std::env::var_os("HOME")
+                .map_or_else(|| PathBuf::from("."), PathBuf::from)
+                .join(".local/share")
+        };
+        std::env::var_os("XDG_DATA_HOME")
+            .map_or_else(home, PathBuf::from)
+            .join("fairweir")
     }
 
     /// Opens the data folder.
@@ -53,11 +59,17 @@ impl Global {
     /// The passphrase, if the command line or the environment gives one.
     pub(crate) fn passphrase_given(&self) -> Result<Option<Passphrase>, Exit> {
         if let Some(path) = &self.passphrase_file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))?;
-            return Ok(Some(Passphrase::new(text.lines().next().unwrap_or_default().to_owned())));
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Exit::message(code::MACHINE, format!("{}: {error}", path.display()))
+            })?;
+            return Ok(Some(Passphrase::new(
+                text.lines().next().unwrap_or_default().to_owned(),
+            )));
         }
-        Ok(std::env::var("FAIRWEIR_PASSPHRASE").ok().filter(|text| !text.is_empty()).map(Passphrase::new))
+        Ok(std::env::var("FAIRWEIR_PASSPHRASE")
+            .ok()
+            .filter(|text| !text.is_empty())
+            .map(Passphrase::new))
     }
 
     /// The keys of the data folder.
@@ -83,7 +95,10 @@ impl Global {
             }
         };
         text.trim().parse().map_err(|_| {
-            Exit::message(code::FAILED, "this is no node address: it is one word that begins with fwpeer1")
+            Exit::message(
+                code::FAILED,
+                "this is no node address: it is one word that begins with fwpeer1",
+            )
         })
     }
 }
@@ -98,19 +113,36 @@ impl Connection {
     /// Opens a network that can reach `node`.
     pub(crate) async fn open(node: PeerAddr) -> Result<Self, Exit> {
         let network = bind_for(&node, None).await?;
-        Ok(Self { client: NodeClient::new(network.clone(), node), network })
+        Ok(Self {
+            client: NodeClient::new(network.clone(), node),
+            network,
+        })
     }
 
     /// A sender for a key.
-    pub(crate) async fn sender(&self, keys: &Keystore, name: &str) -> Result<Sender<QuicNetwork>, Exit> {
+    pub(crate) async fn sender(
+        &self,
+        keys: &Keystore,
+        name: &str,
+    ) -> Result<Sender<QuicNetwork>, Exit> {
         let chain_id: ChainId = self.client.status().await?.header.chain_id;
-        Ok(Sender::new(self.client.clone(), chain_id, keys.account(name)?))
+        Ok(Sender::new(
+            self.client.clone(),
+            chain_id,
+            keys.account(name)?,
+        ))
     }
 }
 
 /// Binds a network with a fresh or given transport key that can reach a peer: on loopback if the peer is there.
-pub(crate) async fn bind_for(peer: &PeerAddr, listen: Option<SocketAddr>) -> Result<QuicNetwork, Exit> {
-    let is_local = peer.addrs().iter().all(|addr| addr.ip().to_canonical().is_loopback());
+pub(crate) async fn bind_for(
+    peer: &PeerAddr,
+    listen: Option<SocketAddr>,
+) -> Result<QuicNetwork, Exit> {
+    let is_local = peer
+        .addrs()
+        .iter()
+        .all(|addr| addr.ip().to_canonical().is_loopback());
     let is_v6 = peer.addrs().first().is_some_and(SocketAddr::is_ipv6);
     let any: SocketAddr = match (is_local, is_v6) {
         (true, false) => (Ipv4Addr::LOCALHOST, 0).into(),
@@ -118,10 +150,20 @@ pub(crate) async fn bind_for(peer: &PeerAddr, listen: Option<SocketAddr>) -> Res
         (false, false) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         (false, true) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let policy = if is_local { DialPolicy::LoopbackOnly } else { DialPolicy::Any };
-    let options =
-        QuicOptions { secret_key: *random_seed()?, listen: listen.unwrap_or(any), policy, advertise: Vec::new() };
-    QuicNetwork::bind(options).await.map_err(|error| listen_failure(&error))
+    let policy = if is_local {
+        DialPolicy::LoopbackOnly
+    } else {
+        DialPolicy::Any
+    };
+    let options = QuicOptions {
+        secret_key: *random_seed()?,
+        listen: listen.unwrap_or(any),
+        policy,
+        advertise: Vec::new(),
+    };
+    QuicNetwork::bind(options)
+        .await
+        .map_err(|error| listen_failure(&error))
 }
 
 /// A network that does not listen: what to do about it.
@@ -138,7 +180,10 @@ pub(crate) fn listen_failure(error: &NetError) -> Exit {
 }
 
 /// Runs a client's future on a runtime of its own, with a connection to the node.
-pub(crate) fn with_connection<T, F>(global: &Global, run: impl FnOnce(Connection) -> F) -> Result<T, Exit>
+pub(crate) fn with_connection<T, F>(
+    global: &Global,
+    run: impl FnOnce(Connection) -> F,
+) -> Result<T, Exit>
 where
     F: Future<Output = Result<T, Exit>>,
 {
@@ -154,5 +199,8 @@ where
 
 /// A small runtime for a client.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?)
 }

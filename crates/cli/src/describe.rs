@@ -14,19 +14,29 @@ pub(crate) struct Names(BTreeMap<Address, String>);
 
 impl Names {
     pub(crate) fn of(keys: &fairweir_node::Keystore) -> Self {
-        let named = keys.names().filter_map(|name| Some((keys.account(name).ok()?.address(), name.to_owned())));
+        let named = keys
+            .names()
+            .filter_map(|name| Some((keys.account(name).ok()?.address(), name.to_owned())));
         Self(named.collect())
     }
 
     /// The name, or a short form of the address.
     pub(crate) fn show(&self, address: Address) -> String {
-        self.0.get(&address).cloned().unwrap_or_else(|| short(&address.to_string()))
+        self.0
+            .get(&address)
+            .cloned()
+            .unwrap_or_else(|| short(&address.to_string()))
     }
 }
 
 /// The first and last characters of a long word.
 pub(crate) fn short(word: &str) -> String {
-    match (word.get(..9), word.len().checked_sub(4).and_then(|start| word.get(start..))) {
+    match (
+        word.get(..9),
+        word.len()
+            .checked_sub(4)
+            .and_then(|start| word.get(start..)),
+    ) {
         (Some(head), Some(tail)) if word.len() > 16 => format!("{head}…{tail}"),
         _ => word.to_owned(),
     }
@@ -36,7 +46,8 @@ pub(crate) fn short(word: &str) -> String {
 pub(crate) fn reason(reason: &NonMatchReason) -> String {
     let figures = reason.shortfall();
     let coins = |base_units: u64| {
-        fairweir_types::Amount::from_base_units(base_units).map_or_else(|| base_units.to_string(), |amount| amount.to_string())
+        fairweir_types::Amount::from_base_units(base_units)
+            .map_or_else(|| base_units.to_string(), |amount| amount.to_string())
     };
     let (has, asked) = (coins(figures.has), coins(figures.asked));
     match reason {
@@ -44,13 +55,19 @@ pub(crate) fn reason(reason: &NonMatchReason) -> String {
         NonMatchReason::CapacityFull(_) => format!("all {} slots in use", figures.has),
         NonMatchReason::CollateralTooLow(_) => format!("free collateral {has}, {asked} needed"),
         NonMatchReason::StakeTooLow(_) => format!("stake {has}, {asked} needed"),
-        NonMatchReason::DemandTooLarge(_) => format!("takes {}, asked {}", figures.has, figures.asked),
-        NonMatchReason::LevelTooLow(_) => format!("level {}, {} needed", figures.has, figures.asked),
+        NonMatchReason::DemandTooLarge(_) => {
+            format!("takes {}, asked {}", figures.has, figures.asked)
+        }
+        NonMatchReason::LevelTooLow(_) => {
+            format!("level {}, {} needed", figures.has, figures.asked)
+        }
         NonMatchReason::CapabilityMissing(_) => "a capability is missing".to_owned(),
         NonMatchReason::RegionDiffers(_) => "in another region".to_owned(),
         NonMatchReason::PrivacyNotOffered(_) => "does not handle input this private".to_owned(),
         NonMatchReason::OwnedByBuyer(_) => "belongs to the buyer".to_owned(),
-        NonMatchReason::Excluded(_) => "failed this slot before, or holds another slot of the order".to_owned(),
+        NonMatchReason::Excluded(_) => {
+            "failed this slot before, or holds another slot of the order".to_owned()
+        }
         NonMatchReason::Outbid(_) => format!("fits, but costs {has} instead of {asked}"),
         NonMatchReason::NotDrawn(_) => "fits as well; the beacon drew the other".to_owned(),
     }
@@ -59,9 +76,20 @@ pub(crate) fn reason(reason: &NonMatchReason) -> String {
 fn others(names: &Names, candidates: &[NonMatch]) -> String {
     let shown: Vec<String> = candidates
         .iter()
-        .map(|other| format!("{}: {} ({})", names.show(other.worker), reason(&other.reason), other.reason.name()))
+        .map(|other| {
+            format!(
+                "{}: {} ({})",
+                names.show(other.worker),
+                reason(&other.reason),
+                other.reason.name()
+            )
+        })
         .collect();
-    if shown.is_empty() { "no other candidate".to_owned() } else { shown.join("; ") }
+    if shown.is_empty() {
+        "no other candidate".to_owned()
+    } else {
+        shown.join("; ")
+    }
 }
 
 pub(crate) const fn slash_reason(reason: SlashReason) -> &'static str {
@@ -113,65 +141,146 @@ pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
 pub(crate) fn event(names: &Names, event: &Event) -> String {
     let who = |address: Address| names.show(address);
     match event {
-        Event::Transferred(event) => format!("{} sent {} to {}", who(event.from), event.amount, who(event.to)),
+        Event::Transferred(event) => format!(
+            "{} sent {} to {}",
+            who(event.from),
+            event.amount,
+            who(event.to)
+        ),
         Event::Bonded(event) => format!("{} bonded {}", who(event.account), event.amount),
         Event::Unbonding(event) => format!("{} unbonds {}", who(event.account), event.amount),
-        Event::Unbonded(event) => format!("{} has {} of its stake back", who(event.account), event.amount),
+        Event::Unbonded(event) => format!(
+            "{} has {} of its stake back",
+            who(event.account),
+            event.amount
+        ),
         Event::Slashed(event) => format!(
             "{} was slashed {} because {}: {} to the buyer, {} to reporters, {} to verifiers, {} burned",
-            who(event.account), event.amount, slash_reason(event.reason), event.to_buyer, event.to_reporters,
-            event.to_verifiers, event.burned
+            who(event.account),
+            event.amount,
+            slash_reason(event.reason),
+            event.to_buyer,
+            event.to_reporters,
+            event.to_verifiers,
+            event.burned
         ),
-        Event::OfferRegistered(event) => format!("{} offers kind {}", who(event.worker), event.kind),
-        Event::OfferWithdrawn(event) => format!("{} withdrew its offer of kind {}", who(event.worker), event.kind),
+        Event::OfferRegistered(event) => {
+            format!("{} offers kind {}", who(event.worker), event.kind)
+        }
+        Event::OfferWithdrawn(event) => format!(
+            "{} withdrew its offer of kind {}",
+            who(event.worker),
+            event.kind
+        ),
         Event::VerifierEnrolled(event) => format!("{} joined the verifiers", who(event.verifier)),
         Event::VerifierLeft(event) => format!("{} left the verifiers", who(event.verifier)),
         Event::OrderPosted(event) => format!(
             "{} posted order {} of kind {}: {} in escrow, {} deposit",
-            who(event.buyer), short(&event.order.to_string()), event.header.kind, event.escrow, event.deposit
+            who(event.buyer),
+            short(&event.order.to_string()),
+            event.header.kind,
+            event.escrow,
+            event.deposit
         ),
-        Event::ToppedUp(event) => format!("{} added {} to order {}", who(event.payer), event.amount, short(&event.order.to_string())),
+        Event::ToppedUp(event) => format!(
+            "{} added {} to order {}",
+            who(event.payer),
+            event.amount,
+            short(&event.order.to_string())
+        ),
         Event::Matched(event) => format!(
             "matched {} at {} at most; others: {}",
-            who(event.worker), event.quote, others(names, event.others.as_slice())
+            who(event.worker),
+            event.quote,
+            others(names, event.others.as_slice())
         ),
-        Event::Unmatched(event) => format!("no worker fits yet; {}", others(names, event.candidates.as_slice())),
+        Event::Unmatched(event) => format!(
+            "no worker fits yet; {}",
+            others(names, event.candidates.as_slice())
+        ),
         Event::ReceiptSubmitted(event) => format!(
             "{} delivered a receipt for {} units in, {} out",
-            who(event.worker), event.receipt.receipt.units.input, event.receipt.receipt.units.output
+            who(event.worker),
+            event.receipt.receipt.units.input,
+            event.receipt.receipt.units.output
         ),
         Event::VerifiersDrawn(event) => format!(
             "{} drawn for the {} ({})",
-            event.verifiers.iter().map(|verifier| who(*verifier)).collect::<Vec<_>>().join(", "),
-            tier(event.tier), randomness(event.randomness)
+            event
+                .verifiers
+                .iter()
+                .map(|verifier| who(*verifier))
+                .collect::<Vec<_>>()
+                .join(", "),
+            tier(event.tier),
+            randomness(event.randomness)
         ),
-        Event::DisputeUnderstaffed(event) => format!("{} verifiers needed, {} eligible", event.needed, event.eligible),
-        Event::VerdictCommitted(event) => format!("{} committed to its trace ({})", who(event.verifier), tier(event.tier)),
+        Event::DisputeUnderstaffed(event) => format!(
+            "{} verifiers needed, {} eligible",
+            event.needed, event.eligible
+        ),
+        Event::VerdictCommitted(event) => format!(
+            "{} committed to its trace ({})",
+            who(event.verifier),
+            tier(event.tier)
+        ),
         Event::OpeningDue(event) => format!("{} must open its receipt", who(event.worker)),
-        Event::ReceiptOpened(event) => format!("{} opened trace {}", who(event.worker), short(&event.trace.to_string())),
+        Event::ReceiptOpened(event) => format!(
+            "{} opened trace {}",
+            who(event.worker),
+            short(&event.trace.to_string())
+        ),
         Event::RevealDue(event) => format!("verifiers reveal ({})", tier(event.tier)),
         Event::VerdictRevealed(event) => {
-            format!("{} revealed trace {} ({})", who(event.verifier), short(&event.trace.to_string()), tier(event.tier))
+            format!(
+                "{} revealed trace {} ({})",
+                who(event.verifier),
+                short(&event.trace.to_string()),
+                tier(event.tier)
+            )
         }
-        Event::Disputed(event) => format!("disputed: {}", match event.cause {
-            DisputeCause::Disagreement => "verifiers disagree with the worker",
-            DisputeCause::VerdictMissing => "a verifier did not answer",
-            DisputeCause::Challenged => "the buyer challenged",
-        }),
+        Event::Disputed(event) => format!(
+            "disputed: {}",
+            match event.cause {
+                DisputeCause::Disagreement => "verifiers disagree with the worker",
+                DisputeCause::VerdictMissing => "a verifier did not answer",
+                DisputeCause::Challenged => "the buyer challenged",
+            }
+        ),
         Event::Judged(event) => format!(
             "judged {} by the {}: {} of {} agree with the worker",
-            verdict(event.verdict), tier(event.tier), event.agreeing, event.drawn
+            verdict(event.verdict),
+            tier(event.tier),
+            event.agreeing,
+            event.drawn
         ),
         Event::Settled(event) => format!(
             "settled: {} to {}, {} for their checks, {} burned",
-            event.paid.amount, who(event.paid.to),
-            event.checks.iter().map(|check| format!("{} to {}", check.amount, who(check.to))).collect::<Vec<_>>().join(" and "),
+            event.paid.amount,
+            who(event.paid.to),
+            event
+                .checks
+                .iter()
+                .map(|check| format!("{} to {}", check.amount, who(check.to)))
+                .collect::<Vec<_>>()
+                .join(" and "),
             event.burned
         ),
-        Event::Refunded(event) => format!("refunded {} to {}: {}", event.amount, who(event.buyer), refund_reason(event.reason)),
-        Event::WorkerReplaced(event) => format!("{} is replaced: {}", who(event.worker), slash_reason(event.reason)),
+        Event::Refunded(event) => format!(
+            "refunded {} to {}: {}",
+            event.amount,
+            who(event.buyer),
+            refund_reason(event.reason)
+        ),
+        Event::WorkerReplaced(event) => format!(
+            "{} is replaced: {}",
+            who(event.worker),
+            slash_reason(event.reason)
+        ),
         Event::OrderClosed(event) => format!(
-            "order {} closed: deposit {} returned", short(&event.order.to_string()), event.deposit
+            "order {} closed: deposit {} returned",
+            short(&event.order.to_string()),
+            event.deposit
         ),
     }
 }

@@ -22,21 +22,33 @@ pub(crate) mod code {
 
 impl Exit {
     pub(crate) fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
-        Self { code, error: error.into() }
+        Self {
+            code,
+            error: error.into(),
+        }
     }
 
     pub(crate) fn context(self, context: &'static str) -> Self {
-        Self { code: self.code, error: self.error.context(context) }
+        Self {
+            code: self.code,
+            error: self.error.context(context),
+        }
     }
 
     pub(crate) fn message(code: u8, message: impl Into<String>) -> Self {
-        Self { code, error: anyhow::Error::msg(message.into()) }
+        Self {
+            code,
+            error: anyhow::Error::msg(message.into()),
+        }
     }
 }
 
 impl From<anyhow::Error> for Exit {
     fn from(error: anyhow::Error) -> Self {
-        Self { code: code::FAILED, error }
+        Self {
+            code: code::FAILED,
+            error,
+        }
     }
 }
 
@@ -44,8 +56,12 @@ impl From<ClientError> for Exit {
     fn from(error: ClientError) -> Self {
         let code = match &error {
             ClientError::Net(_) | ClientError::StreamEnded => code::UNREACHABLE,
-            ClientError::Refused(_) | ClientError::TxRefused(_) | ClientError::TooLong(_) => code::REFUSED,
-            ClientError::OtherAnswer | ClientError::Malformed(_) | ClientError::OtherBlob { .. } => code::DOES_NOT_HOLD,
+            ClientError::Refused(_) | ClientError::TxRefused(_) | ClientError::TooLong(_) => {
+                code::REFUSED
+            }
+            ClientError::OtherAnswer
+            | ClientError::Malformed(_)
+            | ClientError::OtherBlob { .. } => code::DOES_NOT_HOLD,
         };
         let error = anyhow::Error::new(error);
         let error = if code == code::UNREACHABLE {
@@ -60,7 +76,10 @@ impl From<ClientError> for Exit {
 impl From<VerifyError> for Exit {
     fn from(error: VerifyError) -> Self {
         let context = format!("the receipt is refused ({})", error.code());
-        Self { code: code::DOES_NOT_HOLD, error: anyhow::Error::new(error).context(context) }
+        Self {
+            code: code::DOES_NOT_HOLD,
+            error: anyhow::Error::new(error).context(context),
+        }
     }
 }
 
@@ -75,7 +94,10 @@ macro_rules! machine {
 }
 machine!(DataDirError, KeystoreError, ConfigError, std::io::Error);
 
-#[expect(clippy::print_stderr, reason = "the one place where a command says why it failed")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where a command says why it failed"
+)]
 pub(crate) fn report(exit: &Exit) -> ExitCode {
     eprintln!("error: {}", exit.error);
     for cause in exit.error.chain().skip(1) {

@@ -131,11 +131,15 @@ fn details(event: &Event) -> Value {
         Event::Transferred(event) => {
             json!({"from": address(event.from), "to": address(event.to), "amount": coins(event.amount)})
         }
-        Event::Bonded(event) => json!({"account": address(event.account), "amount": coins(event.amount)}),
+        Event::Bonded(event) => {
+            json!({"account": address(event.account), "amount": coins(event.amount)})
+        }
         Event::Unbonding(event) => {
             json!({"account": address(event.account), "amount": coins(event.amount), "free_at": event.free_at.get()})
         }
-        Event::Unbonded(event) => json!({"account": address(event.account), "amount": coins(event.amount)}),
+        Event::Unbonded(event) => {
+            json!({"account": address(event.account), "amount": coins(event.amount)})
+        }
         Event::Slashed(event) => json!({
             "account": address(event.account),
             "reason": snake(event.reason),
@@ -145,8 +149,12 @@ fn details(event: &Event) -> Value {
             "to_verifiers": coins(event.to_verifiers),
             "burned": coins(event.burned),
         }),
-        Event::OfferRegistered(event) => json!({"worker": address(event.worker), "kind": event.kind.0}),
-        Event::OfferWithdrawn(event) => json!({"worker": address(event.worker), "kind": event.kind.0}),
+        Event::OfferRegistered(event) => {
+            json!({"worker": address(event.worker), "kind": event.kind.0})
+        }
+        Event::OfferWithdrawn(event) => {
+            json!({"worker": address(event.worker), "kind": event.kind.0})
+        }
         Event::VerifierEnrolled(event) => json!({"verifier": address(event.verifier)}),
         Event::VerifierLeft(event) => json!({"verifier": address(event.verifier)}),
         Event::OrderPosted(event) => json!({
@@ -181,10 +189,18 @@ fn details(event: &Event) -> Value {
             "randomness": randomness(event.randomness),
             "due": event.due.get(),
         }),
-        Event::DisputeUnderstaffed(event) => json!({"needed": event.needed, "eligible": event.eligible}),
-        Event::VerdictCommitted(event) => json!({"tier": tier(event.tier), "verifier": address(event.verifier)}),
-        Event::OpeningDue(event) => json!({"worker": address(event.worker), "due": event.due.get()}),
-        Event::ReceiptOpened(event) => json!({"worker": address(event.worker), "trace": event.trace.to_string()}),
+        Event::DisputeUnderstaffed(event) => {
+            json!({"needed": event.needed, "eligible": event.eligible})
+        }
+        Event::VerdictCommitted(event) => {
+            json!({"tier": tier(event.tier), "verifier": address(event.verifier)})
+        }
+        Event::OpeningDue(event) => {
+            json!({"worker": address(event.worker), "due": event.due.get()})
+        }
+        Event::ReceiptOpened(event) => {
+            json!({"worker": address(event.worker), "trace": event.trace.to_string()})
+        }
         Event::RevealDue(event) => json!({"tier": tier(event.tier), "due": event.due.get()}),
         Event::VerdictRevealed(event) => json!({
             "tier": tier(event.tier), "verifier": address(event.verifier), "trace": event.trace.to_string(),

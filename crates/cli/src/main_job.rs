@@ -20,7 +20,10 @@ use fairweir_types::{
     Address, Amount, BoundedBytes, Digest, Event, Genesis, Millis, decode,
     limits::SPEC_INLINE_BYTES_MAX,
     node_api::Delivery,
-    order::{Demand, KindId, OrderHeader, PriceVector, Privacy, Requirements, Rounds, SlotId, SlotRole, Urgency},
+    order::{
+        Demand, KindId, OrderHeader, PriceVector, Privacy, Requirements, Rounds, SlotId, SlotRole,
+        Urgency,
+    },
     receipt,
 };
 use serde_json::{Value, json};
@@ -73,7 +76,12 @@ impl Telling<'_> {
 const FETCH_ATTEMPTS: u32 = 40;
 const FETCH_PAUSE: Duration = Duration::from_millis(50);
 
-fn header(spec: &[u8], demand: Demand, purchase: &Purchase, kind: KindId) -> Result<OrderHeader, Exit> {
+fn header(
+    spec: &[u8],
+    demand: Demand,
+    purchase: &Purchase,
+    kind: KindId,
+) -> Result<OrderHeader, Exit> {
     let spec_inline = if spec.len() <= SPEC_INLINE_BYTES_MAX {
         Some(BoundedBytes::new(spec.to_vec()).map_err(|error| Exit::new(code::REFUSED, error))?)
     } else {
@@ -88,7 +96,12 @@ fn header(spec: &[u8], demand: Demand, purchase: &Purchase, kind: KindId) -> Res
         slots: 1,
         role: SlotRole::Worker,
         rounds: Rounds::Fixed(1),
-        price_max: PriceVector { input: price, cached_input: Amount::ZERO, output: price, time: Amount::ZERO },
+        price_max: PriceVector {
+            input: price,
+            cached_input: Amount::ZERO,
+            output: price,
+            time: Amount::ZERO,
+        },
         urgency: Urgency::Normal,
         match_within: purchase.match_within,
         requirements: Requirements::default(),
@@ -105,20 +118,30 @@ pub(crate) async fn buy(
 ) -> Result<Bought, Exit> {
     let client = sender.client();
     let registry = Registry::standard();
-    let service = registry.named("text").ok_or_else(|| Exit::message(code::FAILED, "no service named text"))?;
+    let service = registry
+        .named("text")
+        .ok_or_else(|| Exit::message(code::FAILED, "no service named text"))?;
     let spec = TextSpec::new(purchase.text.clone(), purchase.operations)
         .map_err(|error| Exit::new(code::REFUSED, error))?
         .encode()
         .to_vec();
-    let demand = service.demand(&spec).map_err(|error| Exit::new(code::REFUSED, error))?;
+    let demand = service
+        .demand(&spec)
+        .map_err(|error| Exit::new(code::REFUSED, error))?;
     let header = header(&spec, demand, &purchase, service.id())?;
     if header.spec_inline.is_none() {
         client.put_blob(spec.clone()).await?;
     }
     let buyer = sender.key().address();
     let before = client.account(buyer).await?.balance;
-    let quote = header.price_max.quote(&header.demand.units).map_err(|error| Exit::new(code::REFUSED, error))?;
-    telling.say(format!("1. Order     a text of {} bytes; the work may cost {quote} coins at most", purchase.text.len()));
+    let quote = header
+        .price_max
+        .quote(&header.demand.units)
+        .map_err(|error| Exit::new(code::REFUSED, error))?;
+    telling.say(format!(
+        "1. Order     a text of {} bytes; the work may cost {quote} coins at most",
+        purchase.text.len()
+    ));
     let posted = orders::post(sender, header).await?;
     let (end, delivery) = watch(sender, posted, service.id(), telling).await?;
     let settlement = match end {
@@ -126,27 +149,61 @@ pub(crate) async fn buy(
         SlotEnd::Refunded(refunded) => {
             return Err(Exit::message(
                 code::REFUSED,
-                format!("the order was refunded ({}): {}", refunded.amount, describe::refund_reason(refunded.reason)),
+                format!(
+                    "the order was refunded ({}): {}",
+                    refunded.amount,
+                    describe::refund_reason(refunded.reason)
+                ),
             ));
         }
     };
-    let delivery = delivery.ok_or_else(|| Exit::message(code::DOES_NOT_HOLD, "the worker was paid but did not hand over its output"))?;
+    let delivery = delivery.ok_or_else(|| {
+        Exit::message(
+            code::DOES_NOT_HOLD,
+            "the worker was paid but did not hand over its output",
+        )
+    })?;
     let output = check_output(&delivery, &settlement.settled.trace)?;
     let proof = orders::prove(client, &settlement, &delivery, spec).await?;
     let file = proof.to_file();
     let (_, words) = verify::verify(genesis, &file)?;
-    recompute(&proof.spec, &proof.output, &proof.receipt.receipt.units, &registry, service.id())?;
-    let cost = before.checked_sub(client.account(buyer).await?.balance).unwrap_or(Amount::ZERO);
+    recompute(
+        &proof.spec,
+        &proof.output,
+        &proof.receipt.receipt.units,
+        &registry,
+        service.id(),
+    )?;
+    let cost = before
+        .checked_sub(client.account(buyer).await?.balance)
+        .unwrap_or(Amount::ZERO);
     tell_end(telling, &settlement.settled, &words, cost);
     if let Some(path) = &purchase.receipt {
-        std::fs::write(path, &file).map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))?;
-        telling.say(format!("   The receipt is in {0}; check it with: fairweir verify {0} --recompute", path.display()));
+        std::fs::write(path, &file).map_err(|error| {
+            Exit::message(code::MACHINE, format!("{}: {error}", path.display()))
+        })?;
+        telling.say(format!(
+            "   The receipt is in {0}; check it with: fairweir verify {0} --recompute",
+            path.display()
+        ));
     }
-    let report = report(posted, &settlement.settled, &output, cost, purchase.receipt.as_ref());
+    let report = report(
+        posted,
+        &settlement.settled,
+        &output,
+        cost,
+        purchase.receipt.as_ref(),
+    );
     Ok(Bought { output, report })
 }
 
-fn report(posted: Posted, settled: &fairweir_types::event::Settled, output: &TextOutput, cost: Amount, receipt: Option<&PathBuf>) -> Value {
+fn report(
+    posted: Posted,
+    settled: &fairweir_types::event::Settled,
+    output: &TextOutput,
+    cost: Amount,
+    receipt: Option<&PathBuf>,
+) -> Value {
     json!({
         "order": posted.order.to_string(),
         "settled": json::event(&Event::Settled(fairweir_types::Boxed::new(settled.clone()))),
@@ -163,13 +220,21 @@ async fn watch(
     telling: &Telling<'_>,
 ) -> Result<(SlotEnd, Option<Delivery>), Exit> {
     let client = sender.client();
-    let slot_id = SlotId { order: posted.order, slot: 0 };
+    let slot_id = SlotId {
+        order: posted.order,
+        slot: 0,
+    };
     let mut events = client.follow(posted.height).await?;
     let mut delivery = None;
     let mut end = None;
     loop {
         let page = events.next().await?;
-        for (index, event) in page.events.iter().enumerate().filter(|(_, event)| orders::concerns(event, posted.order)) {
+        for (index, event) in page
+            .events
+            .iter()
+            .enumerate()
+            .filter(|(_, event)| orders::concerns(event, posted.order))
+        {
             if let Some(label) = label(event) {
                 telling.say(format!("{label} {}", describe::event(telling.names, event)));
             }
@@ -177,11 +242,17 @@ async fn watch(
                 Event::Matched(matched) => tell_match(telling, matched),
                 Event::ReceiptSubmitted(submitted) => {
                     let fetched = fetch(sender, kind, submitted.worker, slot_id).await?;
-                    telling.say(format!("   Output    {} bytes from {}", fetched.output.as_slice().len(), telling.names.show(submitted.worker)));
+                    telling.say(format!(
+                        "   Output    {} bytes from {}",
+                        fetched.output.as_slice().len(),
+                        telling.names.show(submitted.worker)
+                    ));
                     delivery = Some(fetched);
                 }
                 Event::OrderClosed(_) => {
-                    return end.map(|end| (end, delivery)).ok_or_else(|| Exit::message(code::DOES_NOT_HOLD, "the order closed without an end"));
+                    return end.map(|end| (end, delivery)).ok_or_else(|| {
+                        Exit::message(code::DOES_NOT_HOLD, "the order closed without an end")
+                    });
                 }
                 _ => {}
             }
@@ -193,9 +264,17 @@ async fn watch(
 }
 
 fn tell_match(telling: &Telling<'_>, matched: &fairweir_types::event::Matched) {
-    telling.say(format!("2. Match     {} at {} coins at most", telling.names.show(matched.worker), matched.quote));
+    telling.say(format!(
+        "2. Match     {} at {} coins at most",
+        telling.names.show(matched.worker),
+        matched.quote
+    ));
     for other in &matched.others {
-        telling.say(format!("             not {}: {}", telling.names.show(other.worker), describe::reason(&other.reason)));
+        telling.say(format!(
+            "             not {}: {}",
+            telling.names.show(other.worker),
+            describe::reason(&other.reason)
+        ));
     }
 }
 
@@ -204,19 +283,35 @@ const fn label(event: &Event) -> Option<&'static str> {
         Event::OrderPosted(_) => Some("   Posted   "),
         Event::ReceiptSubmitted(_) => Some("3. Receipt  "),
         Event::VerifiersDrawn(_) => Some("4. Verify   "),
-        Event::VerdictRevealed(_) | Event::Judged(_) | Event::ReceiptOpened(_) | Event::Disputed(_) | Event::Slashed(_)
-        | Event::DisputeUnderstaffed(_) | Event::Unmatched(_) | Event::WorkerReplaced(_) => Some("            "),
+        Event::VerdictRevealed(_)
+        | Event::Judged(_)
+        | Event::ReceiptOpened(_)
+        | Event::Disputed(_)
+        | Event::Slashed(_)
+        | Event::DisputeUnderstaffed(_)
+        | Event::Unmatched(_)
+        | Event::WorkerReplaced(_) => Some("            "),
         Event::Settled(_) => Some("5. Settle   "),
         Event::Refunded(_) => Some("5. Refund   "),
         _ => None,
     }
 }
 
-async fn fetch(sender: &Sender<QuicNetwork>, kind: KindId, worker: Address, slot_id: SlotId) -> Result<Delivery, Exit> {
+async fn fetch(
+    sender: &Sender<QuicNetwork>,
+    kind: KindId,
+    worker: Address,
+    slot_id: SlotId,
+) -> Result<Delivery, Exit> {
     let client = sender.client();
-    let endpoint: PeerAddr = orders::endpoint(client, kind, worker).await?.ok_or_else(|| {
-        Exit::message(code::UNREACHABLE, "the worker has no offer with a valid endpoint any more")
-    })?;
+    let endpoint: PeerAddr = orders::endpoint(client, kind, worker)
+        .await?
+        .ok_or_else(|| {
+            Exit::message(
+                code::UNREACHABLE,
+                "the worker has no offer with a valid endpoint any more",
+            )
+        })?;
     let mut attempt = 0;
     loop {
         match orders::fetch(client.network(), &endpoint, sender.key(), slot_id).await {
@@ -226,7 +321,8 @@ async fn fetch(sender: &Sender<QuicNetwork>, kind: KindId, worker: Address, slot
                 tokio::time::sleep(FETCH_PAUSE).await;
             }
             Err(error @ ClientError::Net(_)) => {
-                return Err(Exit::new(code::UNREACHABLE, error).context("the worker was not reached for its output"));
+                return Err(Exit::new(code::UNREACHABLE, error)
+                    .context("the worker was not reached for its output"));
             }
             Err(error) => return Err(error.into()),
         }
@@ -236,12 +332,21 @@ async fn fetch(sender: &Sender<QuicNetwork>, kind: KindId, worker: Address, slot
 /// The output must be the one that the worker committed to and that was settled.
 fn check_output(delivery: &Delivery, settled_trace: &Digest) -> Result<TextOutput, Exit> {
     let receipt = &delivery.receipt.receipt;
-    let trace = receipt::trace(&receipt.spec_digest, &Digest::of_blob(delivery.output.as_slice()), &receipt.units);
+    let trace = receipt::trace(
+        &receipt.spec_digest,
+        &Digest::of_blob(delivery.output.as_slice()),
+        &receipt.units,
+    );
     if trace != *settled_trace {
-        return Err(Exit::message(code::DOES_NOT_HOLD, "the output handed over is not the one that was settled"));
+        return Err(Exit::message(
+            code::DOES_NOT_HOLD,
+            "the output handed over is not the one that was settled",
+        ));
     }
     decode(delivery.output.as_slice()).map_err(|error| {
-        Exit::new(code::DOES_NOT_HOLD, error).context("the output is no output of the text service: was the order refused by the worker?")
+        Exit::new(code::DOES_NOT_HOLD, error).context(
+            "the output is no output of the text service: was the order refused by the worker?",
+        )
     })
 }
 
@@ -253,15 +358,28 @@ pub(crate) fn recompute<const A: usize, const B: usize>(
     registry: &Registry,
     kind: KindId,
 ) -> Result<(), Exit> {
-    let service = registry.get(kind).ok_or_else(|| Exit::message(code::DOES_NOT_HOLD, format!("this program cannot run kind {kind}")))?;
+    let service = registry.get(kind).ok_or_else(|| {
+        Exit::message(
+            code::DOES_NOT_HOLD,
+            format!("this program cannot run kind {kind}"),
+        )
+    })?;
     let executed = crate::commands::verify::execute_here(service, spec.as_slice())?;
     if executed.output != output.as_slice() || executed.units != *units {
-        return Err(Exit::message(code::DOES_NOT_HOLD, "recomputed here, the work gives another output or other units"));
+        return Err(Exit::message(
+            code::DOES_NOT_HOLD,
+            "recomputed here, the work gives another output or other units",
+        ));
     }
     Ok(())
 }
 
-fn tell_end(telling: &Telling<'_>, settled: &fairweir_types::event::Settled, words: &verify::Words, cost: Amount) {
+fn tell_end(
+    telling: &Telling<'_>,
+    settled: &fairweir_types::event::Settled,
+    words: &verify::Words,
+    cost: Amount,
+) {
     telling.say(format!(
         "6. Proof     signed, settled{}, recomputed by {} verifiers and here{} ({})",
         if words.sampled { ", sampled" } else { "" },

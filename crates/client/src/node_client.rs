@@ -7,9 +7,9 @@ use crate::{
 use commonware_codec::Encode;
 use fairweir_net::{FrameStream, Network, PeerAddr, request};
 use fairweir_types::{
-    Address, BoundedBytes, Digest, Genesis, Height, SignedTx, decode,
+    Address, Block, BoundedBytes, Digest, Genesis, Height, SignedTx, decode,
     node_api::{
-        AccountReport, AskAccount, AskBlock, AskGenesis, AskOffers, AskOrder, AskStatus,
+        AccountReport, AskAccount, AskBlock, AskBody, AskGenesis, AskOffers, AskOrder, AskStatus,
         BlockReport, EventPage, Follow, GetBlob, Included, NodeReply, NodeRequest, OfferReport,
         OrderReport, PutBlob, Status, Submit,
     },
@@ -142,6 +142,20 @@ impl<N: Network> NodeClient<N> {
             .await?
         {
             NodeReply::Block(block) => Ok((*block).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// A whole block, to execute it again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn body(&self, height: Height) -> Result<Block, ClientError> {
+        match self
+            .ask(&NodeRequest::Body(AskBody { height }), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::Body(block) => Ok((*block).clone()),
             _ => Err(ClientError::OtherAnswer),
         }
     }

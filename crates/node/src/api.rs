@@ -119,6 +119,11 @@ impl Api {
                 }
             }
             NodeRequest::Block(ask) => self.block(ask.height).await,
+            NodeRequest::Body(ask) => match self.chain.finalised(ask.height).await {
+                Ok(Some(found)) => NodeReply::Body(Boxed::new(found.block)),
+                Ok(None) => not_found("final block"),
+                Err(error) => refused("closed", &error.to_string()),
+            },
             NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()),
             NodeRequest::GetBlob(get) => self.get_blob(get.digest),
             // Handled by `converse`, which has the stream.

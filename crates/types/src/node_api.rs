@@ -2,7 +2,7 @@
 
 use crate::{
     amount::Amount,
-    block::BlockHeader,
+    block::{Block, BlockHeader},
     bounded::{BoundedBytes, BoundedText, BoundedVec},
     codec::{Boxed, choice, record},
     digest::Digest,
@@ -79,6 +79,14 @@ pub struct AskBlock {
 }
 record!(AskBlock { height });
 
+/// Asks for a whole block, to execute it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskBody {
+    /// The block.
+    pub height: Height,
+}
+record!(AskBody { height });
+
 /// Puts a blob into the node's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutBlob {
@@ -112,6 +120,7 @@ pub enum NodeRequest {
     Block(AskBlock),
     PutBlob(PutBlob),
     GetBlob(GetBlob),
+    Body(AskBody),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -124,6 +133,7 @@ choice!(NodeRequest {
     8 => Block(AskBlock),
     9 => PutBlob(PutBlob),
     10 => GetBlob(GetBlob),
+    11 => Body(AskBody),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -383,6 +393,7 @@ pub enum NodeReply {
     Block(Boxed<BlockReport>),
     BlobStored(BlobStored),
     Blob(Blob),
+    Body(Boxed<Block>),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -396,6 +407,7 @@ choice!(NodeReply {
     9 => Block(Boxed<BlockReport>),
     10 => BlobStored(BlobStored),
     11 => Blob(Blob),
+    12 => Body(Boxed<Block>),
 });
 
 /// A buyer asks the worker for the output of its slot. The signature shows that the asker is the buyer.

@@ -131,13 +131,14 @@ pub struct OpenReceipt {
     pub slot_id: SlotId,
     /// The salt of the commitment.
     pub salt: Salt,
-    /// The worker's trace.
-    pub trace: Digest,
+    /// The digest of the output's bytes. The ledger makes the trace of it, of the order's spec and of the receipt's units,
+    /// so that a right output cannot be opened under a receipt that charges too much.
+    pub output: Digest,
 }
 record!(OpenReceipt {
     slot_id,
     salt,
-    trace
+    output
 });
 
 /// Reveals a drawn verifier's trace.

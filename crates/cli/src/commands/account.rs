@@ -20,14 +20,19 @@ pub(crate) fn resolve(global: &Global, account: &str) -> Result<Address, Exit> {
 impl Account {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
         let address = resolve(global, &self.account)?;
-        let account = with_connection(global, |connection| async move { Ok(connection.client.account(address).await?) })?;
+        let account = with_connection(global, |connection| async move {
+            Ok(connection.client.account(address).await?)
+        })?;
         if global.json {
             output::json_pretty(&json::account(&account));
             return Ok(());
         }
         output::line(format!("address    {}", account.address));
         output::line(format!("balance    {} coins", account.balance));
-        output::line(format!("bonded     {} coins, of which {} cover open work", account.bonded, account.exposure));
+        output::line(format!(
+            "bonded     {} coins, of which {} cover open work",
+            account.bonded, account.exposure
+        ));
         output::line(format!("unbonding  {} coins", account.unbonding));
         output::line(format!("sent       {} transactions", account.nonce));
         Ok(())

@@ -31,7 +31,14 @@ const CLOCK_MIN: Duration = Duration::from_secs(1_793_491_200);
 
 impl Doctor {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
-        let findings = [clock(), disk(&global.data_path()), folder(global), keys(global), port(global), node(global)];
+        let findings = [
+            clock(),
+            disk(&global.data_path()),
+            folder(global),
+            keys(global),
+            port(global),
+            node(global),
+        ];
         if global.json {
             let findings: Vec<Value> = findings
                 .iter()
@@ -47,39 +54,65 @@ impl Doctor {
         if findings.iter().all(|finding| finding.holds) {
             Ok(())
         } else {
-            Err(Exit::message(code::MACHINE, "something stands in the way; see above"))
+            Err(Exit::message(
+                code::MACHINE,
+                "something stands in the way; see above",
+            ))
         }
     }
 }
 
 fn clock() -> Finding {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let holds = now >= CLOCK_MIN;
     let detail = if holds {
         format!("{} seconds since 1970", now.as_secs())
     } else {
         "the clock is years behind: set it, or install systemd-timesyncd or chrony".to_owned()
     };
-    Finding { what: "clock", holds, detail }
+    Finding {
+        what: "clock",
+        holds,
+        detail,
+    }
 }
 
 /// Fails when the clock is certainly wrong.
 pub(crate) fn check_clock() -> Result<(), Exit> {
     let finding = clock();
-    if finding.holds { Ok(()) } else { Err(Exit::message(code::MACHINE, finding.detail)) }
+    if finding.holds {
+        Ok(())
+    } else {
+        Err(Exit::message(code::MACHINE, finding.detail))
+    }
 }
 
 /// Free bytes where a folder is or will be, by the system's `df`.
 fn free_bytes(path: &Path) -> Option<u64> {
     let existing = path.ancestors().find(|path| path.exists())?;
-    let output = std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(existing).output().ok()?;
-    String::from_utf8_lossy(&output.stdout).lines().nth(1)?.trim().parse().ok()
+    let output = std::process::Command::new("df")
+        .args(["--output=avail", "-B1"])
+        .arg(existing)
+        .output()
+        .ok()?;
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .nth(1)?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// Fails when the disk is nearly full.
 pub(crate) fn check_disk(path: &Path) -> Result<(), Exit> {
     let finding = disk(path);
-    if finding.holds { Ok(()) } else { Err(Exit::message(code::MACHINE, finding.detail)) }
+    if finding.holds {
+        Ok(())
+    } else {
+        Err(Exit::message(code::MACHINE, finding.detail))
+    }
 }
 
 fn disk(path: &Path) -> Finding {
@@ -95,39 +128,90 @@ fn disk(path: &Path) -> Finding {
                 mebibytes(FREE_DISK_MIN)
             ),
         },
-        Some(free) => Finding { what: "disk", holds: true, detail: format!("{} MiB free at {}", mebibytes(free), path.display()) },
-        None => Finding { what: "disk", holds: true, detail: "free space is unknown here".to_owned() },
+        Some(free) => Finding {
+            what: "disk",
+            holds: true,
+            detail: format!("{} MiB free at {}", mebibytes(free), path.display()),
+        },
+        None => Finding {
+            what: "disk",
+            holds: true,
+            detail: "free space is unknown here".to_owned(),
+        },
     }
 }
 
 fn folder(global: &Global) -> Finding {
-    let opened = global.data_dir().map_err(|_| ()).and_then(|data| data.genesis().map_err(|_| ()));
+    let opened = global
+        .data_dir()
+        .map_err(|_| ())
+        .and_then(|data| data.genesis().map_err(|_| ()));
     let path = global.data_path();
     match opened {
-        Ok(genesis) => Finding { what: "folder", holds: true, detail: format!("{} holds {}", path.display(), genesis.chain_id) },
+        Ok(genesis) => Finding {
+            what: "folder",
+            holds: true,
+            detail: format!("{} holds {}", path.display(), genesis.chain_id),
+        },
         Err(()) => match fairweir_node::DataDir::open(&path) {
-            Ok(_) => Finding { what: "folder", holds: true, detail: format!("{} is empty: `fairweir up` will fill it", path.display()) },
-            Err(error) => Finding { what: "folder", holds: false, detail: error.to_string() },
+            Ok(_) => Finding {
+                what: "folder",
+                holds: true,
+                detail: format!("{} is empty: `fairweir up` will fill it", path.display()),
+            },
+            Err(error) => Finding {
+                what: "folder",
+                holds: false,
+                detail: error.to_string(),
+            },
         },
     }
 }
 
 fn keys(global: &Global) -> Finding {
-    let exists = global.data_dir().ok().and_then(|data| Keystore::exists(&data).ok()).unwrap_or(false);
-    let detail = if exists { "encrypted keys are here" } else { "no keys yet: `fairweir up` or `fairweir keys new NAME` makes some" };
-    Finding { what: "keys", holds: true, detail: detail.to_owned() }
+    let exists = global
+        .data_dir()
+        .ok()
+        .and_then(|data| Keystore::exists(&data).ok())
+        .unwrap_or(false);
+    let detail = if exists {
+        "encrypted keys are here"
+    } else {
+        "no keys yet: `fairweir up` or `fairweir keys new NAME` makes some"
+    };
+    Finding {
+        what: "keys",
+        holds: true,
+        detail: detail.to_owned(),
+    }
 }
 
 fn port(global: &Global) -> Finding {
-    let listen = global.data_dir().ok().and_then(|data| Config::load(&data).ok()).unwrap_or_default().listen;
+    let listen = global
+        .data_dir()
+        .ok()
+        .and_then(|data| Config::load(&data).ok())
+        .unwrap_or_default()
+        .listen;
     let is_running = global.data_dir().is_ok_and(|data| data.lock().is_err());
     match UdpSocket::bind(listen) {
-        Ok(_) => Finding { what: "port", holds: true, detail: format!("{listen} is free") },
-        Err(_) if is_running => Finding { what: "port", holds: true, detail: format!("{listen} is used by the node that runs here") },
+        Ok(_) => Finding {
+            what: "port",
+            holds: true,
+            detail: format!("{listen} is free"),
+        },
+        Err(_) if is_running => Finding {
+            what: "port",
+            holds: true,
+            detail: format!("{listen} is used by the node that runs here"),
+        },
         Err(error) => Finding {
             what: "port",
             holds: false,
-            detail: format!("{listen} cannot be used ({error}): stop the other program, or use --listen {}:0", listen.ip()),
+            detail: format!(
+                "{listen} cannot be used ({error}): stop the other program, or use --listen {}:0",
+                listen.ip()
+            ),
         },
     }
 }
@@ -141,5 +225,9 @@ fn node(global: &Global) -> Finding {
         (true, false) => "a node is starting here",
         (false, _) => "no node runs here: `fairweir up` starts one",
     };
-    Finding { what: "node", holds: true, detail: detail.to_owned() }
+    Finding {
+        what: "node",
+        holds: true,
+        detail: detail.to_owned(),
+    }
 }

@@ -26,7 +26,9 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
         let order = self.order.as_deref().map(str::parse::<Digest>).transpose();
-        let order = order.map_err(|error| Exit::new(code::FAILED, error))?.map(OrderId);
+        let order = order
+            .map_err(|error| Exit::new(code::FAILED, error))?
+            .map(OrderId);
         // Names are a convenience: without keys the addresses are shown.
         let names = match fairweir_node::Passphrase::of_dev_if_any(&global.data_dir()?)? {
             Some(_) => Names::of(&global.keystore()?),
@@ -43,7 +45,11 @@ impl Events {
                     page = events.next() => page?,
                     _ = tokio::signal::ctrl_c() => return Ok(()),
                 };
-                for event in page.events.iter().filter(|event| order.is_none_or(|order| concerns(event, order))) {
+                for event in page
+                    .events
+                    .iter()
+                    .filter(|event| order.is_none_or(|order| concerns(event, order)))
+                {
                     show(global, &names, page.height, page.time, event);
                 }
                 if !self.follow && page.height >= tip && !page.more {
@@ -56,9 +62,14 @@ impl Events {
 
 fn show(global: &Global, names: &Names, height: Height, time: Millis, event: &Event) {
     if global.json {
-        output::json(&json!({"height": height.get(), "time_ms": time.get(), "event": json::event(event)}));
+        output::json(
+            &json!({"height": height.get(), "time_ms": time.get(), "event": json::event(event)}),
+        );
     } else {
         let name = json::event_name(event);
-        output::line(format!("{height:>8}  {name:<20} {}", describe::event(names, event)));
+        output::line(format!(
+            "{height:>8}  {name:<20} {}",
+            describe::event(names, event)
+        ));
     }
 }

@@ -44,9 +44,13 @@ impl Keys {
 }
 
 fn show(global: &Global, keys: &Keystore) {
-    let named = keys.names().filter_map(|name| Some((name, keys.account(name).ok()?.address())));
+    let named = keys
+        .names()
+        .filter_map(|name| Some((name, keys.account(name).ok()?.address())));
     if global.json {
-        let keys: Vec<Value> = named.map(|(name, address)| json!({"name": name, "address": address.to_string()})).collect();
+        let keys: Vec<Value> = named
+            .map(|(name, address)| json!({"name": name, "address": address.to_string()}))
+            .collect();
         output::json_pretty(&keys.into());
     } else {
         for (name, address) in named {
@@ -60,10 +64,15 @@ fn fresh_passphrase(global: &Global) -> Result<Passphrase, Exit> {
     if let Some(given) = global.passphrase_given()? {
         return Ok(given);
     }
-    let ask = |prompt| rpassword::prompt_password(prompt).map_err(|_| Exit::from(KeystoreError::NoPassphrase));
+    let ask = |prompt| {
+        rpassword::prompt_password(prompt).map_err(|_| Exit::from(KeystoreError::NoPassphrase))
+    };
     let first = ask("New passphrase: ")?;
     if first.len() < 8 {
-        return Err(Exit::message(code::MACHINE, "a passphrase needs at least 8 characters"));
+        return Err(Exit::message(
+            code::MACHINE,
+            "a passphrase needs at least 8 characters",
+        ));
     }
     if ask("Once more: ")? != first {
         return Err(Exit::message(code::MACHINE, "the two passphrases differ"));
@@ -95,7 +104,10 @@ fn new(global: &Global, name: &str) -> Result<(), Exit> {
 
 fn backup(global: &Global, file: &PathBuf) -> Result<(), Exit> {
     if file.exists() {
-        return Err(Exit::message(code::MACHINE, format!("{} exists already: choose another name", file.display())));
+        return Err(Exit::message(
+            code::MACHINE,
+            format!("{} exists already: choose another name", file.display()),
+        ));
     }
     let data = global.data_dir()?;
     let passphrase = global.passphrase(&data)?;
@@ -103,20 +115,31 @@ fn backup(global: &Global, file: &PathBuf) -> Result<(), Exit> {
     std::fs::write(file, &copy)?;
     // A backup that does not open is worse than none: try it.
     Keystore::decrypt(&std::fs::read(file)?, &passphrase)?;
-    output::line(format!("{} holds an encrypted copy; it opens with the same passphrase", file.display()));
+    output::line(format!(
+        "{} holds an encrypted copy; it opens with the same passphrase",
+        file.display()
+    ));
     Ok(())
 }
 
 fn restore(global: &Global, file: &PathBuf) -> Result<(), Exit> {
     let data = global.data_dir()?;
-    let bytes = std::fs::read(file).map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", file.display())))?;
+    let bytes = std::fs::read(file)
+        .map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", file.display())))?;
     let passphrase = global.passphrase(&data)?;
     let copy = Keystore::decrypt(&bytes, &passphrase)?;
-    let mut keys = if Keystore::exists(&data)? { Keystore::open(&data, &passphrase)? } else { Keystore::empty() };
+    let mut keys = if Keystore::exists(&data)? {
+        Keystore::open(&data, &passphrase)?
+    } else {
+        Keystore::empty()
+    };
     let mut restored = 0;
     for name in copy.names() {
         if keys.contains(name) && keys.seed(name)? != copy.seed(name)? {
-            return Err(KeystoreError::Taken { name: name.to_owned() }.into());
+            return Err(KeystoreError::Taken {
+                name: name.to_owned(),
+            }
+            .into());
         }
         if !keys.contains(name) {
             keys.insert(name, zeroize::Zeroizing::new(*copy.seed(name)?))?;

@@ -57,20 +57,28 @@ fn init(global: &Global, chain_id: &str, listen: Option<SocketAddr>) -> Result<(
     let data = global.data_dir()?;
     let _lock = data.lock()?;
     if data.genesis().is_ok() {
-        return Err(Exit::message(code::MACHINE, format!("{} holds a network already", data.path().display())));
+        return Err(Exit::message(
+            code::MACHINE,
+            format!("{} holds a network already", data.path().display()),
+        ));
     }
     let chain_id = ChainId::new(chain_id).map_err(|error| Exit::new(code::FAILED, error))?;
     let mut config = Config::load(&data)?;
     config.listen = listen.unwrap_or(config.listen);
     up::check_address(&chain_id, config.listen)?;
     let passphrase = up::passphrase(global, &data, &chain_id)?;
-    let founded = network::open_or_found(&data, chain_id, &passphrase, &config).map_err(|error| Exit::new(code::MACHINE, error))?;
+    let founded = network::open_or_found(&data, chain_id, &passphrase, &config)
+        .map_err(|error| Exit::new(code::MACHINE, error))?;
     if global.json {
         output::json_pretty(&json!({
             "chain_id": founded.genesis.chain_id.as_str(), "genesis": founded.genesis.digest().to_string(),
         }));
     } else {
-        output::line(format!("{} is founded; genesis {}", founded.genesis.chain_id, founded.genesis.digest()));
+        output::line(format!(
+            "{} is founded; genesis {}",
+            founded.genesis.chain_id,
+            founded.genesis.digest()
+        ));
         output::line("Run it with: fairweir node run");
     }
     Ok(())
@@ -85,7 +93,8 @@ fn run(global: &Global) -> Result<(), Exit> {
     let config = Config::load(&data)?;
     up::check_address(&genesis.chain_id, config.listen)?;
     let keys = Keystore::open(&data, &up::passphrase(global, &data, &genesis.chain_id)?)?;
-    let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(data.join("chain")));
+    let runner =
+        runtime::Runner::new(runtime::Config::new().with_storage_directory(data.join("chain")));
     runner.start(|context| async move { live(global, context, &data, &config, &keys).await })
 }
 
@@ -97,28 +106,45 @@ async fn live(
     keys: &Keystore,
 ) -> Result<(), Exit> {
     let genesis = data.genesis()?;
-    let policy = if genesis.chain_id.is_dev() { DialPolicy::LoopbackOnly } else { DialPolicy::Any };
+    let policy = if genesis.chain_id.is_dev() {
+        DialPolicy::LoopbackOnly
+    } else {
+        DialPolicy::Any
+    };
     let options = QuicOptions {
         secret_key: transport_seed(keys.seed(names::NODE)?),
         listen: config.listen,
         policy,
         advertise: config.advertise.clone(),
     };
-    let network = QuicNetwork::bind(options).await.map_err(|error| listen_failure(&error))?;
-    let mut chain_config =
-        ChainConfig::new(genesis.clone(), keys.account(names::VALIDATOR)?, keys.vote_key(names::VOTE)?);
+    let network = QuicNetwork::bind(options)
+        .await
+        .map_err(|error| listen_failure(&error))?;
+    let mut chain_config = ChainConfig::new(
+        genesis.clone(),
+        keys.account(names::VALIDATOR)?,
+        keys.vote_key(names::VOTE)?,
+    );
     chain_config.heartbeat = Duration::from_millis(config.heartbeat_ms);
     let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
-    let blobs = BlobStore::at(&data.join("blobs"), bytes_max).map_err(|error| Exit::new(code::MACHINE, error))?;
-    let (chain, task) = validator::start_alone(context.child("validator"), chain_config, &network, blobs)
-        .await
+    let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
+    let (chain, task) =
+        validator::start_alone(context.child("validator"), chain_config, &network, blobs)
+            .await
+            .map_err(|error| Exit::new(code::MACHINE, error))?;
     let address = network.local_addr();
     data.write(TICKET_FILE, address.to_string().as_bytes())?;
     if global.json {
-        output::json(&json!({"chain_id": genesis.chain_id.as_str(), "height": chain.tip().height.get(), "address": address.to_string()}));
+        output::json(
+            &json!({"chain_id": genesis.chain_id.as_str(), "height": chain.tip().height.get(), "address": address.to_string()}),
+        );
     } else {
-        output::line(format!("{} runs at block {}; its address is {address}", genesis.chain_id, chain.tip().height));
+        output::line(format!(
+            "{} runs at block {}; its address is {address}",
+            genesis.chain_id,
+            chain.tip().height
+        ));
     }
     let result = tokio::select! {
         ended = up::wait_for_end() => ended,

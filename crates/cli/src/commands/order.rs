@@ -55,14 +55,20 @@ pub(crate) struct Input {
 impl Input {
     /// The text, if the command line gives one.
     pub(crate) fn given(&self) -> Result<Option<String>, Exit> {
-        let Some(path) = &self.file else { return Ok(self.input.clone()) };
+        let Some(path) = &self.file else {
+            return Ok(self.input.clone());
+        };
         let mut bytes = Vec::new();
         if path.as_os_str() == "-" {
             std::io::stdin().read_to_end(&mut bytes)?;
         } else {
-            bytes = std::fs::read(path).map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))?;
+            bytes = std::fs::read(path).map_err(|error| {
+                Exit::message(code::MACHINE, format!("{}: {error}", path.display()))
+            })?;
         }
-        String::from_utf8(bytes).map(Some).map_err(|_| Exit::message(code::FAILED, "the text is not UTF-8"))
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| Exit::message(code::FAILED, "the text is not UTF-8"))
     }
 
     /// The text, asked for if need be.
@@ -75,7 +81,10 @@ impl Input {
         std::io::stdin().read_line(&mut text)?;
         let text = text.trim_end_matches(['\n', '\r']).to_owned();
         if text.is_empty() {
-            return Err(Exit::message(code::FAILED, "there is no text: give one with --input or --file"));
+            return Err(Exit::message(
+                code::FAILED,
+                "there is no text: give one with --input or --file",
+            ));
         }
         Ok(text)
     }
@@ -87,9 +96,21 @@ impl Order {
         let keys = global.keystore()?;
         let names = Names::of(&keys);
         let operations = Operations {
-            normalise: if self.keep_form { Normalise::Nothing } else { Normalise::Nfc },
-            deduplicate: if self.keep_duplicates { Deduplicate::Nothing } else { Deduplicate::ParagraphsAndLines },
-            redact: if self.keep_personal_data { Redact::Nothing } else { Redact::PersonalData },
+            normalise: if self.keep_form {
+                Normalise::Nothing
+            } else {
+                Normalise::Nfc
+            },
+            deduplicate: if self.keep_duplicates {
+                Deduplicate::Nothing
+            } else {
+                Deduplicate::ParagraphsAndLines
+            },
+            redact: if self.keep_personal_data {
+                Redact::Nothing
+            } else {
+                Redact::PersonalData
+            },
         };
         let purchase = Purchase {
             text,
@@ -106,7 +127,10 @@ impl Order {
                 Some(genesis) => genesis,
                 None => connection.client.genesis().await?,
             };
-            let telling = Telling { names: &names, quiet: global.json };
+            let telling = Telling {
+                names: &names,
+                quiet: global.json,
+            };
             main_job::buy(&sender, &genesis, purchase, &telling).await
         })?;
         if global.json {

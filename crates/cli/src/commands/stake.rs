@@ -23,14 +23,29 @@ pub(crate) struct Change {
 impl Stake {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
         let (change, action, done) = match self {
-            Self::Bond(change) => (change, Action::Bond(tx::Bond { amount: change.amount }), "bonded"),
-            Self::Unbond(change) => (change, Action::Unbond(tx::Unbond { amount: change.amount }), "unbonding"),
+            Self::Bond(change) => (
+                change,
+                Action::Bond(tx::Bond {
+                    amount: change.amount,
+                }),
+                "bonded",
+            ),
+            Self::Unbond(change) => (
+                change,
+                Action::Unbond(tx::Unbond {
+                    amount: change.amount,
+                }),
+                "unbonding",
+            ),
         };
         let keys = global.keystore()?;
         let (included, account) = with_connection(global, |connection| async move {
             let sender = connection.sender(&keys, &change.key).await?;
             let included = sender.send(action).await?;
-            Ok((included, connection.client.account(sender.key().address()).await?))
+            Ok((
+                included,
+                connection.client.account(sender.key().address()).await?,
+            ))
         })?;
         if global.json {
             output::json(&json!({
@@ -38,7 +53,10 @@ impl Stake {
                 "bonded": account.bonded.to_string(), "unbonding": account.unbonding.to_string(),
             }));
         } else {
-            output::line(format!("{} coins {done} in block {}; {} are bonded now", change.amount, included.height, account.bonded));
+            output::line(format!(
+                "{} coins {done} in block {}; {} are bonded now",
+                change.amount, included.height, account.bonded
+            ));
         }
         Ok(())
     }

@@ -14,7 +14,9 @@ pub(crate) struct Status {}
 
 impl Status {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
-        let status = with_connection(global, |connection| async move { Ok(connection.client.status().await?) })?;
+        let status = with_connection(global, |connection| async move {
+            Ok(connection.client.status().await?)
+        })?;
         if global.json {
             output::json_pretty(&json::status(&status));
         } else {
@@ -25,7 +27,10 @@ impl Status {
         if status.supply.is_conserved() {
             Ok(())
         } else {
-            Err(Exit::message(code::DOES_NOT_HOLD, "the supply is NOT conserved: stop the node and keep its folder for examination"))
+            Err(Exit::message(
+                code::DOES_NOT_HOLD,
+                "the supply is NOT conserved: stop the node and keep its folder for examination",
+            ))
         }
     }
 }
@@ -34,7 +39,10 @@ impl Status {
 pub(crate) fn lines(status: &Report) -> Vec<String> {
     let supply = &status.supply;
     vec![
-        format!("chain      {} at block {}", status.header.chain_id, status.header.height),
+        format!(
+            "chain      {} at block {}",
+            status.header.chain_id, status.header.height
+        ),
         format!("state      root {}", status.header.state_root),
         format!(
             "network    {} validator(s), {} offers, {} verifiers, {} open orders, {} transactions waiting",
@@ -49,7 +57,11 @@ pub(crate) fn lines(status: &Report) -> Vec<String> {
             supply.genesis,
             supply.minted,
             supply.burned,
-            if supply.is_conserved() { "conserved" } else { "NOT CONSERVED" }
+            if supply.is_conserved() {
+                "conserved"
+            } else {
+                "NOT CONSERVED"
+            }
         ),
     ]
 }

@@ -19,16 +19,26 @@ impl Transfer {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
         let to = resolve(global, &self.to)?;
         let keys = global.keystore()?;
-        let action = Action::Transfer(tx::Transfer { to, amount: self.amount });
+        let action = Action::Transfer(tx::Transfer {
+            to,
+            amount: self.amount,
+        });
         let included = with_connection(global, |connection| async move {
-            Ok(connection.sender(&keys, &self.from).await?.send(action).await?)
+            Ok(connection
+                .sender(&keys, &self.from)
+                .await?
+                .send(action)
+                .await?)
         })?;
         if global.json {
             output::json(&json!({
                 "tx": included.outcome.tx.to_string(), "height": included.height.get(), "to": to.to_string(), "amount": self.amount.to_string(),
             }));
         } else {
-            output::line(format!("{} coins sent to {to}, final in block {}", self.amount, included.height));
+            output::line(format!(
+                "{} coins sent to {to}, final in block {}",
+                self.amount, included.height
+            ));
         }
         Ok(())
     }

@@ -87,25 +87,40 @@ impl Up {
         let chain_id = self.chain_id(&data)?;
         check_address(&chain_id, config.listen)?;
         let passphrase = passphrase(global, &data, &chain_id)?;
-        let text = if self.no_job { None } else { Some(self.text(global)?) };
+        let text = if self.no_job {
+            None
+        } else {
+            Some(self.text(global)?)
+        };
         let founded = network::open_or_found(&data, chain_id, &passphrase, &config)
             .map_err(|error| Exit::new(code::MACHINE, error))?;
         let storage = data.join("chain");
         let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
-        runner.start(|context| async move { self.live(global, context, &data, &config, founded, text).await })
+        runner.start(|context| async move {
+            self.live(global, context, &data, &config, founded, text)
+                .await
+        })
     }
 
     fn chain_id(&self, data: &DataDir) -> Result<ChainId, Exit> {
         let asked = self.chain_id.as_deref().map(ChainId::new).transpose();
-        let asked = asked.map_err(|_| Exit::message(code::FAILED, "a chain's name is 1 to 32 of a-z, 0-9 and -"))?;
+        let asked = asked.map_err(|_| {
+            Exit::message(code::FAILED, "a chain's name is 1 to 32 of a-z, 0-9 and -")
+        })?;
         match (data.genesis(), asked) {
             (Ok(genesis), Some(asked)) if genesis.chain_id != asked => Err(Exit::message(
                 code::MACHINE,
-                format!("{} holds {}, not {asked}: choose another folder with --data", data.path().display(), genesis.chain_id),
+                format!(
+                    "{} holds {}, not {asked}: choose another folder with --data",
+                    data.path().display(),
+                    genesis.chain_id
+                ),
             )),
             (Ok(genesis), _) => Ok(genesis.chain_id),
             (Err(_), Some(asked)) => Ok(asked),
-            (Err(_), None) => network::dev_chain_id().map_err(|error| Exit::new(code::MACHINE, error)),
+            (Err(_), None) => {
+                network::dev_chain_id().map_err(|error| Exit::new(code::MACHINE, error))
+            }
         }
     }
 
@@ -114,7 +129,9 @@ impl Up {
         match self.input.given()? {
             Some(text) => Ok(text),
             None if std::io::stdin().is_terminal() && !global.json => {
-                output::progress("Type a text for the network to work on and end it with Enter (just Enter takes an example):");
+                output::progress(
+                    "Type a text for the network to work on and end it with Enter (just Enter takes an example):",
+                );
                 let mut text = String::new();
                 std::io::stdin().read_line(&mut text)?;
                 let text = text.trim_end_matches(['\n', '\r']);
@@ -158,7 +175,11 @@ impl Up {
         if !global.json {
             output::line(format!(
                 "{} is up after {:.1} s: chain {}, block {}, {} validator, {} workers, {} verifiers",
-                if running.founded.is_new { "A new network" } else { "The network" },
+                if running.founded.is_new {
+                    "A new network"
+                } else {
+                    "The network"
+                },
                 begun.elapsed().as_secs_f32(),
                 status.header.chain_id,
                 status.header.height,
@@ -202,11 +223,16 @@ impl Up {
             match_within: Millis(30_000),
             receipt: Some(receipt),
         };
-        let telling = Telling { names: &names, quiet: global.json };
+        let telling = Telling {
+            names: &names,
+            quiet: global.json,
+        };
         let bought = main_job::buy(&sender, &running.founded.genesis, purchase, &telling).await?;
         let status = connection.client.status().await?;
         if global.json {
-            output::json_pretty(&json!({"job": bought.report, "status": crate::json::status(&status)}));
+            output::json_pretty(
+                &json!({"job": bought.report, "status": crate::json::status(&status)}),
+            );
         } else {
             output::line("");
             output::line(bought.output.to_string());
@@ -218,14 +244,25 @@ impl Up {
         if status.supply.is_conserved() {
             Ok(())
         } else {
-            Err(Exit::message(code::DOES_NOT_HOLD, "the supply is NOT conserved: keep the folder for examination"))
+            Err(Exit::message(
+                code::DOES_NOT_HOLD,
+                "the supply is NOT conserved: keep the folder for examination",
+            ))
         }
     }
 }
 
 /// The passphrase of the network's keys: a development network's lies beside them, any other is the user's.
-pub(crate) fn passphrase(global: &Global, data: &DataDir, chain_id: &ChainId) -> Result<Passphrase, Exit> {
-    if chain_id.is_dev() { Ok(Passphrase::of_dev(data)?) } else { global.passphrase(data) }
+pub(crate) fn passphrase(
+    global: &Global,
+    data: &DataDir,
+    chain_id: &ChainId,
+) -> Result<Passphrase, Exit> {
+    if chain_id.is_dev() {
+        Ok(Passphrase::of_dev(data)?)
+    } else {
+        global.passphrase(data)
+    }
 }
 
 /// A development chain's keys deserve no trust, so its node talks to this machine only.
@@ -233,21 +270,33 @@ pub(crate) fn check_address(chain_id: &ChainId, listen: SocketAddr) -> Result<()
     if chain_id.is_dev() && !listen.ip().is_loopback() {
         return Err(Exit::message(
             code::MACHINE,
-            format!("{chain_id} is a development chain and stays on loopback: for other machines give --chain-id a name of your own"),
+            format!(
+                "{chain_id} is a development chain and stays on loopback: for other machines give --chain-id a name of your own"
+            ),
         ));
     }
     Ok(())
 }
 
 fn policy(chain_id: &ChainId) -> DialPolicy {
-    if chain_id.is_dev() { DialPolicy::LoopbackOnly } else { DialPolicy::Any }
+    if chain_id.is_dev() {
+        DialPolicy::LoopbackOnly
+    } else {
+        DialPolicy::Any
+    }
 }
 
 /// Binds a role's network beside the node's address, on any free port.
 async fn bind_role(seed: &[u8; 32], host: IpAddr, policy: DialPolicy) -> Result<QuicNetwork, Exit> {
-    let options =
-        QuicOptions { secret_key: transport_seed(seed), listen: SocketAddr::new(host, 0), policy, advertise: Vec::new() };
-    QuicNetwork::bind(options).await.map_err(|error| listen_failure(&error))
+    let options = QuicOptions {
+        secret_key: transport_seed(seed),
+        listen: SocketAddr::new(host, 0),
+        policy,
+        advertise: Vec::new(),
+    };
+    QuicNetwork::bind(options)
+        .await
+        .map_err(|error| listen_failure(&error))
 }
 
 /// Starts the validator and, for a network in one process, its workers and verifiers.
@@ -268,22 +317,41 @@ pub(crate) async fn start(
         policy,
         advertise: config.advertise.clone(),
     };
-    let node = QuicNetwork::bind(node_options).await.map_err(|error| listen_failure(&error))?;
-    let mut chain_config =
-        ChainConfig::new(genesis.clone(), keys.account(names::VALIDATOR)?, keys.vote_key(names::VOTE)?);
+    let node = QuicNetwork::bind(node_options)
+        .await
+        .map_err(|error| listen_failure(&error))?;
+    let mut chain_config = ChainConfig::new(
+        genesis.clone(),
+        keys.account(names::VALIDATOR)?,
+        keys.vote_key(names::VOTE)?,
+    );
     chain_config.heartbeat = Duration::from_millis(config.heartbeat_ms);
     let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
-    let blobs = BlobStore::at(&data.join("blobs"), bytes_max).map_err(|error| Exit::new(code::MACHINE, error))?;
-    let (chain, task) = validator::start_alone(context.child("validator"), chain_config, &node, blobs)
-        .await
+    let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
+    let (chain, task) =
+        validator::start_alone(context.child("validator"), chain_config, &node, blobs)
+            .await
+            .map_err(|error| Exit::new(code::MACHINE, error))?;
     check_chain_time(&chain)?;
     let address = node.local_addr();
-    let mut running = Running { address, keys, founded, networks: vec![node], task, chain };
+    let mut running = Running {
+        address,
+        keys,
+        founded,
+        networks: vec![node],
+        task,
+        chain,
+    };
     let started = start_roles(&context, &mut running, config.listen.ip(), policy);
     tokio::time::timeout(READY_WITHIN, started)
         .await
-        .map_err(|_| Exit::message(code::MACHINE, "the network was not ready within a minute: is the machine overloaded?"))??;
+        .map_err(|_| {
+            Exit::message(
+                code::MACHINE,
+                "the network was not ready within a minute: is the machine overloaded?",
+            )
+        })??;
     data.write(TICKET_FILE, running.address.to_string().as_bytes())?;
     if let Some(progress) = progress {
         progress.finish_and_clear();
@@ -293,13 +361,17 @@ pub(crate) async fn start(
 
 /// A clock that is behind the chain's newest block cannot propose the next one honestly.
 fn check_chain_time(chain: &ChainHandle) -> Result<(), Exit> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     let tip = Duration::from_millis(chain.tip().time.get());
     if tip > now + Duration::from_secs(60) {
         let behind = (tip - now).as_secs();
         return Err(Exit::message(
             code::MACHINE,
-            format!("the clock of this machine is {behind} seconds behind the chain's newest block: set it, then start again"),
+            format!(
+                "the clock of this machine is {behind} seconds behind the chain's newest block: set it, then start again"
+            ),
         ));
     }
     Ok(())
@@ -313,14 +385,37 @@ async fn start_roles(
 ) -> Result<(), Exit> {
     let registry = Arc::new(Registry::standard());
     // The tip's block must exist before anybody can ask for the status.
-    running.chain.wait_height(Height(1)).await.map_err(|error| Exit::new(code::MACHINE, error))?;
+    running
+        .chain
+        .wait_height(Height(1))
+        .await
+        .map_err(|error| Exit::new(code::MACHINE, error))?;
     for number in 1..=network::WORKERS {
-        let price = Amount::from_base_units(PRICES[number - 1] * Amount::COIN_BASE_UNITS / 100).unwrap_or(Amount::MAX);
-        let options = WorkerOptions { price, ..WorkerOptions::default() };
-        start_worker(context, running, &names::worker(number), (host, policy), &registry, options).await?;
+        let price = Amount::from_base_units(PRICES[number - 1] * Amount::COIN_BASE_UNITS / 100)
+            .unwrap_or(Amount::MAX);
+        let options = WorkerOptions {
+            price,
+            ..WorkerOptions::default()
+        };
+        start_worker(
+            context,
+            running,
+            &names::worker(number),
+            (host, policy),
+            &registry,
+            options,
+        )
+        .await?;
     }
     for number in 1..=network::VERIFIERS {
-        start_verifier(context, running, &names::verifier(number), (host, policy), &registry).await?;
+        start_verifier(
+            context,
+            running,
+            &names::verifier(number),
+            (host, policy),
+            &registry,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -331,20 +426,38 @@ async fn equip(
     name: &str,
     (host, policy): (IpAddr, DialPolicy),
     registry: &Arc<Registry>,
-) -> Result<(Sender<QuicNetwork>, Equipment<NodeChain<QuicNetwork>>, QuicNetwork), Exit> {
+) -> Result<
+    (
+        Sender<QuicNetwork>,
+        Equipment<NodeChain<QuicNetwork>>,
+        QuicNetwork,
+    ),
+    Exit,
+> {
     let seed = *running.keys.seed(name)?;
     let key = running.keys.account(name)?;
     let network = bind_role(&seed, host, policy).await?;
     running.networks.push(network.clone());
     let client = NodeClient::new(network.clone(), running.address.clone());
-    let sender = Sender::new(client.clone(), running.founded.genesis.chain_id.clone(), key.clone());
+    let sender = Sender::new(
+        client.clone(),
+        running.founded.genesis.chain_id.clone(),
+        key.clone(),
+    );
     let equipment = Equipment {
         identity: Identity { key, seed },
         chain: NodeChain::new(sender.clone()),
         blobs: Arc::new(NodeBlobs::new(client)),
         registry: Arc::clone(registry),
         concurrency: WorkerOptions::default().concurrency,
-        from: Height(running.chain.tip().height.get().saturating_sub(RESUME_BLOCKS)),
+        from: Height(
+            running
+                .chain
+                .tip()
+                .height
+                .get()
+                .saturating_sub(RESUME_BLOCKS),
+        ),
     };
     Ok((sender, equipment, network))
 }
@@ -377,7 +490,9 @@ async fn start_verifier(
     let (sender, equipment, _) = equip(running, name, place, registry).await?;
     let stake = Amount::from_coins(network::ROLE_STAKE_COINS).unwrap_or(Amount::MAX);
     verifier::register(&sender, registry, stake, None).await?;
-    context.child("verifier").spawn(move |context| async move { verifier::run(&context, equipment).await });
+    context
+        .child("verifier")
+        .spawn(move |context| async move { verifier::run(&context, equipment).await });
     Ok(())
 }
 
@@ -401,15 +516,29 @@ pub(crate) async fn wait_for_end() -> Result<(), Exit> {
 }
 
 fn invite(global: &Global, running: &Running) {
-    let program = std::env::current_exe().map_or_else(|_| "fairweir".to_owned(), |path| path.display().to_string());
-    let data = global.data.as_ref().map_or_else(String::new, |path| format!(" --data {}", path.display()));
+    let program = std::env::current_exe()
+        .map_or_else(|_| "fairweir".to_owned(), |path| path.display().to_string());
+    let data = global
+        .data
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" --data {}", path.display()));
     output::line("");
-    output::line(format!("The network stays up at {}. From another terminal:", running.address.addrs().first().map_or_else(String::new, ToString::to_string)));
+    output::line(format!(
+        "The network stays up at {}. From another terminal:",
+        running
+            .address
+            .addrs()
+            .first()
+            .map_or_else(String::new, ToString::to_string)
+    ));
     for (command, what) in [
         ("order --input 'another text'", "buy once more"),
         ("status", "who is there, and is all money accounted for"),
         ("events --follow", "everything that happens"),
-        ("verify receipt.fwr --recompute", "check a receipt without trusting anybody"),
+        (
+            "verify receipt.fwr --recompute",
+            "check a receipt without trusting anybody",
+        ),
         ("account worker-2", "what a worker earned"),
     ] {
         output::line(format!("  {program}{data} {command:<34} {what}"));

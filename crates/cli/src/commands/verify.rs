@@ -5,8 +5,8 @@ use crate::{
 };
 use fairweir_client::verify::{Words, verify};
 use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, Registry};
-use futures::{FutureExt as _, future::BoxFuture};
 use fairweir_types::{Digest, Genesis, decode, proof::ReceiptProof};
+use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
 
@@ -31,27 +31,39 @@ pub(crate) struct Verify {
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, Exit> {
-    std::fs::read(path).map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))
+    std::fs::read(path)
+        .map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))
 }
 
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
         let genesis: Genesis = match &self.genesis {
-            Some(path) => decode(&read(path)?)
-                .map_err(|error| Exit::new(code::DOES_NOT_HOLD, error).context("the genesis file is damaged"))?,
+            Some(path) => decode(&read(path)?).map_err(|error| {
+                Exit::new(code::DOES_NOT_HOLD, error).context("the genesis file is damaged")
+            })?,
             None => global.data_dir()?.genesis()?,
         };
         let (proof, words) = verify(&genesis, &read(&self.file)?)?;
         if self.recompute {
             if !proof.has_spec() {
-                return Err(Exit::message(code::DOES_NOT_HOLD, "the receipt carries no spec, so the work cannot be recomputed"));
+                return Err(Exit::message(
+                    code::DOES_NOT_HOLD,
+                    "the receipt carries no spec, so the work cannot be recomputed",
+                ));
             }
             let receipt = &proof.receipt.receipt;
-            crate::main_job::recompute(&proof.spec, &proof.output, &receipt.units, &Registry::standard(), receipt.kind)?;
+            crate::main_job::recompute(
+                &proof.spec,
+                &proof.output,
+                &receipt.units,
+                &Registry::standard(),
+                receipt.kind,
+            )?;
         }
         if let Some(path) = &self.output {
-            std::fs::write(path, proof.output.as_slice())
-                .map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))?;
+            std::fs::write(path, proof.output.as_slice()).map_err(|error| {
+                Exit::message(code::MACHINE, format!("{}: {error}", path.display()))
+            })?;
         }
         self.show(global, &genesis, &proof, words);
         Ok(())
@@ -79,12 +91,28 @@ impl Verify {
         }
         let yes_no = |holds: bool| if holds { "yes" } else { "no" };
         output::line(format!("order       {}", proof.settled.slot_id));
-        output::line(format!("chain       {} (genesis {})", genesis.chain_id, genesis.digest()));
+        output::line(format!(
+            "chain       {} (genesis {})",
+            genesis.chain_id,
+            genesis.digest()
+        ));
         output::line(format!("signed      {}, by {worker}", yes_no(words.signed)));
-        output::line(format!("settled     {}, in block {}: {} coins paid", yes_no(words.settled), proof.header.height, proof.settled.paid.amount));
-        output::line(format!("sampled     {} ({})", yes_no(words.sampled), describe::randomness(words.randomness)));
+        output::line(format!(
+            "settled     {}, in block {}: {} coins paid",
+            yes_no(words.settled),
+            proof.header.height,
+            proof.settled.paid.amount
+        ));
+        output::line(format!(
+            "sampled     {} ({})",
+            yes_no(words.sampled),
+            describe::randomness(words.randomness)
+        ));
         let here = if self.recompute { ", and here" } else { "" };
-        output::line(format!("recomputed  by {} verifiers that agree{here}", words.recomputed_by));
+        output::line(format!(
+            "recomputed  by {} verifiers that agree{here}",
+            words.recomputed_by
+        ));
         output::line(format!("disputed    {}", yes_no(words.disputed)));
     }
 }
@@ -92,12 +120,19 @@ impl Verify {
 /// Executes a spec on this machine.
 pub(crate) fn execute_here(service: &Arc<dyn AnyService>, spec: &[u8]) -> Result<Executed, Exit> {
     let blobs = NoBlobs;
-    let limits = service.demand(spec).map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
-    let env = Env { blobs: &blobs, limits: &limits };
+    let limits = service
+        .demand(spec)
+        .map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
+    let env = Env {
+        blobs: &blobs,
+        limits: &limits,
+    };
     let mut outlet = Discard;
     // No world is waited for, so any executor of futures will do.
     let executed = futures::executor::block_on(service.execute(&env, spec, &mut outlet));
-    executed.map_err(|error| Exit::new(code::DOES_NOT_HOLD, error).context("the work cannot be executed here"))
+    executed.map_err(|error| {
+        Exit::new(code::DOES_NOT_HOLD, error).context("the work cannot be executed here")
+    })
 }
 
 /// Offline there are no blobs: a kind whose spec names some cannot be recomputed from its receipt alone.

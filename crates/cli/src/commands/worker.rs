@@ -71,11 +71,17 @@ impl Worker {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
         match self {
             Self::Invite { coins, from } => invite(global, coins, &from),
-            Self::Join { ticket, terms } => join(global, &ticket, terms),
+            Self::Join { ticket, terms } => join(global, &ticket, &terms),
             Self::Run { key, terms } => {
                 let keys = global.keystore()?;
                 let node = global.node_address()?;
-                work(global, node, Zeroizing::new(*keys.seed(&key)?), None, terms)
+                work(
+                    global,
+                    node,
+                    Zeroizing::new(*keys.seed(&key)?),
+                    None,
+                    &terms,
+                )
             }
         }
     }
@@ -86,26 +92,48 @@ fn invite(global: &Global, coins: Amount, from: &str) -> Result<(), Exit> {
     let node = global.node_address()?;
     let genesis = global.data_dir()?.genesis()?.digest();
     let seed = random_seed()?;
-    let guest = SecretKey::from_seed(*seed).map_err(|error| Exit::new(code::FAILED, error))?.address();
-    let transfer = Action::Transfer(tx::Transfer { to: guest, amount: coins });
+    let guest = SecretKey::from_seed(*seed)
+        .map_err(|error| Exit::new(code::FAILED, error))?
+        .address();
+    let transfer = Action::Transfer(tx::Transfer {
+        to: guest,
+        amount: coins,
+    });
     with_connection(global, |connection: Connection| async move {
         Ok(connection.sender(&keys, from).await?.send(transfer).await?)
     })?;
-    let ticket = Ticket { node, genesis, seed }.to_secret_text();
+    let ticket = Ticket {
+        node,
+        genesis,
+        seed,
+    }
+    .to_secret_text();
     if global.json {
-        output::json(&json!({"ticket": ticket, "account": guest.to_string(), "coins": coins.to_string()}));
+        output::json(
+            &json!({"ticket": ticket, "account": guest.to_string(), "coins": coins.to_string()}),
+        );
     } else {
-        output::progress(format!("{coins} coins are in {guest}. On the other machine run: fairweir worker join TICKET, with this ticket (treat it like money):"));
+        output::progress(format!(
+            "{coins} coins are in {guest}. On the other machine run: fairweir worker join TICKET, with this ticket (treat it like money):"
+        ));
         output::line(ticket);
     }
     Ok(())
 }
 
-fn join(global: &Global, ticket: &str, terms: Terms) -> Result<(), Exit> {
-    let ticket: Ticket = ticket.parse().map_err(|error| Exit::new(code::FAILED, error))?;
+fn join(global: &Global, ticket: &str, terms: &Terms) -> Result<(), Exit> {
+    let ticket: Ticket = ticket
+        .parse()
+        .map_err(|error| Exit::new(code::FAILED, error))?;
     let data = global.data_dir()?;
     keep_key(global, &data, &ticket)?;
-    work(global, ticket.node.clone(), ticket.seed.clone(), Some(ticket), terms)
+    work(
+        global,
+        ticket.node.clone(),
+        ticket.seed.clone(),
+        Some(ticket),
+        terms,
+    )
 }
 
 /// Keeps the ticket's key in the folder, so that the worker's money is not lost with the ticket.
@@ -115,10 +143,20 @@ fn keep_key(global: &Global, data: &DataDir, ticket: &Ticket) -> Result<(), Exit
         // Nobody can be asked on a machine that runs unattended; the key then lies beside a random passphrase of its own.
         None => Passphrase::of_dev(data)?,
     };
-    let mut keys = if Keystore::exists(data)? { Keystore::open(data, &passphrase)? } else { Keystore::empty() };
+    let mut keys = if Keystore::exists(data)? {
+        Keystore::open(data, &passphrase)?
+    } else {
+        Keystore::empty()
+    };
     if keys.contains("worker") {
         if keys.seed("worker")? != &*ticket.seed {
-            return Err(Exit::message(code::MACHINE, format!("{} has another worker's key already: choose another folder with --data", data.path().display())));
+            return Err(Exit::message(
+                code::MACHINE,
+                format!(
+                    "{} has another worker's key already: choose another folder with --data",
+                    data.path().display()
+                ),
+            ));
         }
         return Ok(());
     }
@@ -126,7 +164,13 @@ fn keep_key(global: &Global, data: &DataDir, ticket: &Ticket) -> Result<(), Exit
     Ok(keys.save(data, &passphrase)?)
 }
 
-fn work(global: &Global, node: PeerAddr, seed: Zeroizing<[u8; 32]>, ticket: Option<Ticket>, terms: Terms) -> Result<(), Exit> {
+fn work(
+    global: &Global,
+    node: PeerAddr,
+    seed: Zeroizing<[u8; 32]>,
+    ticket: Option<Ticket>,
+    terms: &Terms,
+) -> Result<(), Exit> {
     let storage = global.data_dir()?.join("worker");
     let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
     runner.start(|context| async move {
@@ -144,7 +188,8 @@ fn work(global: &Global, node: PeerAddr, seed: Zeroizing<[u8; 32]>, ticket: Opti
             verifies: !terms.no_verify,
             ..WorkerOptions::default()
         };
-        let incoming = worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
+        let incoming =
+            worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
         let tip = client.status().await?.header.height;
         worker::register(&sender, &network.local_addr(), &registry, &options).await?;
         tell_ready(global, &genesis, &key, &options);
@@ -171,12 +216,19 @@ fn work(global: &Global, node: PeerAddr, seed: Zeroizing<[u8; 32]>, ticket: Opti
 fn check_genesis(global: &Global, genesis: &Genesis, ticket: Option<&Ticket>) -> Result<(), Exit> {
     let expected = match ticket {
         Some(ticket) => Some(ticket.genesis),
-        None => global.data_dir()?.genesis().ok().map(|genesis| genesis.digest()),
+        None => global
+            .data_dir()?
+            .genesis()
+            .ok()
+            .map(|genesis| genesis.digest()),
     };
     match expected {
         Some(expected) if expected != genesis.digest() => Err(Exit::message(
             code::DOES_NOT_HOLD,
-            format!("the node is of another network: its genesis is {}, expected {expected}", genesis.digest()),
+            format!(
+                "the node is of another network: its genesis is {}, expected {expected}",
+                genesis.digest()
+            ),
         )),
         _ => {
             let data = global.data_dir()?;
@@ -196,7 +248,9 @@ fn tell_ready(global: &Global, genesis: &Genesis, key: &SecretKey, options: &Wor
     } else {
         output::line(format!(
             "{} works on {} at {} coins per million bytes; Ctrl-C stops it",
-            key.address(), genesis.chain_id, options.price
+            key.address(),
+            genesis.chain_id,
+            options.price
         ));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 use fairweir_types::{
     Address, Event,
     event::ReceiptOpened,
-    receipt::{Tier, output_commitment},
+    receipt::{Tier, output_commitment, trace},
     tx::OpenReceipt,
 };
 
@@ -20,7 +20,7 @@ pub(crate) fn open_receipt(
     let OpenReceipt {
         slot_id,
         salt,
-        trace,
+        output,
     } = *open;
     let Some(mut record) = slot(&execution.overlay, slot_id)? else {
         return Err(VerificationError::NoSuchSlot);
@@ -31,10 +31,10 @@ pub(crate) fn open_receipt(
             found: record.phase,
         });
     }
-    let committed = present(record.receipt.as_ref(), "receipt of a slot that is opened")?
-        .receipt
-        .output_commitment;
-    if output_commitment(&salt, &trace) != committed {
+    let receipt = &present(record.receipt.as_ref(), "receipt of a slot that is opened")?.receipt;
+    // Made here of the units that will be paid, so that the trace cannot be of fewer.
+    let trace = trace(&receipt.spec_digest, &output, &receipt.units);
+    if output_commitment(&salt, &trace) != receipt.output_commitment {
         return Err(VerificationError::DoesNotOpen);
     }
     if record.worker != Some(sender) {

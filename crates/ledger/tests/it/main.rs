@@ -36,6 +36,7 @@ scripts!(
     receipts,
     commit_and_reveal,
     a_lying_worker_is_slashed,
+    an_overcharging_worker_is_slashed,
     lying_and_silent_verifiers,
     challenges,
     workers_that_do_not_deliver,

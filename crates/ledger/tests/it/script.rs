@@ -220,8 +220,24 @@ fn actor(world: &World, who: &str, line: &Line<'_>) -> SecretKey {
     world.keys[&world.name_of(address)].clone()
 }
 
-fn trace(name: &str) -> Digest {
-    Digest::of_blob(name.as_bytes())
+fn output(line: &Line<'_>) -> Digest {
+    Digest::of_blob(line.words.get(2).copied().unwrap_or("right").as_bytes())
+}
+
+/// The trace of an output under the units of the slot's receipt, or under those that the line gives.
+fn trace(world: &World, line: &Line<'_>) -> Digest {
+    let receipt = world
+        .orders
+        .get(line.word(1).split('/').next().unwrap())
+        .and_then(|_| world.slot(line.word(1))?.receipt);
+    let units = match (line.options.get("own-units"), receipt) {
+        (None, Some(signed)) => signed.receipt.units,
+        (own, _) => units(own.map_or_else(
+            || line.option("units", 1_000_000),
+            |own| own.parse().unwrap(),
+        )),
+    };
+    fairweir_types::receipt::trace(&Digest::of_blob(b"spec"), &output(line), &units)
 }
 
 fn tier(world: &World, slot: &str) -> Tier {
@@ -295,7 +311,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         })),
         "commit" => {
             let slot_id = some_slot(world, line);
-            let trace = trace(line.words.get(2).copied().unwrap_or("right"));
+            let trace = trace(world, line);
             let committer = line
                 .options
                 .get("copies")
@@ -310,13 +326,13 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "open" => Action::OpenReceipt(tx::OpenReceipt {
             slot_id: some_slot(world, line),
             salt: SALT,
-            trace: trace(line.words.get(2).copied().unwrap_or("right")),
+            output: output(line),
         }),
         "reveal" => Action::RevealVerdict(tx::RevealVerdict {
             slot_id: some_slot(world, line),
             tier: tier(world, line.word(1)),
             nonce: NONCE,
-            trace: trace(line.words.get(2).copied().unwrap_or("right")),
+            trace: trace(world, line),
         }),
         "challenge" => Action::Challenge(tx::Challenge {
             slot_id: some_slot(world, line),
@@ -447,10 +463,7 @@ fn receipt(world: &World, key: &SecretKey, line: &Line<'_>) -> SignedReceipt {
                 .as_bytes(),
         ),
         units: units(line.option("units", 1_000_000)),
-        output_commitment: output_commitment(
-            &SALT,
-            &trace(line.words.get(2).copied().unwrap_or("right")),
-        ),
+        output_commitment: output_commitment(&SALT, &trace(world, line)),
     };
     let signer = line
         .options

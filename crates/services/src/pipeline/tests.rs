@@ -24,7 +24,7 @@ use fairweir_types::{
         Demand, KindId, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotId, SlotRole,
         Urgency,
     },
-    receipt::{Randomness, Tier, Verdict, output_commitment, verdict_commitment},
+    receipt::{Randomness, Tier, Verdict, output_commitment, trace, verdict_commitment},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -721,16 +721,18 @@ fn a_worker_runs_an_order_from_its_match_to_its_delivery() {
         let Action::OpenReceipt(open) = chain.submitted()[2].clone() else {
             panic!("{:?}", chain.submitted());
         };
+        let receipt = &submit.receipt.receipt;
+        let opened = trace(&receipt.spec_digest, &open.output, &receipt.units);
         assert_eq!(
-            output_commitment(&open.salt, &open.trace),
-            submit.receipt.receipt.output_commitment
+            output_commitment(&open.salt, &opened),
+            receipt.output_commitment
         );
         assert_eq!(progress.resume_from(), Height(1));
         let _ = chain.push(vec![
             Event::ReceiptOpened(ReceiptOpened {
                 slot_id: slot_id(),
                 worker: me().address(),
-                trace: open.trace,
+                trace: opened,
             }),
             closed(),
         ]);

@@ -81,7 +81,8 @@ pub(super) type Job = (SlotId, u16);
 #[derive(Clone, Copy, Debug)]
 struct Opening {
     salt: Salt,
-    trace: Digest,
+    output: Digest,
+    commitment: Digest,
 }
 
 #[derive(Debug)]
@@ -166,7 +167,7 @@ impl Machine {
             return Vec::new();
         };
         match assigned.opening {
-            Some(Opening { salt, trace }) if assigned.opening_due && !assigned.is_opened => {
+            Some(Opening { salt, output, .. }) if assigned.opening_due && !assigned.is_opened => {
                 assigned.is_opened = true;
                 vec![Step::Submit {
                     job,
@@ -174,7 +175,7 @@ impl Machine {
                     action: Box::new(Action::OpenReceipt(OpenReceipt {
                         slot_id: job.0,
                         salt,
-                        trace,
+                        output,
                     })),
                 }]
             }
@@ -190,9 +191,11 @@ impl Machine {
     ) -> (SignedReceipt, Opening) {
         let (slot_id, attempt) = job;
         let header = &order.header;
+        let salt = worker_salt(&self.identity.seed, &self.chain_id, &slot_id, attempt);
         let opening = Opening {
-            salt: worker_salt(&self.identity.seed, &self.chain_id, &slot_id, attempt),
-            trace: executed.trace(&header.spec_digest),
+            salt,
+            output: Digest::of_blob(&executed.output),
+            commitment: output_commitment(&salt, &executed.trace(&header.spec_digest)),
         };
         let receipt = Receipt {
             chain_id: self.chain_id.clone(),
@@ -201,7 +204,7 @@ impl Machine {
             kind: header.kind,
             spec_digest: header.spec_digest,
             units: executed.units,
-            output_commitment: output_commitment(&opening.salt, &opening.trace),
+            output_commitment: opening.commitment,
         };
         (SignedReceipt::sign(receipt, &self.identity.key), opening)
     }
@@ -351,8 +354,8 @@ impl Role for Machine {
         };
         match stage {
             Stage::Receipt if is_done => {
-                if let Some(Opening { salt, trace }) = assigned.opening {
-                    assigned.committed = Some(output_commitment(&salt, &trace));
+                if let Some(Opening { commitment, .. }) = assigned.opening {
+                    assigned.committed = Some(commitment);
                     self.desk.handed_in(job.0, job.1);
                 }
                 return self.open(job);

@@ -1,0 +1,9 @@
+//! Integration tests of the words.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failing test should stop at the line that fails"
+)]
+
+mod conformance;
+mod hostile;
+mod samples;

@@ -1,0 +1,336 @@
+//! Values of every type, made from a number: the same number makes the same value on every machine.
+
+use fairweir_types::{
+    AccountKey, Action, Address, Amount, Block, BlockHeader, BoundedBytes, BoundedText, BoundedVec,
+    Boxed, Bps, ByteCount, ChainId, Digest, Event, Genesis, GenesisAccount, Height, Millis, Nonce,
+    Receipt, SecretKey, SignedReceipt, SignedTx, Transaction, TxCode, TxOutcome, Units, Validator,
+    digest::Domain,
+    event::*,
+    genesis::GenesisParam,
+    keys::{Purpose, Signature, VoteSecretKey, VoteSignature},
+    merkle::MerklePath,
+    node_api::*,
+    order::*,
+    proof::ReceiptProof,
+    receipt::{Randomness, Tier, Verdict},
+    tx::*,
+};
+
+/// Makes values one after the other.
+pub(crate) struct Maker {
+    seed: u64,
+    count: u64,
+}
+
+impl Maker {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, count: 0 }
+    }
+
+    pub(crate) fn digest(&mut self) -> Digest {
+        self.count += 1;
+        Digest::of(
+            Domain::Draw,
+            &[
+                b"sample",
+                &self.seed.to_be_bytes(),
+                &self.count.to_be_bytes(),
+            ],
+        )
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.digest().leading_u64()
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.number() % bound
+    }
+
+    fn small(&mut self) -> u16 {
+        u16::try_from(self.below(1 << 16)).unwrap()
+    }
+
+    fn bytes(&mut self, max: u64) -> Vec<u8> {
+        let len = self.below(max + 1);
+        (0..len)
+            .map(|_| u8::try_from(self.below(256)).unwrap())
+            .collect()
+    }
+
+    fn list<T>(&mut self, max: u64, make: impl Fn(&mut Self) -> T) -> Vec<T> {
+        let len = self.below(max + 1);
+        (0..len).map(|_| make(self)).collect()
+    }
+
+    fn text(&mut self, max: u64) -> String {
+        let letters = ['a', 'ß', '水', '-', '9', '🌊'];
+        let len = self.below(max / 4 + 1);
+        (0..len)
+            .map(|_| letters[usize::try_from(self.below(6)).unwrap()])
+            .collect()
+    }
+}
+
+/// A type with samples.
+pub(crate) trait Sample {
+    fn sample(maker: &mut Maker) -> Self;
+}
+
+macro_rules! samples {
+    ($($name:ty: |$maker:ident| $value:expr;)*) => {
+        $(impl Sample for $name {
+            fn sample($maker: &mut Maker) -> Self {
+                $value
+            }
+        })*
+    };
+}
+
+/// A record whose fields are samples.
+macro_rules! records {
+    ($($name:ident { $($field:ident),* $(,)? })*) => {
+        $(impl Sample for $name {
+            fn sample(maker: &mut Maker) -> Self {
+                let _ = &maker;
+                Self { $($field: Sample::sample(maker)),* }
+            }
+        })*
+    };
+}
+
+/// A choice: one of its variants.
+macro_rules! choices {
+    ($($name:ident { $($variant:ident),* $(,)? })*) => {
+        $(impl Sample for $name {
+            fn sample(maker: &mut Maker) -> Self {
+                let variants: &[fn(&mut Maker) -> Self] = &[$(|maker| Self::$variant(Sample::sample(maker))),*];
+                let chosen = usize::try_from(maker.below(u64::try_from(variants.len()).unwrap())).unwrap();
+                variants[chosen](maker)
+            }
+        })*
+    };
+}
+
+/// An enum without payloads.
+macro_rules! tags {
+    ($($name:ident),*) => {
+        $(impl Sample for $name {
+            fn sample(maker: &mut Maker) -> Self {
+                loop {
+                    if let Some(value) = Self::from_tag(u8::try_from(maker.below(16)).unwrap()) {
+                        return value;
+                    }
+                }
+            }
+        })*
+    };
+}
+
+impl<T: Sample> Sample for Option<T> {
+    fn sample(maker: &mut Maker) -> Self {
+        (maker.below(2) == 1).then(|| T::sample(maker))
+    }
+}
+
+impl<T: Sample> Sample for Boxed<T> {
+    fn sample(maker: &mut Maker) -> Self {
+        Self::new(T::sample(maker))
+    }
+}
+
+impl<T: Sample, const MAX: usize> Sample for BoundedVec<T, MAX> {
+    fn sample(maker: &mut Maker) -> Self {
+        let max = u64::try_from(MAX.min(4)).unwrap();
+        Self::new(maker.list(max, T::sample)).unwrap()
+    }
+}
+
+impl<const MAX: usize> Sample for BoundedBytes<MAX> {
+    fn sample(maker: &mut Maker) -> Self {
+        let max = u64::try_from(MAX.min(96)).unwrap();
+        Self::new(maker.bytes(max)).unwrap()
+    }
+}
+
+impl<const MAX: usize> Sample for BoundedText<MAX> {
+    fn sample(maker: &mut Maker) -> Self {
+        let max = u64::try_from(MAX.min(96)).unwrap();
+        Self::new(&maker.text(max)).unwrap()
+    }
+}
+
+samples! {
+    u8: |maker| u8::try_from(maker.below(256)).unwrap();
+    u16: |maker| maker.small();
+    u32: |maker| u32::try_from(maker.below(1 << 32)).unwrap();
+    u64: |maker| maker.number();
+    bool: |maker| maker.below(2) == 1;
+    [u8; 32]: |maker| maker.digest().0;
+    Digest: |maker| maker.digest();
+    Amount: |maker| Amount::from_base_units(maker.below(Amount::MAX.base_units() + 1)).unwrap();
+    Height: |maker| Height(maker.number());
+    Millis: |maker| Millis(maker.number());
+    Nonce: |maker| Nonce(maker.number());
+    Units: |maker| Units(maker.number());
+    ByteCount: |maker| ByteCount(maker.number());
+    Bps: |maker| Bps(maker.below(10_001));
+    KindId: |maker| KindId(maker.small());
+    OrderId: |maker| OrderId(maker.digest());
+    TxCode: |maker| TxCode(maker.small());
+    ChainId: |maker| ChainId::new(&format!("dev-{}", maker.below(1_000_000))).unwrap();
+    SecretKey: |maker| SecretKey::from_seed(maker.digest().0).unwrap();
+    AccountKey: |maker| SecretKey::sample(maker).account_key();
+    Address: |maker| AccountKey::sample(maker).address();
+    Signature: |maker| SecretKey::sample(maker).sign(Purpose::Receipt, b"sample");
+    VoteSecretKey: |maker| VoteSecretKey::from_seed(maker.digest().0).unwrap();
+    VoteSignature: |maker| VoteSecretKey::sample(maker).sign(Purpose::Beacon, b"sample");
+    Validator: |maker| {
+        let vote = VoteSecretKey::sample(maker);
+        let AccountKey::Ed25519(identity) = AccountKey::sample(maker);
+        Validator {
+            identity: identity.as_ref().try_into().unwrap(),
+            vote_key: vote.vote_key(),
+            possession: vote.prove_possession(),
+            payout: Address::sample(maker),
+        }
+    };
+    SignedTx: |maker| {
+        let key = SecretKey::sample(maker);
+        let mut transaction = Transaction::sample(maker);
+        transaction.sender = key.account_key();
+        transaction.sign(&key)
+    };
+    SignedReceipt: |maker| {
+        let key = SecretKey::sample(maker);
+        SignedReceipt::sign(Receipt::sample(maker), &key)
+    };
+}
+
+tags!(
+    Privacy,
+    Urgency,
+    SlotRole,
+    Tier,
+    Verdict,
+    Randomness,
+    SlashReason,
+    DisputeCause,
+    RefundReason
+);
+
+records! {
+    SlotId { order, slot }
+    UnitVector { input, cached_input, output, time }
+    Demand { units, bytes_in, bytes_out_max, memory_max, execution_max }
+    PriceVector { input, cached_input, output, time }
+    Requirements { level_min, capabilities, region, stake_min }
+    OpenRounds {}
+    FundingStream { payer, round_max }
+    OrderHeader { kind, spec_digest, spec_inline, demand, slots, role, rounds, price_max, urgency, match_within, requirements, privacy }
+    Offer { kind, digest, prices, capacity, collateral, demand_max, level, capabilities, region, privacy_max, owner, endpoint }
+    Shortfall { has, asked }
+    NonMatch { worker, reason }
+    Receipt { chain_id, slot_id, attempt, kind, spec_digest, units, output_commitment }
+    Transfer { to, amount }
+    Bond { amount }
+    Unbond { amount }
+    RegisterOffer { offer }
+    WithdrawOffer { kind }
+    EnrolVerifier { owner, kinds }
+    LeaveVerifiers {}
+    PostOrder { header }
+    TopUp { order, amount }
+    CancelOrder { order }
+    SubmitReceipt { receipt }
+    CommitVerdict { slot_id, tier, commitment }
+    OpenReceipt { slot_id, salt, output }
+    RevealVerdict { slot_id, tier, nonce, trace }
+    Challenge { slot_id }
+    Transaction { chain_id, sender, nonce, fee, expiry, action }
+    TxOutcome { tx, code, reason }
+    Transferred { from, to, amount }
+    Bonded { account, amount }
+    Unbonding { account, amount, free_at }
+    Unbonded { account, amount }
+    Slashed { account, reason, slot_id, amount, to_buyer, to_reporters, to_verifiers, burned }
+    OfferRegistered { worker, kind }
+    OfferWithdrawn { worker, kind }
+    VerifierEnrolled { verifier }
+    VerifierLeft { verifier }
+    OrderPosted { order, buyer, nonce, header, escrow, deposit }
+    ToppedUp { order, payer, amount }
+    Matched { slot_id, attempt, worker, buyer, quote, due, within, others }
+    Unmatched { slot_id, candidates }
+    ReceiptSubmitted { slot_id, worker, receipt }
+    VerifiersDrawn { slot_id, tier, verifiers, due, within, randomness }
+    Understaffed { slot_id, needed, eligible }
+    VerdictCommitted { slot_id, tier, verifier }
+    OpeningDue { slot_id, worker, due }
+    ReceiptOpened { slot_id, worker, trace }
+    RevealDue { slot_id, tier, due }
+    VerdictRevealed { slot_id, tier, verifier, trace }
+    Disputed { slot_id, cause }
+    Judged { slot_id, tier, verdict, agreeing, drawn, challenge_until }
+    Payment { to, amount }
+    Settled { slot_id, buyer, receipt, trace, paid, checks, burned, recomputed_by, disputed, randomness }
+    Refunded { slot_id, buyer, reason, amount }
+    WorkerReplaced { slot_id, worker, reason }
+    OrderClosed { order, deposit, returned }
+    BlockHeader {
+        version, chain_id, certificate_scheme, height, parent, epoch, view, parent_view, proposer, time, beacon_signature, beacon,
+        transactions_root, outcomes_root, events_root, outbox_root, state_root, state_ops_root, state_range_start, state_range_end,
+    }
+    Block { header, transactions }
+    MerklePath { position, count, siblings }
+    GenesisAccount { address, balance }
+    GenesisParam { param, value }
+    Genesis { chain_id, time, accounts, validators, params }
+    ReceiptProof { receipt, settled, path, header, descendants, certificate, salt, spec, output }
+    Submit { tx }
+    AskStatus {}
+    AskGenesis {}
+    AskAccount { address }
+    AskOffers { kind, from }
+    AskOrder { order }
+    Follow { from }
+    AskBlock { height }
+    AskBody { height }
+    PutBlob { bytes }
+    GetBlob { digest }
+    Refusal { code, reason }
+    Included { height, outcome }
+    SupplyReport { genesis, minted, burned, balances, bonded, unbonding, escrow }
+    Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, version }
+    AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min }
+    OfferReport { worker, offer, open }
+    OfferPage { offers }
+    SlotReport { slot_id, phase, worker, due }
+    OrderReport { order, buyer, slots }
+    EventPage { height, time, first, more, events }
+    BlockReport { header, descendants, certificate, event_leaves }
+    Blob { bytes }
+    BlobStored { digest }
+    DeliveryRequest { slot_id, buyer, signature }
+    Delivery { receipt, salt, output }
+}
+
+choices! {
+    Rounds { Fixed, Open }
+    NonMatchReason {
+        PriceAboveMax, CapacityFull, CollateralTooLow, StakeTooLow, DemandTooLarge, LevelTooLow, CapabilityMissing, RegionDiffers,
+        PrivacyNotOffered, OwnedByBuyer, Excluded, Outbid, NotDrawn,
+    }
+    Action {
+        Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
+        SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge,
+    }
+    Event {
+        Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
+        ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
+        RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed,
+    }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body }
+    DeliveryReply { Refused, Delivered }
+}
