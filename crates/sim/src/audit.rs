@@ -7,13 +7,14 @@ use fairweir_ledger::{
     BlockContext, MemoryState, State, apply_block, genesis_writes, invariants, report,
 };
 use fairweir_types::{
-    Address, Block, Digest, Event, Genesis, Height, Millis, SignedTx, VerifiedTx,
+    Address, Amount, AmountError, Block, Digest, Event, Genesis, Height, Millis, SignedTx, VerifiedTx,
     event::Slashed,
     merkle,
     order::{OrderId, SlotId},
 };
 use fairweir_client::orders;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -36,6 +37,8 @@ pub struct Story {
     pub time: Millis,
     /// Transactions in all blocks.
     pub txs: usize,
+    /// What each account paid in fees.
+    pub fees: BTreeMap<Address, Amount>,
 }
 
 impl Story {
@@ -80,6 +83,60 @@ impl Story {
             .map(|(height, event)| merkle::leaf(&(*height, event.clone()).encode()))
             .collect();
         merkle::root(&leaves)
+    }
+
+    /// What a buyer must have left of a balance, once all its orders are closed: it paid fees, work, checks and settlement
+    /// fees, and was given what those who failed it owed.
+    ///
+    /// # Errors
+    /// [`AmountError`] if it would have paid more than it had.
+    pub fn balance_of_buyer(
+        &self,
+        buyer: Address,
+        before: Amount,
+    ) -> Result<Amount, AmountError> {
+        let mut balance = before.checked_sub(self.fees.get(&buyer).copied().unwrap_or_default())?;
+        let mut orders = Vec::new();
+        for (_, event) in &self.events {
+            match event {
+                Event::OrderPosted(posted) if posted.buyer == buyer => orders.push(posted.order),
+                Event::Settled(settled) if settled.buyer == buyer => {
+                    let checks = settled.checks.iter().map(|check| check.amount);
+                    let spent = Amount::sum(checks.chain([settled.paid.amount, settled.burned]))?;
+                    balance = balance.checked_sub(spent)?;
+                }
+                Event::Slashed(slashed) if orders.contains(&slashed.slot_id.order) => {
+                    balance = balance.checked_add(slashed.to_buyer)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(balance)
+    }
+
+    /// What happened to an order, by the names of the events.
+    #[must_use]
+    pub fn names_of(&self, order: OrderId) -> Vec<String> {
+        let name = |event: &Event| {
+            let shown = format!("{event:?}");
+            shown.split('(').next().unwrap_or_default().to_owned()
+        };
+        self.of(order).map(name).collect()
+    }
+
+    /// Checks that these events, and maybe others in between, happened to an order in this sequence.
+    ///
+    /// # Panics
+    /// If they did not.
+    pub fn tells(&self, order: OrderId, expected: &[&str]) {
+        let happened = self.names_of(order);
+        let mut rest = happened.iter();
+        for name in expected {
+            assert!(
+                rest.any(|happened| happened == name),
+                "{name} is missing, or not where it belongs, in {happened:?}"
+            );
+        }
     }
 
     /// Orders that were posted and not closed.
@@ -250,6 +307,13 @@ impl Books {
         story.time = header.time;
         story.state_root = header.state_root;
         story.txs += found.outcomes.len();
+        for tx in &found.block.transactions {
+            let sender = tx.transaction.sender.address();
+            let paid = story.fees.entry(sender).or_default();
+            *paid = paid
+                .checked_add(tx.transaction.fee)
+                .expect("fees are below the supply");
+        }
         story
             .events
             .extend(outcome.events.into_iter().map(|event| (height, event)));

@@ -137,7 +137,7 @@ impl<N: Network> Buyer<N> {
     }
 
     fn header(&self, spec: &[u8]) -> OrderHeader {
-        let price = crate::plan::coins(PRICE_MAX_COINS);
+        let price = Amount::from_coins(PRICE_MAX_COINS).expect("a price below the cap");
         let is_inline = spec.len() <= SPEC_INLINE_BYTES_MAX;
         OrderHeader {
             kind: self.text.id(),

@@ -11,28 +11,36 @@ use fairweir_types::{
     keys::{AccountKey, VoteSecretKey},
 };
 
-/// Coins of every account at genesis.
-pub const ACCOUNT_COINS: u64 = 10_000;
-/// Coins that an honest worker or verifier bonds.
-pub const STAKE_COINS: u64 = 1_000;
-/// Coins that a cheating verifier bonds: so that it is drawn nearly always.
-const BAIT_STAKE_COINS: u64 = 9_000;
+/// What every account has at genesis.
+pub(crate) const ACCOUNT_BALANCE: Amount = hundredths(10_000 * 100);
+/// What an honest worker or verifier bonds.
+const STAKE: Amount = hundredths(1_000 * 100);
+/// What a cheating verifier bonds: so that it is drawn nearly always.
+const BAIT_STAKE: Amount = hundredths(9_000 * 100);
 /// Price of the first honest worker per million bytes, in hundredths of a coin; each further one asks ten more.
 const PRICE_HUNDREDTHS: u64 = 100;
 /// What a cheating worker asks: so that it is matched while its collateral lasts.
-const BAIT_PRICE_HUNDREDTHS: u64 = 50;
+const BAIT_PRICE: Amount = hundredths(50);
 /// Governed values: nobody is far away, and no buyer waits long.
 const PARAMS: &[(&str, u64)] = &[("unbonding_delay", 300_000), ("challenge_window", 1_000)];
+
+/// Hundredths of a coin.
+const fn hundredths(hundredths: u64) -> Amount {
+    match Amount::from_base_units(hundredths * (Amount::COIN_BASE_UNITS / 100)) {
+        Some(amount) => amount,
+        None => Amount::MAX,
+    }
+}
 
 /// A worker or a verifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// How it cheats, if it does.
     pub behaviour: Option<Behaviour>,
-    /// Hundredths of a coin per million bytes; means nothing for a verifier.
-    pub price_hundredths: u64,
-    /// Coins to bond.
-    pub stake_coins: u64,
+    /// Per million bytes; means nothing for a verifier.
+    pub price: Amount,
+    /// What it bonds.
+    pub stake: Amount,
 }
 
 /// A network to boot.
@@ -55,8 +63,8 @@ impl Plan {
     pub fn honest(seed: u64) -> Self {
         let part = |price_hundredths| Part {
             behaviour: None,
-            price_hundredths,
-            stake_coins: STAKE_COINS,
+            price: hundredths(price_hundredths),
+            stake: STAKE,
         };
         Self {
             seed,
@@ -74,49 +82,43 @@ impl Plan {
         let mut plan = Self::honest(seed);
         match behaviour.role() {
             Role::Worker => {
-                plan.workers[0].price_hundredths = BAIT_PRICE_HUNDREDTHS;
+                plan.workers[0].price = BAIT_PRICE;
                 plan.workers[0].behaviour = Some(behaviour);
             }
             Role::Verifier => {
-                plan.verifiers[0].stake_coins = BAIT_STAKE_COINS;
+                plan.verifiers[0].stake = BAIT_STAKE;
                 plan.verifiers[0].behaviour = Some(behaviour);
             }
         }
         plan
     }
 
-    /// The account of the cheat of [`Plan::with_cheat`].
+    /// The account of the first cheat.
     #[must_use]
     pub fn cheat(&self) -> Option<Address> {
         self.parts()
-            .find(|(_, part)| part.behaviour.is_some())
-            .map(|(name, _)| key(&name).address())
+            .find(|(_, _, part)| part.behaviour.is_some())
+            .map(|(name, ..)| key(&name).address())
     }
 
     /// Every worker and verifier by name.
-    pub fn parts(&self) -> impl Iterator<Item = (String, Part)> {
-        let workers = (1..).map(names::worker).zip(self.workers.iter().copied());
-        let verifiers = (1..)
-            .map(names::verifier)
-            .zip(self.verifiers.iter().copied());
+    pub fn parts(&self) -> impl Iterator<Item = (String, Role, Part)> {
+        let workers = (1..).zip(&self.workers);
+        let workers = workers.map(|(number, part)| (names::worker(number), Role::Worker, *part));
+        let verifiers = (1..).zip(&self.verifiers);
+        let verifiers =
+            verifiers.map(|(number, part)| (names::verifier(number), Role::Verifier, *part));
         workers.chain(verifiers)
     }
 
-    /// The accounts that cheat nobody.
-    #[must_use]
-    pub fn honest_accounts(&self) -> Vec<Address> {
-        let honest = self.parts().filter(|(_, part)| part.behaviour.is_none());
-        honest.map(|(name, _)| key(&name).address()).collect()
-    }
-
-    /// The genesis, with [`ACCOUNT_COINS`] for everybody.
+    /// The genesis, with ten thousand coins for everybody.
     ///
     /// # Panics
     /// If the plan has more people than a genesis may name, or the ledger refuses the parameters: a bug in the plan.
     #[must_use]
     pub fn genesis(&self) -> Genesis {
-        let balance = coins(ACCOUNT_COINS);
-        let names = self.parts().map(|(name, _)| name);
+        let balance = ACCOUNT_BALANCE;
+        let names = self.parts().map(|(name, ..)| name);
         let names = names.chain((1..=self.buyers).map(buyer_name));
         let mut accounts: Vec<_> = names
             .map(|name| GenesisAccount {
@@ -158,19 +160,12 @@ impl Plan {
 }
 
 /// The name of a buyer, from 1.
-#[must_use]
-pub fn buyer_name(number: usize) -> String {
+pub(crate) fn buyer_name(number: usize) -> String {
     format!("buyer-{number}")
 }
 
-/// An amount in coins.
-pub(crate) fn coins(coins: u64) -> Amount {
-    Amount::from_coins(coins).expect("within the supply cap")
-}
-
 /// The seed of a name: of its account, its salts and its place in the network. Public, as everything in a simulation.
-#[must_use]
-pub fn seed_of(name: &str) -> [u8; 32] {
+pub(crate) fn seed_of(name: &str) -> [u8; 32] {
     Digest::of(Domain::KeyDerivation, &[b"simulation", name.as_bytes()]).0
 }
 

@@ -2,20 +2,24 @@
 
 use crate::{
     Actor, Audit, Buyer, Part, Plan, Story,
-    plan::{buyer_name, coins, key, seed_of, vote_key},
+    byzantine::Role,
+    plan::{ACCOUNT_BALANCE, buyer_name, key, seed_of, vote_key},
 };
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use fairweir_chain::{ChainConfig, ChainHandle};
 use fairweir_net::{
     Network as _, PeerId,
-    memory::{Hub, MemoryNetwork},
+    memory::{Hub, Link, MemoryNetwork},
 };
 use fairweir_node::{
     BlobStore,
     network::names,
     roles::{validator, worker::WorkerOptions},
 };
-use fairweir_types::{Genesis, Height};
+use fairweir_ledger::report;
+use fairweir_types::{
+    Address, Amount, Genesis, Height, event::SlashReason, node_api::AccountReport,
+};
 use futures::future::join_all;
 use std::{fmt, future::Future, time::Duration};
 
@@ -25,7 +29,7 @@ const STORY_MAX: Duration = Duration::from_secs(3_600);
 const BLOB_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 
 /// The runtime of a simulation.
-pub type Context = deterministic::Context;
+pub(crate) type Context = deterministic::Context;
 
 /// Runs a story under the deterministic runtime: the same seed gives the same run.
 pub fn play<F: Future>(seed: u64, story: impl FnOnce(Context) -> F) -> F::Output {
@@ -33,16 +37,14 @@ pub fn play<F: Future>(seed: u64, story: impl FnOnce(Context) -> F) -> F::Output
 }
 
 /// How the runtime of a story is set up.
-#[must_use]
-pub fn config(seed: u64) -> deterministic::Config {
+pub(crate) fn config(seed: u64) -> deterministic::Config {
     deterministic::Config::new()
         .with_seed(seed)
         .with_timeout(Some(STORY_MAX))
 }
 
 /// The peer of a name.
-#[must_use]
-pub fn peer(name: &str) -> PeerId {
+pub(crate) fn peer(name: &str) -> PeerId {
     PeerId::new(seed_of(name))
 }
 
@@ -76,7 +78,7 @@ impl World {
         let world = Self::boot_node(context, plan).await;
         let starting = plan
             .parts()
-            .map(|(name, part)| world.start(name, part));
+            .map(|(name, role, part)| world.start(name, role, part));
         join_all(starting).await;
         world
     }
@@ -113,8 +115,7 @@ impl World {
         }
     }
 
-    async fn start(&self, name: String, part: Part) {
-        let is_worker = self.plan.workers.len() >= 1 && name.starts_with("worker");
+    async fn start(&self, name: String, role: Role, part: Part) {
         let context = self.context.child("actor");
         let network = self.join(&name);
         let actor = Actor::new(
@@ -125,14 +126,10 @@ impl World {
             Height::ZERO,
         );
         let twist = part.behaviour.map(|behaviour| behaviour.twist());
-        let stake = coins(part.stake_coins);
-        let started = if is_worker {
-            let price = fairweir_types::Amount::from_base_units(
-                part.price_hundredths * fairweir_types::Amount::COIN_BASE_UNITS / 100,
-            )
-            .expect("a price below the cap");
+        let stake = part.stake;
+        let started = if role == Role::Worker {
             let options = WorkerOptions {
-                price,
+                price: part.price,
                 stake,
                 ..WorkerOptions::default()
             };
@@ -167,10 +164,35 @@ impl World {
         &self.context
     }
 
-    /// Its links.
-    #[must_use]
-    pub const fn hub(&self) -> &Hub<Context> {
-        &self.hub
+    fn people(&self) -> impl Iterator<Item = String> {
+        let buyers = (1..=self.plan.buyers).map(buyer_name);
+        self.plan.parts().map(|(name, ..)| name).chain(buyers)
+    }
+
+    /// Makes every link, both ways, from now on like this one.
+    pub fn degrade(&self, link: Link) {
+        let peers: Vec<_> = self
+            .people()
+            .chain([names::NODE.to_owned()])
+            .map(|name| peer(&name))
+            .collect();
+        for from in &peers {
+            for to in peers.iter().filter(|to| *to != from) {
+                self.hub.set_link(*from, *to, link);
+            }
+        }
+    }
+
+    /// Cuts somebody off from the node, both ways.
+    pub fn cut(&self, name: &str) {
+        self.hub.cut(peer(name), peer(names::NODE));
+        self.hub.cut(peer(names::NODE), peer(name));
+    }
+
+    /// Undoes [`World::cut`].
+    pub fn restore(&self, name: &str) {
+        self.hub.restore(peer(name), peer(names::NODE));
+        self.hub.restore(peer(names::NODE), peer(name));
     }
 
     /// Its chain.
@@ -184,20 +206,63 @@ impl World {
         self.audit.catch_up(&self.context, &self.chain).await
     }
 
-    /// Ends the story: every order is closed, no honest participant lost stake, and the chain's state is what its blocks
-    /// make.
+    /// The bonded stake of an account.
+    ///
+    /// # Panics
+    /// If the state does not read.
+    #[must_use]
+    pub fn bonded(&self, account: Address) -> Amount {
+        self.report(account).bonded
+    }
+
+    fn report(&self, account: Address) -> AccountReport {
+        let report = self.chain.read(|state| report::account(state, account));
+        report.expect("the state reads")
+    }
+
+    /// Ends the story: every order is closed, no honest participant lost stake, every buyer's bill adds up to the base unit,
+    /// and the chain's state is what its blocks make.
     ///
     /// # Panics
     /// If one of these does not hold.
     pub async fn end(self) -> Story {
+        self.end_excusing(&[]).await
+    }
+
+    /// The same, but honest participants may have lost stake for these reasons: nobody can tell a dead link from a
+    /// participant that keeps silent.
+    ///
+    /// # Panics
+    /// If one of these does not hold.
+    pub async fn end_excusing(self, reasons: &[SlashReason]) -> Story {
         let story = self.story().await;
         assert_eq!(story.open_orders(), Vec::new(), "every order is closed");
         assert_eq!(self.audit.open_orders(), 0, "no order is open");
-        let honest = self.plan.honest_accounts();
-        let lost = story
-            .slashes()
-            .find(|slashed| honest.contains(&slashed.account));
-        assert_eq!(lost, None, "no honest participant is slashed");
+        for (name, _, part) in self.plan.parts() {
+            let account = key(&name).address();
+            if part.behaviour.is_some() {
+                continue;
+            }
+            let lost: Vec<_> = story.slashes_of(account).collect();
+            let unexcused = lost
+                .iter()
+                .find(|slashed| !reasons.contains(&slashed.reason));
+            assert_eq!(unexcused, None, "{name} is honest and is not slashed");
+            if lost.is_empty() {
+                assert_eq!(self.bonded(account), part.stake, "the stake of {name}");
+            }
+        }
+        for number in 1..=self.plan.buyers {
+            let account = key(&buyer_name(number)).address();
+            let expected = story
+                .balance_of_buyer(account, ACCOUNT_BALANCE)
+                .expect("no buyer pays what it does not have");
+            assert_eq!(
+                self.report(account).balance,
+                expected,
+                "the bill of buyer {number}"
+            );
+        }
         story
     }
 }

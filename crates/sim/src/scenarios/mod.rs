@@ -1,6 +1,21 @@
 //! The stories that hold for every seed. Each panics where it does not.
 
+mod copying_verifier;
+mod crashes;
+mod cut_worker;
+mod determinism;
 mod honest_day;
+mod inflated_units;
+mod lossy;
+mod lying_verifier;
+mod silent_verifier;
+mod withheld_opening;
+mod withheld_receipt;
+mod wrong_output;
+
+use crate::Purchase;
+use fairweir_client::orders::SlotEnd;
+use fairweir_types::event::{Refunded, Settled};
 
 /// A story that can be told with any seed.
 #[derive(Clone, Copy, Debug)]
@@ -12,10 +27,24 @@ pub struct Scenario {
 }
 
 /// Every story.
-pub const ALL: &[Scenario] = &[Scenario {
-    name: "honest-day",
-    run: honest_day::run,
-}];
+pub const ALL: &[Scenario] = &[
+    story("honest-day", honest_day::run),
+    story("wrong-output", wrong_output::run),
+    story("inflated-units", inflated_units::run),
+    story("withheld-opening", withheld_opening::run),
+    story("withheld-receipt", withheld_receipt::run),
+    story("lying-verifier", lying_verifier::run),
+    story("silent-verifier", silent_verifier::run),
+    story("copying-verifier", copying_verifier::run),
+    story("lossy", lossy::run),
+    story("cut-worker", cut_worker::run),
+    story("crashes", crashes::run),
+    story("determinism", determinism::run),
+];
+
+const fn story(name: &'static str, run: fn(seed: u64)) -> Scenario {
+    Scenario { name, run }
+}
 
 /// The story with a name.
 #[must_use]
@@ -35,4 +64,18 @@ fn text(seed: u64, number: usize, lines: usize) -> String {
         written.expect("a string takes every text");
     }
     text
+}
+
+fn settled(purchase: &Purchase) -> &Settled {
+    match &purchase.end {
+        SlotEnd::Settled(settlement) => &settlement.settled,
+        SlotEnd::Refunded(refunded) => panic!("settled, not {refunded:?}"),
+    }
+}
+
+fn refunded(purchase: &Purchase) -> &Refunded {
+    match &purchase.end {
+        SlotEnd::Refunded(refunded) => refunded,
+        SlotEnd::Settled(settlement) => panic!("refunded, not {settlement:?}"),
+    }
 }

@@ -1,6 +1,17 @@
 //! The network on one thread: one file per story.
 
+mod copying_verifier;
+mod crashes;
+mod cut_worker;
+mod determinism;
 mod honest_day;
+mod inflated_units;
+mod lossy;
+mod lying_verifier;
+mod silent_verifier;
+mod withheld_opening;
+mod withheld_receipt;
+mod wrong_output;
 
 /// Tells a story with a seed of its own.
 fn tell(name: &str, seed: u64) {

@@ -1,0 +1,275 @@
+//! Load for a running node, and the check that nothing acknowledged was lost.
+//!
+//! `run` sends transfers and writes down each that the node acknowledged; `check` asks for every one of them again; `replay`
+//! executes every block again from genesis and compares what the headers commit to.
+#![expect(clippy::print_stdout, reason = "a tool of the command line")]
+
+use clap::{Parser, Subcommand};
+use commonware_codec::Encode as _;
+use fairweir_chain::{light::LightClient, root_of};
+use fairweir_client::{NodeClient, Sender};
+use fairweir_ledger::{BlockContext, MemoryState, apply_block, genesis_writes, invariants};
+use fairweir_net::{
+    Network as _, PeerAddr,
+    quic::{DialPolicy, QuicNetwork, QuicOptions},
+};
+use fairweir_node::{DataDir, Keystore, Passphrase, network::names, random_seed};
+use fairweir_types::{
+    Action, Amount, Digest, Height, SecretKey, SignedTx, Transaction, VerifiedTx, digest::Domain, tx,
+};
+use futures::future::join_all;
+use std::{
+    error::Error,
+    fs::{File, OpenOptions},
+    io::{BufRead as _, BufReader, Write as _},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Load for a running node, and the check that nothing acknowledged was lost.
+#[derive(Debug, Parser)]
+struct Load {
+    /// The node's data folder.
+    #[arg(long)]
+    data: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Send transfers until the time is up or the node is gone.
+    Run {
+        /// Where acknowledged transactions are written.
+        #[arg(long)]
+        log: PathBuf,
+        /// Seconds.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Accounts that send at the same time.
+        #[arg(long, default_value_t = 8)]
+        senders: u32,
+    },
+    /// Ask for every acknowledged transaction again; fails if one is missing or in another block.
+    Check {
+        /// What `run` wrote.
+        #[arg(long)]
+        log: PathBuf,
+        /// Lines to skip, checked before.
+        #[arg(long, default_value_t = 0)]
+        skip: usize,
+    },
+    /// Execute every block again from genesis; fails if a root differs.
+    Replay,
+    /// Median milliseconds from submitting a lone transaction to its finality, over so many.
+    Latency {
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        count: usize,
+    },
+}
+
+fn main() -> Result<(), Failure> {
+    let load = Load::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async move {
+        let client = connect(&load.data).await?;
+        let network = client.network().clone();
+        let result = match load.what {
+            What::Run { log, seconds, senders } => run(&load.data, &client, &log, seconds, senders).await,
+            What::Check { log, skip } => check(&client, &log, skip).await,
+            What::Replay => replay(&client).await,
+            What::Latency { count } => latency(&load.data, &client, count).await,
+        };
+        network.close().await;
+        result
+    })
+}
+
+async fn connect(data: &Path) -> Result<NodeClient<QuicNetwork>, Failure> {
+    let address: PeerAddr = std::fs::read_to_string(data.join("node.address"))?.trim().parse()?;
+    let options = QuicOptions {
+        secret_key: *random_seed()?,
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        policy: DialPolicy::LoopbackOnly,
+        advertise: Vec::new(),
+    };
+    Ok(NodeClient::new(QuicNetwork::bind(options).await?, address))
+}
+
+/// The account of a sender: always the same, so that load goes on where it stopped.
+fn account(number: u32) -> Result<SecretKey, Failure> {
+    let seed = Digest::of(Domain::KeyDerivation, &[b"load", &number.to_be_bytes()]).0;
+    Ok(SecretKey::from_seed(seed)?)
+}
+
+async fn fund(data: &Path, client: &NodeClient<QuicNetwork>, senders: u32) -> Result<(), Failure> {
+    let data = DataDir::open(data)?;
+    let keys = Keystore::open(&data, &Passphrase::of_dev(&data)?)?;
+    let chain_id = client.status().await?.header.chain_id;
+    let buyer = Sender::new(client.clone(), chain_id, keys.account(names::BUYER)?);
+    let wanted = Amount::from_coins(100).unwrap_or(Amount::MAX);
+    for number in 0..senders {
+        let to = account(number)?.address();
+        if client.account(to).await?.balance < Amount::from_coins(10).unwrap_or(Amount::MAX) {
+            buyer.send(Action::Transfer(tx::Transfer { to, amount: wanted })).await?;
+        }
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>, Failure> {
+    if !text.is_ascii() {
+        return Err("the log is damaged".into());
+    }
+    let pairs = (0..text.len()).step_by(2).map(|start| text.get(start..start + 2).unwrap_or_default());
+    Ok(pairs.map(|pair| u8::from_str_radix(pair, 16)).collect::<Result<_, _>>()?)
+}
+
+async fn run(
+    data: &Path,
+    client: &NodeClient<QuicNetwork>,
+    log: &Path,
+    seconds: u64,
+    senders: u32,
+) -> Result<(), Failure> {
+    fund(data, client, senders).await?;
+    let log = Arc::new(Mutex::new(OpenOptions::new().create(true).append(true).open(log)?));
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let sending = (0..senders).map(|number| send(client, Arc::clone(&log), number, senders, until));
+    let acknowledged: u64 = join_all(sending).await.into_iter().sum();
+    println!("{acknowledged} transactions acknowledged");
+    Ok(())
+}
+
+/// Sends one transfer after the other; ends when the time is up or the node is gone.
+async fn send(
+    client: &NodeClient<QuicNetwork>,
+    log: Arc<Mutex<File>>,
+    number: u32,
+    senders: u32,
+    until: Instant,
+) -> u64 {
+    let mut acknowledged = 0;
+    while Instant::now() < until {
+        match send_one(client, &log, number, senders).await {
+            Ok(()) => acknowledged += 1,
+            Err(_) => break,
+        }
+    }
+    acknowledged
+}
+
+async fn send_one(
+    client: &NodeClient<QuicNetwork>,
+    log: &Mutex<File>,
+    number: u32,
+    senders: u32,
+) -> Result<(), Failure> {
+    let tx = transfer(client, number, (number + 1) % senders.max(2)).await?;
+    let included = client.submit(&tx).await?;
+    let line = format!("{} {}\n", included.height, hex(&tx.encode()));
+    log.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())?;
+    Ok(())
+}
+
+async fn transfer(client: &NodeClient<QuicNetwork>, from: u32, to: u32) -> Result<SignedTx, Failure> {
+    let key = account(from)?;
+    let report = client.account(key.address()).await?;
+    let header = client.status().await?.header;
+    let transfer = tx::Transfer { to: account(to)?.address(), amount: Amount::from_base_units(1).unwrap_or(Amount::ZERO) };
+    let transaction = Transaction {
+        chain_id: header.chain_id,
+        sender: key.account_key(),
+        nonce: report.nonce,
+        fee: report.fee_min,
+        expiry: Height(header.height.get() + 10_000),
+        action: Action::Transfer(transfer),
+    };
+    Ok(transaction.sign(&key))
+}
+
+async fn check(client: &NodeClient<QuicNetwork>, log: &Path, skip: usize) -> Result<(), Failure> {
+    let mut checked = 0;
+    for line in BufReader::new(File::open(log)?).lines().skip(skip) {
+        let line = line?;
+        let (height, tx) = line.split_once(' ').ok_or("the log is damaged")?;
+        let tx = SignedTx::decode_bounded(&unhex(tx)?)?;
+        let included = client.submit(&tx).await.map_err(|error| format!("acknowledged in block {height}, now lost: {error}"))?;
+        if included.height.to_string() != height {
+            return Err(format!("acknowledged in block {height}, now in block {}", included.height).into());
+        }
+        checked += 1;
+    }
+    println!("{checked} acknowledged transactions are there");
+    Ok(())
+}
+
+async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
+    let genesis = client.genesis().await?;
+    let light = LightClient::new(&genesis)?;
+    let mut state = MemoryState::default();
+    state.apply(&genesis_writes(&genesis)?);
+    let tip = client.status().await?.header.height;
+    let mut parent = genesis.digest();
+    for height in (1..=tip.get()).map(Height) {
+        let block = client.body(height).await?;
+        let header = &block.header;
+        if header.parent != parent || header.height != height {
+            return Err(format!("block {height} does not follow block {}", height.get() - 1).into());
+        }
+        parent = header.digest();
+        let proof = client.block(height).await?;
+        light.verify_through(header, proof.descendants.as_slice(), proof.certificate.as_slice())?;
+        let txs: Vec<VerifiedTx> =
+            block.transactions.iter().cloned().map(SignedTx::verify).collect::<Result<_, _>>()?;
+        let context = BlockContext {
+            chain_id: header.chain_id.clone(),
+            height,
+            time: header.time,
+            beacon: header.beacon,
+            proposer: header.proposer,
+        };
+        let outcome = apply_block(&state, &context, &txs)?;
+        state.apply(&outcome.writes);
+        let roots = [
+            ("transactions", root_of(block.transactions.as_slice()), header.transactions_root),
+            ("outcomes", root_of(&outcome.outcomes), header.outcomes_root),
+            ("events", root_of(&outcome.events), header.events_root),
+        ];
+        if let Some((what, ..)) = roots.iter().find(|(_, computed, stated)| computed != stated) {
+            return Err(format!("the {what} of block {height} recompute to another root").into());
+        }
+    }
+    invariants::check(&state)?;
+    let supply = invariants::supply(&state)?;
+    if client.status().await?.header.height == tip && client.status().await?.supply != supply {
+        return Err("the replayed money is not the node's".into());
+    }
+    println!("{tip} blocks recomputed from genesis: every certificate, transactions, outcomes and events root holds");
+    Ok(())
+}
+
+async fn latency(data: &Path, client: &NodeClient<QuicNetwork>, count: usize) -> Result<(), Failure> {
+    fund(data, client, 2).await?;
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let tx = transfer(client, 0, 1).await?;
+        let begun = Instant::now();
+        client.submit(&tx).await?;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    let at = |share: usize| times.get(times.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
+    println!("lone transaction, submitted over QUIC until final: p50 {:.1} ms, p95 {:.1} ms", at(50).as_secs_f64() * 1e3, at(95).as_secs_f64() * 1e3);
+    println!("{:.1}", at(50).as_secs_f64() * 1e3);
+    Ok(())
+}
