@@ -7,13 +7,13 @@ use crate::{
     light::DESCENDANTS_MAX,
     records::RecordsClosed,
     replica::{Core, Tip},
+    watched::Watcher,
 };
 use commonware_codec::Encode as _;
 use commonware_consensus::{
     marshal::{Identifier, core::Mailbox, standard::Standard},
     types::Height as ConsensusHeight,
 };
-use commonware_utils::channel::watch;
 use fairweir_ledger::State;
 use fairweir_types::{Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome};
 use std::{fmt, sync::Arc};
@@ -106,11 +106,9 @@ impl ChainHandle {
     /// [`ReadError::Closed`].
     pub async fn wait_height(&self, height: Height) -> Result<Tip, ReadError> {
         let mut tips = self.core.watch_tip();
-        let tip = tips
-            .wait_for(|tip| tip.height >= height)
+        tips.wait_for(|tip| tip.height >= height)
             .await
-            .map_err(|_| ReadError::Closed)?;
-        Ok(*tip)
+            .map_err(|_| ReadError::Closed)
     }
 
     /// Reads the state after the newest finalised block. The state does not change while `read` runs, and consensus
@@ -236,7 +234,7 @@ impl ChainHandle {
 pub struct Subscription {
     chain: ChainHandle,
     next: Height,
-    tips: watch::Receiver<Tip>,
+    tips: Watcher<Tip>,
 }
 
 impl Subscription {

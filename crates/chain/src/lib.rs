@@ -17,6 +17,7 @@ mod records;
 mod replica;
 mod state;
 pub mod transport;
+mod watched;
 mod wiring;
 
 pub use application::root_of;

@@ -10,14 +10,11 @@ use crate::{
     mempool::{Inserted, Mempool, Standing},
     records::{BlockRecord, Records, RecordsClosed},
     state::{Executed, Parent, StateCache},
+    watched::{Watched, Watcher},
 };
 use commonware_macros::select;
 use commonware_runtime::Clock;
-use commonware_utils::{
-    SystemTimeExt as _,
-    channel::{mpsc, watch},
-    sync::Mutex,
-};
+use commonware_utils::{SystemTimeExt as _, channel::mpsc, sync::Mutex};
 use fairweir_ledger::{BlockContext, EnvelopeError, State, bank, check_envelope};
 use fairweir_types::{
     Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
@@ -71,7 +68,7 @@ pub(crate) struct Core {
     pub(crate) records: Records,
     pool: Mutex<Mempool>,
     recent: Mutex<Recent>,
-    tip: watch::Sender<Tip>,
+    tip: Watched<Tip>,
     gossip: mpsc::Sender<SignedTx>,
 }
 
@@ -96,7 +93,7 @@ impl Core {
             identity: genesis::identity_of(&config.identity),
             pool: Mutex::new(Mempool::new(config.mempool)),
             recent: Mutex::default(),
-            tip: watch::Sender::new(tip),
+            tip: Watched::new(tip),
             config,
             cache,
             records,
@@ -106,17 +103,17 @@ impl Core {
 
     /// The newest durable block.
     pub(crate) fn tip(&self) -> Tip {
-        *self.tip.borrow()
+        self.tip.get()
     }
 
     /// A signal of new durable blocks.
-    pub(crate) fn watch_tip(&self) -> watch::Receiver<Tip> {
-        self.tip.subscribe()
+    pub(crate) fn watch_tip(&self) -> Watcher<Tip> {
+        self.tip.watch()
     }
 
     /// Shows the block that the store holds at start.
     pub(crate) fn show(&self, header: &BlockHeader) {
-        self.tip.send_replace(Tip::of(header));
+        self.tip.set(Tip::of(header));
     }
 
     /// The proposer's part of the beacon for a height.
@@ -292,7 +289,7 @@ impl Core {
         self.cache.apply(digest, executed);
         self.remember(height, digests, &executed.outcomes);
         self.sweep(&executed.header, txs);
-        self.tip.send_if_modified(|tip| {
+        self.tip.modify(|tip| {
             let is_newer = tip.height < height;
             if is_newer {
                 *tip = Tip {

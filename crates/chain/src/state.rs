@@ -4,8 +4,11 @@
 //! finalised block's overlay; overlays that no longer descend from the applied block are dropped with it. The
 //! authenticated store holds the same records, this module exists because the ledger reads synchronously.
 
-use crate::genesis::BlockDigest;
-use commonware_utils::{channel::watch, sync::RwLock};
+use crate::{
+    genesis::BlockDigest,
+    watched::{Watched, Watcher},
+};
+use commonware_utils::sync::RwLock;
 use fairweir_ledger::{MemoryState, State, Writes};
 use fairweir_types::{BlockHeader, Event, TxOutcome};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
@@ -43,9 +46,9 @@ struct Inner {
 pub(crate) struct StateCache {
     inner: RwLock<Inner>,
     /// Counts changes, for those who wait for a block to be known.
-    version: watch::Sender<u64>,
+    version: Watched<u64>,
     /// Whether the applied state was read from the store.
-    ready: watch::Sender<bool>,
+    ready: Watched<bool>,
 }
 
 /// A block's parent is neither applied nor known.
@@ -67,8 +70,8 @@ impl StateCache {
                 state,
                 overlays: BTreeMap::new(),
             }),
-            version: watch::Sender::new(0),
-            ready: watch::Sender::new(false),
+            version: Watched::new(0),
+            ready: Watched::new(false),
         }
     }
 
@@ -83,13 +86,13 @@ impl StateCache {
             };
             inner.state = state;
         }
-        self.ready.send_replace(true);
+        self.ready.set(true);
         self.changed();
     }
 
     /// Waits until the applied state was read.
     pub(crate) async fn wait_ready(&self) {
-        let mut ready = self.ready.subscribe();
+        let mut ready = self.ready.watch();
         ready
             .wait_for(|ready| *ready)
             .await
@@ -98,13 +101,15 @@ impl StateCache {
 
     /// Notifies whoever waits for the mempool or for a block.
     pub(crate) fn changed(&self) {
-        self.version
-            .send_modify(|version| *version = version.wrapping_add(1));
+        self.version.modify(|version| {
+            *version = version.wrapping_add(1);
+            true
+        });
     }
 
     /// A signal of changes.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
-        self.version.subscribe()
+    pub(crate) fn watch(&self) -> Watcher<u64> {
+        self.version.watch()
     }
 
     /// Keeps what a block did until it is finalised or dropped.
