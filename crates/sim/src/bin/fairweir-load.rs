@@ -15,7 +15,8 @@ use fairweir_net::{
 };
 use fairweir_node::{DataDir, Keystore, Passphrase, network::names, random_seed};
 use fairweir_types::{
-    Action, Amount, Digest, Height, SecretKey, SignedTx, Transaction, VerifiedTx, digest::Domain, tx,
+    Action, Amount, Digest, Height, SecretKey, SignedTx, Transaction, VerifiedTx, digest::Domain,
+    tx,
 };
 use futures::future::join_all;
 use std::{
@@ -75,12 +76,19 @@ enum What {
 
 fn main() -> Result<(), Failure> {
     let load = Load::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async move {
         let client = connect(&load.data).await?;
         let network = client.network().clone();
         let result = match load.what {
-            What::Run { log, seconds, senders } => run(&load.data, &client, &log, seconds, senders).await,
+            What::Run {
+                log,
+                seconds,
+                senders,
+            } => run(&load.data, &client, &log, seconds, senders).await,
             What::Check { log, skip } => check(&client, &log, skip).await,
             What::Replay => replay(&client).await,
             What::Latency { count } => latency(&load.data, &client, count).await,
@@ -91,7 +99,9 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn connect(data: &Path) -> Result<NodeClient<QuicNetwork>, Failure> {
-    let address: PeerAddr = std::fs::read_to_string(data.join("node.address"))?.trim().parse()?;
+    let address: PeerAddr = std::fs::read_to_string(data.join("node.address"))?
+        .trim()
+        .parse()?;
     let options = QuicOptions {
         secret_key: *random_seed()?,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -116,7 +126,9 @@ async fn fund(data: &Path, client: &NodeClient<QuicNetwork>, senders: u32) -> Re
     for number in 0..senders {
         let to = account(number)?.address();
         if client.account(to).await?.balance < Amount::from_coins(10).unwrap_or(Amount::MAX) {
-            buyer.send(Action::Transfer(tx::Transfer { to, amount: wanted })).await?;
+            buyer
+                .send(Action::Transfer(tx::Transfer { to, amount: wanted }))
+                .await?;
         }
     }
     Ok(())
@@ -130,8 +142,12 @@ fn unhex(text: &str) -> Result<Vec<u8>, Failure> {
     if !text.is_ascii() {
         return Err("the log is damaged".into());
     }
-    let pairs = (0..text.len()).step_by(2).map(|start| text.get(start..start + 2).unwrap_or_default());
-    Ok(pairs.map(|pair| u8::from_str_radix(pair, 16)).collect::<Result<_, _>>()?)
+    let pairs = (0..text.len())
+        .step_by(2)
+        .map(|start| text.get(start..start + 2).unwrap_or_default());
+    Ok(pairs
+        .map(|pair| u8::from_str_radix(pair, 16))
+        .collect::<Result<_, _>>()?)
 }
 
 async fn run(
@@ -142,7 +158,9 @@ async fn run(
     senders: u32,
 ) -> Result<(), Failure> {
     fund(data, client, senders).await?;
-    let log = Arc::new(Mutex::new(OpenOptions::new().create(true).append(true).open(log)?));
+    let log = Arc::new(Mutex::new(
+        OpenOptions::new().create(true).append(true).open(log)?,
+    ));
     let until = Instant::now() + Duration::from_secs(seconds);
     let sending = (0..senders).map(|number| send(client, Arc::clone(&log), number, senders, until));
     let acknowledged: u64 = join_all(sending).await.into_iter().sum();
@@ -177,15 +195,24 @@ async fn send_one(
     let tx = transfer(client, number, (number + 1) % senders.max(2)).await?;
     let included = client.submit(&tx).await?;
     let line = format!("{} {}\n", included.height, hex(&tx.encode()));
-    log.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())?;
+    log.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .write_all(line.as_bytes())?;
     Ok(())
 }
 
-async fn transfer(client: &NodeClient<QuicNetwork>, from: u32, to: u32) -> Result<SignedTx, Failure> {
+async fn transfer(
+    client: &NodeClient<QuicNetwork>,
+    from: u32,
+    to: u32,
+) -> Result<SignedTx, Failure> {
     let key = account(from)?;
     let report = client.account(key.address()).await?;
     let header = client.status().await?.header;
-    let transfer = tx::Transfer { to: account(to)?.address(), amount: Amount::from_base_units(1).unwrap_or(Amount::ZERO) };
+    let transfer = tx::Transfer {
+        to: account(to)?.address(),
+        amount: Amount::from_base_units(1).unwrap_or(Amount::ZERO),
+    };
     let transaction = Transaction {
         chain_id: header.chain_id,
         sender: key.account_key(),
@@ -203,9 +230,16 @@ async fn check(client: &NodeClient<QuicNetwork>, log: &Path, skip: usize) -> Res
         let line = line?;
         let (height, tx) = line.split_once(' ').ok_or("the log is damaged")?;
         let tx = SignedTx::decode_bounded(&unhex(tx)?)?;
-        let included = client.submit(&tx).await.map_err(|error| format!("acknowledged in block {height}, now lost: {error}"))?;
+        let included = client
+            .submit(&tx)
+            .await
+            .map_err(|error| format!("acknowledged in block {height}, now lost: {error}"))?;
         if included.height.to_string() != height {
-            return Err(format!("acknowledged in block {height}, now in block {}", included.height).into());
+            return Err(format!(
+                "acknowledged in block {height}, now in block {}",
+                included.height
+            )
+            .into());
         }
         checked += 1;
     }
@@ -219,18 +253,29 @@ async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
     let mut state = MemoryState::default();
     state.apply(&genesis_writes(&genesis)?);
     let tip = client.status().await?.header.height;
-    let mut parent = genesis.digest();
+    // Block 1 follows the genesis block, which its certificate binds to the genesis' validators.
+    let mut parent = None;
     for height in (1..=tip.get()).map(Height) {
         let block = client.body(height).await?;
         let header = &block.header;
-        if header.parent != parent || header.height != height {
-            return Err(format!("block {height} does not follow block {}", height.get() - 1).into());
+        if parent.is_some_and(|parent| header.parent != parent) || header.height != height {
+            return Err(
+                format!("block {height} does not follow block {}", height.get() - 1).into(),
+            );
         }
-        parent = header.digest();
+        parent = Some(header.digest());
         let proof = client.block(height).await?;
-        light.verify_through(header, proof.descendants.as_slice(), proof.certificate.as_slice())?;
-        let txs: Vec<VerifiedTx> =
-            block.transactions.iter().cloned().map(SignedTx::verify).collect::<Result<_, _>>()?;
+        light.verify_through(
+            header,
+            proof.descendants.as_slice(),
+            proof.certificate.as_slice(),
+        )?;
+        let txs: Vec<VerifiedTx> = block
+            .transactions
+            .iter()
+            .cloned()
+            .map(SignedTx::verify)
+            .collect::<Result<_, _>>()?;
         let context = BlockContext {
             chain_id: header.chain_id.clone(),
             height,
@@ -241,11 +286,18 @@ async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
         let outcome = apply_block(&state, &context, &txs)?;
         state.apply(&outcome.writes);
         let roots = [
-            ("transactions", root_of(block.transactions.as_slice()), header.transactions_root),
+            (
+                "transactions",
+                root_of(block.transactions.as_slice()),
+                header.transactions_root,
+            ),
             ("outcomes", root_of(&outcome.outcomes), header.outcomes_root),
             ("events", root_of(&outcome.events), header.events_root),
         ];
-        if let Some((what, ..)) = roots.iter().find(|(_, computed, stated)| computed != stated) {
+        if let Some((what, ..)) = roots
+            .iter()
+            .find(|(_, computed, stated)| computed != stated)
+        {
             return Err(format!("the {what} of block {height} recompute to another root").into());
         }
     }
@@ -254,11 +306,17 @@ async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
     if client.status().await?.header.height == tip && client.status().await?.supply != supply {
         return Err("the replayed money is not the node's".into());
     }
-    println!("{tip} blocks recomputed from genesis: every certificate, transactions, outcomes and events root holds");
+    println!(
+        "{tip} blocks recomputed from genesis: every certificate, transactions, outcomes and events root holds"
+    );
     Ok(())
 }
 
-async fn latency(data: &Path, client: &NodeClient<QuicNetwork>, count: usize) -> Result<(), Failure> {
+async fn latency(
+    data: &Path,
+    client: &NodeClient<QuicNetwork>,
+    count: usize,
+) -> Result<(), Failure> {
     fund(data, client, 2).await?;
     let mut times = Vec::new();
     for _ in 0..count {
@@ -268,8 +326,17 @@ async fn latency(data: &Path, client: &NodeClient<QuicNetwork>, count: usize) ->
         times.push(begun.elapsed());
     }
     times.sort();
-    let at = |share: usize| times.get(times.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
-    println!("lone transaction, submitted over QUIC until final: p50 {:.1} ms, p95 {:.1} ms", at(50).as_secs_f64() * 1e3, at(95).as_secs_f64() * 1e3);
+    let at = |share: usize| {
+        times
+            .get(times.len().saturating_sub(1) * share / 100)
+            .copied()
+            .unwrap_or_default()
+    };
+    println!(
+        "lone transaction, submitted over QUIC until final: p50 {:.1} ms, p95 {:.1} ms",
+        at(50).as_secs_f64() * 1e3,
+        at(95).as_secs_f64() * 1e3
+    );
     println!("{:.1}", at(50).as_secs_f64() * 1e3);
     Ok(())
 }
