@@ -1,0 +1,186 @@
+//! Roles that run: against a chain in memory, under the deterministic runtime.
+
+use super::*;
+
+/// Waits, by the virtual clock, until something is so.
+async fn until(context: &deterministic::Context, holds: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
+        context.sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never came about");
+}
+
+fn request(slot_id: SlotId, key: &SecretKey) -> DeliveryRequest {
+    DeliveryRequest {
+        slot_id,
+        buyer: key.account_key(),
+        signature: key.sign(Purpose::Delivery, &slot_id.encode()),
+    }
+}
+
+fn code(reply: &DeliveryReply) -> String {
+    match reply {
+        DeliveryReply::Refused(refusal) => refusal.code.as_str().to_owned(),
+        DeliveryReply::Delivered(_) => "delivered".to_owned(),
+    }
+}
+
+#[test]
+fn a_worker_runs_an_order_from_its_match_to_its_delivery() {
+    deterministic::Runner::default().start(|context| async move {
+        let chain = MemoryChain::new(chain_id());
+        let blobs = MemoryBlobs::default();
+        let mut role = Worker::new(identity(), chain.clone(), tools(&blobs));
+        let (desk, progress) = (role.desk(), role.progress());
+        let clock = context.child("clock");
+        let running = context
+            .child("worker")
+            .spawn(|_| async move { role.run(&clock, Height(1)).await });
+
+        assert_eq!(
+            code(&desk.deliver(&request(slot_id(), &buyer()))),
+            "not_found"
+        );
+        let _ = chain.push(vec![posted_with(header(&Carried::AsBlob))]);
+        let _ = chain.push(vec![matched()]);
+        until(&context, || {
+            code(&desk.deliver(&request(slot_id(), &buyer()))) == "not_ready"
+        })
+        .await;
+        // The blob comes late; the node is away for a moment; the connection is cut.
+        chain.answer_next(Err(ChainError::Unreachable("away".to_owned())));
+        chain.fail_next_connection(ChainError::Busy("too many".to_owned()));
+        chain.cut();
+        let _ = blobs.keep(spec());
+        until(&context, || chain.submitted().len() == 2).await;
+        let Action::SubmitReceipt(submit) = chain.submitted()[1].clone() else {
+            panic!("{:?}", chain.submitted());
+        };
+        assert!(submit.receipt.is_signed());
+        assert_eq!(
+            submit.receipt,
+            receipt_from_me(),
+            "the same after every restart"
+        );
+        let _ = chain.push(vec![handed_in(submit.receipt.clone())]);
+        until(&context, || progress.seen() == Height(3)).await;
+
+        let reply = desk.deliver(&request(slot_id(), &buyer()));
+        let DeliveryReply::Delivered(delivery) = reply else {
+            panic!("{reply:?}");
+        };
+        let output: TextOutput = decode(delivery.output.as_slice()).unwrap();
+        assert_eq!((output.text(), output.statistics().words), (TEXT, 4));
+        assert_eq!(
+            code(&desk.deliver(&request(slot_id(), &me()))),
+            "not_the_buyer"
+        );
+        let mut forged = request(slot_id(), &me());
+        forged.buyer = buyer().account_key();
+        assert_eq!(code(&desk.deliver(&forged)), "not_the_buyer");
+
+        let _ = chain.push(vec![opening_due()]);
+        until(&context, || chain.submitted().len() == 3).await;
+        let Action::OpenReceipt(open) = chain.submitted()[2].clone() else {
+            panic!("{:?}", chain.submitted());
+        };
+        let receipt = &submit.receipt.receipt;
+        let opened = trace(&receipt.spec_digest, &open.output, &receipt.units);
+        assert_eq!(
+            output_commitment(&open.salt, &opened),
+            receipt.output_commitment
+        );
+        assert_eq!(progress.resume_from(), Height(1));
+        let _ = chain.push(vec![
+            Event::ReceiptOpened(ReceiptOpened {
+                slot_id: slot_id(),
+                worker: me().address(),
+                trace: opened,
+            }),
+            closed(),
+        ]);
+        until(&context, || progress.resume_from() == Height(5)).await;
+        assert_eq!(
+            code(&desk.deliver(&request(slot_id(), &buyer()))),
+            "delivered",
+            "after settlement too"
+        );
+        running.abort();
+    });
+}
+
+#[test]
+fn a_verifier_commits_and_reveals_what_opens() {
+    deterministic::Runner::default().start(|context| async move {
+        let chain = MemoryChain::new(chain_id());
+        let mut role = Verifier::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
+        let clock = context.child("clock");
+        let running = context
+            .child("verifier")
+            .spawn(|_| async move { role.run(&clock, Height(1)).await });
+        let _ = chain.push(vec![posted()]);
+        let _ = chain.push(vec![handed_in(receipt_of(&key(5)))]);
+        let _ = chain.push(vec![drawn(Tier::First, vec![me().address()])]);
+        until(&context, || chain.submitted().len() == 1).await;
+        let _ = chain.push(vec![committed_by(me().address()), reveal_due(Tier::First)]);
+        until(&context, || chain.submitted().len() == 2).await;
+        let submitted = chain.submitted();
+        let (Action::CommitVerdict(commit), Action::RevealVerdict(reveal)) =
+            (&submitted[0], &submitted[1])
+        else {
+            panic!("{submitted:?}");
+        };
+        assert_eq!(
+            verdict_commitment(me().address(), &slot_id(), &reveal.nonce, &reveal.trace),
+            commit.commitment
+        );
+        // The worker with its own seed opens the same trace.
+        let salt = crate::pipeline::salt::worker_salt(&[3; 32], &chain_id(), &slot_id(), 0);
+        assert_eq!(
+            output_commitment(&salt, &reveal.trace),
+            receipt_of(&key(5)).receipt.output_commitment
+        );
+        running.abort();
+    });
+}
+
+#[test]
+fn a_blob_that_is_withheld_costs_tries_but_not_the_role() {
+    deterministic::Runner::default().start(|context| async move {
+        let chain = MemoryChain::new(chain_id());
+        let blobs = MemoryBlobs::default();
+        for _ in 0..3 {
+            blobs.fail_next(BlobError::Unreachable("away".to_owned()));
+        }
+        let mut role = Worker::new(identity(), chain.clone(), tools(&blobs));
+        let progress = role.progress();
+        let clock = context.child("clock");
+        let running = context
+            .child("worker")
+            .spawn(|_| async move { role.run(&clock, Height(1)).await });
+        let _ = chain.push(vec![posted_with(header(&Carried::AsBlob)), matched()]);
+        // Longer than all tries and the order's whole time.
+        context.sleep(Duration::from_secs(120)).await;
+        assert!(chain.submitted().is_empty());
+        let _ = chain.push(vec![]);
+        until(&context, || progress.seen() == Height(2)).await;
+        running.abort();
+    });
+}
+
+#[test]
+fn a_role_ends_when_the_chain_cannot_be_followed() {
+    deterministic::Runner::default().start(|context| async move {
+        let chain = MemoryChain::new(chain_id());
+        let away = ChainError::Unreachable("away".to_owned());
+        for _ in 0..crate::pipeline::limits::TRIES_MAX {
+            chain.fail_next_connection(away.clone());
+        }
+        let mut role = Verifier::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
+        let error = role.run(&context, Height(1)).await;
+        assert_eq!(error, crate::pipeline::PipelineError::Chain(away));
+    });
+}
