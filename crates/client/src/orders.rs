@@ -38,10 +38,25 @@ pub async fn post<N: Network>(
         .send(Action::PostOrder(Boxed::new(PostOrder { header })))
         .await?;
     let buyer = sender.key().address();
-    let mut events = sender.client().follow(included.height).await?;
+    let mut failures = 0;
+    loop {
+        match posted_by(sender.client(), buyer, included.height).await {
+            Err(error) if error.is_retryable() && failures < FAILURES_MAX => failures += 1,
+            posted => return posted,
+        }
+    }
+}
+
+/// Finds an account's order in the block that it is in: an account has one transaction under way at a time.
+async fn posted_by<N: Network>(
+    client: &NodeClient<N>,
+    buyer: Address,
+    height: Height,
+) -> Result<Posted, ClientError> {
+    let mut events = client.follow(height).await?;
     loop {
         let page = events.next().await?;
-        if page.height > included.height {
+        if page.height > height {
             return Err(ClientError::OtherAnswer);
         }
         let posted = page.events.iter().find_map(|event| match event {
@@ -49,10 +64,7 @@ pub async fn post<N: Network>(
             _ => None,
         });
         if let Some(order) = posted {
-            return Ok(Posted {
-                order,
-                height: included.height,
-            });
+            return Ok(Posted { order, height });
         }
     }
 }

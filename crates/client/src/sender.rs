@@ -8,7 +8,7 @@ use fairweir_types::{
     node_api::{AccountReport, Included},
 };
 use futures::lock::Mutex;
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 /// Blocks for which a transaction stays valid: long enough for a busy chain, short enough to be forgotten.
 const EXPIRY_BLOCKS: u64 = 2_000;
@@ -99,8 +99,8 @@ impl<N: Network> Sender<N> {
     }
 
     async fn build(&self, action: Action) -> Result<SignedTx, ClientError> {
-        let account = self.client.account(self.key.address()).await?;
-        let tip = self.client.status().await?.header.height;
+        let account = again(|| self.client.account(self.key.address())).await?;
+        let tip = again(|| self.client.status()).await?.header.height;
         let transaction = Transaction {
             chain_id: self.chain_id.clone(),
             sender: self.key.account_key(),
@@ -113,16 +113,20 @@ impl<N: Network> Sender<N> {
     }
 
     async fn offer(&self, tx: &SignedTx) -> Result<Included, ClientError> {
-        let mut attempts = 0;
-        loop {
-            match self.client.submit(tx).await {
-                Err(error @ ClientError::Net(_)) if attempts < ATTEMPTS_MAX => {
-                    attempts += 1;
-                    // The deadline of the lost attempt has paced us.
-                    let _ = error;
-                }
-                other => return other,
-            }
+        again(|| self.client.submit(tx)).await
+    }
+}
+
+/// Asks again when the connection was lost. The deadline of the lost attempt paces us.
+async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, ClientError>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let mut attempts = 0;
+    loop {
+        match ask().await {
+            Err(ClientError::Net(_)) if attempts < ATTEMPTS_MAX => attempts += 1,
+            other => return other,
         }
     }
 }

@@ -126,16 +126,14 @@ impl<N: Network> Actor<N> {
         let handle = match twist {
             None => {
                 let equipment = self.equipment(chain, standard);
-                context.spawn(
-                    move |context| async move { verifier::run(&context, equipment).await },
-                )
+                context
+                    .spawn(move |context| async move { verifier::run(&context, equipment).await })
             }
             Some(twist) => {
                 let registry = twisted_registry(&standard, &twist);
                 let equipment = self.equipment(TwistedChain::new(chain, twist), registry);
-                context.spawn(
-                    move |context| async move { verifier::run(&context, equipment).await },
-                )
+                context
+                    .spawn(move |context| async move { verifier::run(&context, equipment).await })
             }
         };
         Ok(handle)

@@ -3,16 +3,17 @@
 use commonware_codec::Encode as _;
 use commonware_runtime::{Clock, Spawner};
 use fairweir_chain::{ChainHandle, FinalisedBlock, root_of};
+use fairweir_client::orders;
 use fairweir_ledger::{
     BlockContext, MemoryState, State, apply_block, genesis_writes, invariants, report,
 };
 use fairweir_types::{
-    Address, Amount, AmountError, Block, Digest, Event, Genesis, Height, Millis, SignedTx, VerifiedTx,
+    Address, Amount, AmountError, Block, Digest, Event, Genesis, Height, Millis, SignedTx,
+    VerifiedTx,
     event::Slashed,
     merkle,
     order::{OrderId, SlotId},
 };
-use fairweir_client::orders;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -90,11 +91,7 @@ impl Story {
     ///
     /// # Errors
     /// [`AmountError`] if it would have paid more than it had.
-    pub fn balance_of_buyer(
-        &self,
-        buyer: Address,
-        before: Amount,
-    ) -> Result<Amount, AmountError> {
+    pub fn balance_of_buyer(&self, buyer: Address, before: Amount) -> Result<Amount, AmountError> {
         let mut balance = before.checked_sub(self.fees.get(&buyer).copied().unwrap_or_default())?;
         let mut orders = Vec::new();
         for (_, event) in &self.events {
@@ -213,15 +210,19 @@ impl Audit {
             while self.books().story.height < tip {
                 clock.sleep(POLL).await;
             }
-            let books = self.books();
-            // The chain's state may be one block ahead of what it has shown to be durable.
-            if chain.read(|state| is_same(state, &books.state)) {
-                return books.story.clone();
+            if let Some(story) = self.story_if_same(chain) {
+                return story;
             }
-            drop(books);
             clock.sleep(POLL).await;
         }
         panic!("the chain's state is not what its blocks make");
+    }
+
+    /// The story, if the chain's state is the auditor's: it may be a block ahead, of what is not yet shown to be durable.
+    fn story_if_same(&self, chain: &ChainHandle) -> Option<Story> {
+        let books = self.books();
+        let is_same = chain.read(|state| is_same(state, &books.state));
+        is_same.then(|| books.story.clone())
     }
 
     /// Orders that are open in the state.

@@ -8,21 +8,20 @@ use fairweir_client::{
     verify::{self, Words},
 };
 use fairweir_net::{Network, PeerAddr};
+use fairweir_services::contract::Kind as _;
 use fairweir_services::{
     AnyService, Registry,
     text::{Deduplicate, Normalise, Operations, Redact, Text, TextOutput, TextSpec},
 };
-use fairweir_services::contract::Kind as _;
 use fairweir_types::{
     Address, Amount, BoundedBytes, Digest, Genesis, Millis, SecretKey, decode,
     limits::SPEC_INLINE_BYTES_MAX,
     node_api::Delivery,
     order::{
-        OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds, SlotId, SlotRole,
-        Urgency,
+        OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds, SlotId, SlotRole, Urgency,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// Coins per million bytes that a buyer pays at most.
 const PRICE_MAX_COINS: u64 = 10;
@@ -33,6 +32,20 @@ const FETCHES_MAX: usize = 20;
 const FETCH_PAUSE: Duration = Duration::from_millis(200);
 /// How often a question to the node is asked over a bad link.
 const ASKS_MAX: usize = 10;
+
+/// Asks again over a bad link; what is asked so is asked of memory or disk, and asking twice changes nothing.
+async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, ClientError>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let mut asks = 0;
+    loop {
+        match ask().await {
+            Err(error) if error.is_retryable() && asks < ASKS_MAX => asks += 1,
+            answer => return answer,
+        }
+    }
+}
 
 /// What a purchase came to.
 #[derive(Clone, Debug)]
@@ -115,13 +128,8 @@ impl<N: Network> Buyer<N> {
     /// # Errors
     /// [`ClientError`].
     pub async fn balance(&self) -> Result<Amount, ClientError> {
-        let mut asks = 0;
-        loop {
-            match self.sender.client().account(self.address()).await {
-                Err(error) if error.is_retryable() && asks < ASKS_MAX => asks += 1,
-                account => return account.map(|account| account.balance),
-            }
-        }
+        let account = again(|| self.sender.client().account(self.address())).await?;
+        Ok(account.balance)
     }
 
     fn spec(text: &str) -> Vec<u8> {
@@ -169,7 +177,7 @@ impl<N: Network> Buyer<N> {
         let spec = Self::spec(text);
         let header = self.header(&spec);
         if header.spec_inline.is_none() {
-            self.sender.client().put_blob(spec).await?;
+            again(|| self.sender.client().put_blob(spec.clone())).await?;
         }
         orders::post(&self.sender, header).await
     }
@@ -210,8 +218,9 @@ impl<N: Network> Buyer<N> {
                 let worker = settlement.settled.paid.to;
                 let delivery = self.fetch(clock, worker, slot).await?;
                 let spec = Self::spec(text);
+                let client = self.sender.client();
                 let proof =
-                    orders::prove(self.sender.client(), settlement, &delivery, spec).await?;
+                    again(|| orders::prove(client, settlement, &delivery, spec.clone())).await?;
                 let (proof, words) = verify::verify(&self.genesis, &proof.to_file())
                     .expect("a settled receipt checks out");
                 let output: TextOutput =
@@ -236,8 +245,8 @@ impl<N: Network> Buyer<N> {
     ) -> Result<Delivery, ClientError> {
         let mut fetches = 0;
         loop {
-            let endpoint =
-                orders::endpoint(self.sender.client(), self.text.id(), worker).await?;
+            let client = self.sender.client();
+            let endpoint = again(|| orders::endpoint(client, self.text.id(), worker)).await?;
             let endpoint = endpoint.ok_or(ClientError::OtherAnswer)?;
             match orders::fetch(&self.network, &endpoint, self.sender.key(), slot).await {
                 Err(error) if error.is_retryable() && fetches < FETCHES_MAX => {

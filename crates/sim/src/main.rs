@@ -1,3 +1,99 @@
-//! Tells stories with many seeds.
+//! Tells the stories of the network with many seeds, and says how to tell one again that did not hold.
 
-fn main() {}
+use clap::Parser;
+use fairweir_sim::scenarios::{self, Scenario};
+use std::{
+    io::Write as _,
+    panic,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Simulate the network: every scenario with every seed, until all are told or the budget is used.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Seeds to use.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Seconds after which no further scenario begins.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    budget: u64,
+    /// One scenario by name, or all.
+    #[arg(long, value_name = "NAME", default_value = "all")]
+    scenario: String,
+}
+
+/// How often progress is told.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed the pipe does not want to know.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Tells a story; `false` if it does not hold. What does not hold is on standard error.
+fn holds(scenario: &Scenario, seed: u64) -> bool {
+    panic::catch_unwind(|| (scenario.run)(seed)).is_ok()
+}
+
+fn chosen(name: &str) -> Option<Vec<&'static Scenario>> {
+    if name == "all" {
+        Some(scenarios::ALL.iter().collect())
+    } else {
+        scenarios::named(name).map(|scenario| vec![scenario])
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let Some(chosen) = chosen(&arguments.scenario) else {
+        let names: Vec<_> = scenarios::ALL
+            .iter()
+            .map(|scenario| scenario.name)
+            .collect();
+        line(&format!(
+            "no scenario is called {}; there are: all, {}",
+            arguments.scenario,
+            names.join(", ")
+        ));
+        return ExitCode::from(2);
+    };
+    let begun = Instant::now();
+    let budget = Duration::from_secs(arguments.budget);
+    let (mut passed, mut failed, mut told) = (0_u64, 0_u64, begun);
+    let seeds = (0..arguments.seeds).map(|number| arguments.seed.wrapping_add(number));
+    let stories = seeds.flat_map(|seed| chosen.iter().map(move |scenario| (*scenario, seed)));
+    for (scenario, seed) in stories {
+        if begun.elapsed() >= budget {
+            line("the budget is used");
+            break;
+        }
+        if holds(scenario, seed) {
+            passed += 1;
+        } else {
+            failed += 1;
+            line(&format!(
+                "FAILED {name} with seed {seed}; again: cargo run -p fairweir-sim -- --scenario {name} --seed {seed} --seeds 1",
+                name = scenario.name
+            ));
+        }
+        if told.elapsed() >= PROGRESS_EVERY {
+            told = Instant::now();
+            line(&format!(
+                "{:>4} s: seed {seed}, {passed} passed, {failed} failed",
+                begun.elapsed().as_secs()
+            ));
+        }
+    }
+    line(&format!("{passed} passed, {failed} failed"));
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -7,6 +7,7 @@ use crate::{
 };
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use fairweir_chain::{ChainConfig, ChainHandle};
+use fairweir_ledger::report;
 use fairweir_net::{
     Network as _, PeerId,
     memory::{Hub, Link, MemoryNetwork},
@@ -16,7 +17,6 @@ use fairweir_node::{
     network::names,
     roles::{validator, worker::WorkerOptions},
 };
-use fairweir_ledger::report;
 use fairweir_types::{
     Address, Amount, Genesis, Height, event::SlashReason, node_api::AccountReport,
 };
@@ -95,15 +95,11 @@ impl World {
             .expect("the node is the first to join");
         let config = ChainConfig::new(genesis.clone(), key(names::VALIDATOR), vote_key());
         let blobs = BlobStore::in_memory(BLOB_BYTES_MAX);
-        let starting =
-            validator::start_alone(context.child("validator"), config, &node, blobs);
+        let starting = validator::start_alone(context.child("validator"), config, &node, blobs);
         let (chain, _task) = Box::pin(starting).await.expect("the validator starts");
         let audit = Audit::new(genesis.clone());
         audit.follow(context.child("audit"), &chain);
-        chain
-            .wait_height(Height(1))
-            .await
-            .expect("the chain runs");
+        chain.wait_height(Height(1)).await.expect("the chain runs");
         Self {
             context: context.child("world"),
             plan: plan.clone(),

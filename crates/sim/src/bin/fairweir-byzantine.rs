@@ -1,3 +1,166 @@
-//! Tells stories with many seeds.
+//! Joins a running network on this machine as a worker or verifier that cheats, over the real transport.
+//!
+//! For showing that cheating does not pay, and for nothing else: it is never in a release.
 
-fn main() {}
+use anyhow::Context as _;
+use clap::Parser;
+use commonware_runtime::{Runner as _, Supervisor as _, tokio as runtime};
+use fairweir_client::{NodeClient, Sender};
+use fairweir_net::{
+    Network as _, PeerAddr,
+    quic::{DialPolicy, QuicNetwork, QuicOptions},
+};
+use fairweir_node::{
+    DataDir, Keystore, Passphrase, network::names, random_seed, roles::worker::WorkerOptions,
+    transport_seed,
+};
+use fairweir_sim::{
+    Actor,
+    byzantine::{Behaviour, Role},
+};
+use fairweir_types::{Action, Address, Amount, SecretKey, tx::Transfer};
+use std::{io::Write as _, net::Ipv4Addr, path::PathBuf};
+use zeroize::Zeroizing;
+
+/// The file in the data folder that says where its node listens.
+const ADDRESS_FILE: &str = "node.address";
+/// Coins that a cheat with a fresh key is given: its stake and some for fees.
+const FUNDS_COINS: u64 = 1_010;
+/// Coins that it bonds.
+const STAKE_COINS: u64 = 1_000;
+
+/// Cheat on a running network of this machine, until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The data folder of the running network.
+    #[arg(long, value_name = "FOLDER")]
+    data: PathBuf,
+    /// Whose key to cheat with, by its name in the keystore. Without one a fresh account is funded by the buyer.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+    /// How to cheat.
+    #[arg(long, value_name = "BEHAVIOUR")]
+    behaviour: Behaviour,
+    /// Coins per million bytes, as a worker: low, so that it is matched.
+    #[arg(long, value_name = "COINS", default_value = "0.01", value_parser = coins)]
+    price: Amount,
+}
+
+/// Reads an amount of coins such as `0.01`.
+fn coins(text: &str) -> Result<Amount, String> {
+    text.parse()
+        .map_err(|error| format!("{text} is no amount of coins: {error}"))
+}
+
+fn line(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+fn passphrase(data: &DataDir) -> anyhow::Result<Passphrase> {
+    if let Some(dev) = Passphrase::of_dev_if_any(data)? {
+        return Ok(dev);
+    }
+    let given =
+        std::env::var("FAIRWEIR_PASSPHRASE").context("FAIRWEIR_PASSPHRASE opens the keystore")?;
+    Ok(Passphrase::new(given))
+}
+
+/// The key to cheat with, and the seed it is made of.
+struct Who {
+    seed: Zeroizing<[u8; 32]>,
+    key: SecretKey,
+    is_fresh: bool,
+}
+
+fn who(keys: &Keystore, name: Option<&str>) -> anyhow::Result<Who> {
+    let seed = match name {
+        Some(name) => Zeroizing::new(*keys.seed(name)?),
+        None => random_seed()?,
+    };
+    Ok(Who {
+        key: SecretKey::from_seed(*seed).context("a seed of 32 bytes is a key")?,
+        seed,
+        is_fresh: name.is_none(),
+    })
+}
+
+/// A network of its own on loopback. Its transport key is not the account's role's: that role may run.
+async fn bind() -> anyhow::Result<QuicNetwork> {
+    let options = QuicOptions {
+        secret_key: transport_seed(&*random_seed()?),
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        policy: DialPolicy::LoopbackOnly,
+        advertise: Vec::new(),
+    };
+    QuicNetwork::bind(options)
+        .await
+        .context("a network on loopback")
+}
+
+async fn fund(
+    client: &NodeClient<QuicNetwork>,
+    chain_id: &fairweir_types::ChainId,
+    keys: &Keystore,
+    to: Address,
+) -> anyhow::Result<()> {
+    let buyer = keys.account(names::BUYER)?;
+    let amount = Amount::from_coins(FUNDS_COINS).context("a number of coins")?;
+    Sender::new(client.clone(), chain_id.clone(), buyer)
+        .send(Action::Transfer(Transfer { to, amount }))
+        .await
+        .context("the buyer funds the cheat")?;
+    Ok(())
+}
+
+async fn cheat(context: runtime::Context, arguments: Arguments) -> anyhow::Result<()> {
+    let data = DataDir::open(&arguments.data)?;
+    let keys = Keystore::open(&data, &passphrase(&data)?)?;
+    let address = data
+        .read(ADDRESS_FILE)?
+        .context("no node runs in this folder")?;
+    let node: PeerAddr = String::from_utf8_lossy(&address).trim().parse()?;
+    let who = who(&keys, arguments.key.as_deref())?;
+    let network = bind().await?;
+    let client = NodeClient::new(network.clone(), node.clone());
+    let header = client.status().await.context("the node answers")?.header;
+    if who.is_fresh {
+        fund(&client, &header.chain_id, &keys, who.key.address()).await?;
+    }
+    let actor = Actor::new(
+        (who.key, *who.seed),
+        network.clone(),
+        node,
+        header.chain_id,
+        header.height,
+    );
+    let account = actor.address();
+    let stake = Amount::from_coins(STAKE_COINS).context("a number of coins")?;
+    let behaviour = arguments.behaviour;
+    let twist = Some(behaviour.twist());
+    let role = context.child("cheat");
+    let running = match behaviour.role() {
+        Role::Worker => {
+            let options = WorkerOptions {
+                price: arguments.price,
+                stake,
+                verifies: false,
+                ..WorkerOptions::default()
+            };
+            actor.work(role, options, twist).await?
+        }
+        Role::Verifier => actor.verify(role, stake, twist).await?,
+    };
+    line(&format!("ready: {account} {}", behaviour.name()))?;
+    let stopped = std::pin::pin!(tokio::signal::ctrl_c());
+    futures::future::select(stopped, running).await;
+    network.close().await;
+    Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    runtime::Runner::default().start(|context| cheat(context, arguments))
+}

@@ -9,6 +9,13 @@ pub(super) fn run(seed: u64) {
         seed,
         Behaviour::CopyingVerifier,
         SlashReason::VerdictMissing,
-        &["VerdictCommitted", "RevealDue", "Slashed", "Disputed", "Judged", "Settled"],
+        &[
+            "VerdictCommitted",
+            "RevealDue",
+            "Slashed",
+            "Disputed",
+            "Judged",
+            "Settled",
+        ],
     );
 }

@@ -34,10 +34,7 @@ fn note(notes: &Notes, write: impl FnOnce(&mut Seen)) {
 }
 
 fn seen(notes: &Notes) -> Seen {
-    notes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Everything that was seen before is still there, at the same place.
@@ -64,7 +61,8 @@ async fn buy<N: Network>(world: &World, buyer: &Buyer<N>, seed: u64, notes: &Not
         if open.contains(&posted.order) {
             let text = text(number);
             let done = buyer.complete(world.context(), &text, posted, before);
-            done.await.expect("an order of an earlier life comes to its end");
+            done.await
+                .expect("an order of an earlier life comes to its end");
         }
     }
     while seen(notes).posted.len() < ORDERS {
@@ -109,9 +107,8 @@ pub(super) fn run(seed: u64) {
         runner = deterministic::Runner::from(checkpoint);
     }
     let (plan, notes) = (&plan, &notes);
-    let (story, _) = runner.start_and_recover(|context| async move {
-        live(&context, plan, notes).await.end().await
-    });
+    let (story, _) = runner
+        .start_and_recover(|context| async move { live(&context, plan, notes).await.end().await });
     assert_eq!(story.open_orders(), Vec::new());
     check_nothing_is_lost(&seen(notes), &story);
 }

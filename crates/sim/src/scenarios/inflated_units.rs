@@ -8,6 +8,13 @@ pub(super) fn run(seed: u64) {
         seed,
         Behaviour::InflatedUnits,
         (RefundReason::Invalid, SlashReason::WrongTrace),
-        &["Matched", "ReceiptOpened", "Disputed", "Judged", "Slashed", "Refunded"],
+        &[
+            "Matched",
+            "ReceiptOpened",
+            "Disputed",
+            "Judged",
+            "Slashed",
+            "Refunded",
+        ],
     );
 }

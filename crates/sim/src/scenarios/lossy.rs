@@ -38,7 +38,11 @@ pub(super) fn run(seed: u64) {
         }
         drop(buyers);
         // Nobody can tell a lost transaction from one that was never sent; nobody may be called a liar for it.
-        let late = [SlashReason::ReceiptLate, SlashReason::Unopened, SlashReason::VerdictMissing];
+        let late = [
+            SlashReason::ReceiptLate,
+            SlashReason::Unopened,
+            SlashReason::VerdictMissing,
+        ];
         world.end_excusing(&late).await;
     });
 }

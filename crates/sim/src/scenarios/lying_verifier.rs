@@ -34,7 +34,9 @@ pub(super) fn told_of(seed: u64, behaviour: Behaviour, slash: SlashReason, event
         let buyer = world.buyer(1);
         let bonded = world.bonded(cheat);
         for number in 0..ORDERS_MAX {
-            let purchase = buyer.buy(world.context(), &super::text(seed, number, 5)).await;
+            let purchase = buyer
+                .buy(world.context(), &super::text(seed, number, 5))
+                .await;
             let purchase = purchase.expect("the order comes to an end");
             let was_disputed = settled(&purchase).disputed;
             if !was_disputed {

@@ -8,6 +8,13 @@ pub(super) fn run(seed: u64) {
         seed,
         Behaviour::SilentVerifier,
         SlashReason::VerdictMissing,
-        &["VerdictCommitted", "RevealDue", "Slashed", "Disputed", "Judged", "Settled"],
+        &[
+            "VerdictCommitted",
+            "RevealDue",
+            "Slashed",
+            "Disputed",
+            "Judged",
+            "Settled",
+        ],
     );
 }

@@ -8,6 +8,13 @@ pub(super) fn run(seed: u64) {
         seed,
         Behaviour::WithheldOpening,
         (RefundReason::Unopened, SlashReason::Unopened),
-        &["ReceiptSubmitted", "VerdictCommitted", "OpeningDue", "Judged", "Slashed", "Refunded"],
+        &[
+            "ReceiptSubmitted",
+            "VerdictCommitted",
+            "OpeningDue",
+            "Judged",
+            "Slashed",
+            "Refunded",
+        ],
     );
 }

@@ -23,10 +23,20 @@ pub(super) fn run(seed: u64) {
             (lost.account, lost.reason),
             (cheat, SlashReason::ReceiptLate)
         );
-        assert_eq!(lost.to_buyer, lost.amount, "the buyer has the whole penalty");
+        assert_eq!(
+            lost.to_buyer, lost.amount,
+            "the buyer has the whole penalty"
+        );
         story.tells(
             purchase.order,
-            &["Matched", "Slashed", "WorkerReplaced", "Matched", "Settled", "OrderClosed"],
+            &[
+                "Matched",
+                "Slashed",
+                "WorkerReplaced",
+                "Matched",
+                "Settled",
+                "OrderClosed",
+            ],
         );
     });
 }
