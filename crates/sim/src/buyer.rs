@@ -195,7 +195,20 @@ impl<N: Network> Buyer<N> {
         self.complete(clock, text, posted, before).await
     }
 
-    /// Follows an order that was posted for a text to its end, as [`Buyer::buy`].
+    /// Follows an order to its end.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    ///
+    /// # Panics
+    /// If the order had other than one end.
+    pub async fn end_of(&self, posted: Posted) -> Result<(SlotId, SlotEnd), ClientError> {
+        let mut ends = orders::follow(self.sender.client(), posted, |_, _| {}).await?;
+        assert_eq!(ends.len(), 1, "one slot has one end");
+        Ok(ends.remove(0))
+    }
+
+    /// Follows an order that was posted for a text to its end and takes what it bought, as [`Buyer::buy`].
     ///
     /// # Errors
     /// [`ClientError`].
@@ -209,9 +222,7 @@ impl<N: Network> Buyer<N> {
         posted: Posted,
         before: Amount,
     ) -> Result<Purchase, ClientError> {
-        let mut ends = orders::follow(self.sender.client(), posted, |_, _| {}).await?;
-        assert_eq!(ends.len(), 1, "one slot has one end");
-        let (slot, end) = ends.remove(0);
+        let (slot, end) = self.end_of(posted).await?;
         let bought = match &end {
             SlotEnd::Refunded(_) => None,
             SlotEnd::Settled(settlement) => {

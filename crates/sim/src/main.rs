@@ -6,6 +6,7 @@ use std::{
     io::Write as _,
     panic,
     process::ExitCode,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,8 +37,26 @@ fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Tells a story; `false` if it does not hold. What does not hold is on standard error.
+/// The story that is being told.
+static TELLING: Mutex<Option<(&str, u64)>> = Mutex::new(None);
+
+/// Says on a panic how to tell the story again: here, because a release build ends with it.
+fn say_how_to_tell_again() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        usual(panicked);
+        let telling = *TELLING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((name, seed)) = telling {
+            line(&format!(
+                "FAILED {name} with seed {seed}; again: cargo run -p fairweir-sim -- --scenario {name} --seed {seed} --seeds 1"
+            ));
+        }
+    }));
+}
+
+/// Tells a story; `false` if it does not hold.
 fn holds(scenario: &Scenario, seed: u64) -> bool {
+    *TELLING.lock().unwrap_or_else(PoisonError::into_inner) = Some((scenario.name, seed));
     panic::catch_unwind(|| (scenario.run)(seed)).is_ok()
 }
 
@@ -63,6 +82,7 @@ fn main() -> ExitCode {
         ));
         return ExitCode::from(2);
     };
+    say_how_to_tell_again();
     let begun = Instant::now();
     let budget = Duration::from_secs(arguments.budget);
     let (mut passed, mut failed, mut told) = (0_u64, 0_u64, begun);
@@ -77,10 +97,6 @@ fn main() -> ExitCode {
             passed += 1;
         } else {
             failed += 1;
-            line(&format!(
-                "FAILED {name} with seed {seed}; again: cargo run -p fairweir-sim -- --scenario {name} --seed {seed} --seeds 1",
-                name = scenario.name
-            ));
         }
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
