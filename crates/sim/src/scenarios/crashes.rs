@@ -1,8 +1,9 @@
-//! The machine crashes again and again at random moments. Nothing that was acknowledged is lost, and every order comes to
-//! its end.
+//! The machine crashes again and again at random moments, and its disk keeps any part of what was not synced. Nothing that
+//! was acknowledged is lost, and every order comes to its end.
 
 use crate::{Buyer, Plan, Story, World, world};
 use commonware_runtime::{Clock as _, deterministic};
+use commonware_utils::probability;
 use fairweir_client::orders::Posted;
 use fairweir_net::Network;
 use fairweir_types::{Digest, Event, digest::Domain};
@@ -19,6 +20,15 @@ const CRASHES: u64 = 4;
 const LIFE_MS_MAX: u64 = 6_000;
 /// Orders after which the buyer has enough.
 const ORDERS: usize = 6;
+
+/// A disk of which a crash leaves any bytes that were written and not synced.
+fn torn() -> deterministic::FaultConfig {
+    deterministic::FaultConfig::default().write(deterministic::WriteConfig {
+        failure_rate: probability!(0.0),
+        retention_rate: probability!(0.5),
+        mode: deterministic::PartialWriteMode::Subset,
+    })
+}
 
 /// What outlives a crash: what people saw.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +100,8 @@ async fn live(context: &world::Context, plan: &Plan, notes: &Notes) -> World {
 pub(super) fn run(seed: u64) {
     let plan = Plan::honest(seed);
     let notes = Notes::default();
-    let mut runner = deterministic::Runner::new(world::config(seed));
+    let disk = world::config(seed).with_storage_fault_config(torn());
+    let mut runner = deterministic::Runner::new(disk);
     for life in 0..CRASHES {
         let moment = Digest::of(Domain::Draw, &[&seed.to_be_bytes(), &life.to_be_bytes()]);
         let lasts = Duration::from_millis(moment.leading_u64() % LIFE_MS_MAX);
