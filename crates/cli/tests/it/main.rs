@@ -1,0 +1,203 @@
+//! The command line as its users meet it: exit codes, and messages that say what to do.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failing test should stop at the line that fails"
+)]
+
+use std::{
+    net::UdpSocket,
+    path::Path,
+    process::{Command, Output},
+};
+
+fn fairweir(data: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fairweir"))
+        .arg("--data")
+        .arg(data)
+        .args(words)
+        .env_remove("FAIRWEIR_NODE")
+        .env_remove("FAIRWEIR_PASSPHRASE")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, advice: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(advice), "{said:?} does not say {advice:?}");
+}
+
+#[test]
+fn help_names_every_command_and_every_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = fairweir(folder.path(), &["--help"]);
+    let help = String::from_utf8_lossy(&output.stdout);
+    for word in [
+        "up",
+        "node",
+        "worker",
+        "keys",
+        "account",
+        "transfer",
+        "stake",
+        "order",
+        "status",
+        "events",
+        "verify",
+        "config",
+        "doctor",
+        "completions",
+        "Exit codes",
+        "fairweir up",
+    ] {
+        assert!(help.contains(word), "help does not mention {word}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_named_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let output = fairweir(folder.path(), &["up", "--once", "--listen", &listen]);
+    assert_fails(&output, 6, "is busy: another program listens on");
+    assert_fails(&output, 6, "--listen 127.0.0.1:0");
+}
+
+#[test]
+fn a_development_chain_refuses_to_leave_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = fairweir(folder.path(), &["up", "--once", "--listen", "0.0.0.0:0"]);
+    assert_fails(&output, 6, "stays on loopback");
+}
+
+#[test]
+fn a_chain_of_ones_own_needs_a_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = fairweir(
+        folder.path(),
+        &[
+            "up",
+            "--once",
+            "--chain-id",
+            "mine",
+            "--listen",
+            "127.0.0.1:0",
+        ],
+    );
+    assert_fails(&output, 6, "FAIRWEIR_PASSPHRASE");
+}
+
+#[test]
+fn without_a_node_a_question_says_how_to_start_one() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_fails(
+        &fairweir(folder.path(), &["status"]),
+        4,
+        "start one with `fairweir up`",
+    );
+    assert_fails(
+        &fairweir(folder.path(), &["account", "buyer"]),
+        6,
+        "there are no keys here yet",
+    );
+    assert_fails(
+        &fairweir(folder.path(), &["--node", "nonsense", "status"]),
+        1,
+        "begins with fwpeer1",
+    );
+}
+
+#[test]
+fn a_file_that_is_no_receipt_is_refused_with_its_code() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(
+        fairweir(folder.path(), &["node", "init", "--chain-id", "dev-test"])
+            .status
+            .success()
+    );
+    let file = folder.path().join("no.fwr");
+    std::fs::write(&file, b"hello").unwrap();
+    let file = file.to_str().unwrap();
+    assert_fails(
+        &fairweir(folder.path(), &["verify", file]),
+        5,
+        "(not_a_receipt)",
+    );
+    assert_fails(
+        &fairweir(folder.path(), &["verify", "/no/such/file"]),
+        6,
+        "/no/such/file",
+    );
+    assert_fails(
+        &fairweir(folder.path(), &["node", "init", "--chain-id", "dev-test"]),
+        6,
+        "holds a network already",
+    );
+}
+
+#[test]
+fn keys_are_made_listed_backed_up_and_restored() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let passphrase = here.path().join("passphrase");
+    std::fs::write(&passphrase, "a passphrase for a test\n").unwrap();
+    let passphrase = passphrase.to_str().unwrap();
+    let keys = |folder: &Path, words: &[&str]| {
+        let output = fairweir(
+            folder,
+            &[&["--passphrase-file", passphrase, "keys"], words].concat(),
+        );
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let made = keys(here.path(), &["new", "savings"]);
+    assert_eq!(keys(here.path(), &["list"]), made);
+    let copy = here.path().join("copy.age");
+    let copy = copy.to_str().unwrap();
+    let _ = keys(here.path(), &["backup", copy]);
+    let _ = keys(there.path(), &["restore", copy]);
+    assert_eq!(keys(there.path(), &["list"]), made);
+    let bytes = std::fs::read(here.path().join("keys.age")).unwrap();
+    assert!(
+        bytes.starts_with(b"age-encryption.org/v1"),
+        "the store is encrypted by age"
+    );
+}
+
+#[test]
+fn settings_and_params_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = fairweir(folder.path(), &["config", "show"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("heartbeat_ms = 1000"));
+    let params = fairweir(folder.path(), &["--json", "config", "params"]);
+    assert!(String::from_utf8_lossy(&params.stdout).contains("settlement_fee_bps"));
+    std::fs::write(folder.path().join("fairweir.toml"), "heartbeat_ms = 1").unwrap();
+    assert_fails(
+        &fairweir(folder.path(), &["config", "show"]),
+        6,
+        "100 to 60000",
+    );
+}
+
+#[test]
+fn a_folder_in_use_and_a_machine_without_trouble_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(
+        fairweir(folder.path(), &["config", "show"])
+            .status
+            .success()
+    );
+    let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    assert_fails(
+        &fairweir(folder.path(), &["up", "--once"]),
+        6,
+        "in use by another fairweir process",
+    );
+}
