@@ -87,6 +87,7 @@ params! {
     28 halt_gap: "milliseconds", 1_000..=600_000, 5_000, "Chain time advances at most this much per block, so that windows stretch over a halt (protocol rule 2).";
     29 draw_delay: "blocks", 2..=100, 2, "A draw for something in block h uses the beacon of h + 2 (protocol rule 1).";
     30 challenge_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the five checks of a frivolous challenge.";
+    31 late_penalty_min: "base units", 0..=1_000_000_000_000, 10_000_000, "A hundredth of a coin: a cheap offer of a dead worker must not hold up orders for nothing.";
 }
 
 /// A governed count as a length.

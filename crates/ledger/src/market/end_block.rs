@@ -8,7 +8,7 @@ use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
     keys,
-    params::{Params, count},
+    params::{Params, count, money},
     registry::{self, OfferRecord},
     stake::{self, Losses},
     state::{Mark, scan},
@@ -256,7 +256,8 @@ fn replace_worker(
 ) -> Result<(), Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let worker = slot.assigned()?;
-    let penalty = Params::share_up(slot.quote, execution.params.late_penalty_bps)?;
+    let least = money(execution.params.late_penalty_min);
+    let penalty = Params::share_up(slot.quote, execution.params.late_penalty_bps)?.max(least);
     release_worker(execution, &order, &slot)?;
     let mut losses = Losses {
         buyer: Some((order.buyer, penalty)),
