@@ -59,6 +59,10 @@ pub(crate) async fn check<E: StorageContext>(
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
     use super::{FixedBytes, KEY, Metadata, RECORD_BYTES, check, metadata};
     use crate::error::StartError;
     use commonware_runtime::{Runner as _, Supervisor as _, deterministic};

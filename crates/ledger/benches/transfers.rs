@@ -2,7 +2,12 @@
 //!
 //! Prints two figures: on one core with signatures checked before, and on two cores with batch checks in between. Exits with 1
 //! if one is below the promise in SPECIFICATION.md.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark"
+)]
 
 use commonware_parallel::Rayon;
 use fairweir_ledger::{BlockContext, MemoryState, apply_block, genesis_writes, invariants};
