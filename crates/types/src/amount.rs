@@ -1,6 +1,6 @@
 //! Money: [`Amount`] in base units.
 //!
-//! One coin is [`Amount::COIN`] base units. The type cannot hold more than the supply cap, so the sum of any two
+//! One coin is [`Amount::COIN_BASE_UNITS`] base units. The type cannot hold more than the supply cap, so the sum of any two
 //! amounts fits `u64` and no sum of balances that the ledger keeps can overflow it.
 
 use commonware_codec::{Buf, Error, FixedSize, Read, ReadExt, Write};
