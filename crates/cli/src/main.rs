@@ -5,6 +5,7 @@ mod connection;
 mod describe;
 mod failure;
 mod json;
+mod local_node;
 mod main_job;
 mod output;
 

@@ -13,7 +13,9 @@ use crate::{
 };
 use fairweir_types::{
     Action, Amount, BoundedText, ChainId, Digest, Event, Height, Millis, TxCode, TxOutcome,
-    VerifiedTx, receipt::Randomness,
+    VerifiedTx,
+    limits::{BLOCK_EVENTS_MAX, END_OF_BLOCK_EVENTS_MAX},
+    receipt::Randomness,
 };
 use thiserror::Error;
 
@@ -149,7 +151,8 @@ impl<'a> Execution<'a> {
         self.fees = self.fees.checked_add(fee).or_fault()?;
         self.overlay.checkpoint();
         let events_before = self.events.len();
-        match self.act(tx) {
+        let acted = self.act(tx).and_then(|()| self.check_room());
+        match acted {
             Ok(()) => Ok(TxOutcome {
                 tx: tx.digest(),
                 code: TxCode::OK,
@@ -169,6 +172,16 @@ impl<'a> Execution<'a> {
                 })
             }
         }
+    }
+
+    /// Whether the block's events still leave room for those of its end. Without this, a block full of transactions with
+    /// many events each could not be stored.
+    fn check_room(&self) -> Result<(), Refusal> {
+        const ROOM: usize = BLOCK_EVENTS_MAX.saturating_sub(END_OF_BLOCK_EVENTS_MAX);
+        if self.events.len() > ROOM {
+            return Err(Refusal::BlockFull);
+        }
+        Ok(())
     }
 
     fn act(&mut self, tx: &VerifiedTx) -> Result<(), Refusal> {

@@ -25,6 +25,9 @@ pub enum Refusal {
     /// By verification.
     #[error(transparent)]
     Verification(VerificationError),
+    /// The block has as many events as it may.
+    #[error("the block has no room for the events of this transaction: send it again")]
+    BlockFull,
     /// Not a refusal: the ledger's own state is broken.
     #[error(transparent)]
     Fault(Fault),
@@ -40,6 +43,7 @@ impl Refusal {
             Self::Registry(error) => error.code(),
             Self::Market(error) => error.code(),
             Self::Verification(error) => error.code(),
+            Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
     }
@@ -55,6 +59,7 @@ pub const CODES: &[(u16, &str)] = &[
     (5, "nonce_too_high"),
     (6, "fee_too_low"),
     (7, "cannot_pay_fee"),
+    (8, "block_full"),
     (99, "fault"),
     (100, "zero_amount"),
     (101, "insufficient_balance"),
@@ -63,6 +68,7 @@ pub const CODES: &[(u16, &str)] = &[
     (201, "insufficient_balance_to_bond"),
     (202, "insufficient_stake"),
     (203, "stake_covers_open_work"),
+    (204, "stake_below_role_minimum"),
     (300, "worker_stake_too_low"),
     (301, "collateral_above_stake"),
     (302, "zero_capacity"),

@@ -16,10 +16,15 @@ use fairweir_types::{
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// Questions that are answered at the same time; further ones wait in the network's bounded queue.
 const ANSWERING_MAX: usize = 512;
+/// Of these, followers, who stay: the other places are for short questions.
+const FOLLOWERS_MAX: usize = 384;
 
 /// What answers clients of a node.
 #[derive(Clone, Debug)]
@@ -27,6 +32,7 @@ pub struct Api {
     chain: ChainHandle,
     blobs: Arc<BlobStore>,
     supply: Arc<Mutex<Option<(Height, SupplyReport)>>>,
+    followers: Arc<AtomicUsize>,
 }
 
 fn refused(code: &str, reason: &str) -> NodeReply {
@@ -52,6 +58,7 @@ impl Api {
             chain,
             blobs: Arc::new(blobs),
             supply: Arc::default(),
+            followers: Arc::default(),
         }
     }
 
@@ -255,7 +262,23 @@ impl Api {
         }
     }
 
-    async fn follow<S: FrameStream>(&self, mut stream: S, from: Height) {
+    async fn follow<S: FrameStream>(&self, stream: S, from: Height) {
+        // Not exact under a race, but all followers run on one task.
+        if self.followers.fetch_add(1, Ordering::Relaxed) < FOLLOWERS_MAX {
+            self.send_pages(stream, from).await;
+        } else {
+            let answer = refused(
+                "busy",
+                "this node has as many followers as it takes; ask again later",
+            );
+            if let Err(error) = reply(stream, &answer.encode(), ANSWER_DEADLINE).await {
+                tracing::debug!(%error, "a follower did not take its refusal");
+            }
+        }
+        self.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    async fn send_pages<S: FrameStream>(&self, mut stream: S, from: Height) {
         let mut blocks = self.chain.subscribe(from);
         loop {
             let pages = match blocks.next().await {

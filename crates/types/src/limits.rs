@@ -36,8 +36,10 @@ pub const TX_BYTES_MAX: usize = 4_096;
 pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 /// Transactions in one block.
 pub const BLOCK_TXS_MAX: usize = 8_192;
-/// Events of one block. Transactions emit at most three each; the end-of-block work is bounded by `SWEEP_ITEMS_MAX`.
+/// Events of one block. The ledger refuses a transaction whose events would leave no room for the end of the block.
 pub const BLOCK_EVENTS_MAX: usize = 65_536;
+/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding one.
+pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30 + SWEEP_ITEMS_MAX;
 /// Due items that the end of one block works off; the rest carries over to the next block.
 pub const SWEEP_ITEMS_MAX: usize = 256;
 /// Bytes of one encoded event.
@@ -70,8 +72,8 @@ const _: () = assert!(
     "a block holds many of the largest transactions"
 );
 const _: () = assert!(
-    BLOCK_EVENTS_MAX >= BLOCK_TXS_MAX * 3 + SWEEP_ITEMS_MAX * 32,
-    "events of a full block fit"
+    BLOCK_EVENTS_MAX >= BLOCK_TXS_MAX + END_OF_BLOCK_EVENTS_MAX,
+    "a full block of transfers fits"
 );
 const _: () = assert!(
     1 << MERKLE_PATH_MAX >= BLOCK_EVENTS_MAX,

@@ -142,7 +142,7 @@ impl ReceiptProof {
 
     /// Checks all but the finality certificate (which `chain::light` checks, it knows the validators).
     ///
-    /// An empty spec or output means that the file does not carry it; `output` then stays unchecked.
+    /// An empty spec means that the file does not carry it. An output that is there is always checked.
     ///
     /// # Errors
     /// [`ProofError`].
@@ -176,7 +176,7 @@ impl ReceiptProof {
             &Digest::of_blob(self.output.as_slice()),
             &receipt.units,
         );
-        if self.has_spec() && trace != self.settled.trace {
+        if (self.has_spec() || !self.output.as_slice().is_empty()) && trace != self.settled.trace {
             return Err(ProofError::OtherOutput);
         }
         Ok(())

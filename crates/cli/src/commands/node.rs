@@ -1,25 +1,17 @@
 use crate::{
     Global,
     commands::{doctor, up},
-    connection::{TICKET_FILE, listen_failure},
+    connection::TICKET_FILE,
     failure::{Exit, code},
+    local_node::{self, LocalNode},
     output,
 };
-use commonware_runtime::{Runner as _, Supervisor as _, tokio as runtime};
-use fairweir_chain::ChainConfig;
-use fairweir_net::{
-    Network as _,
-    quic::{DialPolicy, QuicNetwork, QuicOptions},
-};
-use fairweir_node::{
-    BlobStore, Config, DataDir, Keystore,
-    network::{self, names},
-    roles::validator,
-    transport_seed,
-};
+use commonware_runtime::{Runner as _, tokio as runtime};
+use fairweir_net::Network as _;
+use fairweir_node::{Config, DataDir, Keystore, network};
 use fairweir_types::ChainId;
 use serde_json::json;
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 /// Run or set up a node: the ledger and its clients' door, without workers and verifiers.
 #[derive(Debug, clap::Subcommand)]
@@ -65,8 +57,8 @@ fn init(global: &Global, chain_id: &str, listen: Option<SocketAddr>) -> Result<(
     let chain_id = ChainId::new(chain_id).map_err(|error| Exit::new(code::FAILED, error))?;
     let mut config = Config::load(&data)?;
     config.listen = listen.unwrap_or(config.listen);
-    up::check_address(&chain_id, config.listen)?;
-    let passphrase = up::passphrase(global, &data, &chain_id)?;
+    local_node::check_address(&chain_id, config.listen)?;
+    let passphrase = local_node::passphrase(global, &data, &chain_id)?;
     let founded = network::open_or_found(&data, chain_id, &passphrase, &config)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
     if global.json {
@@ -91,8 +83,11 @@ fn run(global: &Global) -> Result<(), Exit> {
     let _lock = data.lock()?;
     let genesis = data.genesis()?;
     let config = Config::load(&data)?;
-    up::check_address(&genesis.chain_id, config.listen)?;
-    let keys = Keystore::open(&data, &up::passphrase(global, &data, &genesis.chain_id)?)?;
+    local_node::check_address(&genesis.chain_id, config.listen)?;
+    let keys = Keystore::open(
+        &data,
+        &local_node::passphrase(global, &data, &genesis.chain_id)?,
+    )?;
     let runner =
         runtime::Runner::new(runtime::Config::new().with_storage_directory(data.join("chain")));
     runner.start(|context| async move { live(global, context, &data, &config, &keys).await })
@@ -106,33 +101,11 @@ async fn live(
     keys: &Keystore,
 ) -> Result<(), Exit> {
     let genesis = data.genesis()?;
-    let policy = if genesis.chain_id.is_dev() {
-        DialPolicy::LoopbackOnly
-    } else {
-        DialPolicy::Any
-    };
-    let options = QuicOptions {
-        secret_key: transport_seed(keys.seed(names::NODE)?),
-        listen: config.listen,
-        policy,
-        advertise: config.advertise.clone(),
-    };
-    let network = QuicNetwork::bind(options)
-        .await
-        .map_err(|error| listen_failure(&error))?;
-    let mut chain_config = ChainConfig::new(
-        genesis.clone(),
-        keys.account(names::VALIDATOR)?,
-        keys.vote_key(names::VOTE)?,
-    );
-    chain_config.heartbeat = Duration::from_millis(config.heartbeat_ms);
-    let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
-    let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
-        .map_err(|error| Exit::new(code::MACHINE, error))?;
-    let (chain, task) =
-        validator::start_alone(context.child("validator"), chain_config, &network, blobs)
-            .await
-            .map_err(|error| Exit::new(code::MACHINE, error))?;
+    let LocalNode {
+        network,
+        chain,
+        task,
+    } = local_node::start(&context, data, config, keys, &genesis).await?;
     let address = network.local_addr();
     data.write(TICKET_FILE, address.to_string().as_bytes())?;
     if global.json {

@@ -4,21 +4,22 @@ use crate::{
     connection::{Connection, TICKET_FILE, listen_failure},
     describe::Names,
     failure::{Exit, code},
+    local_node::{self, LocalNode},
     main_job::{self, Purchase, Telling},
     output,
 };
 use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
-use fairweir_chain::{ChainConfig, ChainHandle};
+use fairweir_chain::ChainHandle;
 use fairweir_client::{NodeClient, Sender};
 use fairweir_net::{
     Network as _, PeerAddr,
     quic::{DialPolicy, QuicNetwork, QuicOptions},
 };
 use fairweir_node::{
-    BlobStore, Config, DataDir, Keystore, NodeBlobs, NodeChain, Passphrase,
+    Config, DataDir, Keystore, NodeBlobs, NodeChain,
     network::{self, Founded, names},
     roles::{
-        validator, verifier,
+        verifier,
         worker::{self, Equipment, RESUME_BLOCKS, WorkerOptions},
     },
     transport_seed,
@@ -85,8 +86,8 @@ impl Up {
             config.listen = listen;
         }
         let chain_id = self.chain_id(&data)?;
-        check_address(&chain_id, config.listen)?;
-        let passphrase = passphrase(global, &data, &chain_id)?;
+        local_node::check_address(&chain_id, config.listen)?;
+        let passphrase = local_node::passphrase(global, &data, &chain_id)?;
         let text = if self.no_job {
             None
         } else {
@@ -252,40 +253,6 @@ impl Up {
     }
 }
 
-/// The passphrase of the network's keys: a development network's lies beside them, any other is the user's.
-pub(crate) fn passphrase(
-    global: &Global,
-    data: &DataDir,
-    chain_id: &ChainId,
-) -> Result<Passphrase, Exit> {
-    if chain_id.is_dev() {
-        Ok(Passphrase::of_dev(data)?)
-    } else {
-        global.passphrase(data)
-    }
-}
-
-/// A development chain's keys deserve no trust, so its node talks to this machine only.
-pub(crate) fn check_address(chain_id: &ChainId, listen: SocketAddr) -> Result<(), Exit> {
-    if chain_id.is_dev() && !listen.ip().is_loopback() {
-        return Err(Exit::message(
-            code::MACHINE,
-            format!(
-                "{chain_id} is a development chain and stays on loopback: for other machines give --chain-id a name of your own"
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn policy(chain_id: &ChainId) -> DialPolicy {
-    if chain_id.is_dev() {
-        DialPolicy::LoopbackOnly
-    } else {
-        DialPolicy::Any
-    }
-}
-
 /// Binds a role's network beside the node's address, on any free port.
 async fn bind_role(seed: &[u8; 32], host: IpAddr, policy: DialPolicy) -> Result<QuicNetwork, Exit> {
     let options = QuicOptions {
@@ -308,38 +275,19 @@ pub(crate) async fn start(
     founded: Founded,
 ) -> Result<Running, Exit> {
     let progress = (!global.json).then(|| output::spinner("starting the network"));
+    let policy = local_node::policy(&founded.genesis.chain_id);
     let keys = founded.keys.clone();
-    let genesis = founded.genesis.clone();
-    let policy = policy(&genesis.chain_id);
-    let node_options = QuicOptions {
-        secret_key: transport_seed(keys.seed(names::NODE)?),
-        listen: config.listen,
-        policy,
-        advertise: config.advertise.clone(),
-    };
-    let node = QuicNetwork::bind(node_options)
-        .await
-        .map_err(|error| listen_failure(&error))?;
-    let mut chain_config = ChainConfig::new(
-        genesis.clone(),
-        keys.account(names::VALIDATOR)?,
-        keys.vote_key(names::VOTE)?,
-    );
-    chain_config.heartbeat = Duration::from_millis(config.heartbeat_ms);
-    let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
-    let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
-        .map_err(|error| Exit::new(code::MACHINE, error))?;
-    let (chain, task) =
-        validator::start_alone(context.child("validator"), chain_config, &node, blobs)
-            .await
-            .map_err(|error| Exit::new(code::MACHINE, error))?;
-    check_chain_time(&chain)?;
-    let address = node.local_addr();
+    let LocalNode {
+        network,
+        chain,
+        task,
+    } = local_node::start(&context, data, config, &keys, &founded.genesis).await?;
+    let address = network.local_addr();
     let mut running = Running {
         address,
         keys,
         founded,
-        networks: vec![node],
+        networks: vec![network],
         task,
         chain,
     };
@@ -357,24 +305,6 @@ pub(crate) async fn start(
         progress.finish_and_clear();
     }
     Ok(running)
-}
-
-/// A clock that is behind the chain's newest block cannot propose the next one honestly.
-fn check_chain_time(chain: &ChainHandle) -> Result<(), Exit> {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let tip = Duration::from_millis(chain.tip().time.get());
-    if tip > now + Duration::from_secs(60) {
-        let behind = (tip - now).as_secs();
-        return Err(Exit::message(
-            code::MACHINE,
-            format!(
-                "the clock of this machine is {behind} seconds behind the chain's newest block: set it, then start again"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 async fn start_roles(

@@ -260,7 +260,8 @@ fn replace_worker(
     let penalty = Params::share_up(slot.quote, execution.params.late_penalty_bps)?.max(least);
     release_worker(execution, &order, &slot)?;
     let mut losses = Losses {
-        buyer: Some((order.buyer, penalty)),
+        // Made whole, not rewarded: else a buyer could earn by orders that nobody can execute.
+        buyer: Some((order.buyer, order.posting_fee)),
         ..Losses::default()
     };
     stake::slash(

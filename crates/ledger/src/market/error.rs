@@ -33,7 +33,7 @@ pub enum MarketError {
         found: Millis,
     },
     /// The execution time is out of range.
-    #[error("the execution time must be 100 to 3600000 ms, found {found}")]
+    #[error("the execution time must be 1000 to 3600000 ms, found {found}")]
     ExecutionTimeOutOfRange {
         /// The time asked for.
         found: Millis,

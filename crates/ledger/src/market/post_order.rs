@@ -2,7 +2,7 @@ use super::{HeldStream, MarketError, Order, Slot, Timer};
 use crate::{
     bank,
     execution::Execution,
-    fault::counted,
+    fault::{OrFault, counted},
     keys,
     params::{Params, money},
     registry,
@@ -18,8 +18,8 @@ use fairweir_types::{
 
 /// Milliseconds that matching may take: from a tenth of a heartbeat to a day.
 const MATCH_WITHIN_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
-/// Milliseconds that one execution may take: from a tenth of a heartbeat to an hour.
-const EXECUTION_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
+/// Milliseconds that one execution may take: from a heartbeat, so that a receipt can reach a block, to an hour.
+const EXECUTION_MS: std::ops::RangeInclusive<u64> = 1_000..=3_600_000;
 /// Bytes of state that one slot's records take at most, for the deposit: two draws of eight, a receipt, a timer.
 const SLOT_RECORD_BYTES: u64 = 2_048;
 
@@ -132,6 +132,24 @@ impl Costs {
     }
 }
 
+/// What each slot owes the buyer of the posting fee when its work fails, shared among the slots: what it paid, but at most twice
+/// the least fee, so that a buyer cannot choose how much of a slash it gets.
+fn posting_fee_per_slot(
+    execution: &Execution<'_>,
+    tx: &VerifiedTx,
+    header: &OrderHeader,
+) -> Result<Amount, MarketError> {
+    let least = execution.params.fee_min(tx.size());
+    let fee = least
+        .checked_add(least)
+        .or_fault()?
+        .at_most(tx.transaction().fee);
+    let slots = u64::from(header.slots);
+    Ok(fee
+        .checked_mul_ratio(1, slots, fairweir_types::Rounding::Down)
+        .or_fault()?)
+}
+
 fn order_record(
     execution: &Execution<'_>,
     tx: &VerifiedTx,
@@ -158,7 +176,7 @@ fn order_record(
         quote_max: costs.quote_max,
         check_fee: costs.check_fee,
         settlement_fee: costs.settlement_fee,
-        posting_fee: tx.transaction().fee,
+        posting_fee: posting_fee_per_slot(execution, tx, header)?,
         deposit: Amount::ZERO,
         match_until: counted(
             execution.now.checked_add(header.match_within),

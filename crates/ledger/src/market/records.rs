@@ -43,7 +43,7 @@ pub struct Order {
     pub check_fee: Amount,
     /// The settlement fee for one slot.
     pub settlement_fee: Amount,
-    /// The fee of the posting transaction: part of making the buyer whole.
+    /// Each slot's share of the least fee for the posting transaction: part of making the buyer whole.
     pub posting_fee: Amount,
     /// The refundable deposit for the records.
     pub deposit: Amount,

@@ -36,6 +36,7 @@ pub(crate) fn enrol_verifier(
             counters.verifiers = counters.verifiers.checked_add(1)?;
             Some(())
         })?;
+        stake::change_roles(execution, sender, |roles| roles.checked_add(1))?;
     }
     execution.emit(Event::VerifierEnrolled(VerifierEnrolled {
         verifier: sender,

@@ -1,5 +1,5 @@
 use super::{RegistryError, VerifierRecord, count};
-use crate::{execution::Execution, keys};
+use crate::{execution::Execution, keys, stake};
 use fairweir_types::{Address, Event, event::VerifierLeft};
 
 /// Takes the sender out of the pool.
@@ -19,6 +19,7 @@ pub(crate) fn leave_verifiers(
         counters.verifiers = counters.verifiers.checked_sub(1)?;
         Some(())
     })?;
+    stake::change_roles(execution, sender, |roles| roles.checked_sub(1))?;
     execution.emit(Event::VerifierLeft(VerifierLeft { verifier: sender }));
     Ok(())
 }

@@ -1,5 +1,5 @@
-use super::{OfferRecord, RegistryError, count, counters, offer};
-use crate::{execution::Execution, keys, params::money, stake};
+use super::{OfferRecord, RegistryError, count, offer};
+use crate::{execution::Execution, keys, params::money, stake, state::scan};
 use fairweir_types::{
     Address, Amount, Event, event::OfferRegistered, limits::OFFERS_PER_KIND_MAX, tx::RegisterOffer,
 };
@@ -30,7 +30,8 @@ pub(crate) fn register_offer(
     }
     let known = offer(&execution.overlay, offered.kind, sender)?;
     let is_new = known.as_ref().is_none_or(|known| !known.listed);
-    let listed = usize::try_from(counters(&execution.overlay)?.offers).unwrap_or(usize::MAX);
+    let (from, to) = keys::offers_from(offered.kind, Address::default());
+    let listed = scan::<OfferRecord>(&execution.overlay, &from, &to, OFFERS_PER_KIND_MAX)?.len();
     if is_new && listed >= OFFERS_PER_KIND_MAX {
         return Err(RegistryError::TooManyOffers {
             max: OFFERS_PER_KIND_MAX,
@@ -51,6 +52,7 @@ pub(crate) fn register_offer(
             counters.offers = counters.offers.checked_add(1)?;
             Some(())
         })?;
+        stake::change_roles(execution, sender, |roles| roles.checked_add(1))?;
     }
     execution.emit(Event::OfferRegistered(OfferRegistered {
         worker: sender,

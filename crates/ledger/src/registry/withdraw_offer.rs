@@ -1,5 +1,5 @@
 use super::{RegistryError, count, offer, store_or_drop};
-use crate::execution::Execution;
+use crate::{execution::Execution, stake};
 use fairweir_types::{Address, Event, event::OfferWithdrawn, tx::WithdrawOffer};
 
 /// Takes the sender's offer off the list.
@@ -19,6 +19,7 @@ pub(crate) fn withdraw_offer(
         counters.offers = counters.offers.checked_sub(1)?;
         Some(())
     })?;
+    stake::change_roles(execution, sender, |roles| roles.checked_sub(1))?;
     execution.emit(Event::OfferWithdrawn(OfferWithdrawn {
         worker: sender,
         kind: withdraw.kind,

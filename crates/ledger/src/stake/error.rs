@@ -32,6 +32,16 @@ pub enum StakeError {
         /// What would be left.
         left: Amount,
     },
+    /// The account offers work or verifies, which needs more stake than would be left.
+    #[error(
+        "{left} coins would be left, offers and verifying need {min}: withdraw the offers and leave the verifiers first"
+    )]
+    BelowRoleMinimum {
+        /// What would be left.
+        left: Amount,
+        /// The least.
+        min: Amount,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -45,6 +55,7 @@ impl StakeError {
             Self::InsufficientBalance { .. } => 201,
             Self::InsufficientStake { .. } => 202,
             Self::CoversOpenWork { .. } => 203,
+            Self::BelowRoleMinimum { .. } => 204,
             Self::Fault(_) => 99,
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use unbond::unbond;
 
 use crate::{
     execution::Execution,
-    fault::{Fault, OrFault},
+    fault::{Fault, OrFault, counted},
     keys,
     state::{State, load, state_record},
 };
@@ -34,12 +34,15 @@ pub struct Stake {
     pub exposure: Amount,
     /// Unbondings begun, for their keys.
     pub unbondings: u64,
+    /// Listed offers and a place among the verifiers, which need a minimum of stake.
+    pub roles: u32,
 }
 state_record!(Stake {
     bonded,
     unbonding,
     exposure,
-    unbondings
+    unbondings,
+    roles,
 });
 
 /// An account's stake; one that never bonded has none.
@@ -52,6 +55,18 @@ pub fn stake(state: &dyn State, address: Address) -> Result<Stake, Fault> {
 
 pub(crate) fn store(execution: &mut Execution<'_>, address: Address, stake: &Stake) {
     execution.overlay.store(keys::stake(address), stake);
+}
+
+/// Counts the roles of an account up or down.
+pub(crate) fn change_roles(
+    execution: &mut Execution<'_>,
+    address: Address,
+    change: impl FnOnce(u32) -> Option<u32>,
+) -> Result<(), Fault> {
+    let mut record = stake(&execution.overlay, address)?;
+    record.roles = counted(change(record.roles), "roles")?;
+    store(execution, address, &record);
+    Ok(())
 }
 
 /// Sets stake aside for open work.

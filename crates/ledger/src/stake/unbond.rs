@@ -3,6 +3,7 @@ use crate::{
     execution::Execution,
     fault::{OrFault, counted},
     keys,
+    params::money,
 };
 use fairweir_types::{Address, Amount, Event, event::Unbonding, tx::Unbond};
 
@@ -28,6 +29,16 @@ pub(crate) fn unbond(
             exposure: record.exposure,
             left,
         });
+    }
+    let min = money(
+        execution
+            .params
+            .worker_stake_min
+            .max(execution.params.verifier_stake_min),
+    );
+    // Else a hundred coins could fill the list of offers or the pool of verifiers seat by seat.
+    if record.roles > 0 && left < min {
+        return Err(StakeError::BelowRoleMinimum { left, min });
     }
     record.bonded = left;
     record.unbonding = record.unbonding.checked_add(amount).or_fault()?;

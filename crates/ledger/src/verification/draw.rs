@@ -11,7 +11,7 @@ use crate::{
     state::scan,
 };
 use fairweir_types::{
-    Address, BoundedVec, Boxed, Digest, Event, Millis,
+    Address, Amount, BoundedVec, Boxed, Digest, Event, Millis,
     digest::Domain,
     event::{RefundReason, Understaffed, VerifiersDrawn},
     limits::VERIFIERS_MAX,
@@ -42,8 +42,10 @@ pub(crate) fn draw(
             needed: u16::try_from(needed).unwrap_or(u16::MAX),
             eligible: u16::try_from(pool.len()).unwrap_or(u16::MAX),
         }));
+        if slot.challenge_deposit > Amount::ZERO {
+            return super::judge::stand(execution, slot_id, slot, &order);
+        }
         release_worker(execution, &order, &slot)?;
-        super::judge::return_deposit(execution, &order, &mut slot)?;
         return refund(execution, slot_id, &slot, RefundReason::Understaffed);
     }
     let seed = seed(execution, purpose, slot_id, slot.attempt);

@@ -211,14 +211,28 @@ fn invalid(
 fn undecided(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    mut slot: Slot,
+    slot: Slot,
     order: &Order,
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     slash_missing(execution, slot_id, &slot.dispute, losses)?;
+    if slot.challenge_deposit > Amount::ZERO {
+        return stand(execution, slot_id, slot, order);
+    }
     release_worker(execution, order, &slot)?;
-    return_deposit(execution, order, &mut slot)?;
     refund(execution, slot_id, &slot, RefundReason::Undecided)
+}
+
+/// A challenge that could not be decided leaves the first verdict standing: else a buyer could get valid work for nothing by
+/// challenging it when too few verifiers are left.
+pub(crate) fn stand(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    order: &Order,
+) -> Result<(), Fault> {
+    return_deposit(execution, order, &mut slot)?;
+    settle(execution, slot_id, &slot)
 }
 
 /// The worker did not open in time: that costs as much as the worst fault (protocol rule 2).
@@ -266,8 +280,10 @@ fn slash_worker(
 ) -> Result<(), Fault> {
     let worker = slot.assigned()?;
     release_worker(execution, order, slot)?;
-    let bonded = stake::stake(&execution.overlay, worker)?.bonded;
-    let share = Params::share_down(bonded, execution.params.slash_share_bps).or_fault()?;
+    let record = stake::stake(&execution.overlay, worker)?;
+    // Unbonding stake too, or a worker could unbond before it lies.
+    let slashable = record.bonded.checked_add(record.unbonding).or_fault()?;
+    let share = Params::share_down(slashable, execution.params.slash_share_bps).or_fault()?;
     let amount = slot.quote.checked_add(share).or_fault()?;
     stake::slash(execution, worker, amount, (reason, slot_id), losses)
 }

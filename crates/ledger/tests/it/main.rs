@@ -5,6 +5,7 @@
     reason = "a failing test should stop at the line that fails"
 )]
 
+mod full_block;
 mod random_walk;
 mod script;
 mod world;
