@@ -1,0 +1,58 @@
+//! A receipt file's own contents: what it carries is checked, with the spec and without.
+
+use crate::samples::{Maker, Sample};
+use commonware_codec::Encode;
+use fairweir_types::{
+    BoundedBytes, Boxed, Digest, Event, SecretKey, SignedReceipt, merkle,
+    proof::{ProofError, ReceiptProof},
+    receipt::{output_commitment, trace},
+};
+
+/// A receipt file that holds, but for its certificate, which is checked elsewhere.
+fn proof(seed: u64) -> ReceiptProof {
+    let mut maker = Maker::new(seed);
+    let mut proof = ReceiptProof::sample(&mut maker);
+    let worker = SecretKey::sample(&mut maker);
+    proof.spec = BoundedBytes::new(b"spec".to_vec()).unwrap();
+    proof.output = BoundedBytes::new(b"output".to_vec()).unwrap();
+    let mut receipt = proof.receipt.receipt.clone();
+    receipt.chain_id = proof.header.chain_id.clone();
+    receipt.spec_digest = Digest::of_blob(b"spec");
+    proof.settled.trace = trace(
+        &receipt.spec_digest,
+        &Digest::of_blob(b"output"),
+        &receipt.units,
+    );
+    receipt.output_commitment = output_commitment(&proof.salt, &proof.settled.trace);
+    proof.settled.slot_id = receipt.slot_id;
+    proof.settled.receipt = receipt.digest();
+    proof.settled.paid.to = worker.address();
+    proof.receipt = SignedReceipt::sign(receipt, &worker);
+    let leaves = [merkle::leaf(
+        &Event::Settled(Boxed::new(proof.settled.clone())).encode(),
+    )];
+    proof.path = merkle::path(&leaves, 0).unwrap();
+    proof.header.events_root = merkle::root(&leaves);
+    proof
+}
+
+#[test]
+fn a_forged_output_is_refused_with_the_spec_and_without() {
+    let whole = proof(1);
+    whole.check().unwrap();
+    let mut without_spec = whole.clone();
+    without_spec.spec = BoundedBytes::default();
+    without_spec.check().unwrap();
+    for mut forged in [whole, without_spec] {
+        forged.output = BoundedBytes::new(b"forged".to_vec()).unwrap();
+        assert!(matches!(forged.check(), Err(ProofError::OtherOutput)));
+    }
+}
+
+#[test]
+fn a_file_without_spec_and_output_still_proves_the_settlement() {
+    let mut bare = proof(2);
+    bare.spec = BoundedBytes::default();
+    bare.output = BoundedBytes::default();
+    bare.check().unwrap();
+}
