@@ -11,10 +11,10 @@ use crate::{
 use commonware_codec::{Encode, Read};
 use core::fmt::Debug;
 use fairweir_types::{
-    Amount, AmountError, ChainId, Digest, Receipt,
+    Address, Amount, AmountError, ChainId, Digest, Receipt,
     node_api::Delivery,
     order::{Demand, KindId, PriceVector, SlotId, UnitVector},
-    receipt::{Salt, output_commitment, trace},
+    receipt::{Salt, trace},
 };
 use std::{future::Future, sync::Arc};
 use thiserror::Error;
@@ -181,6 +181,8 @@ pub struct Assignment {
 pub struct Claim {
     /// The receipt.
     pub receipt: Receipt,
+    /// The worker that signed it.
+    pub worker: Address,
     /// The salt of its commitment.
     pub salt: Salt,
     /// The trace that it opened.
@@ -195,6 +197,7 @@ impl Claim {
         let output = Digest::of_blob(delivery.output.as_slice());
         Self {
             trace: trace(&receipt.spec_digest, &output, &receipt.units),
+            worker: delivery.receipt.worker.address(),
             salt: delivery.salt,
             receipt,
         }
@@ -219,8 +222,7 @@ impl Claim {
         if !receipt.units.within(&assignment.demand.units) {
             return Some(Fault::UnitsAboveDemand);
         }
-        (output_commitment(&self.salt, &self.trace) != receipt.output_commitment)
-            .then_some(Fault::DoesNotOpen)
+        (!receipt.is_opened_by(self.worker, &self.salt, &self.trace)).then_some(Fault::DoesNotOpen)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 use commonware_codec::Encode;
 use core::fmt::Debug;
 use fairweir_types::{
-    ChainId, Digest, Receipt, Units, decode,
+    Address, ChainId, Digest, Receipt, Units, decode,
     order::{Demand, OrderId, SlotId, UnitVector},
     receipt::{Salt, output_commitment, trace},
 };
@@ -20,6 +20,13 @@ use std::sync::Arc;
 /// Sizes that the laws look at, ascending.
 const SIZES: [usize; 5] = [0, 1, 7, 64, 1_000];
 const SALT: Salt = [7; 32];
+/// The worker of every claim of the laws.
+const WORKER: Address = Address([8; 20]);
+
+/// What [`WORKER`] publishes of a trace in its first assignment.
+fn commitment(slot_id: &SlotId, trace: &Digest) -> Digest {
+    output_commitment(WORKER, slot_id, 0, &SALT, trace)
+}
 
 /// Generates the tests of all laws for a kind, in a test module:
 /// `service_laws!(Echo, samples, "hash")` with `fn samples(size: usize) -> Vec<EchoSpec>`. The hash pins the encodings;
@@ -131,8 +138,9 @@ impl Case {
                 kind: assignment.kind,
                 spec_digest: assignment.spec_digest,
                 units,
-                output_commitment: output_commitment(&SALT, &trace),
+                output_commitment: commitment(&assignment.slot_id, &trace),
             },
+            worker: WORKER,
             salt: SALT,
             trace,
         }
@@ -334,7 +342,8 @@ pub fn tampering<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
             // A worker that foresees what verifiers will commit to, and commits to it too.
             let mut foreseen = hidden.clone();
             foreseen.trace = trace(&hidden).expect("there is evidence");
-            foreseen.receipt.output_commitment = output_commitment(&SALT, &foreseen.trace);
+            foreseen.receipt.output_commitment =
+                commitment(&foreseen.receipt.slot_id, &foreseen.trace);
             assert_ne!(trace(&foreseen), Some(foreseen.trace), "foreseen {units:?}");
         }
         replays(&honest, judge);
@@ -403,6 +412,9 @@ fn replays(honest: &Claim, judge: impl Fn(&Claim) -> Judgement) {
             Judgement::Invalid(Fault::OtherWork { .. })
         ));
     }
+    let mut of_another = honest.clone();
+    of_another.worker = Address([9; 20]);
+    assert_eq!(judge(&of_another), Judgement::Invalid(Fault::DoesNotOpen));
     let mut other_salt = honest.clone();
     other_salt.salt[0] ^= 1;
     assert_eq!(judge(&other_salt), Judgement::Invalid(Fault::DoesNotOpen));

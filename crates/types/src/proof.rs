@@ -164,8 +164,8 @@ impl ReceiptProof {
         self.path
             .verify(&leaf, &self.header.events_root)
             .map_err(ProofError::NotInBlock)?;
-        if receipt::output_commitment(&self.salt, &self.settled.trace) != receipt.output_commitment
-        {
+        let worker = self.receipt.worker.address();
+        if !receipt.is_opened_by(worker, &self.salt, &self.settled.trace) {
             return Err(ProofError::NotOpened);
         }
         if self.has_spec() && Digest::of_blob(self.spec.as_slice()) != receipt.spec_digest {

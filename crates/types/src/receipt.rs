@@ -29,7 +29,7 @@ pub struct Receipt {
     pub spec_digest: Digest,
     /// Metered units.
     pub units: UnitVector,
-    /// `H(salt ‖ trace)`, see [`output_commitment`].
+    /// `H(worker ‖ slot ‖ attempt ‖ salt ‖ trace)`, see [`output_commitment`].
     pub output_commitment: Digest,
 }
 record!(Receipt {
@@ -47,6 +47,13 @@ impl Receipt {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of_encoded(Domain::Receipt, self)
+    }
+
+    /// Whether salt and trace open the commitment as this worker's.
+    #[must_use]
+    pub fn is_opened_by(&self, worker: Address, salt: &Salt, trace: &Digest) -> bool {
+        output_commitment(worker, &self.slot_id, self.attempt, salt, trace)
+            == self.output_commitment
     }
 }
 
@@ -99,10 +106,28 @@ pub fn trace(spec_digest: &Digest, output_digest: &Digest, units: &UnitVector) -
     )
 }
 
-/// What a worker publishes of its trace: `H(salt ‖ trace)`.
+/// What a worker publishes of its trace: `H(worker ‖ slot ‖ attempt ‖ salt ‖ trace)`.
+///
+/// Only this worker can open it, and only for this assignment (the order's id names the chain), so that a commitment
+/// copied from another receipt is worthless.
 #[must_use]
-pub fn output_commitment(salt: &Salt, trace: &Digest) -> Digest {
-    Digest::of(Domain::OutputCommitment, &[salt, trace.as_bytes()])
+pub fn output_commitment(
+    worker: Address,
+    slot_id: &SlotId,
+    attempt: u16,
+    salt: &Salt,
+    trace: &Digest,
+) -> Digest {
+    Digest::of(
+        Domain::OutputCommitment,
+        &[
+            &worker.0,
+            &slot_id.encode(),
+            &attempt.to_be_bytes(),
+            salt,
+            trace.as_bytes(),
+        ],
+    )
 }
 
 /// What a verifier publishes of its trace: `H(id ‖ nonce ‖ trace)`. The id makes a copied commitment worthless.

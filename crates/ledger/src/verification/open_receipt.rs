@@ -7,7 +7,7 @@ use crate::{
 use fairweir_types::{
     Address, Event,
     event::ReceiptOpened,
-    receipt::{Tier, output_commitment, trace},
+    receipt::{Tier, trace},
     tx::OpenReceipt,
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn open_receipt(
     let receipt = &present(record.receipt.as_ref(), "receipt of a slot that is opened")?.receipt;
     // Made here of the units that will be paid, so that the trace cannot be of fewer.
     let trace = trace(&receipt.spec_digest, &output, &receipt.units);
-    if output_commitment(&salt, &trace) != receipt.output_commitment {
+    if !receipt.is_opened_by(record.assigned()?, &salt, &trace) {
         return Err(VerificationError::DoesNotOpen);
     }
     if record.worker != Some(sender) {

@@ -195,7 +195,13 @@ impl Machine {
         let opening = Opening {
             salt,
             output: Digest::of_blob(&executed.output),
-            commitment: output_commitment(&salt, &executed.trace(&header.spec_digest)),
+            commitment: output_commitment(
+                self.me,
+                &slot_id,
+                attempt,
+                &salt,
+                &executed.trace(&header.spec_digest),
+            ),
         };
         let receipt = Receipt {
             chain_id: self.chain_id.clone(),

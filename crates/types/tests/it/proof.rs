@@ -23,7 +23,13 @@ fn proof(seed: u64) -> ReceiptProof {
         &Digest::of_blob(b"output"),
         &receipt.units,
     );
-    receipt.output_commitment = output_commitment(&proof.salt, &proof.settled.trace);
+    receipt.output_commitment = output_commitment(
+        worker.address(),
+        &receipt.slot_id,
+        receipt.attempt,
+        &proof.salt,
+        &proof.settled.trace,
+    );
     proof.settled.slot_id = receipt.slot_id;
     proof.settled.receipt = receipt.digest();
     proof.settled.paid.to = worker.address();
@@ -55,4 +61,23 @@ fn a_file_without_spec_and_output_still_proves_the_settlement() {
     bare.spec = BoundedBytes::default();
     bare.output = BoundedBytes::default();
     bare.check().unwrap();
+}
+
+#[test]
+fn a_commitment_opens_for_its_worker_and_assignment_alone() {
+    let proof = proof(3);
+    let worker = proof.receipt.worker.address();
+    let opens = |receipt: &fairweir_types::Receipt, worker| {
+        receipt.is_opened_by(worker, &proof.salt, &proof.settled.trace)
+    };
+    let receipt = &proof.receipt.receipt;
+    assert!(opens(receipt, worker));
+    assert!(!opens(receipt, fairweir_types::Address([1; 20])));
+    let mut copies = [receipt.clone(), receipt.clone(), receipt.clone()];
+    copies[0].attempt ^= 1;
+    copies[1].slot_id.slot ^= 1;
+    copies[2].slot_id.order.0 = Digest::of_blob(b"another order");
+    for copy in copies {
+        assert!(!opens(&copy, worker), "{copy:?}");
+    }
 }

@@ -24,7 +24,7 @@ use fairweir_types::{
         Demand, KindId, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotId, SlotRole,
         Urgency,
     },
-    receipt::{Randomness, Tier, Verdict, output_commitment, trace, verdict_commitment},
+    receipt::{Randomness, Tier, Verdict, trace, verdict_commitment},
 };
 mod running;
 
