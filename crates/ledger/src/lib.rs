@@ -24,6 +24,7 @@ pub mod market;
 pub mod params;
 pub mod refusal;
 pub mod registry;
+pub mod relations;
 pub mod report;
 pub mod stake;
 mod state;

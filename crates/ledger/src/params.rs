@@ -2,8 +2,11 @@
 //!
 //! Read-only for now: a genesis may set them within their ranges; votes on them come with governance.
 
-use crate::{fault::Fault, keys, state::State};
-use fairweir_types::{Amount, Bps, Genesis, Millis, genesis::GenesisError};
+use crate::{fault::Fault, keys, relations::first_broken, state::State};
+use fairweir_types::{
+    Amount, Bps, Genesis, Millis,
+    genesis::{GenesisError, GenesisParam},
+};
 
 /// What one governed value is.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,11 @@ macro_rules! params {
             /// Loads the values in force.
             pub(crate) fn load(state: &dyn State) -> Result<Self, Fault> {
                 Ok(Self { $($name: crate::state::load(state, &keys::param($number))?.unwrap_or($default),)* })
+            }
+
+            /// The defaults, but for the values given by number.
+            fn with(given: impl Fn(u16) -> Option<u64>) -> Self {
+                Self { $($name: given($number).unwrap_or($default),)* }
             }
 
             /// Every value by name, for reports.
@@ -101,16 +109,32 @@ pub(crate) fn money(value: u64) -> Amount {
 }
 
 impl Params {
-    /// Milliseconds that windows after a receipt take together.
+    /// Milliseconds of chain time that one window takes at most: its blocks may be as far apart as chain time runs, and
+    /// it is looked at once per block.
+    fn stretched(&self, window: u64) -> u64 {
+        window
+            .max(self.window_blocks_min.saturating_mul(self.halt_gap))
+            .saturating_add(self.halt_gap)
+    }
+
+    /// Milliseconds of chain time that draws and windows after a receipt take together, but for a backlog of due slots.
     #[must_use]
-    pub const fn windows_together(&self) -> Millis {
-        Millis(
-            self.commit_window
-                .saturating_mul(2)
-                .saturating_add(self.open_window)
-                .saturating_add(self.reveal_window.saturating_mul(2))
-                .saturating_add(self.challenge_window),
-        )
+    pub fn windows_together(&self) -> Millis {
+        let draws = self
+            .draw_delay
+            .saturating_mul(self.halt_gap)
+            .saturating_mul(2);
+        let windows = [
+            self.commit_window,
+            self.open_window,
+            self.reveal_window,
+            self.challenge_window,
+            self.commit_window,
+            self.reveal_window,
+        ];
+        Millis(windows.into_iter().fold(draws, |sum, window| {
+            sum.saturating_add(self.stretched(window))
+        }))
     }
 
     /// The fee that a transaction of this size needs.
@@ -139,10 +163,18 @@ impl Params {
     }
 }
 
-/// Checks the governed values of a genesis against their ranges.
+/// The governed values that a genesis sets.
+pub(crate) fn of_genesis_params(given: &[GenesisParam]) -> Params {
+    Params::with(|number| {
+        let given = given.iter().find(|given| given.param == number)?;
+        Some(given.value)
+    })
+}
+
+/// Checks the governed values of a genesis against their ranges and against each other.
 ///
 /// # Errors
-/// [`GenesisError::UnknownParam`] or [`GenesisError::ParamRange`].
+/// [`GenesisError::UnknownParam`], [`GenesisError::ParamRange`] or [`GenesisError::ParamsDisagree`].
 pub fn check_genesis_params(genesis: &Genesis) -> Result<(), GenesisError> {
     for given in &genesis.params {
         let spec = PARAMS
@@ -158,7 +190,13 @@ pub fn check_genesis_params(genesis: &Genesis) -> Result<(), GenesisError> {
             });
         }
     }
-    Ok(())
+    match first_broken(&of_genesis_params(genesis.params.as_slice())) {
+        Some(broken) => Err(GenesisError::ParamsDisagree {
+            name: broken.name,
+            rule: broken.rule,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The number of the parameter with this name.
@@ -184,12 +222,5 @@ mod tests {
             );
         }
         assert!(PARAMS.is_sorted_by(|earlier, later| earlier.number < later.number));
-    }
-
-    #[test]
-    fn stake_outlives_what_it_answers_for() {
-        let defaults = Params::load(&crate::state::MemoryState::default()).unwrap();
-        assert!(defaults.unbonding_delay > defaults.windows_together().get());
-        assert!(defaults.dispute_quorum * 2 > defaults.dispute_draw);
     }
 }

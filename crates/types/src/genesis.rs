@@ -122,6 +122,14 @@ pub enum GenesisError {
         /// The greatest value.
         max: u64,
     },
+    /// Parameters do not fit each other.
+    #[error("parameters do not fit each other ({name}): {rule}")]
+    ParamsDisagree {
+        /// The relation that does not hold.
+        name: &'static str,
+        /// What it asks, and why.
+        rule: &'static str,
+    },
 }
 
 impl Genesis {
