@@ -103,6 +103,7 @@ pub fn check(state: &dyn State) -> Result<(), Violation> {
     check_exposure(state, &slots)?;
     let timers = all::<Mark>(state, keys::due_at_any_height())?.len();
     let timers = timers.saturating_add(all::<Mark>(state, keys::due_at_any_time())?.len());
+    let timers = timers.saturating_add(all::<Mark>(state, keys::retry_at_any_time())?.len());
     if timers != slots.len() {
         return Err(Violation::Timers {
             slots: slots.len(),

@@ -21,6 +21,7 @@ const PARAM: u8 = 0x0c;
 const COUNTERS: u8 = 0x0d;
 const CHAIN: u8 = 0x0e;
 const PAYOUT: u8 = 0x0f;
+const RETRY_AT_TIME: u8 = 0x10;
 
 fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![tag];
@@ -155,6 +156,26 @@ pub(crate) fn due_at_any_time() -> (Vec<u8>, Vec<u8>) {
     all(DUE_AT_TIME)
 }
 
+pub(crate) fn retry_at_time(time: Millis, id: SlotId) -> Vec<u8> {
+    key(RETRY_AT_TIME, &[&time.encode(), &id.encode()])
+}
+
+/// Unmatched slots that are tried again at `now` or before.
+pub(crate) fn retry_until_time(now: Millis) -> (Vec<u8>, Vec<u8>) {
+    (
+        vec![RETRY_AT_TIME],
+        key(
+            RETRY_AT_TIME,
+            &[&Millis(now.get().saturating_add(1)).encode()],
+        ),
+    )
+}
+
+/// All unmatched slots that wait to be tried again.
+pub(crate) fn retry_at_any_time() -> (Vec<u8>, Vec<u8>) {
+    all(RETRY_AT_TIME)
+}
+
 pub(crate) fn supply() -> Vec<u8> {
     vec![SUPPLY]
 }
@@ -201,6 +222,7 @@ mod tests {
             slot(id),
             due_at_height(Height(1), id),
             due_at_time(Millis(1), id),
+            retry_at_time(Millis(1), id),
             supply(),
             clock(),
             param(1),

@@ -87,7 +87,7 @@ params! {
     20 reveal_window: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction, with time to restart a process.";
     21 challenge_window: "milliseconds of chain time", 1_000..=604_800_000, 3_600_000, "An hour for the buyer to look at what it got.";
     22 window_blocks_min: "blocks", 2..=1_000, 4, "2f + 2 final blocks for f = 1 (protocol rule 2): no proposer alone can run a window out.";
-    23 match_retry: "milliseconds of chain time", 100..=600_000, 1_000, "One heartbeat.";
+    23 match_retry: "milliseconds of chain time", 100..=600_000, 1_000, "One heartbeat; it doubles with each try.";
     24 attempts_max: "assignments", 1..=8, 3, "After three failed workers the order, not the workers, is the likely cause.";
     25 first_draw: "verifiers", 1..=4, 2, "Protocol rule 7.";
     26 dispute_draw: "verifiers", 3..=8, 5, "Protocol rule 7.";
@@ -96,6 +96,7 @@ params! {
     29 draw_delay: "blocks", 2..=100, 2, "A draw for something in block h uses the beacon of h + 2 (protocol rule 1).";
     30 challenge_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the five checks of a frivolous challenge.";
     31 late_penalty_min: "base units", 0..=1_000_000_000_000, 10_000_000, "A hundredth of a coin: a cheap offer of a dead worker must not hold up orders for nothing.";
+    32 match_retry_max: "milliseconds of chain time", 1_000..=86_400_000, 60_000, "An unmatched order is tried at least once a minute, if the block's quota of tries allows.";
 }
 
 /// A governed count as a length.

@@ -51,6 +51,11 @@ pub const RELATIONS: &[Relation] = &[
         rule: "worker_stake_min is at least late_penalty_min: else the penalty cannot be taken",
         holds: |params| params.worker_stake_min >= params.late_penalty_min,
     },
+    Relation {
+        name: "tries_slow_down",
+        rule: "match_retry_max is at least match_retry: the pause between tries to match only grows",
+        holds: |params| params.match_retry_max >= params.match_retry,
+    },
 ];
 
 /// The first relation that does not hold.
@@ -124,6 +129,7 @@ mod tests {
                 ],
                 Some("stake_covers_the_late_penalty"),
             ),
+            (&[("match_retry", 60_001)], Some("tries_slow_down")),
         ];
         for (given, expected) in table {
             assert_eq!(broken(given), *expected, "{given:?}");

@@ -38,10 +38,13 @@ pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 pub const BLOCK_TXS_MAX: usize = 8_192;
 /// Events of one block. The ledger refuses a transaction whose events would leave no room for the end of the block.
 pub const BLOCK_EVENTS_MAX: usize = 65_536;
-/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding one.
-pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30 + SWEEP_ITEMS_MAX;
+/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding one, a try to match two.
+pub const END_OF_BLOCK_EVENTS_MAX: usize =
+    SWEEP_ITEMS_MAX * 30 + SWEEP_ITEMS_MAX + MATCH_RETRIES_PER_BLOCK_MAX * 2;
 /// Due items that the end of one block works off; the rest carries over to the next block.
 pub const SWEEP_ITEMS_MAX: usize = 256;
+/// Unmatched slots that one block tries again: each looks at all offers of its kind, and nobody pays for a try.
+pub const MATCH_RETRIES_PER_BLOCK_MAX: usize = 32;
 /// Bytes of one encoded event.
 pub const EVENT_BYTES_MAX: usize = 4_096;
 /// Accounts named in a genesis file.

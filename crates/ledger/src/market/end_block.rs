@@ -19,23 +19,33 @@ use fairweir_types::{
     Address, BoundedVec, Boxed, Digest, Event, Height, Millis,
     digest::Domain,
     event::{Matched, RefundReason, SlashReason, Unmatched, WorkerReplaced},
-    limits::{OFFERS_PER_KIND_MAX, SWEEP_ITEMS_MAX},
+    limits::{MATCH_RETRIES_PER_BLOCK_MAX, OFFERS_PER_KIND_MAX, SWEEP_ITEMS_MAX},
     order::{KindId, SlotId},
 };
 
-/// Works off what is due, at most a bounded number of slots; says whether something is left for the next block.
+/// Works off what is due, at most a bounded number of slots; says whether something is left that asks for the next block
+/// at once. Tries to match have a quota of their own and never do.
 pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<bool, Fault> {
     let (from, to) = keys::due_until_height(execution.context.height);
-    let at_height = due(execution, &from, &to, SWEEP_ITEMS_MAX)?;
-    let room = SWEEP_ITEMS_MAX.saturating_sub(at_height.len());
+    let mut at_height = due(execution, &from, &to, SWEEP_ITEMS_MAX)?;
     let (from, to) = keys::due_until_time(execution.now);
-    let at_time = due(execution, &from, &to, room)?;
+    let mut at_time = due(execution, &from, &to, SWEEP_ITEMS_MAX)?;
+    let (from, to) = keys::retry_until_time(execution.now);
+    let retries = due(execution, &from, &to, MATCH_RETRIES_PER_BLOCK_MAX)?;
     let is_full = at_height.len().saturating_add(at_time.len()) >= SWEEP_ITEMS_MAX;
+    // Many new orders must not hold up windows, nor many windows draws: when both press, each has half.
+    let half = SWEEP_ITEMS_MAX.div_euclid(2);
+    at_height.truncate(half.max(SWEEP_ITEMS_MAX.saturating_sub(at_time.len())));
+    at_time.truncate(SWEEP_ITEMS_MAX.saturating_sub(at_height.len()));
     for slot_id in at_height {
         at_draw(execution, slot_id)?;
     }
     for slot_id in at_time {
         at_window_end(execution, slot_id)?;
+    }
+    for slot_id in retries {
+        let slot = slot_of(&execution.overlay, slot_id)?;
+        match_slot(execution, slot_id, slot)?;
     }
     Ok(is_full)
 }
@@ -102,7 +112,6 @@ fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), F
         return Ok(());
     }
     match slot.phase {
-        Phase::AwaitingMatch => match_slot(execution, slot_id, slot),
         Phase::Executing => replace_worker(execution, slot_id, slot),
         Phase::Challengeable => settle(execution, slot_id, &slot),
         Phase::Committing
@@ -110,9 +119,11 @@ fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), F
         | Phase::Revealing
         | Phase::DisputeCommitting
         | Phase::DisputeRevealing => verification::window_ended(execution, slot_id, slot),
-        Phase::AwaitingDraw | Phase::AwaitingDisputeDraw => Err(Fault::Missing {
-            what: "window of a slot that waits for a draw",
-        }),
+        Phase::AwaitingMatch | Phase::AwaitingDraw | Phase::AwaitingDisputeDraw => {
+            Err(Fault::Missing {
+                what: "window of a slot that waits for a draw",
+            })
+        }
     }
 }
 
@@ -185,15 +196,21 @@ fn match_slot(execution: &mut Execution<'_>, slot_id: SlotId, mut slot: Slot) ->
             refund(execution, slot_id, &slot, RefundReason::NoMatch)
         }
         Err(reasons) => {
-            if !slot.reported_unmatched {
-                slot.reported_unmatched = true;
+            if slot.tries == 0 {
                 let candidates = BoundedVec::truncating(reasons);
                 execution.emit(Event::Unmatched(Boxed::new(Unmatched {
                     slot_id,
                     candidates,
                 })));
             }
-            let time = execution.window_end(execution.params.match_retry)?;
+            let time = execution.window_end(match_pause(&params, slot.tries))?;
+            // Not later than its time is up, when it is refunded.
+            let time = time.min(
+                order
+                    .match_until
+                    .max(counted(execution.now.next(), "chain time")?),
+            );
+            slot.tries = slot.tries.saturating_add(1);
             store_slot(
                 execution,
                 slot_id,
@@ -206,6 +223,15 @@ fn match_slot(execution: &mut Execution<'_>, slot_id: SlotId, mut slot: Slot) ->
             Ok(())
         }
     }
+}
+
+/// Milliseconds until a slot that nobody fitted so often is tried again: doubled each time.
+fn match_pause(params: &Params, tries: u16) -> u64 {
+    let factor = 1u64.checked_shl(u32::from(tries)).unwrap_or(u64::MAX);
+    params
+        .match_retry
+        .saturating_mul(factor)
+        .min(params.match_retry_max)
 }
 
 fn assign(
@@ -284,7 +310,7 @@ fn replace_worker(
         return refund(execution, slot_id, &slot, RefundReason::NoReceipt);
     }
     slot.phase = Phase::AwaitingMatch;
-    slot.reported_unmatched = false;
+    slot.tries = 0;
     let height = counted(
         execution
             .context

@@ -152,12 +152,13 @@ impl Read for Phase {
     }
 }
 
-/// When a slot is looked at next: at a height (a draw), or at a chain time not before a height (the end of a window).
+/// When a slot is looked at next: at a height (a draw), at a chain time not before a height (the end of a window), or at a
+/// chain time alone (another try to match it).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timer {
     /// The chain time; zero for a draw.
     pub time: Millis,
-    /// The height.
+    /// The height; zero for another try.
     pub height: Height,
 }
 state_record!(Timer { time, height });
@@ -166,6 +167,8 @@ impl Timer {
     fn key(&self, id: SlotId) -> Vec<u8> {
         if self.time == Millis::ZERO {
             keys::due_at_height(self.height, id)
+        } else if self.height == Height::ZERO {
+            keys::retry_at_time(self.time, id)
         } else {
             keys::due_at_time(self.time, id)
         }
@@ -212,8 +215,8 @@ pub struct Slot {
     pub exposure: Amount,
     /// Workers that failed it or hold another slot of the order.
     pub excluded: BoundedVec<Address, EXCLUDED_MAX>,
-    /// Whether the buyer was told that nobody fits.
-    pub reported_unmatched: bool,
+    /// How often nobody fitted since it was last assigned; the buyer is told the first time.
+    pub tries: u16,
     /// The receipt, once handed in.
     pub receipt: Option<SignedReceipt>,
     /// The worker's trace, once opened.
@@ -237,7 +240,7 @@ state_record!(Slot {
     quote,
     exposure,
     excluded,
-    reported_unmatched,
+    tries,
     receipt,
     opened,
     first,
@@ -258,7 +261,7 @@ impl Slot {
             quote: Amount::ZERO,
             exposure: Amount::ZERO,
             excluded: BoundedVec::default(),
-            reported_unmatched: false,
+            tries: 0,
             receipt: None,
             opened: None,
             first: Draw::default(),

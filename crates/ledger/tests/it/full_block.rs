@@ -17,7 +17,7 @@ use fairweir_types::{
 const ORDERS: u64 = 3_600;
 const PER_BLOCK: u64 = 900;
 
-fn header() -> OrderHeader {
+pub(crate) fn header() -> OrderHeader {
     let spec = b"spec".to_vec();
     OrderHeader {
         kind: KindId(1),
@@ -46,7 +46,7 @@ fn header() -> OrderHeader {
     }
 }
 
-fn signed(nonce: u64, action: Action) -> VerifiedTx {
+pub(crate) fn signed(nonce: u64, action: Action) -> VerifiedTx {
     let key = key_of("A");
     let transaction = Transaction {
         chain_id: crate::world::chain_id(),

@@ -5,6 +5,7 @@
     reason = "a failing test should stop at the line that fails"
 )]
 
+mod crowded_blocks;
 mod full_block;
 mod random_walk;
 mod script;
@@ -42,6 +43,7 @@ scripts!(
     challenges,
     workers_that_do_not_deliver,
     matching,
+    unmatched_orders,
     too_few_verifiers,
     slots_and_streams,
 );
