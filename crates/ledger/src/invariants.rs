@@ -75,6 +75,11 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
         .iter()
         .flat_map(|(_, order)| order.streams.iter().map(|stream| stream.held));
     let deposits = orders.iter().map(|(_, order)| order.deposit);
+    let offers = all::<OfferRecord>(state, keys::offers())?;
+    let verifiers = all::<VerifierRecord>(state, keys::verifiers())?;
+    let deposits = deposits
+        .chain(offers.iter().map(|(_, offer)| offer.deposit))
+        .chain(verifiers.iter().map(|(_, verifier)| verifier.deposit));
     let challenges = slots.iter().map(|(_, slot)| slot.challenge_deposit);
     Ok(SupplyReport {
         genesis: supply.genesis,

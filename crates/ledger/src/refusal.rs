@@ -79,6 +79,7 @@ pub const CODES: &[(u16, &str)] = &[
     (307, "verifier_pool_full"),
     (308, "not_enrolled"),
     (309, "too_many_offers"),
+    (310, "cannot_pay_record_deposit"),
     (400, "no_slots"),
     (401, "too_many_slots"),
     (402, "rounds_not_offered"),

@@ -171,7 +171,7 @@ pub struct SupplyReport {
     pub bonded: Amount,
     /// In unbonding stakes.
     pub unbonding: Amount,
-    /// In the escrow and the deposits of open orders.
+    /// In the escrow of open orders, and in the deposits of orders, offers, verifiers and challenges.
     pub escrow: Amount,
 }
 record!(SupplyReport {

@@ -34,7 +34,7 @@ pub(crate) fn release_worker(
     )?;
     record.open = counted(record.open.checked_sub(1), "open slots")?;
     record.exposure = record.exposure.checked_sub(slot.exposure).or_fault()?;
-    registry::store_or_drop(&mut execution.overlay, kind, worker, &record);
+    registry::store_or_drop(execution, kind, worker, &record)?;
     stake::release(execution, worker, slot.exposure)
 }
 

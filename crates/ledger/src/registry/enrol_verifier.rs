@@ -1,7 +1,7 @@
-use super::{RegistryError, VerifierRecord, count, counters};
+use super::{RegistryError, VerifierRecord, count, counters, deposit};
 use crate::{execution::Execution, keys, params::money, stake};
 use fairweir_types::{
-    Address, Event, event::VerifierEnrolled, limits::VERIFIERS_MAX, tx::EnrolVerifier,
+    Address, Amount, Event, event::VerifierEnrolled, limits::VERIFIERS_MAX, tx::EnrolVerifier,
 };
 
 /// Puts the sender into the pool, or replaces its entry.
@@ -18,19 +18,21 @@ pub(crate) fn enrol_verifier(
     if enrol.kinds.is_empty() {
         return Err(RegistryError::NoKinds);
     }
-    let is_new = execution
-        .overlay
-        .load::<VerifierRecord>(&keys::verifier(sender))?
-        .is_none();
+    let key = keys::verifier(sender);
+    let known = execution.overlay.load::<VerifierRecord>(&key)?;
+    let is_new = known.is_none();
     let pool = usize::try_from(counters(&execution.overlay)?.verifiers).unwrap_or(usize::MAX);
     if is_new && pool >= VERIFIERS_MAX {
         return Err(RegistryError::PoolFull { max: VERIFIERS_MAX });
     }
-    let record = VerifierRecord {
+    let held = known.map_or(Amount::ZERO, |known| known.deposit);
+    let mut record = VerifierRecord {
         owner: enrol.owner,
         kinds: enrol.kinds.clone(),
+        deposit: held,
     };
-    execution.overlay.store(keys::verifier(sender), &record);
+    record.deposit = deposit::adjust(execution, sender, held, (&key, &record))?;
+    execution.overlay.store(key, &record);
     if is_new {
         count(&mut execution.overlay, |counters| {
             counters.verifiers = counters.verifiers.checked_add(1)?;

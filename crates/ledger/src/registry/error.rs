@@ -56,6 +56,14 @@ pub enum RegistryError {
         /// How many may be listed.
         max: usize,
     },
+    /// The sender cannot pay the deposit for its record.
+    #[error("the balance is {balance} coins, the deposit for the record takes {missing} more")]
+    CannotPayRecordDeposit {
+        /// The balance.
+        balance: Amount,
+        /// What is still to be paid of the deposit.
+        missing: Amount,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -75,6 +83,7 @@ impl RegistryError {
             Self::PoolFull { .. } => 307,
             Self::NotEnrolled => 308,
             Self::TooManyOffers { .. } => 309,
+            Self::CannotPayRecordDeposit { .. } => 310,
             Self::Fault(_) => 99,
         }
     }

@@ -1,5 +1,5 @@
 use super::{RegistryError, VerifierRecord, count};
-use crate::{execution::Execution, keys, stake};
+use crate::{bank, execution::Execution, keys, stake};
 use fairweir_types::{Address, Event, event::VerifierLeft};
 
 /// Takes the sender out of the pool.
@@ -7,14 +7,12 @@ pub(crate) fn leave_verifiers(
     execution: &mut Execution<'_>,
     sender: Address,
 ) -> Result<(), RegistryError> {
-    if execution
-        .overlay
-        .load::<VerifierRecord>(&keys::verifier(sender))?
-        .is_none()
-    {
+    let key = keys::verifier(sender);
+    let Some(record) = execution.overlay.load::<VerifierRecord>(&key)? else {
         return Err(RegistryError::NotEnrolled);
-    }
-    execution.overlay.delete(keys::verifier(sender));
+    };
+    execution.overlay.delete(key);
+    bank::credit(execution, sender, record.deposit)?;
     count(&mut execution.overlay, |counters| {
         counters.verifiers = counters.verifiers.checked_sub(1)?;
         Some(())

@@ -1,8 +1,9 @@
 //! Who offers what, and who verifies.
 //!
 //! An offer needs bonded stake and sets a part of it aside as collateral for its open work. A verifier needs bonded
-//! stake too; workers may enrol as verifiers, and never judge themselves, their owner or a party.
+//! stake too. Both lend a deposit per byte of their record, which comes back when the record leaves the state; workers may enrol as verifiers, and never judge themselves, their owner or a party.
 
+mod deposit;
 mod enrol_verifier;
 mod error;
 mod leave_verifiers;
@@ -16,6 +17,8 @@ pub(crate) use register_offer::register_offer;
 pub(crate) use withdraw_offer::withdraw_offer;
 
 use crate::{
+    bank,
+    execution::Execution,
     fault::Fault,
     keys,
     state::{Overlay, State, load, state_record},
@@ -37,12 +40,15 @@ pub struct OfferRecord {
     pub open: u16,
     /// Stake that covers them.
     pub exposure: Amount,
+    /// The refundable deposit for this record.
+    pub deposit: Amount,
 }
 state_record!(OfferRecord {
     offer,
     listed,
     open,
-    exposure
+    exposure,
+    deposit
 });
 
 /// A verifier in the pool.
@@ -52,8 +58,14 @@ pub struct VerifierRecord {
     pub owner: Address,
     /// The kinds that it re-executes.
     pub kinds: BoundedVec<KindId, VERIFIER_KINDS_MAX>,
+    /// The refundable deposit for this record.
+    pub deposit: Amount,
 }
-state_record!(VerifierRecord { owner, kinds });
+state_record!(VerifierRecord {
+    owner,
+    kinds,
+    deposit
+});
 
 /// How many records there are, so that a status costs O(1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,17 +114,18 @@ pub fn offer(
     load(state, &keys::offer(kind, worker))
 }
 
-/// Deletes an unlisted offer once it has no open work.
+/// Deletes an unlisted offer once it has no open work, and returns its deposit.
 pub(crate) fn store_or_drop(
-    overlay: &mut Overlay<'_>,
+    execution: &mut Execution<'_>,
     kind: KindId,
     worker: Address,
     record: &OfferRecord,
-) {
+) -> Result<(), Fault> {
     let key = keys::offer(kind, worker);
-    if !record.listed && record.open == 0 {
-        overlay.delete(key);
-    } else {
-        overlay.store(key, record);
+    if record.listed || record.open > 0 {
+        execution.overlay.store(key, record);
+        return Ok(());
     }
+    execution.overlay.delete(key);
+    bank::credit(execution, worker, record.deposit)
 }

@@ -1,4 +1,4 @@
-use super::{OfferRecord, RegistryError, count, offer};
+use super::{OfferRecord, RegistryError, count, deposit, offer};
 use crate::{execution::Execution, keys, params::money, stake, state::scan};
 use fairweir_types::{
     Address, Amount, Event, event::OfferRegistered, limits::OFFERS_PER_KIND_MAX, tx::RegisterOffer,
@@ -37,16 +37,19 @@ pub(crate) fn register_offer(
             max: OFFERS_PER_KIND_MAX,
         });
     }
-    let (open, exposure) = known.map_or((0, Amount::ZERO), |known| (known.open, known.exposure));
-    let record = OfferRecord {
+    let (open, exposure, held) = known.map_or((0, Amount::ZERO, Amount::ZERO), |known| {
+        (known.open, known.exposure, known.deposit)
+    });
+    let mut record = OfferRecord {
         offer: offered.clone(),
         listed: true,
         open,
         exposure,
+        deposit: held,
     };
-    execution
-        .overlay
-        .store(keys::offer(offered.kind, sender), &record);
+    let key = keys::offer(offered.kind, sender);
+    record.deposit = deposit::adjust(execution, sender, held, (&key, &record))?;
+    execution.overlay.store(key, &record);
     if is_new {
         count(&mut execution.overlay, |counters| {
             counters.offers = counters.offers.checked_add(1)?;

@@ -14,7 +14,7 @@ pub(crate) fn withdraw_offer(
         return Err(RegistryError::NoSuchOffer);
     };
     record.listed = false;
-    store_or_drop(&mut execution.overlay, withdraw.kind, sender, &record);
+    store_or_drop(execution, withdraw.kind, sender, &record)?;
     count(&mut execution.overlay, |counters| {
         counters.offers = counters.offers.checked_sub(1)?;
         Some(())

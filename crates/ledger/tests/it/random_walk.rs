@@ -42,7 +42,7 @@ fn action(step: &Step) -> Action {
         4 => Action::Unbond(tx::Unbond { amount }),
         5 => Action::EnrolVerifier(tx::EnrolVerifier {
             owner: to,
-            kinds: BoundedVec::default(),
+            kinds: BoundedVec::truncating([fairweir_types::order::KindId(1)]),
         }),
         _ => Action::LeaveVerifiers(tx::LeaveVerifiers {}),
     }
