@@ -31,7 +31,7 @@ fn crowd(first_nonce: u64) -> Vec<VerifiedTx> {
         .collect()
 }
 
-fn offer(owner: Address) -> Offer {
+pub(crate) fn offer(owner: Address) -> Offer {
     Offer {
         kind: KindId(1),
         digest: Digest::ZERO,

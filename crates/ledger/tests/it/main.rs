@@ -7,6 +7,7 @@
 
 mod crowded_blocks;
 mod full_block;
+mod full_lists;
 mod random_walk;
 mod script;
 mod world;
