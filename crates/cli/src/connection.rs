@@ -10,7 +10,7 @@ use fairweir_net::{
     quic::{DialPolicy, QuicNetwork, QuicOptions},
 };
 use fairweir_node::{DataDir, Keystore, Passphrase, random_seed};
-use fairweir_types::ChainId;
+use fairweir_types::{Action, ChainId, node_api::Included};
 use std::{
     future::Future,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -194,6 +194,14 @@ where
         let result = run(connection).await;
         network.close().await;
         result
+    })
+}
+
+/// Sends one action with a key of the data folder, and waits until it is final and done.
+pub(crate) fn send(global: &Global, key: &str, action: Action) -> Result<Included, Exit> {
+    let keys = global.keystore()?;
+    with_connection(global, |connection| async move {
+        Ok(connection.sender(&keys, key).await?.send(action).await?)
     })
 }
 

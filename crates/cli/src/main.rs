@@ -82,7 +82,7 @@ enum Command {
     /// Bond or unbond stake.
     #[command(subcommand)]
     Stake(commands::stake::Stake),
-    /// Buy a text job: post the order, watch it, get output and receipt.
+    /// Buy a text job, or change an order: post the order, watch it, get output and receipt.
     Order(commands::order::Order),
     /// Show what the network is doing, and that all money is accounted for.
     Status(commands::status::Status),

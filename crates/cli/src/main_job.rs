@@ -143,6 +143,7 @@ pub(crate) async fn buy(
         purchase.text.len()
     ));
     let posted = orders::post(sender, header).await?;
+    telling.say(format!("             its id is {}", posted.order));
     let (end, delivery) = watch(sender, posted, service.id(), telling).await?;
     let settlement = match end {
         SlotEnd::Settled(settlement) => settlement,

@@ -1,21 +1,119 @@
 use crate::{
     Global,
-    connection::with_connection,
+    connection::{send, with_connection},
     describe::Names,
     failure::{Exit, code},
     main_job::{self, Purchase, Telling},
     output,
 };
 use fairweir_services::text::{Deduplicate, Normalise, Operations, Redact};
-use fairweir_types::{Amount, Millis};
+use fairweir_types::{
+    Action, Amount, Millis,
+    digest::ParseDigestError,
+    order::{OrderId, SlotId},
+    tx,
+};
+use serde_json::json;
 use std::{io::Read as _, path::PathBuf};
 
-/// Buy a text job: post the order, watch it, get output and receipt.
+const AFTER_HELP: &str = "\
+Try:
+  fairweir order --input 'a text'       buy, and wait for output and receipt
+  fairweir order cancel ORDER           take an order back that no worker has yet
+  fairweir order top-up ORDER 5         add 5 coins to an order of anybody
+  fairweir order challenge ORDER        dispute a verdict: five other verifiers decide";
+
+/// Buy a text job, or change an order: post the order, watch it, get output and receipt.
 ///
 /// The text is normalised, freed of duplicates and of obvious personal data, and counted. Verifiers re-execute the work before
 /// the worker is paid; the receipt proves it to anybody.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 pub(crate) struct Order {
+    #[command(subcommand)]
+    change: Option<Change>,
+    #[command(flatten)]
+    purchase: Purchasing,
+}
+
+/// What can be done with an order that is open.
+#[derive(Debug, clap::Subcommand)]
+enum Change {
+    /// Take back an order of yours of which no slot is matched; escrow and deposit come back.
+    Cancel(Which),
+    /// Add coins to an open order; what it does not need comes back when it closes.
+    TopUp {
+        #[command(flatten)]
+        which: Which,
+        /// How many coins.
+        amount: Amount,
+    },
+    /// Dispute the verdict on an order of yours while its challenge window is open.
+    ///
+    /// Five verifiers that did not judge it before decide. A deposit (`fairweir config params`, challenge_deposit) is
+    /// held until then; if the verdict stands it pays their checks, else it comes back with the price.
+    Challenge {
+        #[command(flatten)]
+        which: Which,
+        /// The slot, for orders of several.
+        #[arg(long, default_value_t = 0)]
+        slot: u16,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The order's id: 64 hexadecimal digits, as shown when it was posted and by `fairweir --json events`.
+    #[arg(value_parser = order_id)]
+    order: OrderId,
+    /// The name of the key that signs.
+    #[arg(long, default_value = "buyer")]
+    key: String,
+}
+
+fn order_id(text: &str) -> Result<OrderId, ParseDigestError> {
+    text.parse().map(OrderId)
+}
+
+impl Change {
+    fn run(&self, global: &Global) -> Result<(), Exit> {
+        let (which, action, done) = match self {
+            Self::Cancel(which) => {
+                let order = which.order;
+                let action = Action::CancelOrder(tx::CancelOrder { order });
+                (which, action, "cancelled".to_owned())
+            }
+            Self::TopUp { which, amount } => {
+                let (order, amount) = (which.order, *amount);
+                let action = Action::TopUp(tx::TopUp { order, amount });
+                (which, action, format!("topped up by {amount} coins"))
+            }
+            Self::Challenge { which, slot } => {
+                let (order, slot) = (which.order, *slot);
+                let slot_id = SlotId { order, slot };
+                let action = Action::Challenge(tx::Challenge { slot_id });
+                (which, action, "challenged".to_owned())
+            }
+        };
+        let included = send(global, &which.key, action)?;
+        if global.json {
+            output::json(&json!({
+                "order": which.order.to_string(), "done": done,
+                "tx": included.outcome.tx.to_string(), "height": included.height.get(),
+            }));
+        } else {
+            output::line(format!(
+                "order {} is {done} in block {}",
+                which.order, included.height
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How to buy.
+#[derive(Debug, clap::Args)]
+struct Purchasing {
     #[command(flatten)]
     input: Input,
     /// The highest price, in coins per million bytes of input or output.
@@ -92,6 +190,15 @@ impl Input {
 
 impl Order {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
+        match self.change {
+            Some(change) => change.run(global),
+            None => self.purchase.run(global),
+        }
+    }
+}
+
+impl Purchasing {
+    fn run(self, global: &Global) -> Result<(), Exit> {
         let text = self.input.text()?;
         let keys = global.keystore()?;
         let names = Names::of(&keys);

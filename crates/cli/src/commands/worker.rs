@@ -1,7 +1,7 @@
 use crate::{
     Global,
     commands::up,
-    connection::{Connection, bind_for, with_connection},
+    connection::{Connection, bind_for, send, with_connection},
     failure::{Exit, code},
     output,
 };
@@ -37,6 +37,9 @@ pub(crate) enum Worker {
         #[command(flatten)]
         terms: Terms,
     },
+    /// Change what a worker offers.
+    #[command(subcommand)]
+    Offer(OfferChange),
     /// Work with a key of this folder until Ctrl-C.
     Run {
         /// The name of the key.
@@ -45,6 +48,50 @@ pub(crate) enum Worker {
         #[command(flatten)]
         terms: Terms,
     },
+}
+
+/// What can be done with an offer.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum OfferChange {
+    /// Take an offer off the list: no new work is matched to it.
+    ///
+    /// Work that is open goes on at its terms; the deposit comes back with the last of it. A worker that is started
+    /// again offers again.
+    Withdraw {
+        /// The kind of service that is no longer offered.
+        #[arg(default_value = "text")]
+        kind: String,
+        /// The name of the worker's key.
+        #[arg(long, default_value = "worker")]
+        key: String,
+    },
+}
+
+fn change_offer(global: &Global, change: &OfferChange) -> Result<(), Exit> {
+    let OfferChange::Withdraw { kind, key } = change;
+    let registry = Registry::standard();
+    let service = registry.named(kind).ok_or_else(|| {
+        let names: Vec<_> = registry.iter().map(|service| service.name()).collect();
+        let names = names.join(", ");
+        Exit::message(
+            code::FAILED,
+            format!("no kind of service is called {kind}; there are: {names}"),
+        )
+    })?;
+    let action = Action::WithdrawOffer(tx::WithdrawOffer { kind: service.id() });
+    let included = send(global, key, action)?;
+    if global.json {
+        output::json(&json!({
+            "kind": kind, "done": "withdrawn",
+            "tx": included.outcome.tx.to_string(), "height": included.height.get(),
+        }));
+    } else {
+        output::line(format!(
+            "the offer for {kind} is withdrawn in block {}",
+            included.height
+        ));
+    }
+    Ok(())
 }
 
 /// On which terms the worker works.
@@ -71,6 +118,7 @@ impl Worker {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
         match self {
             Self::Invite { coins, from } => invite(global, coins, &from),
+            Self::Offer(change) => change_offer(global, &change),
             Self::Join { ticket, terms } => join(global, &ticket, &terms),
             Self::Run { key, terms } => {
                 let keys = global.keystore()?;

@@ -4,6 +4,8 @@
     reason = "a failing test should stop at the line that fails"
 )]
 
+mod open_orders;
+
 use std::{
     net::UdpSocket,
     path::Path,
