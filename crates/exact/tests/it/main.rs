@@ -1,0 +1,4 @@
+//! Tests of the crate from outside.
+#![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
+
+mod llama;
