@@ -9,9 +9,9 @@ use fairweir_net::{FrameStream, Network, PeerAddr, request};
 use fairweir_types::{
     Address, Block, BoundedBytes, Digest, Genesis, Height, SignedTx, decode,
     node_api::{
-        AccountReport, AskAccount, AskBlock, AskBody, AskGenesis, AskOffers, AskOrder, AskStatus,
-        BlockReport, EventPage, Follow, GetBlob, Included, NodeReply, NodeRequest, OfferReport,
-        OrderReport, PutBlob, Status, Submit,
+        AccountReport, AskAccount, AskBlock, AskBody, AskDuties, AskGenesis, AskOffers, AskOrder,
+        AskStatus, BlockReport, Duties, EventPage, Follow, GetBlob, Included, NodeReply,
+        NodeRequest, OfferReport, OrderReport, PutBlob, Status, Submit,
     },
     order::{KindId, OrderId},
 };
@@ -128,6 +128,20 @@ impl<N: Network> NodeClient<N> {
             .await?
         {
             NodeReply::Order(order) => Ok(order),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// From where on an account must read events to know all open work that waits for it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn duties(&self, account: Address) -> Result<Duties, ClientError> {
+        match self
+            .ask(&NodeRequest::Duties(AskDuties { account }), ANSWER_DEADLINE)
+            .await?
+        {
+            NodeReply::Duties(duties) => Ok(duties),
             _ => Err(ClientError::OtherAnswer),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     state::{State, scan},
 };
 use fairweir_types::{
-    Address, BoundedText, BoundedVec, ByteCount,
+    Address, BoundedText, BoundedVec, ByteCount, Height,
     limits::RECORD_PAGE_MAX,
     node_api::{AccountReport, OfferPage, OfferReport, OrderReport, SlotReport},
     order::{KindId, OrderId, SlotId},
@@ -81,6 +81,7 @@ pub fn order(state: &dyn State, id: OrderId) -> Result<Option<OrderReport>, Faul
             phase,
             worker: record.worker,
             due: record.timer.time,
+            receipt: record.receipt,
         };
         slots.push(report).map_err(|_| Fault::Counter {
             what: "slots of an order",
@@ -89,8 +90,21 @@ pub fn order(state: &dyn State, id: OrderId) -> Result<Option<OrderReport>, Faul
     Ok(Some(OrderReport {
         order: id,
         buyer: order.buyer,
+        posted: order.posted,
         slots,
     }))
+}
+
+/// The block of the oldest match or draw that still waits for an account. Reads all open slots.
+///
+/// # Errors
+/// [`Fault`].
+pub fn duty_since(state: &dyn State, account: Address) -> Result<Option<Height>, Fault> {
+    let slots = crate::invariants::open_slots(state)?;
+    Ok(slots
+        .iter()
+        .filter_map(|(_, slot)| slot.duty_of(account))
+        .min())
 }
 
 /// How many offers, verifiers and open orders there are.

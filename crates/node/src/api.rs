@@ -11,8 +11,8 @@ use fairweir_types::{
     limits::EVENT_PAGE_MAX,
     merkle,
     node_api::{
-        Blob, BlobStored, BlockReport, EventPage, Included, NodeReply, NodeRequest, Refusal,
-        Status, SupplyReport,
+        Blob, BlobStored, BlockReport, Duties, EventPage, Included, NodeReply, NodeRequest,
+        Refusal, Status, SupplyReport,
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
@@ -131,6 +131,17 @@ impl Api {
                 Ok(None) => not_found("final block"),
                 Err(error) => refused("closed", &error.to_string()),
             },
+            NodeRequest::Duties(ask) => {
+                // The tip first: a match in between is then read as an event.
+                let tip = self.chain.tip().height;
+                let since = self
+                    .chain
+                    .read(|state| report::duty_since(state, ask.account));
+                since.map_or_else(
+                    |fault| broken(&fault),
+                    |since| NodeReply::Duties(Duties { tip, since }),
+                )
+            }
             NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()),
             NodeRequest::GetBlob(get) => self.get_blob(get.digest),
             // Handled by `converse`, which has the stream.

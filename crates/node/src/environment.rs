@@ -2,8 +2,11 @@
 
 use fairweir_client::{ClientError, NodeClient, Sender};
 use fairweir_net::{NetError, Network};
-use fairweir_services::{BlobError, Blobs, ChainClient, ChainError};
-use fairweir_types::{Action, ChainId, Digest, Height, TxOutcome, node_api::EventPage};
+use fairweir_services::{BlobError, Blobs, ChainClient, ChainError, PastOrder};
+use fairweir_types::{
+    Action, Boxed, ChainId, Digest, Event, Height, TxOutcome, event::ReceiptSubmitted,
+    node_api::EventPage, order::OrderId,
+};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream, stream::BoxStream};
 
 /// The chain as one role sees it, through a node.
@@ -71,6 +74,38 @@ impl<N: Network> ChainClient for NodeChain<N> {
             }
         });
         Ok(pages.boxed())
+    }
+
+    async fn past_order(&self, order: OrderId) -> Result<Option<PastOrder>, ChainError> {
+        let client = self.sender.client();
+        let report = match client.order(order).await {
+            Ok(report) => report,
+            Err(error) if error.refusal_code() == Some("not_found") => return Ok(None),
+            Err(error) => return Err(chain_error(error)),
+        };
+        let mut pages = client.follow(report.posted).await.map_err(chain_error)?;
+        let posting = loop {
+            let page = pages.next().await.map_err(chain_error)?;
+            let is_posting = |event: &&Event| matches!(event, Event::OrderPosted(posted) if posted.order == order);
+            if let Some(found) = page.events.iter().find(is_posting) {
+                break found.clone();
+            }
+            if page.height > report.posted || !page.more {
+                let what = format!("block {} did not post order {order}", report.posted);
+                return Err(ChainError::Broken(what));
+            }
+        };
+        let receipts = report.slots.into_vec().into_iter().filter_map(|slot| {
+            Some(Event::ReceiptSubmitted(Boxed::new(ReceiptSubmitted {
+                slot_id: slot.slot_id,
+                worker: slot.worker?,
+                receipt: slot.receipt?,
+            })))
+        });
+        Ok(Some(PastOrder {
+            posted: report.posted,
+            events: std::iter::once(posting).chain(receipts).collect(),
+        }))
     }
 }
 

@@ -22,4 +22,6 @@ pub use contract::{
 pub use recompute::{Recompute, Recomputed};
 pub use registry::Registry;
 pub use service::{AnyService, Evidence, Executed, Service};
-pub use world::{BlobError, Blobs, ChainClient, ChainError, Discard, Env, Outlet, OutletClosed};
+pub use world::{
+    BlobError, Blobs, ChainClient, ChainError, Discard, Env, Outlet, OutletClosed, PastOrder,
+};

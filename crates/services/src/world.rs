@@ -2,7 +2,9 @@
 
 use core::fmt::Debug;
 use fairweir_types::{
-    Action, ChainId, Digest, Height, TxOutcome, node_api::EventPage, order::Demand,
+    Action, ChainId, Digest, Event, Height, TxOutcome,
+    node_api::EventPage,
+    order::{Demand, OrderId},
 };
 use futures::{FutureExt, SinkExt, Stream, channel::mpsc, future::BoxFuture};
 use std::future::Future;
@@ -98,6 +100,15 @@ impl ChainError {
     }
 }
 
+/// An open order from before the events that a role follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastOrder {
+    /// The block that it was posted in.
+    pub posted: Height,
+    /// The event that posted it, and those of the receipts that were handed in since.
+    pub events: Vec<Event>,
+}
+
 /// The chain as one role sees it. The implementation holds the role's key.
 pub trait ChainClient: Send + Sync + 'static {
     /// Pages of events, in order: at least one page per block from the first one yielded on, without gaps. The end of
@@ -120,6 +131,15 @@ pub trait ChainClient: Send + Sync + 'static {
     /// [`ChainError`].
     fn events(&self, from: Height)
     -> impl Future<Output = Result<Self::Events, ChainError>> + Send;
+
+    /// Looks up an order that was posted before the events that are followed; `None` if it is not open.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    fn past_order(
+        &self,
+        order: OrderId,
+    ) -> impl Future<Output = Result<Option<PastOrder>, ChainError>> + Send;
 }
 
 /// What an execution may use.

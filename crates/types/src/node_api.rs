@@ -63,6 +63,14 @@ pub struct AskOrder {
 }
 record!(AskOrder { order });
 
+/// Asks from where on an account must read events to know all open work that waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskDuties {
+    /// The account of a worker or verifier.
+    pub account: Address,
+}
+record!(AskDuties { account });
+
 /// Follows the events of final blocks: one [`EventPage`] per block from `from` on, past ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Follow {
@@ -121,6 +129,7 @@ pub enum NodeRequest {
     PutBlob(PutBlob),
     GetBlob(GetBlob),
     Body(AskBody),
+    Duties(AskDuties),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -134,6 +143,7 @@ choice!(NodeRequest {
     9 => PutBlob(PutBlob),
     10 => GetBlob(GetBlob),
     11 => Body(AskBody),
+    12 => Duties(AskDuties),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -294,12 +304,15 @@ pub struct SlotReport {
     pub worker: Option<Address>,
     /// The chain time at which the phase ends.
     pub due: Millis,
+    /// The receipt, once handed in.
+    pub receipt: Option<SignedReceipt>,
 }
 record!(SlotReport {
     slot_id,
     phase,
     worker,
-    due
+    due,
+    receipt
 });
 
 /// An open order.
@@ -309,14 +322,27 @@ pub struct OrderReport {
     pub order: OrderId,
     /// The buyer.
     pub buyer: Address,
+    /// The block that it was posted in.
+    pub posted: Height,
     /// Its slots.
     pub slots: BoundedVec<SlotReport, { crate::limits::SLOTS_MAX }>,
 }
 record!(OrderReport {
     order,
     buyer,
+    posted,
     slots
 });
+
+/// The open work that waits for an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duties {
+    /// The newest final block.
+    pub tip: Height,
+    /// The block of the oldest match or draw that still waits for the account, if any does.
+    pub since: Option<Height>,
+}
+record!(Duties { tip, since });
 
 /// The events of one final block, or a part of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -394,6 +420,7 @@ pub enum NodeReply {
     BlobStored(BlobStored),
     Blob(Blob),
     Body(Boxed<Block>),
+    Duties(Duties),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -408,6 +435,7 @@ choice!(NodeReply {
     10 => BlobStored(BlobStored),
     11 => Blob(Blob),
     12 => Body(Boxed<Block>),
+    13 => Duties(Duties),
 });
 
 /// A buyer asks the worker for the output of its slot. The signature shows that the asker is the buyer.

@@ -19,8 +19,8 @@ use fairweir_node::{
     Config, DataDir, Keystore, NodeBlobs, NodeChain,
     network::{self, Founded, names},
     roles::{
-        verifier,
-        worker::{self, Equipment, RESUME_BLOCKS, WorkerOptions},
+        self, verifier,
+        worker::{self, Equipment, WorkerOptions},
     },
     transport_seed,
 };
@@ -374,20 +374,14 @@ async fn equip(
         running.founded.genesis.chain_id.clone(),
         key.clone(),
     );
+    let from = roles::resume_from(&client, key.address()).await?;
     let equipment = Equipment {
         identity: Identity { key, seed },
         chain: NodeChain::new(sender.clone()),
         blobs: Arc::new(NodeBlobs::new(client)),
         registry: Arc::clone(registry),
         concurrency: WorkerOptions::default().concurrency,
-        from: Height(
-            running
-                .chain
-                .tip()
-                .height
-                .get()
-                .saturating_sub(RESUME_BLOCKS),
-        ),
+        from,
     };
     Ok((sender, equipment, network))
 }

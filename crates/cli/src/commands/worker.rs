@@ -10,10 +10,13 @@ use fairweir_client::{NodeClient, Sender};
 use fairweir_net::{Network as _, PeerAddr};
 use fairweir_node::{
     DataDir, Keystore, NodeBlobs, NodeChain, Passphrase, Ticket, random_seed,
-    roles::worker::{self, Equipment, RESUME_BLOCKS, WorkerOptions},
+    roles::{
+        self,
+        worker::{self, Equipment, WorkerOptions},
+    },
 };
 use fairweir_services::{Registry, pipeline::Identity};
-use fairweir_types::{Action, Amount, Genesis, Height, SecretKey, tx};
+use fairweir_types::{Action, Amount, Genesis, SecretKey, tx};
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc};
 use zeroize::Zeroizing;
@@ -238,7 +241,7 @@ fn work(
         };
         let incoming =
             worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
-        let tip = client.status().await?.header.height;
+        let from = roles::resume_from(&client, key.address()).await?;
         worker::register(&sender, &network.local_addr(), &registry, &options).await?;
         tell_ready(global, &genesis, &key, &options);
         let equipment = Equipment {
@@ -247,7 +250,7 @@ fn work(
             blobs: Arc::new(NodeBlobs::new(client)),
             registry,
             concurrency: options.concurrency,
-            from: Height(tip.get().saturating_sub(RESUME_BLOCKS)),
+            from,
         };
         let ended = tokio::select! {
             ended = up::wait_for_end() => ended,

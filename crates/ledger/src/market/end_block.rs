@@ -254,6 +254,7 @@ fn assign(
     stake::expose(execution, worker, assignment.exposure)?;
     slot.phase = Phase::Executing;
     slot.worker = Some(worker);
+    slot.matched = execution.context.height;
     slot.worker_owner = chosen.offer.owner;
     slot.prices = chosen.offer.prices;
     slot.quote = assignment.quote;

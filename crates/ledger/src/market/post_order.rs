@@ -182,6 +182,7 @@ fn order_record(
             execution.now.checked_add(header.match_within),
             "match deadline",
         )?,
+        posted: execution.context.height,
     })
 }
 

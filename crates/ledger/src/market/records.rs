@@ -49,6 +49,8 @@ pub struct Order {
     pub deposit: Amount,
     /// The chain time by which every slot must be matched.
     pub match_until: Millis,
+    /// The block that it was posted in.
+    pub posted: Height,
 }
 state_record!(Order {
     buyer,
@@ -62,6 +64,7 @@ state_record!(Order {
     posting_fee,
     deposit,
     match_until,
+    posted,
 });
 
 /// Where a slot is on its way.
@@ -205,6 +208,10 @@ pub struct Slot {
     pub attempt: u16,
     /// The worker, once matched.
     pub worker: Option<Address>,
+    /// The block of the newest match.
+    pub matched: Height,
+    /// The block of the newest draw.
+    pub drawn: Height,
     /// The worker's owner.
     pub worker_owner: Address,
     /// The prices it was matched at.
@@ -235,6 +242,8 @@ state_record!(Slot {
     timer,
     attempt,
     worker,
+    matched,
+    drawn,
     worker_owner,
     prices,
     quote,
@@ -256,6 +265,8 @@ impl Slot {
             timer,
             attempt: 0,
             worker: None,
+            matched: Height::ZERO,
+            drawn: Height::ZERO,
             worker_owner: Address::default(),
             prices: PriceVector::default(),
             quote: Amount::ZERO,
@@ -268,6 +279,29 @@ impl Slot {
             dispute: Draw::default(),
             randomness: Randomness::ValidatorTrusted,
             challenge_deposit: Amount::ZERO,
+        }
+    }
+
+    /// The block of the match or draw for which an account still has to act, if it has.
+    pub(crate) fn duty_of(&self, account: Address) -> Option<Height> {
+        let is_drawn = |draw: &Draw| draw.iter().any(|drawn| drawn.verifier == account);
+        match self.phase {
+            Phase::Executing
+            | Phase::AwaitingDraw
+            | Phase::Committing
+            | Phase::Opening
+            | Phase::Revealing
+                if self.worker == Some(account) =>
+            {
+                Some(self.matched)
+            }
+            Phase::Committing | Phase::Opening | Phase::Revealing if is_drawn(&self.first) => {
+                Some(self.drawn)
+            }
+            Phase::DisputeCommitting | Phase::DisputeRevealing if is_drawn(&self.dispute) => {
+                Some(self.drawn)
+            }
+            _ => None,
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) fn draw(
         })?;
     }
     slot.phase = super::committing(tier);
+    slot.drawn = execution.context.height;
     slot.randomness = execution.randomness;
     let due = execution.window_end(execution.params.commit_window)?;
     let height = execution.window_height()?;

@@ -7,7 +7,7 @@
 //! A: transfer A 5 => to_self     must be refused with that reason
 //! blocks 2                       two empty blocks, 10 ms apart
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
-//! expect balance B 10005         a balance; also bonded, phase, closed, event, no-event, worker, candidate
+//! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker, candidate
 //! ```
 //! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `right` and
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
@@ -515,6 +515,12 @@ fn expect(world: &World, line: &Line<'_>) {
                 .iter()
                 .any(|(key, _)| key[0] == 0x06 && key.ends_with(&world.orders[subject].0.0))
         ),
+        "duty" => {
+            let account = world.keys[subject].address();
+            let since = fairweir_ledger::report::duty_since(&world.state, account).unwrap();
+            let found = if since.is_some() { "waits" } else { "none" };
+            assert_eq!(found, line.word(2), "duty of {subject}");
+        }
         "worker" => {
             let worker = world.slot(subject).unwrap().worker.unwrap();
             assert_eq!(world.name_of(worker), line.word(2));

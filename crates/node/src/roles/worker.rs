@@ -27,8 +27,6 @@ const WAITING_BUYERS_MAX: usize = 256;
 const SERVED_BUYERS_MAX: usize = 64;
 /// How long a role waits before it follows the chain again after the node was lost.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Blocks before the tip from which a role starts: what is older than this many heartbeats has run out its windows.
-pub const RESUME_BLOCKS: u64 = 2_000;
 /// The longest execution that a worker takes on: a minute.
 const EXECUTION_MAX: Millis = Millis(60_000);
 /// Memory that one execution may ask for.

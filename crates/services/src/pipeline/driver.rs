@@ -3,16 +3,18 @@
 use super::{
     Tools,
     limits::{
-        CONNECT_WITHIN, JOBS_MAX, PAGES_PER_TURN_MAX, SUBMISSIONS_MAX, SUBMIT_WITHIN, TRIES_MAX,
-        pause,
+        CONNECT_WITHIN, JOBS_MAX, LOOK_UPS_MAX, PAGES_PER_TURN_MAX, SUBMISSIONS_MAX, SUBMIT_WITHIN,
+        TRIES_MAX, pause,
     },
     memory::PostedOrder,
     role::{Role, Stage, Step, WorkError},
 };
-use crate::world::{ChainClient, ChainError};
+use crate::world::{ChainClient, ChainError, PastOrder};
 use commonware_runtime::Clock;
 use core::{fmt, pin::pin, time::Duration};
-use fairweir_types::{Action, Height, Millis, TxOutcome, node_api::EventPage};
+use fairweir_types::{
+    Action, Event, Height, Millis, TxOutcome, node_api::EventPage, order::OrderId,
+};
 use futures::{
     FutureExt, Stream, StreamExt,
     future::{BoxFuture, Either, select},
@@ -393,7 +395,7 @@ pub(super) async fn drive<R: Role, C: ChainClient, E: Clock>(
                 Some(Err(error)) => return error.into(),
                 None => return ChainError::Unreachable("the events ended".to_owned()).into(),
             };
-            read(role, &mut steps, &page, seen);
+            read(role, &mut steps, (chain, clock), &page, seen).await;
             progress.store(page.height, role.oldest());
             match feed.next().now_or_never() {
                 Some(page) => next = page,
@@ -403,17 +405,52 @@ pub(super) async fn drive<R: Role, C: ChainClient, E: Clock>(
     }
 }
 
-fn read<R: Role>(role: &mut R, steps: &mut Steps<'_, R>, page: &EventPage, seen: usize) {
+/// Decides on a page's events in order. An order that is missing is looked up before the next event is read: else the
+/// events that follow on it would be missed too.
+async fn read<R: Role, C: ChainClient, E: Clock>(
+    role: &mut R,
+    steps: &mut Steps<'_, R>,
+    (chain, clock): (&C, &E),
+    page: &EventPage,
+    seen: usize,
+) {
     let height = page.height;
     for event in page.events.iter().skip(seen) {
+        if let Some(order) = role.misses(event) {
+            for (posted, past) in look_up(chain, clock, order).await {
+                steps.add(role.decide(posted, &past));
+            }
+        }
         steps.add(role.decide(height, event));
     }
+}
+
+/// What the chain knows of an open order; nothing if it is closed or the chain does not answer.
+async fn look_up<C: ChainClient, E: Clock>(
+    chain: &C,
+    clock: &E,
+    order: OrderId,
+) -> Vec<(Height, Event)> {
+    for tries in 1..=LOOK_UPS_MAX {
+        let answer = within(clock, CONNECT_WITHIN, chain.past_order(order)).await;
+        match answer.unwrap_or(Err(ChainError::DeadlinePassed)) {
+            Ok(Some(PastOrder { posted, events })) => {
+                return events.into_iter().map(|event| (posted, event)).collect();
+            }
+            Ok(None) => return Vec::new(),
+            Err(error) => {
+                tracing::warn!(%order, %error, tries, "an order of before could not be looked up");
+                clock.sleep(pause(tries)).await;
+            }
+        }
+    }
+    Vec::new()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fairweir_types::{BoundedVec, Event, event::VerifierLeft, keys::Address};
+    use fairweir_types::{BoundedVec, event::VerifierLeft, keys::Address};
 
     fn page(height: u64, first: u32, events: usize, more: bool) -> EventPage {
         let event = Event::VerifierLeft(VerifierLeft {

@@ -27,6 +27,9 @@ pub(super) const SUBMIT_WITHIN: Duration = Duration::from_secs(15);
 /// Time that one attempt to follow events may take.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// Times that an order of before is looked up; meanwhile no further event is read.
+pub(super) const LOOK_UPS_MAX: u32 = 3;
+
 /// The time before try number `tries` (from 1) is repeated.
 pub(super) fn pause(tries: u32) -> Duration {
     let doubled = PAUSE_MIN.saturating_mul(1 << tries.saturating_sub(1).min(16));

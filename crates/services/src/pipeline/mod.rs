@@ -5,7 +5,7 @@
 //! pointless. No task is spawned: dropping the future of `run` stops everything.
 //!
 //! What a role must remember it derives from its secret seed and from the chain, so a restart needs no disk: `run`
-//! again from [`Progress::resume_from`], or from any earlier height. Steps already done are refused by the ledger,
+//! again from [`Progress::resume_from`], or from any earlier height; an order from before is looked up. Steps already done are refused by the ledger,
 //! which changes nothing.
 
 mod desk;

@@ -2,7 +2,9 @@
 
 use super::{Tools, memory::PostedOrder};
 use crate::{AnyService, BlobError, Env, contract::ExecuteError};
-use fairweir_types::{Action, Event, Height, Millis, TxOutcome, limits::BLOB_BYTES_MAX};
+use fairweir_types::{
+    Action, Event, Height, Millis, TxOutcome, limits::BLOB_BYTES_MAX, order::OrderId,
+};
 use std::{fmt::Debug, future::Future, sync::Arc};
 use thiserror::Error;
 
@@ -65,6 +67,9 @@ pub(super) trait Role: Send {
     type Job: Copy + Ord + Debug + Send + Sync + 'static;
     /// What its work gives.
     type Product: Send + 'static;
+
+    /// The order that must be known to decide on an event, but is not.
+    fn misses(&self, event: &Event) -> Option<OrderId>;
 
     /// What an event of the chain asks for.
     fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Self::Job>>;

@@ -13,7 +13,7 @@ use commonware_runtime::Clock;
 use fairweir_types::{
     Action, Address, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome,
     event::{VerdictCommitted, VerifiersDrawn},
-    order::SlotId,
+    order::{OrderId, SlotId},
     receipt::{Tier, verdict_commitment},
     tx::{CommitVerdict, RevealVerdict},
 };
@@ -221,6 +221,18 @@ impl Machine {
 impl Role for Machine {
     type Job = Job;
     type Product = (Arc<dyn crate::AnyService>, Evidence);
+
+    fn misses(&self, event: &Event) -> Option<OrderId> {
+        match event {
+            Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
+                let slot_id = drawn.slot_id;
+                let is_known = self.orders.get(&slot_id.order).is_some()
+                    && self.receipts.get(&slot_id).is_some();
+                (!is_known).then_some(slot_id.order)
+            }
+            _ => None,
+        }
+    }
 
     fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Job>> {
         match event {

@@ -15,7 +15,7 @@ use fairweir_types::{
     TxOutcome,
     event::Matched,
     node_api::Delivery,
-    order::SlotId,
+    order::{OrderId, SlotId},
     receipt::{Salt, output_commitment},
     tx::{OpenReceipt, SubmitReceipt},
 };
@@ -266,6 +266,16 @@ impl Machine {
 impl Role for Machine {
     type Job = Job;
     type Product = Executed;
+
+    fn misses(&self, event: &Event) -> Option<OrderId> {
+        match event {
+            Event::Matched(matched) if matched.worker == self.me => {
+                let order = matched.slot_id.order;
+                self.orders.get(&order).is_none().then_some(order)
+            }
+            _ => None,
+        }
+    }
 
     fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Job>> {
         match event {

@@ -1,8 +1,8 @@
-use crate::world::{ChainClient, ChainError};
+use crate::world::{ChainClient, ChainError, PastOrder};
 use core::fmt;
 use fairweir_types::{
     Action, BoundedVec, ChainId, Digest, Event, Height, Millis, TxCode, TxOutcome,
-    bounded::BoundedText, node_api::EventPage,
+    bounded::BoundedText, node_api::EventPage, order::OrderId,
 };
 use futures::Stream;
 use std::{
@@ -135,6 +135,34 @@ impl ChainClient for MemoryChain {
         };
         std::future::ready(answer)
     }
+
+    fn past_order(
+        &self,
+        order: OrderId,
+    ) -> impl Future<Output = Result<Option<PastOrder>, ChainError>> + Send {
+        let past = past_order(&self.log().pages, order);
+        std::future::ready(Ok(past))
+    }
+}
+
+/// What a chain of pages knows of an order.
+fn past_order(pages: &[EventPage], order: OrderId) -> Option<PastOrder> {
+    let mut past = PastOrder {
+        posted: Height(0),
+        events: Vec::new(),
+    };
+    for page in pages {
+        for event in page.events.iter() {
+            match event {
+                Event::OrderPosted(posted) if posted.order == order => past.posted = page.height,
+                Event::ReceiptSubmitted(submitted) if submitted.slot_id.order == order => {}
+                Event::OrderClosed(closed) if closed.order == order => return None,
+                _ => continue,
+            }
+            past.events.push(event.clone());
+        }
+    }
+    (!past.events.is_empty()).then_some(past)
 }
 
 /// The events of a [`MemoryChain`] from a height on.

@@ -1,7 +1,8 @@
 use super::Twist;
-use fairweir_services::{ChainClient, ChainError};
+use fairweir_services::{ChainClient, ChainError, PastOrder};
 use fairweir_types::{
     Action, BoundedText, ChainId, Digest, Height, TxCode, TxOutcome, node_api::EventPage,
+    order::OrderId,
 };
 use futures::{StreamExt as _, stream::BoxStream};
 use std::sync::Arc;
@@ -53,5 +54,9 @@ impl<C: ChainClient> ChainClient for TwistedChain<C> {
             }
         });
         Ok(heard.boxed())
+    }
+
+    async fn past_order(&self, order: OrderId) -> Result<Option<PastOrder>, ChainError> {
+        self.honest.past_order(order).await
     }
 }

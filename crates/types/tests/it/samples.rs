@@ -296,6 +296,7 @@ records! {
     Follow { from }
     AskBlock { height }
     AskBody { height }
+    AskDuties { account }
     PutBlob { bytes }
     GetBlob { digest }
     Refusal { code, reason }
@@ -305,8 +306,9 @@ records! {
     AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min }
     OfferReport { worker, offer, open }
     OfferPage { offers }
-    SlotReport { slot_id, phase, worker, due }
-    OrderReport { order, buyer, slots }
+    SlotReport { slot_id, phase, worker, due, receipt }
+    OrderReport { order, buyer, posted, slots }
+    Duties { tip, since }
     EventPage { height, time, first, more, events }
     BlockReport { header, descendants, certificate, event_leaves }
     Blob { bytes }
@@ -330,7 +332,7 @@ choices! {
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed,
     }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties }
     DeliveryReply { Refused, Delivered }
 }

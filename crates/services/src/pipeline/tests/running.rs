@@ -182,3 +182,35 @@ fn a_role_ends_when_the_chain_cannot_be_followed() {
         assert_eq!(error, crate::pipeline::PipelineError::Chain(away));
     });
 }
+
+#[test]
+fn roles_that_start_after_an_order_was_posted_look_it_up() {
+    deterministic::Runner::default().start(|context| async move {
+        let chain = MemoryChain::new(chain_id());
+        let _ = chain.push(vec![posted()]);
+        let mut role = Worker::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
+        let clock = context.child("clock");
+        let running = context
+            .child("worker")
+            .spawn(|_| async move { role.run(&clock, Height(2)).await });
+        let _ = chain.push(vec![matched()]);
+        until(&context, || chain.submitted().len() == 1).await;
+        running.abort();
+
+        let chain = MemoryChain::new(chain_id());
+        let _ = chain.push(vec![posted()]);
+        let _ = chain.push(vec![handed_in(receipt_of(&key(5)))]);
+        // Both are read at once: the reveal must not be missed while the order is looked up.
+        let drawn = drawn(Tier::First, vec![me().address()]);
+        let _ = chain.push(vec![drawn, committed_by(me().address())]);
+        let _ = chain.push(vec![reveal_due(Tier::First)]);
+        let mut role = Verifier::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
+        let clock = context.child("clock");
+        let running = context
+            .child("verifier")
+            .spawn(|_| async move { role.run(&clock, Height(3)).await });
+        until(&context, || chain.submitted().len() == 1).await;
+        assert!(matches!(chain.submitted()[0], Action::RevealVerdict(_)));
+        running.abort();
+    });
+}
