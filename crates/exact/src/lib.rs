@@ -36,6 +36,7 @@
 
 mod activation;
 mod attention;
+pub mod bert;
 pub mod cache;
 pub mod gguf;
 mod half;
@@ -44,9 +45,12 @@ pub mod llama;
 mod math;
 pub mod path;
 pub mod pool;
+pub mod safetensors;
+pub mod sample;
 mod simd;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod trace;
 
 /// Names the arithmetic: it is raised when any bit of any result changes.
 pub const ENGINE_VERSION: u16 = 1;

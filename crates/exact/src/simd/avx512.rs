@@ -3,8 +3,14 @@
 #![expect(unsafe_code, reason = "instructions of a CPU that has AVX-512")]
 #![expect(
     clippy::needless_range_loop,
-    clippy::wildcard_imports,
-    reason = "several arrays run side by side; the names of instructions are long and many"
+    reason = "several arrays run side by side"
+)]
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::wildcard_imports,
+        reason = "the names of instructions are many and unmistakable"
+    )
 )]
 
 use super::{BLOCK, Job, LANES, Lanes, Quantised, TileQ4, TileQ8};

@@ -172,6 +172,10 @@ together!(A 0, B 1, C 2, D 3);
 together!(A 0, B 1, C 2, D 3, E 4);
 
 /// Calls `work` once for each piece, on the threads of the pool.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "who has the pieces once cannot hand them out twice"
+)]
 pub(crate) fn each_piece<P: Pieces>(
     pool: &dyn Pool,
     pieces: P,
@@ -186,6 +190,10 @@ pub(crate) fn each_piece<P: Pieces>(
 }
 
 /// As [`each_piece`], with working memory: one for each thread; a thread that comes when its memory is taken waits.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "who has the pieces once cannot hand them out twice"
+)]
 pub(crate) fn each_piece_with<P: Pieces, S: Send>(
     pool: &dyn Pool,
     pieces: P,

@@ -99,9 +99,10 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn fma(self, factor: Self, addend: Self) -> Self {
+        let product = self.0.into_iter().zip(factor.0);
         let mut out = addend.0;
-        for lane in 0..LANES {
-            out[lane] = fma(self.0[lane], factor.0[lane], out[lane]);
+        for (out, (value, factor)) in out.iter_mut().zip(product) {
+            *out = fma(value, factor, *out);
         }
         Self(out)
     }
