@@ -7,6 +7,7 @@ mod data_dir;
 mod environment;
 mod keystore;
 pub mod network;
+mod output_store;
 pub mod roles;
 mod ticket;
 
@@ -16,4 +17,5 @@ pub use config::{Config, ConfigError};
 pub use data_dir::{DataDir, DataDirError, FORMAT};
 pub use environment::{NodeBlobs, NodeChain, NodeEvents};
 pub use keystore::{Keystore, KeystoreError, Passphrase, random_seed, transport_seed};
+pub use output_store::OutputStore;
 pub use ticket::{Ticket, TicketError};

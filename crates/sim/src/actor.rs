@@ -73,6 +73,7 @@ impl<N: Network> Actor<N> {
             registry: Arc::new(registry),
             concurrency: CONCURRENCY,
             from: self.from,
+            outputs: None,
         }
     }
 

@@ -438,6 +438,16 @@ choice!(NodeReply {
     13 => Duties(Duties),
 });
 
+/// An output as a worker keeps it for its buyer over a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptOutput {
+    /// Who may have it.
+    pub buyer: Address,
+    /// What it gets.
+    pub delivery: Delivery,
+}
+record!(KeptOutput { buyer, delivery });
+
 /// A buyer asks the worker for the output of its slot. The signature shows that the asker is the buyer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRequest {

@@ -16,7 +16,7 @@ use fairweir_net::{
     quic::{DialPolicy, QuicNetwork, QuicOptions},
 };
 use fairweir_node::{
-    Config, DataDir, Keystore, NodeBlobs, NodeChain,
+    Config, DataDir, Keystore, NodeBlobs, NodeChain, OutputStore,
     network::{self, Founded, names},
     roles::{
         self, verifier,
@@ -72,6 +72,8 @@ pub(crate) struct Running {
     networks: Vec<QuicNetwork>,
     task: fairweir_chain::ChainTask,
     chain: ChainHandle,
+    /// Where its workers keep outputs.
+    outputs: PathBuf,
 }
 
 impl Up {
@@ -290,6 +292,7 @@ pub(crate) async fn start(
         networks: vec![network],
         task,
         chain,
+        outputs: data.join("outputs"),
     };
     let started = start_roles(&context, &mut running, config.listen.ip(), policy);
     tokio::time::timeout(READY_WITHIN, started)
@@ -382,6 +385,7 @@ async fn equip(
         registry: Arc::clone(registry),
         concurrency: WorkerOptions::default().concurrency,
         from,
+        outputs: None,
     };
     Ok((sender, equipment, network))
 }
@@ -394,7 +398,8 @@ async fn start_worker(
     registry: &Arc<Registry>,
     options: WorkerOptions,
 ) -> Result<(), Exit> {
-    let (sender, equipment, network) = equip(running, name, place, registry).await?;
+    let (sender, mut equipment, network) = equip(running, name, place, registry).await?;
+    equipment.outputs = Some(Arc::new(OutputStore::at(&running.outputs.join(name))?));
     let incoming = worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
     let endpoint = network.local_addr();
     worker::register(&sender, &endpoint, registry, &options).await?;

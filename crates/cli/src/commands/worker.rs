@@ -9,7 +9,7 @@ use commonware_runtime::{Runner as _, tokio as runtime};
 use fairweir_client::{NodeClient, Sender};
 use fairweir_net::{Network as _, PeerAddr};
 use fairweir_node::{
-    DataDir, Keystore, NodeBlobs, NodeChain, Passphrase, Ticket, random_seed,
+    DataDir, Keystore, NodeBlobs, NodeChain, OutputStore, Passphrase, Ticket, random_seed,
     roles::{
         self,
         worker::{self, Equipment, WorkerOptions},
@@ -222,7 +222,9 @@ fn work(
     ticket: Option<Ticket>,
     terms: &Terms,
 ) -> Result<(), Exit> {
-    let storage = global.data_dir()?.join("worker");
+    let data = global.data_dir()?;
+    let outputs = OutputStore::at(&data.join("outputs"))?;
+    let storage = data.join("worker");
     let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
     runner.start(|context| async move {
         let network = bind_for(&node, terms.listen).await?;
@@ -251,6 +253,7 @@ fn work(
             registry,
             concurrency: options.concurrency,
             from,
+            outputs: Some(Arc::new(outputs)),
         };
         let ended = tokio::select! {
             ended = up::wait_for_end() => ended,

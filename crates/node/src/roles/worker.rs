@@ -10,7 +10,7 @@ use fairweir_client::{
 use fairweir_net::{FrameStream, Incoming, Network, PeerAddr, read_request, reply};
 use fairweir_services::{
     Blobs, ChainClient, Registry,
-    pipeline::{self, Desk, Identity, Tools},
+    pipeline::{self, Desk, Identity, Shelf, Tools},
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedBytes, Boxed, ByteCount, Digest, Height, Millis, Units, decode,
@@ -154,6 +154,8 @@ pub struct Equipment<C> {
     pub concurrency: usize,
     /// The height to follow from.
     pub from: Height,
+    /// Where outputs survive a restart, if anywhere.
+    pub outputs: Option<Arc<dyn Shelf>>,
 }
 
 impl<C> Equipment<C> {
@@ -178,6 +180,9 @@ pub async fn run<C: ChainClient + Clone, S: FrameStream>(
         equipment.chain.clone(),
         equipment.tools(),
     );
+    if let Some(shelf) = equipment.outputs.clone() {
+        worker = worker.with_shelf(shelf);
+    }
     let desk = worker.desk();
     let progress = worker.progress();
     let from = equipment.from;

@@ -9,11 +9,24 @@ use core::fmt;
 use fairweir_types::{
     Address, Boxed,
     bounded::BoundedText,
+    decode,
     keys::Purpose,
-    node_api::{Delivery, DeliveryReply, DeliveryRequest, Refusal},
+    node_api::{Delivery, DeliveryReply, DeliveryRequest, KeptOutput, Refusal},
     order::SlotId,
 };
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Where a worker's outputs survive its restart. The desk bounds what is on it.
+pub trait Shelf: fmt::Debug + Send + Sync + 'static {
+    /// Keeps an encoded output, in place of what was there for the slot.
+    fn keep(&self, slot_id: SlotId, output: &[u8]);
+
+    /// Forgets what is there for a slot.
+    fn forget(&self, slot_id: SlotId);
+
+    /// All encoded outputs, the oldest first.
+    fn all(&self) -> Vec<Vec<u8>>;
+}
 
 /// A slot's place on the desk.
 struct Place {
@@ -35,12 +48,55 @@ impl Place {
 struct Places {
     places: Newest<SlotId, Place>,
     bytes: usize,
+    shelf: Option<Arc<dyn Shelf>>,
 }
 
 impl Places {
     fn forget(&mut self, gone: Option<Place>) {
-        if let Some(place) = gone {
-            self.bytes -= place.bytes();
+        let Some(place) = gone else { return };
+        self.bytes -= place.bytes();
+        if let (Some(delivery), Some(shelf)) = (&place.delivery, &self.shelf) {
+            shelf.forget(delivery.receipt.receipt.slot_id);
+        }
+    }
+
+    /// Puts an output on the shelf once its buyer may have it.
+    fn save(&self, slot_id: SlotId) {
+        let (Some(shelf), Some(place)) = (&self.shelf, self.places.get(&slot_id)) else {
+            return;
+        };
+        if let (Some(delivery), true) = (&place.delivery, place.is_handed_in) {
+            let kept = KeptOutput {
+                buyer: place.buyer,
+                delivery: delivery.clone(),
+            };
+            shelf.keep(slot_id, &kept.encode());
+        }
+    }
+
+    /// Takes over what is on the shelf.
+    fn restore(&mut self) {
+        let all = self.shelf.as_ref().map(|shelf| shelf.all());
+        for encoded in all.unwrap_or_default() {
+            let Ok(KeptOutput { buyer, delivery }) = decode(&encoded) else {
+                tracing::warn!("an output that was kept is damaged");
+                continue;
+            };
+            let receipt = &delivery.receipt.receipt;
+            let (slot_id, attempt) = (receipt.slot_id, receipt.attempt);
+            self.bytes += delivery.output.as_slice().len();
+            let place = Place {
+                buyer,
+                attempt,
+                delivery: Some(delivery),
+                is_handed_in: true,
+            };
+            let gone = self.places.put(slot_id, place);
+            self.forget(gone);
+            while self.bytes > OUTPUTS_BYTES_MAX {
+                let gone = self.places.pop_oldest();
+                self.forget(gone);
+            }
         }
     }
 }
@@ -73,7 +129,15 @@ impl Desk {
         Self(Arc::new(Mutex::new(Places {
             places: Newest::new(OUTPUTS_MAX),
             bytes: 0,
+            shelf: None,
         })))
+    }
+
+    /// Keeps outputs on a shelf from now on, and takes over what is there.
+    pub(super) fn use_shelf(&self, shelf: Arc<dyn Shelf>) {
+        let mut places = self.places();
+        places.shelf = Some(shelf);
+        places.restore();
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -149,6 +213,7 @@ impl Desk {
         let before = place.bytes();
         place.delivery = Some(delivery);
         places.bytes = places.bytes + added - before;
+        places.save(slot_id);
     }
 
     /// The receipt of a slot is on the ledger.
@@ -158,6 +223,7 @@ impl Desk {
             && place.attempt == attempt
         {
             place.is_handed_in = true;
+            places.save(slot_id);
         }
     }
 

@@ -4,7 +4,7 @@
 //! follows the chain, runs steps with bounded concurrency and retries, and drops steps that later events made
 //! pointless. No task is spawned: dropping the future of `run` stops everything.
 //!
-//! What a role must remember it derives from its secret seed and from the chain, so a restart needs no disk: `run`
+//! What a role must remember, but for a worker's outputs, it derives from its secret seed and from the chain, so a restart needs no disk: `run`
 //! again from [`Progress::resume_from`], or from any earlier height; an order from before is looked up. Steps already done are refused by the ledger,
 //! which changes nothing.
 
@@ -19,7 +19,7 @@ mod tests;
 mod verifier;
 mod worker;
 
-pub use desk::Desk;
+pub use desk::{Desk, Shelf};
 pub use driver::{PipelineError, Progress};
 pub use verifier::Verifier;
 pub use worker::Worker;

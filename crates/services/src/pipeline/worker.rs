@@ -1,7 +1,7 @@
 //! The role that runs work: from `Matched` to the opened receipt.
 
 use super::{
-    Desk, Identity, PipelineError, Progress, Tools,
+    Desk, Identity, PipelineError, Progress, Shelf, Tools,
     driver::drive,
     limits::JOBS_MAX,
     memory::{Newest, Orders, PostedOrder, orders},
@@ -45,6 +45,13 @@ impl<C: ChainClient> Worker<C> {
             progress: Progress::default(),
             machine,
         }
+    }
+
+    /// The same worker with outputs that survive a restart.
+    #[must_use]
+    pub fn with_shelf(self, shelf: Arc<dyn Shelf>) -> Self {
+        self.machine.desk.use_shelf(shelf);
+        self
     }
 
     /// Where its buyers fetch outputs.

@@ -8,7 +8,7 @@ use fairweir_types::{
     TxOutcome, decode,
     digest::Domain,
     merkle::MerklePath,
-    node_api::{DeliveryReply, DeliveryRequest, NodeReply, NodeRequest},
+    node_api::{DeliveryReply, DeliveryRequest, KeptOutput, NodeReply, NodeRequest},
     order::{Offer, OrderHeader},
     proof::ReceiptProof,
 };
@@ -68,6 +68,7 @@ fn every_encoding_is_as_it_was() {
         hash::<NodeReply>("NodeReply"),
         hash::<DeliveryRequest>("DeliveryRequest"),
         hash::<DeliveryReply>("DeliveryReply"),
+        hash::<KeptOutput>("KeptOutput"),
     ]
     .concat();
     assert_eq!(

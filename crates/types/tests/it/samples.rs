@@ -315,6 +315,7 @@ records! {
     BlobStored { digest }
     DeliveryRequest { slot_id, buyer, signature }
     Delivery { receipt, salt, output }
+    KeptOutput { buyer, delivery }
 }
 
 choices! {

@@ -1,6 +1,7 @@
 //! Roles that run: against a chain in memory, under the deterministic runtime.
 
 use super::*;
+use crate::pipeline::Shelf;
 
 /// Waits, by the virtual clock, until something is so.
 async fn until(context: &deterministic::Context, holds: impl Fn() -> bool) {
@@ -212,5 +213,54 @@ fn roles_that_start_after_an_order_was_posted_look_it_up() {
         until(&context, || chain.submitted().len() == 1).await;
         assert!(matches!(chain.submitted()[0], Action::RevealVerdict(_)));
         running.abort();
+    });
+}
+
+/// A shelf in memory.
+#[derive(Debug, Default)]
+struct MemoryShelf(std::sync::Mutex<std::collections::BTreeMap<SlotId, Vec<u8>>>);
+
+impl Shelf for MemoryShelf {
+    fn keep(&self, slot_id: SlotId, output: &[u8]) {
+        self.0.lock().unwrap().insert(slot_id, output.to_vec());
+    }
+
+    fn forget(&self, slot_id: SlotId) {
+        self.0.lock().unwrap().remove(&slot_id);
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+}
+
+#[test]
+fn an_output_is_handed_over_after_the_worker_restarted() {
+    deterministic::Runner::default().start(|context| async move {
+        let shelf = Arc::new(MemoryShelf::default());
+        let chain = MemoryChain::new(chain_id());
+        let new = || {
+            let worker = Worker::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
+            worker.with_shelf(shelf.clone())
+        };
+        let mut role = new();
+        let clock = context.child("clock");
+        let running = context
+            .child("worker")
+            .spawn(|_| async move { role.run(&clock, Height(1)).await });
+        let _ = chain.push(vec![posted(), matched()]);
+        until(&context, || !shelf.all().is_empty()).await;
+        running.abort();
+
+        let deliver = |worker: &Worker<MemoryChain>, by: &SecretKey| {
+            code(&worker.desk().deliver(&request(slot_id(), by)))
+        };
+        let again = new();
+        assert_eq!(deliver(&again, &buyer()), "delivered");
+        assert_eq!(deliver(&again, &me()), "not_the_buyer");
+        // The slot went to another worker: nothing stays behind.
+        again.desk().forget(slot_id());
+        assert!(shelf.all().is_empty());
+        assert_eq!(deliver(&new(), &buyer()), "not_found");
     });
 }

@@ -1,0 +1,111 @@
+//! A worker's outputs in a folder, until the desk has no room for them any more.
+
+use crate::blob_store::write_whole;
+use fairweir_services::pipeline::Shelf;
+use fairweir_types::order::SlotId;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Outputs in a folder, one file each. What the disk refuses is lost with the process, and logged.
+#[derive(Debug)]
+pub struct OutputStore {
+    folder: PathBuf,
+}
+
+impl OutputStore {
+    /// A store in a folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn at(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn path(&self, slot_id: SlotId) -> PathBuf {
+        let SlotId { order, slot } = slot_id;
+        self.folder.join(format!("{order}-{slot}"))
+    }
+
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.path().extension().is_some() {
+                // A crash cut it short.
+                fs::remove_file(entry.path())?;
+            } else {
+                files.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        files.sort();
+        Ok(files.into_iter().map(|(_, path)| path).collect())
+    }
+}
+
+impl Shelf for OutputStore {
+    fn keep(&self, slot_id: SlotId, output: &[u8]) {
+        if let Err(error) = write_whole(&self.path(slot_id), output) {
+            tracing::warn!(%slot_id, %error, "the output is not on disk: a crash would lose it");
+        }
+    }
+
+    fn forget(&self, slot_id: SlotId) {
+        match fs::remove_file(self.path(slot_id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%slot_id, %error, "an old output stays on disk");
+            }
+            _ => {}
+        }
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        let files = self.files().unwrap_or_else(|error| {
+            tracing::warn!(%error, "kept outputs cannot be listed");
+            Vec::new()
+        });
+        files
+            .iter()
+            .filter_map(|path| fs::read(path).ok())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+    use fairweir_types::{Digest, order::OrderId};
+
+    fn slot(slot: u16) -> SlotId {
+        SlotId {
+            order: OrderId(Digest::of_blob(b"order")),
+            slot,
+        }
+    }
+
+    #[test]
+    fn outputs_are_there_after_a_restart_until_they_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = OutputStore::at(folder.path()).unwrap();
+        store.keep(slot(0), b"first");
+        store.keep(slot(1), b"other");
+        store.keep(slot(1), b"second");
+        fs::write(folder.path().join("x.partial"), b"half").unwrap();
+        let again = OutputStore::at(folder.path()).unwrap();
+        let mut found = again.all();
+        found.sort();
+        assert_eq!(found, [b"first".to_vec(), b"second".to_vec()]);
+        again.forget(slot(0));
+        again.forget(slot(0));
+        assert_eq!(again.all(), [b"second".to_vec()]);
+        assert!(!folder.path().join("x.partial").exists());
+    }
+}
