@@ -9,6 +9,7 @@ mod crowded_blocks;
 mod full_block;
 mod full_lists;
 mod random_walk;
+mod reference;
 mod script;
 mod world;
 

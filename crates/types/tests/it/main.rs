@@ -7,4 +7,5 @@
 mod conformance;
 mod hostile;
 mod proof;
+mod reference;
 mod samples;
