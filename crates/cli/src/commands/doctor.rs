@@ -24,6 +24,16 @@ struct Finding {
     detail: String,
 }
 
+impl Finding {
+    fn into_result(self) -> Result<(), Exit> {
+        if self.holds {
+            Ok(())
+        } else {
+            Err(Exit::message(code::MACHINE, self.detail))
+        }
+    }
+}
+
 /// Bytes of free disk below which a node should not start.
 pub(crate) const FREE_DISK_MIN: u64 = 512 * 1_024 * 1_024;
 /// A clock before this time is certainly wrong: the program was written later (2026-11-01).
@@ -32,8 +42,8 @@ const CLOCK_MIN: Duration = Duration::from_secs(1_793_491_200);
 impl Doctor {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
         let findings = [
-            clock(),
-            disk(&global.data_path()),
+            clock(now()),
+            disk(&global.data_path(), free_bytes(&global.data_path())),
             folder(global),
             keys(global),
             port(global),
@@ -62,10 +72,14 @@ impl Doctor {
     }
 }
 
-fn clock() -> Finding {
-    let now = SystemTime::now()
+/// Time since 1970 by the system's clock.
+fn now() -> Duration {
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+fn clock(now: Duration) -> Finding {
     let holds = now >= CLOCK_MIN;
     let detail = if holds {
         format!("{} seconds since 1970", now.as_secs())
@@ -81,12 +95,7 @@ fn clock() -> Finding {
 
 /// Fails when the clock is certainly wrong.
 pub(crate) fn check_clock() -> Result<(), Exit> {
-    let finding = clock();
-    if finding.holds {
-        Ok(())
-    } else {
-        Err(Exit::message(code::MACHINE, finding.detail))
-    }
+    clock(now()).into_result()
 }
 
 /// Free bytes where a folder is or will be, by the system's `df`.
@@ -107,17 +116,12 @@ fn free_bytes(path: &Path) -> Option<u64> {
 
 /// Fails when the disk is nearly full.
 pub(crate) fn check_disk(path: &Path) -> Result<(), Exit> {
-    let finding = disk(path);
-    if finding.holds {
-        Ok(())
-    } else {
-        Err(Exit::message(code::MACHINE, finding.detail))
-    }
+    disk(path, free_bytes(path)).into_result()
 }
 
-fn disk(path: &Path) -> Finding {
+fn disk(path: &Path, free: Option<u64>) -> Finding {
     let mebibytes = |bytes: u64| bytes / 1_024 / 1_024;
-    match free_bytes(path) {
+    match free {
         Some(free) if free < FREE_DISK_MIN => Finding {
             what: "disk",
             holds: false,
@@ -229,5 +233,43 @@ fn node(global: &Global) -> Finding {
         what: "node",
         holds: true,
         detail: detail.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_and_a_full_disk_are_named_with_a_way_out() {
+        let path = Path::new("/data");
+        // finding, whether it holds, what it says
+        let table = [
+            (clock(Duration::ZERO), false, "set it, or install"),
+            (
+                clock(CLOCK_MIN - Duration::from_secs(1)),
+                false,
+                "years behind",
+            ),
+            (clock(CLOCK_MIN), true, "seconds since 1970"),
+            (
+                disk(path, Some(0)),
+                false,
+                "only 0 MiB are free at /data: make room",
+            ),
+            (
+                disk(path, Some(FREE_DISK_MIN - 1)),
+                false,
+                "only 511 MiB are free at /data: make room (at least 512 MiB), or choose another folder with --data",
+            ),
+            (disk(path, Some(FREE_DISK_MIN)), true, "512 MiB free"),
+            (disk(path, None), true, "unknown"),
+        ];
+        for (finding, holds, says) in table {
+            assert_eq!(finding.holds, holds, "{}", finding.detail);
+            assert!(finding.detail.contains(says), "{}", finding.detail);
+            let detail = finding.detail.clone();
+            assert_eq!(finding.into_result().is_ok(), holds, "{detail}");
+        }
     }
 }

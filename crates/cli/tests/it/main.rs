@@ -203,3 +203,41 @@ fn a_folder_in_use_and_a_machine_without_trouble_are_told_apart() {
         "in use by another fairweir process",
     );
 }
+
+/// A file system in memory, as small as a disk that is nearly full; it is gone with the value.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// Needs root: `None` without.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m", "fairweir-test"])
+            .arg(folder.path())
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_is_named_with_a_way_out() {
+    // What it says is tested without root too, beside the check.
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let path = disk.0.path();
+    assert_fails(&fairweir(path, &["up", "--once"]), 6, "MiB are free at");
+    assert_fails(&fairweir(path, &["up", "--once"]), 6, "--data");
+    let doctor = fairweir(path, &["doctor"]);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(said.contains("FAIL  disk"), "{said}");
+    assert_eq!(doctor.status.code(), Some(6));
+}
