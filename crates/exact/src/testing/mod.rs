@@ -1,9 +1,11 @@
 //! For tests, simulation and examples: tiny models with pseudo-random weights, and a pool of threads.
 
 mod gguf;
+mod safetensors;
 mod threads;
 
 pub use gguf::{Entry, GgufWriter, tiny_gguf, tiny_shape};
+pub use safetensors::{SafetensorsWriter, tiny_encoder, tiny_encoder_shape};
 pub use threads::Threads;
 
 /// Pseudo-random numbers that are the same everywhere (SplitMix64).
