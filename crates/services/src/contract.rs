@@ -11,7 +11,7 @@ use crate::{
 use commonware_codec::{Encode, Read};
 use core::fmt::Debug;
 use fairweir_types::{
-    Address, Amount, AmountError, ChainId, Digest, Receipt,
+    Address, Amount, AmountError, ChainId, Digest, Receipt, Units,
     node_api::Delivery,
     order::{Demand, KindId, PriceVector, SlotId, UnitVector},
     receipt::{Salt, trace},
@@ -98,6 +98,23 @@ pub struct Execution<O> {
     pub output: O,
     /// Metered units, within the spec's demand.
     pub units: UnitVector,
+    /// Output units after which it stopped because the buyer wanted no more; `None` if it came to its own end.
+    pub stopped_at: Option<Units>,
+    /// What makes a check cheaper. Public before verifiers commit: the trace must not follow from it.
+    pub hint: Vec<u8>,
+}
+
+impl<O> Execution<O> {
+    /// An execution that came to its end and has no hint.
+    #[must_use]
+    pub const fn whole(output: O, units: UnitVector) -> Self {
+        Self {
+            output,
+            units,
+            stopped_at: None,
+            hint: Vec::new(),
+        }
+    }
 }
 
 /// Why an execution gave no output.

@@ -10,7 +10,7 @@ use crate::{
 use commonware_codec::Encode;
 use core::{fmt::Debug, marker::PhantomData};
 use fairweir_types::{
-    Amount, Digest, Receipt, decode,
+    Amount, Digest, Receipt, Units, decode,
     digest::Domain,
     order::{Demand, KindId, OrderHeader, PriceVector, UnitVector},
     receipt::trace,
@@ -24,6 +24,10 @@ pub struct Executed {
     pub output: Vec<u8>,
     /// Metered units.
     pub units: UnitVector,
+    /// Where it stopped because the buyer wanted no more.
+    pub stopped_at: Option<Units>,
+    /// What makes a check cheaper.
+    pub hint: Vec<u8>,
 }
 
 impl Executed {
@@ -33,6 +37,8 @@ impl Executed {
         Self {
             output: Vec::new(),
             units: UnitVector::default(),
+            stopped_at: None,
+            hint: Vec::new(),
         }
     }
 
@@ -199,6 +205,8 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> Service<K, X, V, 
         Ok(Executed {
             output,
             units: execution.units,
+            stopped_at: execution.stopped_at,
+            hint: execution.hint,
         })
     }
 

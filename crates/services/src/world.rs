@@ -2,12 +2,18 @@
 
 use core::fmt::Debug;
 use fairweir_types::{
-    Action, ChainId, Digest, Event, Height, TxOutcome,
+    Action, ChainId, Digest, Event, Height, TxOutcome, Units,
     node_api::EventPage,
     order::{Demand, OrderId},
 };
 use futures::{FutureExt, SinkExt, Stream, channel::mpsc, future::BoxFuture};
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use thiserror::Error;
 
 /// Why a blob could not be had or kept.
@@ -142,6 +148,46 @@ pub trait ChainClient: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<PastOrder>, ChainError>> + Send;
 }
 
+/// What an execution is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A buyer waits for the output.
+    #[default]
+    Answer,
+    /// A check: it may wait for answers, as long as it keeps its window.
+    Check,
+}
+
+/// Where a buyer wants no more output: set once or lowered, read by the execution as it goes. Clones share it.
+#[derive(Clone, Debug)]
+pub struct StopAt(Arc<AtomicU64>);
+
+impl Default for StopAt {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+}
+
+impl StopAt {
+    /// A stop at so many output units.
+    #[must_use]
+    pub fn at(units: Units) -> Self {
+        Self(Arc::new(AtomicU64::new(units.get())))
+    }
+
+    /// Stops there, or where it was to stop already if that is earlier.
+    pub fn lower(&self, units: Units) {
+        self.0.fetch_min(units.get(), Ordering::Relaxed);
+    }
+
+    /// Output units after which to stop, if the buyer said so.
+    #[must_use]
+    pub fn get(&self) -> Option<Units> {
+        let units = self.0.load(Ordering::Relaxed);
+        (units != u64::MAX).then_some(Units(units))
+    }
+}
+
 /// What an execution may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
@@ -149,6 +195,43 @@ pub struct Env<'a> {
     pub blobs: &'a dyn Blobs,
     /// What the order allows at most.
     pub limits: &'a Demand,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Where the buyer wants no more. A worker may stop there; a check stops exactly where the worker says it did.
+    pub stop: &'a StopAt,
+    /// For a check: what the worker says that makes it cheaper. It may lie, and must not change what is found.
+    pub hint: &'a [u8],
+}
+
+impl<'a> Env<'a> {
+    /// The world of a worker that answers a buyer.
+    #[must_use]
+    pub const fn answering(blobs: &'a dyn Blobs, limits: &'a Demand, stop: &'a StopAt) -> Self {
+        Self {
+            blobs,
+            limits,
+            purpose: Purpose::Answer,
+            stop,
+            hint: &[],
+        }
+    }
+
+    /// The world of a check: of work that stopped there, with the worker's hint.
+    #[must_use]
+    pub const fn checking(
+        blobs: &'a dyn Blobs,
+        limits: &'a Demand,
+        stop: &'a StopAt,
+        hint: &'a [u8],
+    ) -> Self {
+        Self {
+            blobs,
+            limits,
+            purpose: Purpose::Check,
+            stop,
+            hint,
+        }
+    }
 }
 
 /// Nobody takes chunks any more.

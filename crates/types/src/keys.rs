@@ -27,6 +27,8 @@ pub enum Purpose {
     Receipt,
     /// A buyer's request for the output of its order, sent to a worker.
     Delivery,
+    /// A buyer's word that it wants no more output.
+    Stop,
     /// A validator's vote key over (chain id, height), for the beacon.
     Beacon,
     /// Proof that a validator holds its vote key, checked at genesis.
@@ -39,6 +41,7 @@ impl Purpose {
             Self::Transaction => b"fairweir/1/sign/transaction",
             Self::Receipt => b"fairweir/1/sign/receipt",
             Self::Delivery => b"fairweir/1/sign/delivery",
+            Self::Stop => b"fairweir/1/sign/stop",
             Self::Beacon => b"fairweir/1/sign/beacon",
             Self::VoteKeyPossession => b"fairweir/1/sign/vote-key-possession",
         }

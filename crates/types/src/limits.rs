@@ -8,6 +8,10 @@ pub const CHAIN_ID_BYTES_MAX: usize = 32;
 pub const SPEC_INLINE_BYTES_MAX: usize = 1_024;
 /// Bytes of one blob (a spec or an output) on the data plane.
 pub const BLOB_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Bytes of the hint that a worker gives to verifiers: four for each of 16,384 tokens.
+pub const HINT_BYTES_MAX: usize = 64 * 1_024;
+/// Bytes of a chunk of output on its way to the buyer.
+pub const CHUNK_BYTES_MAX: usize = 256 * 1_024;
 /// Slots (replicas) of one order. A draw of five more verifiers than slots must stay cheap.
 pub const SLOTS_MAX: usize = 16;
 /// Funding streams of one order.
@@ -81,5 +85,9 @@ const _: () = assert!(
 const _: () = assert!(
     1 << MERKLE_PATH_MAX >= BLOCK_EVENTS_MAX,
     "a path can prove every event of a block"
+);
+const _: () = assert!(
+    HINT_BYTES_MAX + 1_024 <= BLOB_BYTES_MAX,
+    "a disclosure fits one blob"
 );
 const _: () = assert!(DRAWN_MAX >= 5, "a dispute draws five");

@@ -10,13 +10,13 @@ use crate::{
     genesis::Genesis,
     keys::{AccountKey, Address, Signature},
     limits::{
-        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, EVENT_PAGE_MAX, RECORD_PAGE_MAX, TEXT_BYTES_MAX,
+        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, EVENT_PAGE_MAX, RECORD_PAGE_MAX, TEXT_BYTES_MAX,
         TX_BYTES_MAX,
     },
     order::{KindId, Offer, OrderId, SlotId},
     outcome::TxOutcome,
     quantity::{Height, Millis, Nonce},
-    receipt::{Salt, SignedReceipt},
+    receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
 };
 
 /// Submits a transaction and waits until it is final.
@@ -464,6 +464,30 @@ record!(DeliveryRequest {
     signature
 });
 
+/// What a buyer asks its worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeskRequest {
+    /// Asks for the output of a slot once its receipt is on the ledger.
+    Fetch(DeliveryRequest),
+    /// Asks for the output chunk by chunk as it comes, then for all of it.
+    Follow(DeliveryRequest),
+    /// Wants no more output.
+    Stop(Boxed<SignedStop>),
+}
+choice!(DeskRequest {
+    1 => Fetch(DeliveryRequest),
+    2 => Follow(DeliveryRequest),
+    3 => Stop(Boxed<SignedStop>),
+});
+
+/// A part of an output on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputChunk {
+    /// Bytes whose meaning is the kind's.
+    pub bytes: BoundedBytes<CHUNK_BYTES_MAX>,
+}
+record!(OutputChunk { bytes });
+
 /// A worker's output with its receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -473,11 +497,14 @@ pub struct Delivery {
     pub salt: Salt,
     /// The output.
     pub output: BoundedBytes<BLOB_BYTES_MAX>,
+    /// What the worker showed of it to verifiers.
+    pub disclosure: Disclosure,
 }
 record!(Delivery {
     receipt,
     salt,
-    output
+    output,
+    disclosure
 });
 
 /// What a worker answers.
@@ -489,5 +516,14 @@ record!(Delivery {
 pub enum DeliveryReply {
     Refused(Refusal),
     Delivered(Boxed<Delivery>),
+    /// More of a followed output.
+    Chunk(OutputChunk),
+    /// The stop was taken: the worker makes no more than it allows.
+    Stopping(SlotId),
 }
-choice!(DeliveryReply { 1 => Refused(Refusal), 2 => Delivered(Boxed<Delivery>) });
+choice!(DeliveryReply {
+    1 => Refused(Refusal),
+    2 => Delivered(Boxed<Delivery>),
+    3 => Chunk(OutputChunk),
+    4 => Stopping(SlotId),
+});

@@ -12,7 +12,7 @@ use crate::{
     event::{Event, Settled},
     limits::{BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, DESCENDANTS_MAX},
     merkle::{self, MerkleError, MerklePath},
-    receipt::{self, Salt, SignedReceipt},
+    receipt::{self, Disclosure, Salt, SignedReceipt},
 };
 use commonware_codec::Encode;
 use thiserror::Error;
@@ -41,6 +41,8 @@ pub struct ReceiptProof {
     pub spec: BoundedBytes<BLOB_BYTES_MAX>,
     /// The output, if the holder keeps it.
     pub output: BoundedBytes<BLOB_BYTES_MAX>,
+    /// What the worker disclosed, if the holder keeps the spec: where it was stopped, and what makes recomputing cheaper.
+    pub disclosure: Disclosure,
 }
 record!(ReceiptProof {
     receipt,
@@ -51,7 +53,8 @@ record!(ReceiptProof {
     certificate,
     salt,
     spec,
-    output
+    output,
+    disclosure
 });
 
 /// Why a receipt file proves nothing. Each has a stable code.
@@ -87,6 +90,9 @@ pub enum ProofError {
     /// The spec is not the one of the receipt.
     #[error("the spec is not the one that the receipt is for")]
     OtherSpec,
+    /// The disclosure is not the one that the receipt names.
+    #[error("the disclosure is not the one that the receipt names")]
+    OtherDisclosure,
     /// The output is not the one of the trace.
     #[error("the output is not the one that the worker committed to")]
     OtherOutput,
@@ -107,6 +113,7 @@ impl ProofError {
             Self::NotInBlock(_) => "not_in_block",
             Self::NotOpened => "not_opened",
             Self::OtherSpec => "other_spec",
+            Self::OtherDisclosure => "other_disclosure",
             Self::OtherOutput => "other_output",
         }
     }
@@ -170,6 +177,10 @@ impl ReceiptProof {
         }
         if self.has_spec() && Digest::of_blob(self.spec.as_slice()) != receipt.spec_digest {
             return Err(ProofError::OtherSpec);
+        }
+        let has_disclosure = self.has_spec() || self.disclosure != Disclosure::default();
+        if has_disclosure && self.disclosure.to_blob().1 != receipt.disclosure {
+            return Err(ProofError::OtherDisclosure);
         }
         let trace = receipt::trace(
             &receipt.spec_digest,

@@ -1,11 +1,13 @@
 //! Receipts: what a worker signs for work that it did, before anybody may see the trace.
 
 use crate::{
+    bounded::BoundedBytes,
     codec::{record, tag},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
+    limits::HINT_BYTES_MAX,
     order::{KindId, SlotId, UnitVector},
-    quantity::ChainId,
+    quantity::{ChainId, Units},
 };
 use commonware_codec::Encode;
 
@@ -29,6 +31,8 @@ pub struct Receipt {
     pub spec_digest: Digest,
     /// Metered units.
     pub units: UnitVector,
+    /// The blob digest of the encoded [`Disclosure`]; zero when the worker has nothing to disclose.
+    pub disclosure: Digest,
     /// `H(worker ‖ slot ‖ attempt ‖ salt ‖ trace)`, see [`output_commitment`].
     pub output_commitment: Digest,
 }
@@ -39,6 +43,7 @@ record!(Receipt {
     kind,
     spec_digest,
     units,
+    disclosure,
     output_commitment
 });
 
@@ -54,6 +59,111 @@ impl Receipt {
     pub fn is_opened_by(&self, worker: Address, salt: &Salt, trace: &Digest) -> bool {
         output_commitment(worker, &self.slot_id, self.attempt, salt, trace)
             == self.output_commitment
+    }
+}
+
+/// A buyer's word that it pays for no more than so much output of a slot: the worker may stop there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The order and slot.
+    pub slot_id: SlotId,
+    /// Which assignment of the slot.
+    pub attempt: u16,
+    /// Output units that are paid for at most.
+    pub output_max: Units,
+}
+record!(Stop {
+    chain_id,
+    slot_id,
+    attempt,
+    output_max
+});
+
+/// A stop with its buyer's signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedStop {
+    /// The stop.
+    pub stop: Stop,
+    /// The buyer's key.
+    pub buyer: AccountKey,
+    /// The signature over the encoded stop.
+    pub signature: Signature,
+}
+record!(SignedStop {
+    stop,
+    buyer,
+    signature
+});
+
+impl SignedStop {
+    /// Signs a stop.
+    #[must_use]
+    pub fn sign(stop: Stop, key: &SecretKey) -> Self {
+        let signature = key.sign(Purpose::Stop, &stop.encode());
+        Self {
+            stop,
+            buyer: key.account_key(),
+            signature,
+        }
+    }
+
+    /// Whether the account signed it.
+    #[must_use]
+    pub fn is_signed_by(&self, buyer: Address) -> bool {
+        self.buyer.address() == buyer
+            && self
+                .buyer
+                .verify(Purpose::Stop, &self.stop.encode(), &self.signature)
+    }
+}
+
+/// Where a worker stopped, and the buyer's word for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Output units made: at most those of the buyer's stop.
+    pub at: Units,
+    /// The buyer's stop.
+    pub stop: SignedStop,
+}
+record!(Stopped { at, stop });
+
+impl Stopped {
+    /// Whether the buyer allowed it for this assignment.
+    #[must_use]
+    pub fn is_allowed(&self, receipt: &Receipt, buyer: Address) -> bool {
+        let stop = &self.stop.stop;
+        stop.chain_id == receipt.chain_id
+            && stop.slot_id == receipt.slot_id
+            && stop.attempt == receipt.attempt
+            && self.at <= stop.output_max
+            && self.stop.is_signed_by(buyer)
+    }
+}
+
+/// What a worker shows of its work before verifiers commit: where it was stopped, and a hint that makes a check cheaper.
+///
+/// The hint never changes what a check finds, and a kind whose trace would follow from it gives none (protocol rule 4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disclosure {
+    /// Where the buyer stopped it.
+    pub stopped: Option<Stopped>,
+    /// Bytes whose meaning is the kind's.
+    pub hint: BoundedBytes<HINT_BYTES_MAX>,
+}
+record!(Disclosure { stopped, hint });
+
+impl Disclosure {
+    /// Its blob, and the digest that the receipt names: none and zero when there is nothing to show.
+    #[must_use]
+    pub fn to_blob(&self) -> (Option<Vec<u8>>, Digest) {
+        if *self == Self::default() {
+            return (None, Digest::ZERO);
+        }
+        let bytes = self.encode().to_vec();
+        let digest = Digest::of_blob(&bytes);
+        (Some(bytes), digest)
     }
 }
 

@@ -72,13 +72,11 @@ impl Executor<Text> for Engine {
             }
         })?;
         outlet.emit(output.text().as_bytes().to_vec()).await?;
-        Ok(Execution {
-            output,
-            units: UnitVector {
-                input: units(spec.text().len().max(1)),
-                output: units(found),
-                ..UnitVector::default()
-            },
-        })
+        let units = UnitVector {
+            input: units(spec.text().len().max(1)),
+            output: units(found),
+            ..UnitVector::default()
+        };
+        Ok(Execution::whole(output, units))
     }
 }

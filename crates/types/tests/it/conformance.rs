@@ -8,9 +8,10 @@ use fairweir_types::{
     TxOutcome, decode,
     digest::Domain,
     merkle::MerklePath,
-    node_api::{DeliveryReply, DeliveryRequest, KeptOutput, NodeReply, NodeRequest},
+    node_api::{DeliveryReply, DeskRequest, KeptOutput, NodeReply, NodeRequest},
     order::{Offer, OrderHeader},
     proof::ReceiptProof,
+    receipt::Disclosure,
 };
 use std::fmt::Debug;
 
@@ -57,6 +58,7 @@ fn every_encoding_is_as_it_was() {
         hash::<OrderHeader>("OrderHeader"),
         hash::<Offer>("Offer"),
         hash::<Receipt>("Receipt"),
+        hash::<Disclosure>("Disclosure"),
         hash::<SignedReceipt>("SignedReceipt"),
         hash::<Event>("Event"),
         hash::<BlockHeader>("BlockHeader"),
@@ -66,7 +68,7 @@ fn every_encoding_is_as_it_was() {
         hash::<ReceiptProof>("ReceiptProof"),
         hash::<NodeRequest>("NodeRequest"),
         hash::<NodeReply>("NodeReply"),
-        hash::<DeliveryRequest>("DeliveryRequest"),
+        hash::<DeskRequest>("DeskRequest"),
         hash::<DeliveryReply>("DeliveryReply"),
         hash::<KeptOutput>("KeptOutput"),
     ]

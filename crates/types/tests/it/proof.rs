@@ -3,9 +3,9 @@
 use crate::samples::{Maker, Sample};
 use commonware_codec::Encode;
 use fairweir_types::{
-    BoundedBytes, Boxed, Digest, Event, SecretKey, SignedReceipt, merkle,
+    BoundedBytes, Boxed, Digest, Event, SecretKey, SignedReceipt, Units, merkle,
     proof::{ProofError, ReceiptProof},
-    receipt::{output_commitment, trace},
+    receipt::{SignedStop, Stop, Stopped, output_commitment, trace},
 };
 
 /// A receipt file that holds, but for its certificate, which is checked elsewhere.
@@ -18,6 +18,7 @@ fn proof(seed: u64) -> ReceiptProof {
     let mut receipt = proof.receipt.receipt.clone();
     receipt.chain_id = proof.header.chain_id.clone();
     receipt.spec_digest = Digest::of_blob(b"spec");
+    receipt.disclosure = proof.disclosure.to_blob().1;
     proof.settled.trace = trace(
         &receipt.spec_digest,
         &Digest::of_blob(b"output"),
@@ -52,6 +53,40 @@ fn a_forged_output_is_refused_with_the_spec_and_without() {
     for mut forged in [whole, without_spec] {
         forged.output = BoundedBytes::new(b"forged".to_vec()).unwrap();
         assert!(matches!(forged.check(), Err(ProofError::OtherOutput)));
+    }
+}
+
+#[test]
+fn another_disclosure_than_the_receipts_is_refused() {
+    let mut forged = proof(4);
+    forged.disclosure.hint = BoundedBytes::new(b"other".to_vec()).unwrap();
+    assert!(matches!(forged.check(), Err(ProofError::OtherDisclosure)));
+}
+
+#[test]
+fn a_stop_holds_for_its_assignment_and_buyer_alone() {
+    let receipt = proof(5).receipt.receipt;
+    let buyer = SecretKey::sample(&mut Maker::new(6));
+    let stopped = |attempt, at| Stopped {
+        at: Units(at),
+        stop: SignedStop::sign(
+            Stop {
+                chain_id: receipt.chain_id.clone(),
+                slot_id: receipt.slot_id,
+                attempt,
+                output_max: Units(9),
+            },
+            &buyer,
+        ),
+    };
+    let table = [
+        (stopped(receipt.attempt, 9), buyer.address(), true),
+        (stopped(receipt.attempt, 10), buyer.address(), false),
+        (stopped(receipt.attempt ^ 1, 9), buyer.address(), false),
+        (stopped(receipt.attempt, 9), fairweir_types::Address([1; 20]), false),
+    ];
+    for (stopped, buyer, allowed) in table {
+        assert_eq!(stopped.is_allowed(&receipt, buyer), allowed, "{stopped:?}");
     }
 }
 

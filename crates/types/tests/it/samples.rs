@@ -12,7 +12,7 @@ use fairweir_types::{
     node_api::*,
     order::*,
     proof::ReceiptProof,
-    receipt::{Randomness, Tier, Verdict},
+    receipt::{Disclosure, Randomness, SignedStop, Stop, Stopped, Tier, Verdict},
     tx::*,
 };
 
@@ -231,7 +231,12 @@ records! {
     Offer { kind, digest, prices, capacity, collateral, demand_max, level, capabilities, region, privacy_max, owner, endpoint }
     Shortfall { has, asked }
     NonMatch { worker, reason }
-    Receipt { chain_id, slot_id, attempt, kind, spec_digest, units, output_commitment }
+    Receipt { chain_id, slot_id, attempt, kind, spec_digest, units, disclosure, output_commitment }
+    Stop { chain_id, slot_id, attempt, output_max }
+    SignedStop { stop, buyer, signature }
+    Stopped { at, stop }
+    Disclosure { stopped, hint }
+    OutputChunk { bytes }
     Transfer { to, amount }
     Bond { amount }
     Unbond { amount }
@@ -286,7 +291,7 @@ records! {
     GenesisAccount { address, balance }
     GenesisParam { param, value }
     Genesis { chain_id, time, accounts, validators, params }
-    ReceiptProof { receipt, settled, path, header, descendants, certificate, salt, spec, output }
+    ReceiptProof { receipt, settled, path, header, descendants, certificate, salt, spec, output, disclosure }
     Submit { tx }
     AskStatus {}
     AskGenesis {}
@@ -314,7 +319,7 @@ records! {
     Blob { bytes }
     BlobStored { digest }
     DeliveryRequest { slot_id, buyer, signature }
-    Delivery { receipt, salt, output }
+    Delivery { receipt, salt, output, disclosure }
     KeptOutput { buyer, delivery }
 }
 
@@ -333,7 +338,9 @@ choices! {
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed,
     }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body }
+    DeskRequest { Fetch, Follow, Stop }
+    DeliveryReply { Refused, Delivered, Chunk, Stopping }
     DeliveryReply { Refused, Delivered }
 }
