@@ -13,7 +13,7 @@ use fairweir_client::{
 };
 use fairweir_net::{PeerAddr, quic::QuicNetwork};
 use fairweir_services::{
-    Registry,
+    Registry, StopAt,
     text::{Deduplicate, Normalise, Operations, Redact, TextOutput, TextSpec},
 };
 use fairweir_types::{
@@ -24,6 +24,7 @@ use fairweir_types::{
         Demand, KindId, OrderHeader, PriceVector, Privacy, Requirements, Rounds, SlotId, SlotRole,
         Urgency,
     },
+    proof::ReceiptProof,
     receipt,
 };
 use serde_json::{Value, json};
@@ -168,13 +169,7 @@ pub(crate) async fn buy(
     let proof = orders::prove(client, &settlement, &delivery, spec).await?;
     let file = proof.to_file();
     let (_, words) = verify::verify(genesis, &file)?;
-    recompute(
-        &proof.spec,
-        &proof.output,
-        &proof.receipt.receipt.units,
-        &registry,
-        service.id(),
-    )?;
+    recompute(&proof, &registry)?;
     let cost = before
         .checked_sub(client.account(buyer).await?.balance)
         .unwrap_or(Amount::ZERO);
@@ -351,22 +346,23 @@ fn check_output(delivery: &Delivery, settled_trace: &Digest) -> Result<TextOutpu
     })
 }
 
-/// Runs the work again here and compares, bit for bit.
-pub(crate) fn recompute<const A: usize, const B: usize>(
-    spec: &BoundedBytes<A>,
-    output: &BoundedBytes<B>,
-    units: &fairweir_types::order::UnitVector,
-    registry: &Registry,
-    kind: KindId,
-) -> Result<(), Exit> {
-    let service = registry.get(kind).ok_or_else(|| {
+/// Runs a receipt's work again on this machine and compares, bit for bit.
+pub(crate) fn recompute(proof: &ReceiptProof, registry: &Registry) -> Result<(), Exit> {
+    let receipt = &proof.receipt.receipt;
+    let service = registry.get(receipt.kind).ok_or_else(|| {
         Exit::message(
             code::DOES_NOT_HOLD,
-            format!("this program cannot run kind {kind}"),
+            format!("this program cannot run kind {}", receipt.kind),
         )
     })?;
-    let executed = crate::commands::verify::execute_here(service, spec.as_slice())?;
-    if executed.output != output.as_slice() || executed.units != *units {
+    let stop = match &proof.disclosure.stopped {
+        Some(stopped) if stopped.is_allowed(receipt, proof.settled.buyer) => StopAt::at(stopped.at),
+        _ => StopAt::default(),
+    };
+    let hint = proof.disclosure.hint.as_slice();
+    let executed =
+        crate::commands::verify::execute_here(service, proof.spec.as_slice(), &stop, hint)?;
+    if executed.output != proof.output.as_slice() || executed.units != receipt.units {
         return Err(Exit::message(
             code::DOES_NOT_HOLD,
             "recomputed here, the work gives another output or other units",

@@ -5,17 +5,19 @@ use crate::{
     protocol::{ANSWER_DEADLINE, DELIVERY, MESSAGE_BYTES_MAX},
 };
 use commonware_codec::Encode;
-use fairweir_net::{Network, PeerAddr, request};
+use fairweir_net::{FrameStream, Network, PeerAddr, request};
 use fairweir_types::{
     Action, Address, BoundedBytes, Boxed, Event, Height, SecretKey, decode,
     event::{Refunded, Settled},
     keys::Purpose,
     merkle,
-    node_api::{Delivery, DeliveryReply, DeliveryRequest, EventPage},
+    node_api::{Delivery, DeliveryReply, DeliveryRequest, DeskRequest, EventPage},
     order::{KindId, OrderHeader, OrderId, SlotId},
     proof::ReceiptProof,
+    receipt::{SignedStop, Stop},
     tx::PostOrder,
 };
+use std::time::Duration;
 
 /// An order that was posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,13 +236,7 @@ pub async fn fetch<N: Network>(
     buyer: &SecretKey,
     slot_id: SlotId,
 ) -> Result<Delivery, ClientError> {
-    let signature = buyer.sign(Purpose::Delivery, &slot_id.encode());
-    let question = DeliveryRequest {
-        slot_id,
-        buyer: buyer.account_key(),
-        signature,
-    }
-    .encode();
+    let question = DeskRequest::Fetch(delivery_request(buyer, slot_id)).encode();
     let answer = request(
         network,
         worker,
@@ -253,6 +249,97 @@ pub async fn fetch<N: Network>(
     match decode(&answer).map_err(ClientError::Malformed)? {
         DeliveryReply::Delivered(delivery) => Ok((*delivery).clone()),
         DeliveryReply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+        _ => Err(ClientError::OtherAnswer),
+    }
+}
+
+fn delivery_request(buyer: &SecretKey, slot_id: SlotId) -> DeliveryRequest {
+    DeliveryRequest {
+        slot_id,
+        buyer: buyer.account_key(),
+        signature: buyer.sign(Purpose::Delivery, &slot_id.encode()),
+    }
+}
+
+/// What comes of a followed output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputItem {
+    /// A part, as the kind writes it; a long one may come in several.
+    Chunk(Vec<u8>),
+    /// All of it: the last item. Not trusted either: compare it with the settled trace.
+    Whole(Box<Delivery>),
+}
+
+/// An output as its worker makes it.
+#[derive(Debug)]
+pub struct OutputStream<S> {
+    stream: S,
+}
+
+impl<S: FrameStream> OutputStream<S> {
+    /// The next item. Each must come within `within`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] with `not_found` when the worker has no such work (yet, or any more).
+    pub async fn next(&mut self, within: Duration) -> Result<OutputItem, ClientError> {
+        let frame = self
+            .stream
+            .recv(MESSAGE_BYTES_MAX, within)
+            .await?
+            .ok_or(ClientError::StreamEnded)?;
+        match decode(&frame).map_err(ClientError::Malformed)? {
+            DeliveryReply::Chunk(chunk) => Ok(OutputItem::Chunk(chunk.bytes.into_vec())),
+            DeliveryReply::Delivered(delivery) => {
+                Ok(OutputItem::Whole(Box::new((*delivery).clone())))
+            }
+            DeliveryReply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            DeliveryReply::Stopping(_) => Err(ClientError::OtherAnswer),
+        }
+    }
+}
+
+/// Follows the output of a slot from its worker.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn stream<N: Network>(
+    network: &N,
+    worker: &PeerAddr,
+    buyer: &SecretKey,
+    slot_id: SlotId,
+) -> Result<OutputStream<N::Stream>, ClientError> {
+    let question = DeskRequest::Follow(delivery_request(buyer, slot_id)).encode();
+    let mut stream = network.open(worker, DELIVERY, ANSWER_DEADLINE).await?;
+    stream.send(&question, ANSWER_DEADLINE).await?;
+    stream.finish().await?;
+    Ok(OutputStream { stream })
+}
+
+/// Tells a worker that no more than so much output is wanted. It may have made more already, up to a small excess that
+/// it is not paid for.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn stop<N: Network>(
+    network: &N,
+    worker: &PeerAddr,
+    buyer: &SecretKey,
+    stop: Stop,
+) -> Result<(), ClientError> {
+    let question = DeskRequest::Stop(Boxed::new(SignedStop::sign(stop, buyer))).encode();
+    let answer = request(
+        network,
+        worker,
+        DELIVERY,
+        &question,
+        MESSAGE_BYTES_MAX,
+        ANSWER_DEADLINE,
+    )
+    .await?;
+    match decode(&answer).map_err(ClientError::Malformed)? {
+        DeliveryReply::Stopping(_) => Ok(()),
+        DeliveryReply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+        _ => Err(ClientError::OtherAnswer),
     }
 }
 
@@ -279,5 +366,6 @@ pub async fn prove<N: Network>(
         salt: delivery.salt,
         spec: BoundedBytes::new(spec)?,
         output: delivery.output.clone(),
+        disclosure: delivery.disclosure.clone(),
     })
 }

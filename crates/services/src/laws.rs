@@ -4,7 +4,7 @@
 //! many and in the same order. Size 0 is the smallest spec there is.
 
 use crate::{
-    AnyService, Assignment, Claim, Discard, Env, Evidence, Executed, Fault, Judgement,
+    AnyService, Assignment, Claim, Discard, Env, Evidence, Executed, Fault, Judgement, StopAt,
     contract::{ExecuteError, Served, SpecError},
     testing::{MemoryBlobs, cancel_after, run},
 };
@@ -77,6 +77,7 @@ struct Case {
     blobs: MemoryBlobs,
     spec: Vec<u8>,
     demand: Demand,
+    stop: StopAt,
 }
 
 impl Case {
@@ -89,6 +90,7 @@ impl Case {
             blobs: MemoryBlobs::default(),
             spec,
             demand,
+            stop: StopAt::default(),
         }
     }
 
@@ -97,10 +99,7 @@ impl Case {
     }
 
     fn env(&self) -> Env<'_> {
-        Env {
-            blobs: &self.blobs,
-            limits: &self.demand,
-        }
+        Env::answering(&self.blobs, &self.demand, &self.stop)
     }
 
     fn execute(&self) -> Executed {
@@ -138,6 +137,7 @@ impl Case {
                 kind: assignment.kind,
                 spec_digest: assignment.spec_digest,
                 units,
+                disclosure: Digest::ZERO,
                 output_commitment: commitment(&assignment.slot_id, &trace),
             },
             worker: WORKER,
@@ -310,7 +310,7 @@ pub fn honest_run<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
 /// If the law is broken.
 pub fn tampering<K: Served>(samples: fn(usize) -> Vec<K::Spec>) {
     for case in cases::<K>(samples) {
-        let Executed { output, units } = case.execute();
+        let Executed { output, units, .. } = case.execute();
         let honest = case.claim(&output, units);
         let evidence = case.evidence();
         let judge = |claim: &Claim| case.service.judge(&case.assignment(), claim, &evidence);
@@ -542,13 +542,12 @@ mod tests {
                 output.clear();
             }
             let surplus = if FLAW == GREEDY { 2 } else { 1 };
-            Ok(Execution {
-                output: Passage::new(output).expect("not longer than the spec"),
-                units: UnitVector {
-                    input: Units(bytes(spec.as_str().as_bytes()) + surplus),
-                    ..UnitVector::default()
-                },
-            })
+            let units = UnitVector {
+                input: Units(bytes(spec.as_str().as_bytes()) + surplus),
+                ..UnitVector::default()
+            };
+            let output = Passage::new(output).expect("not longer than the spec");
+            Ok(Execution::whole(output, units))
         }
     }
 

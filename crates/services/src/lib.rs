@@ -24,4 +24,5 @@ pub use registry::Registry;
 pub use service::{AnyService, Evidence, Executed, Service};
 pub use world::{
     BlobError, Blobs, ChainClient, ChainError, Discard, Env, Outlet, OutletClosed, PastOrder,
+    Purpose, StopAt,
 };

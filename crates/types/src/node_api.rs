@@ -10,8 +10,8 @@ use crate::{
     genesis::Genesis,
     keys::{AccountKey, Address, Signature},
     limits::{
-        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, EVENT_PAGE_MAX, RECORD_PAGE_MAX, TEXT_BYTES_MAX,
-        TX_BYTES_MAX,
+        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, EVENT_PAGE_MAX, RECORD_PAGE_MAX,
+        TEXT_BYTES_MAX, TX_BYTES_MAX,
     },
     order::{KindId, Offer, OrderId, SlotId},
     outcome::TxOutcome,

@@ -4,7 +4,7 @@ use crate::{
     json, output,
 };
 use fairweir_client::verify::{Words, verify};
-use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, Registry};
+use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, Registry, StopAt};
 use fairweir_types::{Digest, Genesis, decode, proof::ReceiptProof};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::json;
@@ -51,14 +51,7 @@ impl Verify {
                     "the receipt carries no spec, so the work cannot be recomputed",
                 ));
             }
-            let receipt = &proof.receipt.receipt;
-            crate::main_job::recompute(
-                &proof.spec,
-                &proof.output,
-                &receipt.units,
-                &Registry::standard(),
-                receipt.kind,
-            )?;
+            crate::main_job::recompute(&proof, &Registry::standard())?;
         }
         if let Some(path) = &self.output {
             std::fs::write(path, proof.output.as_slice()).map_err(|error| {
@@ -118,15 +111,17 @@ impl Verify {
 }
 
 /// Executes a spec on this machine.
-pub(crate) fn execute_here(service: &Arc<dyn AnyService>, spec: &[u8]) -> Result<Executed, Exit> {
+pub(crate) fn execute_here(
+    service: &Arc<dyn AnyService>,
+    spec: &[u8],
+    stop: &StopAt,
+    hint: &[u8],
+) -> Result<Executed, Exit> {
     let blobs = NoBlobs;
     let limits = service
         .demand(spec)
         .map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
-    let env = Env {
-        blobs: &blobs,
-        limits: &limits,
-    };
+    let env = Env::checking(&blobs, &limits, stop, hint);
     let mut outlet = Discard;
     // No world is waited for, so any executor of futures will do.
     let executed = futures::executor::block_on(service.execute(&env, spec, &mut outlet));

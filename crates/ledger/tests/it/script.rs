@@ -461,6 +461,7 @@ fn receipt(world: &World, key: &SecretKey, line: &Line<'_>) -> SignedReceipt {
                 .as_bytes(),
         ),
         units: units(line.option("units", 1_000_000)),
+        disclosure: Digest::ZERO,
         output_commitment: Digest::ZERO,
     };
     let receipt = Receipt {

@@ -10,12 +10,13 @@ use fairweir_client::{
 use fairweir_net::{FrameStream, Incoming, Network, PeerAddr, read_request, reply};
 use fairweir_services::{
     Blobs, ChainClient, Registry,
-    pipeline::{self, Desk, Identity, Shelf, Tools},
+    pipeline::{self, Desk, Follower, Identity, Shelf, Tools},
 };
 use fairweir_types::{
-    Action, Address, Amount, BoundedBytes, Boxed, ByteCount, Digest, Height, Millis, Units, decode,
+    Action, Address, Amount, BoundedBytes, Boxed, ByteCount, ChainId, Digest, Height, Millis,
+    Units, decode,
     limits::BLOB_BYTES_MAX,
-    node_api::{DeliveryReply, DeliveryRequest, Refusal},
+    node_api::{DeliveryReply, DeskRequest, Refusal},
     order::{Demand, KindId, Offer, PriceVector, Privacy, UnitVector},
     tx::RegisterOffer,
 };
@@ -24,7 +25,7 @@ use std::{sync::Arc, time::Duration};
 
 /// Buyers that may wait for their output, and that are served at the same time.
 const WAITING_BUYERS_MAX: usize = 256;
-const SERVED_BUYERS_MAX: usize = 64;
+const SERVED_BUYERS_MAX: usize = 256;
 /// How long a role waits before it follows the chain again after the node was lost.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The longest execution that a worker takes on: a minute.
@@ -184,6 +185,7 @@ pub async fn run<C: ChainClient + Clone, S: FrameStream>(
         worker = worker.with_shelf(shelf);
     }
     let desk = worker.desk();
+    let chain_id = equipment.chain.chain_id().clone();
     let progress = worker.progress();
     let from = equipment.from;
     let works = async {
@@ -202,13 +204,13 @@ pub async fn run<C: ChainClient + Clone, S: FrameStream>(
         future::pending::<()>().await;
     };
     // The desk ends with the network, and with it the worker.
-    let serves = serve(desk, incoming);
+    let serves = serve(desk, chain_id, incoming);
     futures::pin_mut!(works, checks, serves);
     future::select(serves, future::select(works, checks)).await;
 }
 
 /// Hands outputs to buyers until the network is closed.
-pub async fn serve<S: FrameStream>(desk: Desk, mut incoming: Incoming<S>) {
+pub async fn serve<S: FrameStream>(desk: Desk, chain_id: ChainId, mut incoming: Incoming<S>) {
     let mut serving = FuturesUnordered::new();
     loop {
         if serving.len() >= SERVED_BUYERS_MAX {
@@ -219,23 +221,31 @@ pub async fn serve<S: FrameStream>(desk: Desk, mut incoming: Incoming<S>) {
             let Some((_, stream)) = incoming.next().await else {
                 return;
             };
-            serving.push(hand_over(desk.clone(), stream));
+            serving.push(hand_over(desk.clone(), chain_id.clone(), stream));
             continue;
         }
         let arrival = future::select(Box::pin(incoming.next()), serving.next()).await;
         if let future::Either::Left((arrival, _)) = arrival {
             let Some((_, stream)) = arrival else { return };
-            serving.push(hand_over(desk.clone(), stream));
+            serving.push(hand_over(desk.clone(), chain_id.clone(), stream));
         }
     }
 }
 
-async fn hand_over<S: FrameStream>(desk: Desk, mut stream: S) {
+async fn hand_over<S: FrameStream>(desk: Desk, chain_id: ChainId, mut stream: S) {
     let Ok(frame) = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE).await else {
         return;
     };
-    let answer = match decode::<DeliveryRequest>(&frame) {
-        Ok(request) => desk.deliver(&request),
+    let answer = match decode::<DeskRequest>(&frame) {
+        Ok(DeskRequest::Fetch(request)) => desk.deliver(&request),
+        Ok(DeskRequest::Stop(signed)) => desk.stop(&chain_id, &signed),
+        Ok(DeskRequest::Follow(request)) => match desk.follow(&request) {
+            Ok(follower) => {
+                hand_over_as_it_comes(follower, stream).await;
+                return;
+            }
+            Err(refusal) => refusal,
+        },
         Err(error) => DeliveryReply::Refused(Refusal {
             code: fairweir_types::BoundedText::truncating("malformed"),
             reason: fairweir_types::BoundedText::truncating(&error.to_string()),
@@ -243,6 +253,23 @@ async fn hand_over<S: FrameStream>(desk: Desk, mut stream: S) {
     };
     if let Err(error) = reply(stream, &answer.encode(), ANSWER_DEADLINE).await {
         tracing::debug!(%error, "a buyer did not take its output");
+    }
+}
+
+/// A buyer that takes too long for one message is left; what it missed it can fetch.
+async fn hand_over_as_it_comes<S: FrameStream>(mut follower: Follower, mut stream: S) {
+    while let Some(reply) = follower.next().await {
+        let is_last = !matches!(reply, DeliveryReply::Chunk(_));
+        if let Err(error) = stream.send(&reply.encode(), ANSWER_DEADLINE).await {
+            tracing::debug!(%error, "a buyer did not take its output");
+            return;
+        }
+        if is_last {
+            break;
+        }
+    }
+    if let Err(error) = stream.finish().await {
+        tracing::debug!(%error, "a buyer left before the end");
     }
 }
 

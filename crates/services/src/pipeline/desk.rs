@@ -1,18 +1,22 @@
 //! Where buyers fetch outputs.
 
 use super::{
+    feed::{Feed, Item},
     limits::{OUTPUTS_BYTES_MAX, OUTPUTS_MAX},
     memory::Newest,
 };
+use crate::StopAt;
 use commonware_codec::Encode;
 use core::fmt;
 use fairweir_types::{
-    Address, Boxed,
+    Address, BoundedBytes, Boxed, ChainId, Units,
     bounded::BoundedText,
     decode,
     keys::Purpose,
-    node_api::{Delivery, DeliveryReply, DeliveryRequest, KeptOutput, Refusal},
+    limits::CHUNK_BYTES_MAX,
+    node_api::{Delivery, DeliveryReply, DeliveryRequest, KeptOutput, OutputChunk, Refusal},
     order::SlotId,
+    receipt::{SignedStop, Stopped},
 };
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -35,6 +39,9 @@ struct Place {
     delivery: Option<Delivery>,
     /// Whether the receipt is on the ledger.
     is_handed_in: bool,
+    feed: Feed,
+    stop: StopAt,
+    signed_stop: Option<SignedStop>,
 }
 
 impl Place {
@@ -54,6 +61,9 @@ struct Places {
 impl Places {
     fn forget(&mut self, gone: Option<Place>) {
         let Some(place) = gone else { return };
+        place.feed.end();
+        // Work that nobody waits for any more need not go on.
+        place.stop.lower(Units(0));
         self.bytes -= place.bytes();
         if let (Some(delivery), Some(shelf)) = (&place.delivery, &self.shelf) {
             shelf.forget(delivery.receipt.receipt.slot_id);
@@ -90,7 +100,13 @@ impl Places {
                 attempt,
                 delivery: Some(delivery),
                 is_handed_in: true,
+                feed: Feed::default(),
+                stop: StopAt::default(),
+                signed_stop: None,
             };
+            if let Some(delivery) = &place.delivery {
+                place.feed.complete(Arc::new(delivery.clone()));
+            }
             let gone = self.places.put(slot_id, place);
             self.forget(gone);
             while self.bytes > OUTPUTS_BYTES_MAX {
@@ -124,6 +140,63 @@ fn refused(code: &str, reason: &str) -> DeliveryReply {
     })
 }
 
+/// The place that a buyer asks for, if it is the buyer.
+fn asked<'a>(places: &'a Places, request: &DeliveryRequest) -> Result<&'a Place, DeliveryReply> {
+    let Some(place) = places.places.get(&request.slot_id) else {
+        return Err(refused(
+            "not_found",
+            "this worker has no output for the slot",
+        ));
+    };
+    let message = request.slot_id.encode();
+    let is_buyer = request.buyer.address() == place.buyer
+        && request
+            .buyer
+            .verify(Purpose::Delivery, &message, &request.signature);
+    if is_buyer {
+        Ok(place)
+    } else {
+        Err(refused(
+            "not_the_buyer",
+            "the request is not signed by the order's buyer",
+        ))
+    }
+}
+
+/// A buyer that takes an output as it comes.
+#[derive(Debug)]
+pub struct Follower {
+    feed: Feed,
+    position: usize,
+    /// What is left of a chunk that is longer than one message.
+    rest: Vec<u8>,
+}
+
+impl Follower {
+    /// The next message: chunks, then the whole output; `None` after that.
+    pub async fn next(&mut self) -> Option<DeliveryReply> {
+        if self.rest.is_empty() {
+            match self.feed.item(self.position).await {
+                Item::Chunk(chunk) => {
+                    self.position += 1;
+                    self.rest = chunk.to_vec();
+                }
+                Item::Delivery(delivery) => {
+                    return Some(DeliveryReply::Delivered(Boxed::new((*delivery).clone())));
+                }
+                Item::Gone => {
+                    return Some(refused("not_found", "the slot went to another worker"));
+                }
+            }
+        }
+        let end = self.rest.len().min(CHUNK_BYTES_MAX);
+        let later = self.rest.split_off(end);
+        let now = core::mem::replace(&mut self.rest, later);
+        let bytes = BoundedBytes::new(now).ok()?;
+        Some(DeliveryReply::Chunk(OutputChunk { bytes }))
+    }
+}
+
 impl Desk {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Places {
@@ -151,26 +224,75 @@ impl Desk {
     #[must_use]
     pub fn deliver(&self, request: &DeliveryRequest) -> DeliveryReply {
         let places = self.places();
-        let Some(place) = places.places.get(&request.slot_id) else {
-            return refused("not_found", "this worker has no output for the slot");
+        let place = match asked(&places, request) {
+            Ok(place) => place,
+            Err(reply) => return reply,
         };
-        let message = request.slot_id.encode();
-        let is_buyer = request.buyer.address() == place.buyer
-            && request
-                .buyer
-                .verify(Purpose::Delivery, &message, &request.signature);
-        if !is_buyer {
-            return refused(
-                "not_the_buyer",
-                "the request is not signed by the order's buyer",
-            );
-        }
         match &place.delivery {
             Some(delivery) if place.is_handed_in => {
                 DeliveryReply::Delivered(Boxed::new(delivery.clone()))
             }
             _ => refused("not_ready", "the work is not done yet; ask again"),
         }
+    }
+
+    /// Lets a buyer follow its output as it comes, or says why not.
+    ///
+    /// # Errors
+    /// The reply to give in place of the output: `not_found` or `not_the_buyer`.
+    pub fn follow(&self, request: &DeliveryRequest) -> Result<Follower, DeliveryReply> {
+        let places = self.places();
+        let place = asked(&places, request)?;
+        Ok(Follower {
+            feed: place.feed.clone(),
+            position: 0,
+            rest: Vec::new(),
+        })
+    }
+
+    /// Takes a buyer's word that it wants no more.
+    #[must_use]
+    pub fn stop(&self, chain_id: &ChainId, signed: &SignedStop) -> DeliveryReply {
+        let stop = &signed.stop;
+        let mut places = self.places();
+        let Some(place) = places.places.get_mut(&stop.slot_id) else {
+            return refused("not_found", "this worker has no work for the slot");
+        };
+        let is_this = stop.chain_id == *chain_id && stop.attempt == place.attempt;
+        if !is_this || !signed.is_signed_by(place.buyer) {
+            return refused(
+                "not_the_buyer",
+                "the stop is not signed by the order's buyer",
+            );
+        }
+        place.stop.lower(stop.output_max);
+        let is_lower = place
+            .signed_stop
+            .as_ref()
+            .is_none_or(|before| stop.output_max < before.stop.output_max);
+        if is_lower {
+            place.signed_stop = Some(signed.clone());
+        }
+        DeliveryReply::Stopping(stop.slot_id)
+    }
+
+    /// What an execution of an assignment needs: where its chunks go, and where it is to stop.
+    pub(super) fn equip(&self, slot_id: SlotId, attempt: u16) -> (Feed, StopAt) {
+        let places = self.places();
+        places
+            .places
+            .get(&slot_id)
+            .filter(|place| place.attempt == attempt)
+            .map(|place| (place.feed.clone(), place.stop.clone()))
+            .unwrap_or_default()
+    }
+
+    /// The buyer's word for having stopped there.
+    pub(super) fn stopped(&self, (slot_id, attempt): (SlotId, u16), at: Units) -> Option<Stopped> {
+        let places = self.places();
+        let place = places.places.get(&slot_id)?;
+        let stop = place.signed_stop.clone()?;
+        (place.attempt == attempt).then_some(Stopped { at, stop })
     }
 
     /// A slot is assigned to this worker. What is there from before the events were followed again stays.
@@ -188,6 +310,9 @@ impl Desk {
             attempt,
             delivery: None,
             is_handed_in: false,
+            feed: Feed::default(),
+            stop: StopAt::default(),
+            signed_stop: None,
         };
         let gone = places.places.put(slot_id, place);
         places.forget(gone);
@@ -223,6 +348,9 @@ impl Desk {
             && place.attempt == attempt
         {
             place.is_handed_in = true;
+            if let Some(delivery) = &place.delivery {
+                place.feed.complete(Arc::new(delivery.clone()));
+            }
             places.save(slot_id);
         }
     }
@@ -230,12 +358,16 @@ impl Desk {
     /// A slot is done with: its output stays, if there is one.
     pub(super) fn close(&self, slot_id: SlotId) {
         let mut places = self.places();
+        if let Some(place) = places.places.get(&slot_id) {
+            place.feed.end();
+        }
         if places
             .places
             .get(&slot_id)
             .is_some_and(|place| place.delivery.is_none())
         {
-            places.places.remove(&slot_id);
+            let gone = places.places.remove(&slot_id);
+            places.forget(gone);
         }
     }
 

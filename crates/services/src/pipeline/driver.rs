@@ -210,13 +210,13 @@ async fn work<R: Role, E: Clock>(
     tools: &Tools,
     clock: &E,
     job: R::Job,
-    order: Arc<PostedOrder>,
+    (order, gear): (Arc<PostedOrder>, R::Gear),
     time: Millis,
 ) -> Done<R> {
     let trying = async {
         let mut tries = 0;
         loop {
-            let result = R::work(tools, &order).await;
+            let result = R::work(tools, &order, &gear).await;
             tries += 1;
             match result {
                 Err(error) if error.is_retryable() && tries < TRIES_MAX => {
@@ -332,8 +332,9 @@ impl<'a, R: Role> Steps<'a, R> {
             }
             if let Step::Work { job, order, within } = step {
                 self.working += 1;
+                let gear = role.gear(job);
                 self.running
-                    .push(work(tools, clock, job, order, within).boxed());
+                    .push(work(tools, clock, job, (order, gear), within).boxed());
             }
         }
     }

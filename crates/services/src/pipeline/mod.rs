@@ -10,6 +10,7 @@
 
 mod desk;
 mod driver;
+mod feed;
 mod limits;
 mod memory;
 mod role;
@@ -19,7 +20,7 @@ mod tests;
 mod verifier;
 mod worker;
 
-pub use desk::{Desk, Shelf};
+pub use desk::{Desk, Follower, Shelf};
 pub use driver::{PipelineError, Progress};
 pub use verifier::Verifier;
 pub use worker::Worker;

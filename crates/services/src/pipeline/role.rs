@@ -1,7 +1,7 @@
 //! What a role is to the driver: decisions without waiting.
 
 use super::{Tools, memory::PostedOrder};
-use crate::{AnyService, BlobError, Env, contract::ExecuteError};
+use crate::{AnyService, BlobError, contract::ExecuteError};
 use fairweir_types::{
     Action, Event, Height, Millis, TxOutcome, limits::BLOB_BYTES_MAX, order::OrderId,
 };
@@ -67,6 +67,8 @@ pub(super) trait Role: Send {
     type Job: Copy + Ord + Debug + Send + Sync + 'static;
     /// What its work gives.
     type Product: Send + 'static;
+    /// What its work needs of it.
+    type Gear: Debug + Send + Sync + 'static;
 
     /// The order that must be known to decide on an event, but is not.
     fn misses(&self, event: &Event) -> Option<OrderId>;
@@ -77,10 +79,14 @@ pub(super) trait Role: Send {
     /// Whether a step that waits is still worth starting.
     fn wants(&self, step: &Step<Self::Job>) -> bool;
 
-    /// Does the work of an order whose spec is at hand.
+    /// What the work of a job needs of the role while it runs.
+    fn gear(&self, job: Self::Job) -> Self::Gear;
+
+    /// Does the work of an order.
     fn work(
         tools: &Tools,
         order: &PostedOrder,
+        gear: &Self::Gear,
     ) -> impl Future<Output = Result<Self::Product, WorkError>> + Send;
 
     /// What the result of work asks for.
@@ -140,12 +146,4 @@ pub(super) async fn ready(tools: &Tools, order: &PostedOrder) -> Result<Ready, W
         spec,
         is_refused,
     })
-}
-
-/// The world for one execution.
-pub(super) fn env<'a>(tools: &'a Tools, order: &'a PostedOrder) -> Env<'a> {
-    Env {
-        blobs: tools.blobs.as_ref(),
-        limits: &order.header.demand,
-    }
 }

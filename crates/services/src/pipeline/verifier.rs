@@ -5,16 +5,17 @@ use super::{
     driver::drive,
     limits::{JOBS_MAX, RECEIPTS_MAX},
     memory::{Newest, Orders, PostedOrder, orders},
-    role::{Role, Stage, Step, WorkError, env, ready},
+    role::{Role, Stage, Step, WorkError, ready},
     salt::verdict_nonce,
 };
-use crate::{Evidence, Registry, world::ChainClient};
+use crate::{BlobError, Env, Evidence, Registry, StopAt, world::ChainClient};
 use commonware_runtime::Clock;
 use fairweir_types::{
-    Action, Address, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome,
+    Action, Address, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome, decode,
     event::{VerdictCommitted, VerifiersDrawn},
+    limits::HINT_BYTES_MAX,
     order::{OrderId, SlotId},
-    receipt::{Tier, verdict_commitment},
+    receipt::{Disclosure, Tier, verdict_commitment},
     tx::{CommitVerdict, RevealVerdict},
 };
 use std::sync::Arc;
@@ -218,9 +219,40 @@ impl Machine {
     }
 }
 
+/// Bytes of an encoded disclosure at most: the hint and the buyer's stop.
+const DISCLOSURE_BYTES_MAX: usize = HINT_BYTES_MAX + 1_024;
+
+/// Where the worker was stopped, and its hint. What is malformed or not signed by the buyer counts as not shown: the
+/// check then finds what the whole work gives.
+async fn disclosed(
+    tools: &Tools,
+    order: &PostedOrder,
+    receipt: &Receipt,
+) -> Result<(StopAt, Vec<u8>), WorkError> {
+    if receipt.disclosure == Digest::ZERO {
+        return Ok((StopAt::default(), Vec::new()));
+    }
+    let bytes = match tools
+        .blobs
+        .get(receipt.disclosure, DISCLOSURE_BYTES_MAX)
+        .await
+    {
+        Ok(bytes) => bytes,
+        Err(BlobError::TooLarge { .. }) => return Ok((StopAt::default(), Vec::new())),
+        Err(error) => return Err(error.into()),
+    };
+    let disclosure: Disclosure = decode(&bytes).unwrap_or_default();
+    let stop = match disclosure.stopped {
+        Some(stopped) if stopped.is_allowed(receipt, order.buyer) => StopAt::at(stopped.at),
+        _ => StopAt::default(),
+    };
+    Ok((stop, disclosure.hint.into_vec()))
+}
+
 impl Role for Machine {
     type Job = Job;
     type Product = (Arc<dyn crate::AnyService>, Evidence);
+    type Gear = Option<Arc<Receipt>>;
 
     fn misses(&self, event: &Event) -> Option<OrderId> {
         match event {
@@ -292,12 +324,24 @@ impl Role for Machine {
         }
     }
 
-    async fn work(tools: &Tools, order: &PostedOrder) -> Result<Self::Product, WorkError> {
+    fn gear(&self, job: Job) -> Option<Arc<Receipt>> {
+        self.jobs.get(&job).map(|drawn| Arc::clone(&drawn.receipt))
+    }
+
+    async fn work(
+        tools: &Tools,
+        order: &PostedOrder,
+        receipt: &Option<Arc<Receipt>>,
+    ) -> Result<Self::Product, WorkError> {
         let ready = ready(tools, order).await?;
         let evidence = if ready.is_refused {
             Evidence::Refused
         } else {
-            let env = env(tools, order);
+            let (stop, hint) = match receipt {
+                Some(receipt) => disclosed(tools, order, receipt).await?,
+                None => (StopAt::default(), Vec::new()),
+            };
+            let env = Env::checking(tools.blobs.as_ref(), &order.header.demand, &stop, &hint);
             ready.service.collect(&env, &ready.spec).await?
         };
         Ok((ready.service, evidence))

@@ -3,12 +3,13 @@
 use super::{
     Desk, Identity, PipelineError, Progress, Shelf, Tools,
     driver::drive,
+    feed::Feed,
     limits::JOBS_MAX,
     memory::{Newest, Orders, PostedOrder, orders},
-    role::{Role, Stage, Step, WorkError, env, ready},
+    role::{Role, Stage, Step, WorkError, ready},
     salt::worker_salt,
 };
-use crate::{Discard, Executed, Registry, world::ChainClient};
+use crate::{Env, Executed, Registry, StopAt, world::ChainClient};
 use commonware_runtime::Clock;
 use fairweir_types::{
     Action, Address, BoundedBytes, Boxed, ChainId, Digest, Event, Height, Receipt, SignedReceipt,
@@ -16,7 +17,7 @@ use fairweir_types::{
     event::Matched,
     node_api::Delivery,
     order::{OrderId, SlotId},
-    receipt::{Salt, output_commitment},
+    receipt::{Disclosure, Salt, output_commitment},
     tx::{OpenReceipt, SubmitReceipt},
 };
 use std::sync::Arc;
@@ -90,6 +91,23 @@ struct Opening {
     salt: Salt,
     output: Digest,
     commitment: Digest,
+}
+
+/// What an execution needs of the desk: where chunks go, and where the buyer may stop it.
+#[derive(Debug)]
+pub(super) struct Gear {
+    desk: Desk,
+    job: Job,
+    feed: Feed,
+    stop: StopAt,
+}
+
+/// An execution, and what is shown of it to verifiers.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    pub(super) executed: Executed,
+    disclosure: Disclosure,
+    disclosed: Digest,
 }
 
 #[derive(Debug)]
@@ -190,12 +208,8 @@ impl Machine {
         }
     }
 
-    fn receipt(
-        &self,
-        job: Job,
-        order: &PostedOrder,
-        executed: &Executed,
-    ) -> (SignedReceipt, Opening) {
+    fn receipt(&self, job: Job, order: &PostedOrder, made: &Made) -> (SignedReceipt, Opening) {
+        let executed = &made.executed;
         let (slot_id, attempt) = job;
         let header = &order.header;
         let salt = worker_salt(&self.identity.seed, &self.chain_id, &slot_id, attempt);
@@ -217,19 +231,20 @@ impl Machine {
             kind: header.kind,
             spec_digest: header.spec_digest,
             units: executed.units,
+            disclosure: made.disclosed,
             output_commitment: opening.commitment,
         };
         (SignedReceipt::sign(receipt, &self.identity.key), opening)
     }
 
-    fn executed(&mut self, job: Job, executed: Executed) -> Vec<Step<Job>> {
+    fn made(&mut self, job: Job, made: Made) -> Vec<Step<Job>> {
         let Some(assigned) = self.jobs.get(&job) else {
             return Vec::new();
         };
-        let (receipt, opening) = self.receipt(job, &assigned.order, &executed);
+        let (receipt, opening) = self.receipt(job, &assigned.order, &made);
         let committed = assigned.committed;
         let (slot_id, attempt) = job;
-        let Ok(output) = BoundedBytes::new(executed.output) else {
+        let Ok(output) = BoundedBytes::new(made.executed.output) else {
             tracing::error!(%slot_id, "the output is longer than a blob may be");
             return Vec::new();
         };
@@ -241,6 +256,7 @@ impl Machine {
             receipt: receipt.clone(),
             salt: opening.salt,
             output,
+            disclosure: made.disclosure,
         };
         self.desk.keep(slot_id, attempt, delivery);
         if let Some(assigned) = self.jobs.get_mut(&job) {
@@ -272,7 +288,8 @@ impl Machine {
 
 impl Role for Machine {
     type Job = Job;
-    type Product = Executed;
+    type Product = Made;
+    type Gear = Gear;
 
     fn misses(&self, event: &Event) -> Option<OrderId> {
         match event {
@@ -348,21 +365,49 @@ impl Role for Machine {
         }
     }
 
-    async fn work(tools: &Tools, order: &PostedOrder) -> Result<Executed, WorkError> {
-        let ready = ready(tools, order).await?;
-        if ready.is_refused {
-            return Ok(Executed::refusal());
-        }
-        let env = env(tools, order);
-        match ready.service.execute(&env, &ready.spec, &mut Discard).await {
-            Err(error) if error.is_refusal() => Ok(Executed::refusal()),
-            result => Ok(result?),
+    fn gear(&self, job: Job) -> Gear {
+        let (feed, stop) = self.desk.equip(job.0, job.1);
+        Gear {
+            desk: self.desk.clone(),
+            job,
+            feed,
+            stop,
         }
     }
 
-    fn worked(&mut self, job: Job, result: Result<Executed, WorkError>) -> Vec<Step<Job>> {
+    async fn work(tools: &Tools, order: &PostedOrder, gear: &Gear) -> Result<Made, WorkError> {
+        let ready = ready(tools, order).await?;
+        let executed = if ready.is_refused {
+            Executed::refusal()
+        } else {
+            let env = Env::answering(tools.blobs.as_ref(), &order.header.demand, &gear.stop);
+            let mut outlet = gear.feed.writer();
+            match ready.service.execute(&env, &ready.spec, &mut outlet).await {
+                Err(error) if error.is_refusal() => Executed::refusal(),
+                result => result?,
+            }
+        };
+        let stopped = executed
+            .stopped_at
+            .and_then(|at| gear.desk.stopped(gear.job, at));
+        let disclosure = Disclosure {
+            stopped,
+            hint: BoundedBytes::new(executed.hint.clone()).unwrap_or_default(),
+        };
+        let (blob, disclosed) = disclosure.to_blob();
+        if let Some(blob) = blob {
+            tools.blobs.put(blob).await?;
+        }
+        Ok(Made {
+            executed,
+            disclosure,
+            disclosed,
+        })
+    }
+
+    fn worked(&mut self, job: Job, result: Result<Made, WorkError>) -> Vec<Step<Job>> {
         match result {
-            Ok(executed) => self.executed(job, executed),
+            Ok(made) => self.made(job, made),
             Err(error) => {
                 tracing::error!(slot_id = %job.0, %error, "the work is not done, this costs the late penalty");
                 Vec::new()

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Discard, Env, Executed,
+    Discard, Env, Executed, StopAt,
     contract::ExecuteError,
     service_laws,
     testing::{MemoryBlobs, run},
@@ -51,10 +51,8 @@ service_laws!(
 fn try_process(spec: &TextSpec) -> Result<TextOutput, ExecuteError> {
     let blobs = MemoryBlobs::default();
     let limits = Demand::default();
-    let env = Env {
-        blobs: &blobs,
-        limits: &limits,
-    };
+    let stop = StopAt::default();
+    let env = Env::answering(&blobs, &limits, &stop);
     let Executed { output, .. } = run(Text::service().execute(&env, &spec.encode(), &mut Discard))?;
     Ok(decode(&output).unwrap())
 }
@@ -375,7 +373,8 @@ proptest! {
     fn any_spec_bytes_are_refused_or_run(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let blobs = MemoryBlobs::default();
         let limits = Demand::default();
-        let env = Env { blobs: &blobs, limits: &limits };
+        let stop = StopAt::default();
+        let env = Env::answering(&blobs, &limits, &stop);
         let executed = run(Text::service().execute(&env, &bytes, &mut Discard));
         prop_assert_eq!(executed.is_ok(), Text::service().demand(&bytes).is_ok());
     }

@@ -83,7 +83,11 @@ fn a_stop_holds_for_its_assignment_and_buyer_alone() {
         (stopped(receipt.attempt, 9), buyer.address(), true),
         (stopped(receipt.attempt, 10), buyer.address(), false),
         (stopped(receipt.attempt ^ 1, 9), buyer.address(), false),
-        (stopped(receipt.attempt, 9), fairweir_types::Address([1; 20]), false),
+        (
+            stopped(receipt.attempt, 9),
+            fairweir_types::Address([1; 20]),
+            false,
+        ),
     ];
     for (stopped, buyer, allowed) in table {
         assert_eq!(stopped.is_allowed(&receipt, buyer), allowed, "{stopped:?}");

@@ -342,5 +342,4 @@ choices! {
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body }
     DeskRequest { Fetch, Follow, Stop }
     DeliveryReply { Refused, Delivered, Chunk, Stopping }
-    DeliveryReply { Refused, Delivered }
 }

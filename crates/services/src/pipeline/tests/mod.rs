@@ -233,7 +233,7 @@ fn play<R: Role>(machine: &mut R, events: &[Event], tools: &Tools) -> Vec<&'stat
             did.push(name(&step));
             steps.extend(match step {
                 Step::Work { job, order, .. } => {
-                    let result = crate::testing::run(R::work(tools, &order));
+                    let result = crate::testing::run(R::work(tools, &order, &machine.gear(job)));
                     machine.worked(job, result)
                 }
                 Step::Submit { job, stage, .. } => {
@@ -281,6 +281,7 @@ fn receipt_of(worker: &SecretKey) -> SignedReceipt {
     let result = crate::testing::run(worker::Machine::work(
         &tools(&MemoryBlobs::default()),
         order,
+        &machine.gear(*job),
     ));
     let steps = machine.worked(*job, result);
     let [Step::Submit { action, .. }] = steps.as_slice() else {
@@ -362,6 +363,7 @@ fn receipt_from_me() -> SignedReceipt {
     let result = crate::testing::run(worker::Machine::work(
         &tools(&MemoryBlobs::default()),
         &order,
+        &machine.gear((slot_id(), 0)),
     ));
     let steps = machine.worked((slot_id(), 0), result);
     match steps.first() {
@@ -393,6 +395,7 @@ fn after_a_restart_a_worker_does_not_hand_in_twice_but_opens() {
     let result = crate::testing::run(worker::Machine::work(
         &tools(&MemoryBlobs::default()),
         &order,
+        &machine.gear((slot_id(), 0)),
     ));
     let steps = machine.worked((slot_id(), 0), result);
     assert_eq!(steps.iter().map(name).collect::<Vec<_>>(), ["open_receipt"]);
@@ -528,6 +531,7 @@ fn a_verifier_that_missed_the_time_to_commit_is_silent_and_one_that_restarts_rev
         let result = crate::testing::run(verifier::Machine::work(
             &tools(&MemoryBlobs::default()),
             &order,
+            &machine.gear((slot_id(), Tier::First)),
         ));
         let steps = machine.worked((slot_id(), Tier::First), result);
         assert_eq!(steps.iter().map(name).collect::<Vec<_>>(), expected);
@@ -572,6 +576,7 @@ fn commitment_for(receipt: SignedReceipt) -> Digest {
     let result = crate::testing::run(verifier::Machine::work(
         &tools(&MemoryBlobs::default()),
         &order,
+        &machine.gear((slot_id(), Tier::First)),
     ));
     match machine.worked((slot_id(), Tier::First), result).first() {
         Some(Step::Submit { action, .. }) => match action.as_ref() {
@@ -604,10 +609,12 @@ fn a_bad_order_is_answered_without_output_or_units_by_both_roles() {
     for header in [starved, mislabelled, garbled] {
         let tools = tools(&MemoryBlobs::default());
         let order = posted_order(header);
-        let executed = crate::testing::run(worker::Machine::work(&tools, &order)).unwrap();
+        let gear = worker_machine().gear((slot_id(), 0));
+        let made = crate::testing::run(worker::Machine::work(&tools, &order, &gear)).unwrap();
+        let executed = made.executed;
         assert_eq!(executed, crate::Executed::refusal());
         let (service, evidence) =
-            crate::testing::run(verifier::Machine::work(&tools, &order)).unwrap();
+            crate::testing::run(verifier::Machine::work(&tools, &order, &None)).unwrap();
         let mut receipt = receipt_from_me().receipt;
         receipt.spec_digest = order.header.spec_digest;
         receipt.units = executed.units;

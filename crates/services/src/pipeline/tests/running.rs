@@ -2,6 +2,10 @@
 
 use super::*;
 use crate::pipeline::Shelf;
+use fairweir_types::{
+    limits::CHUNK_BYTES_MAX,
+    receipt::{SignedStop, Stop},
+};
 
 /// Waits, by the virtual clock, until something is so.
 async fn until(context: &deterministic::Context, holds: impl Fn() -> bool) {
@@ -26,7 +30,54 @@ fn code(reply: &DeliveryReply) -> String {
     match reply {
         DeliveryReply::Refused(refusal) => refusal.code.as_str().to_owned(),
         DeliveryReply::Delivered(_) => "delivered".to_owned(),
+        DeliveryReply::Chunk(_) => "chunk".to_owned(),
+        DeliveryReply::Stopping(_) => "stopping".to_owned(),
     }
+}
+
+#[test]
+fn a_buyer_follows_its_output_and_it_alone_may_stop_it() {
+    let desk = crate::pipeline::Desk::new();
+    let stop_by = |key: &SecretKey, attempt| {
+        SignedStop::sign(
+            Stop {
+                chain_id: chain_id(),
+                slot_id: slot_id(),
+                attempt,
+                output_max: Units(3),
+            },
+            key,
+        )
+    };
+    let good = stop_by(&buyer(), 0);
+    assert_eq!(code(&desk.stop(&chain_id(), &good)), "not_found");
+    desk.expect(slot_id(), 0, buyer().address());
+    let (feed, stop) = desk.equip(slot_id(), 0);
+    for bad in [stop_by(&me(), 0), stop_by(&buyer(), 1)] {
+        assert_eq!(code(&desk.stop(&chain_id(), &bad)), "not_the_buyer");
+    }
+    assert_eq!(stop.get(), None);
+    assert_eq!(code(&desk.stop(&chain_id(), &good)), "stopping");
+    assert_eq!(stop.get(), Some(Units(3)));
+    let stopped = desk.stopped((slot_id(), 0), Units(2)).unwrap();
+    assert_eq!((stopped.at, &stopped.stop), (Units(2), &good));
+
+    assert!(desk.follow(&request(slot_id(), &me())).is_err());
+    let mut follower = desk.follow(&request(slot_id(), &buyer())).unwrap();
+    let chunks = [vec![1; 5], vec![2; CHUNK_BYTES_MAX + 1]];
+    for _ in 0..2 {
+        // A second try of the same work tells nothing twice.
+        let mut writer = feed.writer();
+        for chunk in &chunks {
+            crate::testing::run(crate::Outlet::emit(&mut writer, chunk.clone())).unwrap();
+        }
+    }
+    desk.close(slot_id());
+    let replies: Vec<_> = (0..4)
+        .map(|_| crate::testing::run(follower.next()).map(|reply| code(&reply)))
+        .collect();
+    let expected = ["chunk", "chunk", "chunk", "not_found"].map(|word| Some(word.to_owned()));
+    assert_eq!(replies, expected);
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! Chunks of an output on their way from an execution to its buyer.
+
+use crate::{Outlet, world::OutletClosed};
+use core::{
+    fmt,
+    task::{Poll, Waker},
+};
+use fairweir_types::{limits::BLOB_BYTES_MAX, node_api::Delivery};
+use futures::{FutureExt, future::BoxFuture};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Buyers that follow one slot at a time: one, and one that lost its connection and came again.
+const FOLLOWERS_MAX: usize = 4;
+
+#[derive(Default)]
+struct State {
+    chunks: Vec<Arc<[u8]>>,
+    bytes: usize,
+    delivery: Option<Arc<Delivery>>,
+    is_ended: bool,
+    wakers: Vec<Waker>,
+}
+
+/// The chunks of one slot so far; an outlet for the execution. Bounded by what an output may be, so the execution need
+/// not wait for a slow buyer. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Feed(Arc<Mutex<State>>);
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Feed of {} chunks", self.state().chunks.len())
+    }
+}
+
+/// What a follower gets next.
+#[derive(Clone, Debug)]
+pub(super) enum Item {
+    /// The next chunk.
+    Chunk(Arc<[u8]>),
+    /// The whole output: the last item.
+    Delivery(Arc<Delivery>),
+    /// There will be none: the slot is done with, or went to another worker.
+    Gone,
+}
+
+impl Feed {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0
+            .lock()
+            .expect("nobody panics while it holds the lock")
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let wakers = {
+            let mut state = self.state();
+            change(&mut state);
+            core::mem::take(&mut state.wakers)
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// The execution begins again. Equal work gives equal chunks, so what was told stays told.
+    pub(super) fn writer(&self) -> Writer {
+        Writer {
+            feed: self.clone(),
+            position: 0,
+        }
+    }
+
+    /// The receipt is on the ledger: the output may go out.
+    pub(super) fn complete(&self, delivery: Arc<Delivery>) {
+        self.change(|state| {
+            state.delivery.get_or_insert(delivery);
+        });
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(&self) {
+        self.change(|state| state.is_ended = true);
+    }
+
+    /// The item after `position` chunks.
+    pub(super) async fn item(&self, position: usize) -> Item {
+        std::future::poll_fn(|context| {
+            let mut state = self.state();
+            if let Some(chunk) = state.chunks.get(position) {
+                return Poll::Ready(Item::Chunk(Arc::clone(chunk)));
+            }
+            if let Some(delivery) = &state.delivery {
+                return Poll::Ready(Item::Delivery(Arc::clone(delivery)));
+            }
+            if state.is_ended {
+                return Poll::Ready(Item::Gone);
+            }
+            if state.wakers.len() >= FOLLOWERS_MAX {
+                state.wakers.remove(0);
+            }
+            state.wakers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Writes the chunks of one execution of the slot.
+#[derive(Debug)]
+pub(super) struct Writer {
+    feed: Feed,
+    position: usize,
+}
+
+impl Outlet for Writer {
+    fn emit(&mut self, chunk: Vec<u8>) -> BoxFuture<'_, Result<(), OutletClosed>> {
+        let mut result = Ok(());
+        let position = self.position;
+        self.feed.change(|state| {
+            if position < state.chunks.len() {
+                return;
+            }
+            if state.bytes + chunk.len() > BLOB_BYTES_MAX {
+                result = Err(OutletClosed);
+                return;
+            }
+            state.bytes += chunk.len();
+            state.chunks.push(chunk.into());
+        });
+        self.position += 1;
+        std::future::ready(result).boxed()
+    }
+}
