@@ -73,7 +73,7 @@ impl<const MAX: usize> Read for Passage<MAX> {
 
 /// Implements the canonical encoding for a struct: its fields in the order given here.
 macro_rules! record {
-    ($name:ident { $($field:ident),+ $(,)? }) => {
+    ($name:ident { $($field:tt),+ $(,)? }) => {
         impl commonware_codec::Write for $name {
             fn write(&self, buf: &mut impl bytes::BufMut) {
                 $(commonware_codec::Write::write(&self.$field, buf);)+
@@ -125,4 +125,43 @@ macro_rules! tag {
     };
 }
 
+#[cfg(feature = "inference")]
+/// Implements the canonical encoding for an enum whose variants each hold one value.
+macro_rules! choice {
+    ($name:ident { $($tag:literal => $variant:ident($payload:ty)),+ $(,)? }) => {
+        impl commonware_codec::Write for $name {
+            fn write(&self, buf: &mut impl bytes::BufMut) {
+                match self {
+                    $(Self::$variant(value) => {
+                        bytes::BufMut::put_u8(buf, $tag);
+                        commonware_codec::Write::write(value, buf);
+                    })+
+                }
+            }
+        }
+        impl commonware_codec::EncodeSize for $name {
+            fn encode_size(&self) -> usize {
+                1 + match self {
+                    $(Self::$variant(value) => commonware_codec::EncodeSize::encode_size(value),)+
+                }
+            }
+        }
+        impl commonware_codec::Read for $name {
+            type Cfg = ();
+            fn read_cfg(
+                buf: &mut impl commonware_codec::Buf,
+                (): &(),
+            ) -> Result<Self, commonware_codec::Error> {
+                let tag: u8 = commonware_codec::ReadExt::read(buf)?;
+                match tag {
+                    $($tag => Ok(Self::$variant(<$payload as commonware_codec::ReadExt>::read(buf)?)),)+
+                    other => Err(commonware_codec::Error::InvalidEnum(other)),
+                }
+            }
+        }
+    };
+}
+
+#[cfg(feature = "inference")]
+pub(crate) use choice;
 pub(crate) use {record, tag};

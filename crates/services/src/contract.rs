@@ -49,6 +49,9 @@ pub enum SpecError {
         /// The version asked for.
         found: u16,
     },
+    /// The spec says what cannot be done, on any machine.
+    #[error("the spec cannot be done: {0}")]
+    Refused(String),
     /// The order states another length of the spec.
     #[error("the order states a spec of {stated} bytes, it has {found}")]
     LengthDiffers {

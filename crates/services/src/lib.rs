@@ -2,6 +2,8 @@
 
 mod codec;
 pub mod contract;
+#[cfg(feature = "inference")]
+pub mod inference;
 pub mod pipeline;
 mod recompute;
 mod registry;

@@ -14,6 +14,7 @@ mod output;
 mod tests;
 
 pub use execute::Engine;
+pub(in crate::inference) use execute::check_model;
 pub use order::{
     BIASES_MAX, Bias, ChatSpec, Conversation, Format, Micro, PROMPT_BYTES_MAX, ParameterError,
     Parameters, Prompt, STOP_BYTES_MAX, STOPS_MAX, TOP_LOGPROBS_MAX,
