@@ -73,7 +73,7 @@ impl<const MAX: usize> Read for Passage<MAX> {
 
 /// Implements the canonical encoding for a struct: its fields in the order given here.
 macro_rules! record {
-    ($name:ident { $($field:tt),+ $(,)? }) => {
+    ($name:ident { $($field:ident),+ $(,)? }) => {
         impl commonware_codec::Write for $name {
             fn write(&self, buf: &mut impl bytes::BufMut) {
                 $(commonware_codec::Write::write(&self.$field, buf);)+
@@ -162,6 +162,32 @@ macro_rules! choice {
     };
 }
 
+/// Implements the canonical encoding for a struct around one value.
 #[cfg(feature = "inference")]
-pub(crate) use choice;
+macro_rules! newtype {
+    ($name:ident($inner:ty)) => {
+        impl commonware_codec::Write for $name {
+            fn write(&self, buf: &mut impl bytes::BufMut) {
+                commonware_codec::Write::write(&self.0, buf);
+            }
+        }
+        impl commonware_codec::EncodeSize for $name {
+            fn encode_size(&self) -> usize {
+                commonware_codec::EncodeSize::encode_size(&self.0)
+            }
+        }
+        impl commonware_codec::Read for $name {
+            type Cfg = ();
+            fn read_cfg(
+                buf: &mut impl commonware_codec::Buf,
+                (): &(),
+            ) -> Result<Self, commonware_codec::Error> {
+                Ok(Self(<$inner as commonware_codec::ReadExt>::read(buf)?))
+            }
+        }
+    };
+}
+
+#[cfg(feature = "inference")]
+pub(crate) use {choice, newtype};
 pub(crate) use {record, tag};

@@ -104,7 +104,11 @@ impl JsonObject {
     fn step(&mut self, byte: u8) -> bool {
         let is_inside = matches!(
             self.place,
-            Place::String { .. } | Place::Escape { .. } | Place::Unicode { .. } | Place::Literal(_) | Place::Number(_)
+            Place::String { .. }
+                | Place::Escape { .. }
+                | Place::Unicode { .. }
+                | Place::Literal(_)
+                | Place::Number(_)
         );
         if !is_inside && is_blank(byte) {
             self.blanks += 1;
@@ -117,19 +121,30 @@ impl JsonObject {
             Place::FirstItem if byte == b']' => self.close(Container::Array),
             Place::FirstItem => self.value(byte),
             Place::FirstKey if byte == b'}' => self.close(Container::Object),
-            Place::FirstKey | Place::Key => byte == b'"' && self.at(Place::String { is_key: true, rest: 0 }),
+            Place::FirstKey | Place::Key => {
+                byte == b'"'
+                    && self.at(Place::String {
+                        is_key: true,
+                        rest: 0,
+                    })
+            }
             Place::Colon => byte == b':' && self.at(Place::Value),
             Place::AfterValue => self.after_value(byte),
             Place::String { is_key, rest } => self.string(byte, is_key, rest),
             Place::Escape { is_key } => match byte {
                 b'u' => self.at(Place::Unicode { is_key, rest: 4 }),
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at(Place::String { is_key, rest: 0 }),
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
+                    self.at(Place::String { is_key, rest: 0 })
+                }
                 _ => false,
             },
             Place::Unicode { is_key, rest } => {
                 let next = match rest {
                     1 => Place::String { is_key, rest: 0 },
-                    _ => Place::Unicode { is_key, rest: rest - 1 },
+                    _ => Place::Unicode {
+                        is_key,
+                        rest: rest - 1,
+                    },
                 };
                 byte.is_ascii_hexdigit() && self.at(next)
             }
@@ -174,7 +189,10 @@ impl JsonObject {
         match byte {
             b'{' => self.open(Container::Object),
             b'[' => self.open(Container::Array),
-            b'"' => self.at(Place::String { is_key: false, rest: 0 }),
+            b'"' => self.at(Place::String {
+                is_key: false,
+                rest: 0,
+            }),
             b'-' => self.at(Place::Number(Digits::Sign)),
             b'0' => self.at(Place::Number(Digits::Zero)),
             b'1'..=b'9' => self.at(Place::Number(Digits::Whole)),
@@ -241,7 +259,11 @@ mod tests {
     fn well_formed_objects_are_taken_and_others_are_not() {
         let table = [
             (r#"{}"#, true, true),
-            (r#" { "a" : [ 1, -0.5e+7, true, null, "ü\n\u00e9" ], "b": {} }"#, true, true),
+            (
+                r#" { "a" : [ 1, -0.5e+7, true, null, "ü\n\u00e9" ], "b": {} }"#,
+                true,
+                true,
+            ),
             (r#"{"a":1"#, true, false),
             (r#"{"a":01}"#, false, false),
             (r#"{"a":1,}"#, false, false),

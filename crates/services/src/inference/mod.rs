@@ -19,4 +19,4 @@ pub mod template;
 pub mod tokens;
 
 pub use model::{ModelError, ModelFile, ModelId, ModelInfo, ModelRole};
-pub use store::{Models, ModelStore};
+pub use store::{ModelStore, Models};

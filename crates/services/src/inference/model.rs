@@ -1,6 +1,6 @@
 //! What a model is.
 
-use crate::codec::{record, tag};
+use crate::codec::{newtype, record, tag};
 use commonware_codec::Encode;
 use core::{fmt, str::FromStr};
 use fairweir_types::{BoundedVec, Digest, order::Name};
@@ -13,7 +13,7 @@ pub const FILES_MAX: usize = 8;
 /// A model by the digests of its files: who has the id can check every byte. A renamed model is the same model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId(pub Digest);
-record!(ModelId { 0 });
+newtype!(ModelId(Digest));
 
 impl ModelId {
     /// The id of these files.

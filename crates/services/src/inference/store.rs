@@ -108,7 +108,9 @@ impl ModelStore {
         for (role, path) in files {
             let (bytes, sha256) = measure(path)?;
             if bytes > FILE_BYTES_MAX {
-                return Err(ModelError::Damaged("a file is longer than 64 GiB".to_owned()));
+                return Err(ModelError::Damaged(
+                    "a file is longer than 64 GiB".to_owned(),
+                ));
             }
             measured.push((*role, bytes, fairweir_types::Digest(sha256).to_string()));
         }
@@ -198,7 +200,10 @@ impl ModelStore {
         let info: ModelInfo = serde_json::from_slice(&text)
             .map_err(|error| ModelError::Damaged(format!("{}: {error}", path.display())))?;
         if info.id()? != id {
-            return Err(ModelError::Damaged(format!("{} is of another model", path.display())));
+            return Err(ModelError::Damaged(format!(
+                "{} is of another model",
+                path.display()
+            )));
         }
         Ok(info)
     }
@@ -234,7 +239,10 @@ impl ModelStore {
             let path = self.folder_of(id).join(role.file_name());
             let (found, digest) = measure(&path)?;
             if found != *bytes || fairweir_types::Digest(digest).to_string() != *sha256 {
-                return Err(ModelError::Damaged(format!("{} has changed", path.display())));
+                return Err(ModelError::Damaged(format!(
+                    "{} has changed",
+                    path.display()
+                )));
             }
         }
         Ok(())

@@ -64,7 +64,8 @@ impl Template {
         environment.set_lstrip_blocks(true);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(RECURSION_MAX);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment
             .add_template_owned(NAME, source.to_owned())
@@ -102,7 +103,7 @@ impl Template {
             eos_token => self.end,
         };
         template
-            .render_to_write(context, &mut out)
+            .render_captured_to(context, &mut out)
             .map_err(|error| unusable(&error))?;
         String::from_utf8(out.bytes).map_err(|error| ModelError::Template(error.to_string()))
     }
@@ -121,11 +122,20 @@ mod tests {
     #[test]
     fn templates_render_or_are_refused() {
         let table = [
-            ("{{ bos_token }}{{ messages[0].content.strip() }}{{ eos_token }}", Some("<s>Hi</s>")),
-            ("{% for m in messages %}\n{{ m['role'] }}\n{% endfor %}", Some("user\n")),
+            (
+                "{{ bos_token }}{{ messages[0].content.strip() }}{{ eos_token }}",
+                Some("<s>Hi</s>"),
+            ),
+            (
+                "{% for m in messages %}\n{{ m['role'] }}\n{% endfor %}",
+                Some("user\n"),
+            ),
             ("{% if add_generation_prompt %}A:{% endif %}", Some("A:")),
             ("{{ raise_exception('no system role') }}", None),
-            ("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}", None),
+            (
+                "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+                None,
+            ),
             ("{{ 'x' * 101 }}", None),
             ("{% for %}", None),
             ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", None),

@@ -18,7 +18,13 @@ const CONTROL: i64 = 3;
 /// `tokenizer.ggml.token_type` of tokens that are matched before the text is split.
 const USER_DEFINED: i64 = 4;
 /// Control tokens that end an answer in the chat formats of the llama family, besides the file's own end token.
-const ENDS: [&str; 5] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>"];
+const ENDS: [&str; 5] = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "</s>",
+];
 
 /// Token ids from text, and bytes from token ids.
 #[derive(Debug)]
@@ -38,7 +44,9 @@ impl Tokens {
     pub fn of_gguf(file: &fairweir_exact::gguf::File<'_>) -> Result<Self, ModelError> {
         let family = file.text("tokenizer.ggml.model").unwrap_or("none");
         if family != "gpt2" {
-            return Err(unusable(&format!("its family is {family:?}, this program knows gpt2 (byte-level BPE)")));
+            return Err(unusable(&format!(
+                "its family is {family:?}, this program knows gpt2 (byte-level BPE)"
+            )));
         }
         let texts = file
             .texts("tokenizer.ggml.tokens")
@@ -47,9 +55,13 @@ impl Tokens {
             .texts("tokenizer.ggml.merges")
             .ok_or_else(|| unusable("it has no merges"))?;
         if texts.len() > VOCABULARY_MAX || merges.len() > MERGES_MAX {
-            return Err(unusable("it has more tokens or merges than any known vocabulary"));
+            return Err(unusable(
+                "it has more tokens or merges than any known vocabulary",
+            ));
         }
-        let types = file.numbers("tokenizer.ggml.token_type").unwrap_or_default();
+        let types = file
+            .numbers("tokenizer.ggml.token_type")
+            .unwrap_or_default();
         let splitting = splitting(file.text("tokenizer.ggml.pre").unwrap_or("default"))?;
         let vocabulary = vocabulary(&texts)?;
         let added = added(&texts, &types);
@@ -60,7 +72,8 @@ impl Tokens {
             "model": { "type": "BPE", "vocab": vocabulary, "merges": pairs(&merges)?, "ignore_merges": false },
         });
         let bytes = source.to_string().into_bytes();
-        let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unusable(&error.to_string()))?;
+        let tokenizer =
+            Tokenizer::from_bytes(bytes).map_err(|error| unusable(&error.to_string()))?;
         let number = |key| file.number(key).and_then(|id| u32::try_from(id).ok());
         let control = control(&texts, &types);
         let mut ends: BTreeSet<u32> = control
@@ -145,7 +158,8 @@ pub(super) fn of_json(bytes: &[u8], length_max: usize) -> Result<Tokenizer, Mode
     if bytes.len() > TOKENIZER_JSON_BYTES_MAX {
         return Err(unusable("its file is longer than 32 MiB"));
     }
-    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unusable(&error.to_string()))?;
+    let mut tokenizer =
+        Tokenizer::from_bytes(bytes).map_err(|error| unusable(&error.to_string()))?;
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(Some(tokenizers::TruncationParams {
@@ -173,7 +187,9 @@ fn splitting(name: &str) -> Result<Value, ModelError> {
             split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
             byte_level(false)
         ] })),
-        other => Err(unusable(&format!("it splits text by the rule {other:?}, which this program does not know"))),
+        other => Err(unusable(&format!(
+            "it splits text by the rule {other:?}, which this program does not know"
+        ))),
     }
 }
 
@@ -230,8 +246,7 @@ fn control(texts: &[&str], types: &[i64]) -> BTreeMap<u32, String> {
 /// GPT-2's table from the printable characters that stand for bytes back to the bytes
 /// (<https://github.com/openai/gpt-2/blob/master/src/encoder.py#L9>).
 fn byte_of_char() -> BTreeMap<char, u8> {
-    let is_printable =
-        |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let mut next = 256u32;
     (0..=255u8)
         .filter_map(|byte| {

@@ -44,12 +44,16 @@ fn refused(reason: impl core::fmt::Display) -> ExecuteError {
 /// A JSON array of messages, each an object with a role; whatever else the template makes of them.
 fn messages(text: &str) -> Result<serde_json::Value, ExecuteError> {
     let messages: serde_json::Value = serde_json::from_str(text).map_err(refused)?;
-    let list = messages.as_array().ok_or_else(|| refused("messages are no array"))?;
+    let list = messages
+        .as_array()
+        .ok_or_else(|| refused("messages are no array"))?;
     if list.is_empty() || list.len() > MESSAGES_MAX {
         return Err(refused("there must be between 1 and 4096 messages"));
     }
     let has_role = |message: &serde_json::Value| {
-        message.get("role").is_some_and(serde_json::Value::is_string)
+        message
+            .get("role")
+            .is_some_and(serde_json::Value::is_string)
     };
     if list.iter().all(has_role) {
         Ok(messages)
@@ -71,10 +75,9 @@ fn tokens(model: &ChatModel, prompt: &Prompt) -> Result<Vec<u32>, ExecuteError> 
         }
         Prompt::Text(text) => model.tokens.encode(text.as_str(), false).map_err(refused),
         Prompt::Messages(conversation) => {
-            let template = model
-                .template
-                .as_ref()
-                .ok_or_else(|| refused("the model has no chat template, it continues texts alone"))?;
+            let template = model.template.as_ref().ok_or_else(|| {
+                refused("the model has no chat template, it continues texts alone")
+            })?;
             let messages = messages(conversation.messages.as_str())?;
             let tools: Option<serde_json::Value> = match conversation.tools.as_str() {
                 "" => None,
@@ -96,7 +99,11 @@ fn draft(hint: &[u8]) -> Vec<u32> {
 }
 
 fn hint(output: &ChatOutput) -> Vec<u8> {
-    output.tokens.iter().flat_map(|id| id.to_le_bytes()).collect()
+    output
+        .tokens
+        .iter()
+        .flat_map(|id| id.to_le_bytes())
+        .collect()
 }
 
 impl Executor<Chat> for Engine {
@@ -137,10 +144,13 @@ impl Executor<Chat> for Engine {
             purpose: env.purpose,
             stop: env.stop.clone(),
         };
-        let answered = engine.answer(question, outlet).await.map_err(|error| match error {
-            AnswerError::Refused(reason) => refused(reason),
-            AnswerError::Failed(reason) => ExecuteError::Engine(reason),
-        })?;
+        let answered = engine
+            .answer(question, outlet)
+            .await
+            .map_err(|error| match error {
+                AnswerError::Refused(reason) => refused(reason),
+                AnswerError::Failed(reason) => ExecuteError::Engine(reason),
+            })?;
         let output = answered.output;
         let units = UnitVector {
             input,

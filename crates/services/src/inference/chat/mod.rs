@@ -38,7 +38,10 @@ const _: () = assert!(
     CONTEXT_MAX * 4 <= fairweir_types::limits::HINT_BYTES_MAX,
     "the ids of an answer fit the hint"
 );
-const _: () = assert!(fairweir_exact::ENGINE_VERSION < 256, "it has a byte of the version");
+const _: () = assert!(
+    fairweir_exact::ENGINE_VERSION < 256,
+    "it has a byte of the version"
+);
 
 /// The kind.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,9 @@
 use super::{CONTEXT_MAX, VERSION};
 use crate::{
-    codec::{choice, record, tag},
+    Passage,
+    codec::{choice, newtype, record, tag},
     contract::SpecError,
     inference::ModelId,
-    Passage,
 };
 use commonware_codec::EncodeSize;
 use fairweir_types::{
@@ -46,7 +46,7 @@ const BYTES_BASE: u64 = 4_096;
 /// Millionths: temperature 0.7 is 700,000.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micro(pub i32);
-record!(Micro { 0 });
+newtype!(Micro(i32));
 
 impl Micro {
     /// One.
@@ -56,7 +56,10 @@ impl Micro {
     #[must_use]
     pub fn nearest(number: f64) -> Self {
         // Within ±2147, which covers every parameter; the cast saturates beyond.
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, and is checked against the parameter's range")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates, and is checked against the parameter's range"
+        )]
         let micro = (number * 1e6).round() as i32;
         Self(micro)
     }
@@ -64,7 +67,10 @@ impl Micro {
     /// The nearest single-precision number: the quotient is rounded once to double, once to single precision.
     #[must_use]
     pub fn to_f32(self) -> f32 {
-        #[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is meant")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "rounding to single precision is meant"
+        )]
         let number = (f64::from(self.0) / 1e6) as f32;
         number
     }
@@ -317,11 +323,19 @@ pub(super) fn demand(spec: &ChatSpec) -> Result<Demand, SpecError> {
     spec.parameters.check().map_err(refused)?;
     let input = spec.prompt_tokens_max();
     let output = u64::from(spec.parameters.tokens_max);
-    let told = u64::from(spec.parameters.logprobs.map_or(0, |top| top.saturating_add(1)));
+    let told = u64::from(
+        spec.parameters
+            .logprobs
+            .map_or(0, |top| top.saturating_add(1)),
+    );
     let told_tokens = output.saturating_add(if spec.parameters.echo { input } else { 0 });
     let bytes_out = BYTES_BASE
         .saturating_add(output.saturating_mul(BYTES_PER_TOKEN))
-        .saturating_add(told_tokens.saturating_mul(told).saturating_mul(BYTES_PER_LOGPROB))
+        .saturating_add(
+            told_tokens
+                .saturating_mul(told)
+                .saturating_mul(BYTES_PER_LOGPROB),
+        )
         .min(u64::try_from(fairweir_types::limits::BLOB_BYTES_MAX).unwrap_or(u64::MAX));
     let time = TIME_BASE_MS
         .saturating_add(output.saturating_mul(TIME_PER_TOKEN_MS))

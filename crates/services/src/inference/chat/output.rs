@@ -6,7 +6,7 @@ use crate::{
 use fairweir_types::{BoundedBytes, BoundedVec, Digest, limits::BLOB_BYTES_MAX};
 
 /// Bytes of one token's text that are told with its probability.
-pub const TOKEN_BYTES_MAX: usize = 1_024;
+pub(super) const TOKEN_BYTES_MAX: usize = 1_024;
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,7 @@ use super::{chat_model::ChatModel, writer::Writer};
 use crate::{
     Passage, Purpose, StopAt,
     inference::{
-        chat::{
-            ChatChunk, ChatOutput, Finish, Format, Likelihood, Parameters, TokenLikelihood,
-        },
+        chat::{ChatChunk, ChatOutput, Finish, Format, Likelihood, Parameters, TokenLikelihood},
         json::JsonObject,
     },
 };
@@ -165,7 +163,9 @@ impl Answer {
         let end = self.known().min(self.computed + rows_max);
         let first_answer_row = self.question.prompt.len() - 1;
         for position in self.computed..end {
-            let Some(token) = self.token_at(position) else { break };
+            let Some(token) = self.token_at(position) else {
+                break;
+            };
             rows.push(Row {
                 sequence,
                 position: u32::try_from(position).unwrap_or(u32::MAX),
@@ -211,7 +211,9 @@ impl Answer {
     }
 
     fn echo(&mut self, model: &ChatModel, logits: &[f32]) {
-        let Some(top) = self.question.parameters.logprobs else { return };
+        let Some(top) = self.question.parameters.logprobs else {
+            return;
+        };
         if self.prompt_likelihoods.is_empty() {
             let first = self.question.prompt.first().copied().unwrap_or_default();
             self.prompt_likelihoods.push(TokenLikelihood {
@@ -220,7 +222,8 @@ impl Answer {
             });
         }
         if let Some(token) = self.token_at(self.computed) {
-            self.prompt_likelihoods.push(told(model, token, logits, top));
+            self.prompt_likelihoods
+                .push(told(model, token, logits, top));
         }
     }
 
@@ -239,7 +242,8 @@ impl Answer {
                         object.admits(model.tokens.bytes(token))
                     }
                 };
-                self.sampler.choose(index, logits, &self.generated, Some(&allows))
+                self.sampler
+                    .choose(index, logits, &self.generated, Some(&allows))
             }
         };
         let Some(choice) = choice else {
@@ -273,7 +277,9 @@ impl Answer {
 
     /// Whether the buyer wants no more; then the answer ends with what it pays for.
     pub(super) fn stops_before_next(&mut self) -> bool {
-        let Some(stop) = self.question.stop.get() else { return false };
+        let Some(stop) = self.question.stop.get() else {
+            return false;
+        };
         let made = self.generated.len();
         let at = usize::try_from(stop.get()).unwrap_or(usize::MAX);
         let is_due = match self.question.purpose {
@@ -309,7 +315,10 @@ impl Answer {
         let (tokens, likelihoods) = self.told;
         let new: Vec<_> = self.likelihoods.iter().skip(likelihoods).cloned().collect();
         let made = self.generated.len().saturating_sub(tokens);
-        self.told = (self.generated.len().max(tokens), self.likelihoods.len().max(likelihoods));
+        self.told = (
+            self.generated.len().max(tokens),
+            self.likelihoods.len().max(likelihoods),
+        );
         if made == 0 && text.is_empty() {
             return None;
         }
@@ -325,7 +334,8 @@ impl Answer {
         let finish = self
             .finish
             .ok_or_else(|| AnswerError::Failed("the answer is not finished".to_owned()))?;
-        let too_long = |_| AnswerError::Refused("the answer is longer than an output may be".to_owned());
+        let too_long =
+            |_| AnswerError::Refused("the answer is longer than an output may be".to_owned());
         let text = if self.stopped_at.is_some() {
             // Some of what was written may be cut off: write again.
             let mut writer = Writer::default();

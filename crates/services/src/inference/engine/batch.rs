@@ -123,13 +123,19 @@ impl Batch {
 
     fn admit(&mut self) {
         while self.running.len() < RUNNING_MAX {
-            let Some((answer, _)) = self.waiting.front() else { break };
+            let Some((answer, _)) = self.waiting.front() else {
+                break;
+            };
             let need = self.need(answer).min(self.positions);
             if self.reserved + need > self.positions {
                 break;
             }
-            let Ok(sequence) = self.cache.open() else { break };
-            let Some((answer, asker)) = self.waiting.pop_front() else { break };
+            let Ok(sequence) = self.cache.open() else {
+                break;
+            };
+            let Some((answer, asker)) = self.waiting.pop_front() else {
+                break;
+            };
             self.reserved += need;
             self.running.push(Running {
                 sequence,
@@ -145,7 +151,11 @@ impl Batch {
         self.waiting.retain(|(_, asker)| !asker.is_gone());
         let mut index = 0;
         while index < self.running.len() {
-            if self.running.get(index).is_some_and(|running| running.asker.is_gone()) {
+            if self
+                .running
+                .get(index)
+                .is_some_and(|running| running.asker.is_gone())
+            {
                 self.close(index);
             } else {
                 index += 1;
@@ -154,10 +164,9 @@ impl Batch {
         // A stop may come while nothing is made.
         let mut index = 0;
         while index < self.running.len() {
-            let stops = self
-                .running
-                .get_mut(index)
-                .is_some_and(|running| running.answer.purpose() == Purpose::Answer && running.answer.stops_before_next());
+            let stops = self.running.get_mut(index).is_some_and(|running| {
+                running.answer.purpose() == Purpose::Answer && running.answer.stops_before_next()
+            });
             if stops {
                 self.finish(index);
             } else {
@@ -185,9 +194,9 @@ impl Batch {
     fn fail(&mut self, reason: &str) {
         while !self.running.is_empty() {
             let running = self.close(0);
-            running
-                .asker
-                .end(Err(AnswerError::Failed(format!("the engine failed: {reason}"))));
+            running.asker.end(Err(AnswerError::Failed(format!(
+                "the engine failed: {reason}"
+            ))));
         }
     }
 
@@ -211,7 +220,9 @@ impl Batch {
         };
         for (index, running) in self.running.iter().enumerate() {
             if is_answer(running) && !running.answer.is_decoding() && budget > 0 {
-                let rows = running.answer.plan(running.sequence, budget, &mut self.rows);
+                let rows = running
+                    .answer
+                    .plan(running.sequence, budget, &mut self.rows);
                 self.shares.push((index, rows));
                 budget -= rows.min(budget);
             }
@@ -222,7 +233,9 @@ impl Batch {
         for (index, running) in self.running.iter().enumerate() {
             let is_due = !has_answers || running.since.elapsed() >= CHECK_PATIENCE;
             if !is_answer(running) && is_due && budget > 0 {
-                let rows = running.answer.plan(running.sequence, budget, &mut self.rows);
+                let rows = running
+                    .answer
+                    .plan(running.sequence, budget, &mut self.rows);
                 self.shares.push((index, rows));
                 budget -= rows.min(budget);
             }
@@ -238,9 +251,13 @@ impl Batch {
             row += rows;
             let first = wanted;
             wanted += planned.iter().filter(|row| row.wants_logits).count();
-            let Some(running) = self.running.get_mut(*index) else { continue };
+            let Some(running) = self.running.get_mut(*index) else {
+                continue;
+            };
             let logits = &self.logits;
-            let cut = running.answer.take(&self.model, planned, |n| logits.row(first + n));
+            let cut = running
+                .answer
+                .take(&self.model, planned, |n| logits.row(first + n));
             if let Some(positions) = cut {
                 let _ = self.cache.truncate(running.sequence, positions);
             }

@@ -6,9 +6,15 @@ use super::{
     chat_model::ChatModel,
     pool::Threads,
 };
-use crate::{inference::{ModelError, chat::ChatChunk}, Outlet};
+use crate::{
+    Outlet,
+    inference::{ModelError, chat::ChatChunk},
+};
 use commonware_codec::Encode;
-use fairweir_exact::{cache::Cache, pool::{Pool, Single}};
+use fairweir_exact::{
+    cache::Cache,
+    pool::{Pool, Single},
+};
 use futures::{StreamExt, channel::mpsc};
 use std::{
     sync::{

@@ -27,7 +27,9 @@ impl ChatModel {
         let tokens = Tokens::of_gguf(&file)?;
         let text_of = |key: &str| {
             let id = file.number(key).and_then(|id| u32::try_from(id).ok());
-            id.and_then(|id| tokens.control(id)).unwrap_or_default().to_owned()
+            id.and_then(|id| tokens.control(id))
+                .unwrap_or_default()
+                .to_owned()
         };
         let template = file
             .text("tokenizer.chat_template")

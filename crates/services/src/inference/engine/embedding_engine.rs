@@ -2,9 +2,17 @@
 
 use super::pool::Threads;
 use crate::inference::{ModelError, ModelRole, store::Mapped, tokens};
-use fairweir_exact::{bert::Encoder, path::Path, pool::{Pool, Single}, safetensors};
+use fairweir_exact::{
+    bert::Encoder,
+    path::Path,
+    pool::{Pool, Single},
+    safetensors,
+};
 use futures::channel::oneshot;
-use std::sync::{Arc, Mutex, mpsc::{SyncSender, sync_channel}};
+use std::sync::{
+    Arc, Mutex,
+    mpsc::{SyncSender, sync_channel},
+};
 use std::thread::JoinHandle;
 
 /// Requests that wait for the engine's thread.
@@ -41,7 +49,9 @@ fn encode(encoder: &Encoder, pool: &dyn Pool, texts: &[Vec<u32>]) -> Vectors {
     let mut vectors = Vec::with_capacity(texts.len());
     for batch in texts.chunks(BATCH_MAX) {
         let batch: Vec<&[u32]> = batch.iter().map(Vec::as_slice).collect();
-        let more = encoder.encode(pool, &batch).map_err(|error| error.to_string())?;
+        let more = encoder
+            .encode(pool, &batch)
+            .map_err(|error| error.to_string())?;
         vectors.extend(more);
     }
     Ok(vectors)

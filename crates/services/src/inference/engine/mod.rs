@@ -11,7 +11,7 @@ mod room;
 mod tests;
 mod writer;
 
-pub(crate) use answer::{AnswerError, Answered, Question};
+pub(crate) use answer::{AnswerError, Question};
 pub use chat_engine::ChatEngine;
 pub(crate) use chat_model::ChatModel;
 pub use embedding_engine::EmbeddingEngine;

@@ -30,7 +30,11 @@ impl Writer {
             from -= 1;
         }
         let recent = self.text.get(from..).unwrap_or_default();
-        let found = self.stops.iter().filter_map(|stop| recent.find(stop.as_str())).min();
+        let found = self
+            .stops
+            .iter()
+            .filter_map(|stop| recent.find(stop.as_str()))
+            .min();
         if let Some(at) = found {
             self.text.truncate(from + at);
             self.tail.clear();
@@ -64,14 +68,13 @@ impl Writer {
 
     /// The text that is new and certain: no part of what may become a stop text.
     pub(super) fn certain(&mut self) -> String {
-        let held = self
-            .stops
-            .iter()
-            .flat_map(|stop| (1..stop.len()).rev().filter(|len| stop.is_char_boundary(*len)).map(|len| (stop, len)))
-            .filter(|(stop, len)| stop.get(..*len).is_some_and(|start| self.text.ends_with(start)))
-            .map(|(_, len)| len)
-            .max()
-            .unwrap_or(0);
+        let held_for = |stop: &String| {
+            (1..stop.len()).rev().find(|len| {
+                stop.get(..*len)
+                    .is_some_and(|start| self.text.ends_with(start))
+            })
+        };
+        let held = self.stops.iter().filter_map(held_for).max().unwrap_or(0);
         let end = self.text.len().saturating_sub(held).max(self.told);
         self.tell(end)
     }
@@ -115,7 +118,11 @@ mod tests {
             let mut parts = Vec::new();
             for token in tokens {
                 let is_end = writer.push(token);
-                parts.push(if is_end { writer.rest() } else { writer.certain() });
+                parts.push(if is_end {
+                    writer.rest()
+                } else {
+                    writer.certain()
+                });
                 if is_end {
                     break;
                 }
