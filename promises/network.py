@@ -52,7 +52,7 @@ def program(name, release=False):
 def run(*command, check=True, **options):
     """Runs a command to its end and returns it with its output as text."""
     words = [str(word) for word in command]
-    return subprocess.run(words, capture_output=True, text=True, check=check, timeout=600, **options)
+    return subprocess.run(words, capture_output=True, text=True, check=check, **{"timeout": 600, **options})
 
 
 def ask(fairweir, data, *command):

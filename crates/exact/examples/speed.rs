@@ -1,6 +1,11 @@
-//! Speed of a real model on one thread, in processor time: prefill, decoding, batched decoding, and checking against making.
+//! Speed of a real model on one thread, in seconds of processor time (Linux).
 //!
-//! Arguments: `MODEL.gguf [PAIRS]`. Prints one JSON object per repetition and a summary last.
+//! Argument: `MODEL.gguf`. Answers one line to each line of its input:
+//! - `prefill COUNT`: seconds to prefill so many tokens, with logits of the last;
+//! - `decode COUNT STEPS`: seconds of so many steps of one token after a prefill;
+//! - `batch COUNT SIZE STEPS`: seconds of so many steps of as many sequences that share a prefill;
+//! - `check COUNT ANSWER`: seconds to generate an answer of so many tokens, prefill included, and to check it: one prefill over prompt and
+//!   answer with the logits of each token of the answer.
 
 #![expect(
     clippy::print_stdout,
@@ -17,7 +22,7 @@ use fairweir_exact::{
 };
 use std::error::Error;
 
-/// Seconds of processor time of this process, in clock ticks of a hundredth.
+/// Seconds of processor time of this thread.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     let nanoseconds: f64 = stat
@@ -69,105 +74,94 @@ impl Bench {
         best as u32
     }
 
-    /// Prefill, then greedy tokens: seconds of both, and the tokens.
-    fn generate(
-        &mut self,
-        prompt: &[u32],
-        count: usize,
-    ) -> Result<(f64, f64, Vec<u32>), Box<dyn Error>> {
+    /// Seconds of a prefill in one step.
+    fn prefill(&mut self, count: usize) -> Result<f64, Box<dyn Error>> {
         let sequence = self.cache.open()?;
         let start = cpu_seconds();
-        self.step(&[sequence], prompt, 0, prompt.len() - 1)?;
-        let middle = cpu_seconds();
-        let mut tokens = vec![self.best()];
-        while tokens.len() < count {
-            let last = tokens[tokens.len() - 1];
-            let position = prompt.len() + tokens.len() - 1;
-            self.step(&[sequence], &[last], position, 0)?;
-            tokens.push(self.best());
-        }
-        let end = cpu_seconds();
-        self.cache.close(sequence)?;
-        Ok((middle - start, end - middle, tokens))
-    }
-
-    /// Seconds to check an answer: one prefill over prompt and answer with the logits of each answer token, 32 rows at a time.
-    fn check(&mut self, prompt: &[u32], answer: &[u32]) -> Result<f64, Box<dyn Error>> {
-        let sequence = self.cache.open()?;
-        let all: Vec<u32> = prompt
-            .iter()
-            .chain(&answer[..answer.len() - 1])
-            .copied()
-            .collect();
-        let start = cpu_seconds();
-        for (index, tokens) in all.chunks(64).enumerate() {
-            self.step(&[sequence], tokens, index * 64, prompt.len() - 1)?;
-        }
+        self.step(&[sequence], &tokens(count), 0, count - 1)?;
         let end = cpu_seconds();
         self.cache.close(sequence)?;
         Ok(end - start)
     }
 
-    /// Tokens per second of decoding in a batch after a shared prompt.
-    fn batch(&mut self, prompt: &[u32], size: usize, steps: usize) -> Result<f64, Box<dyn Error>> {
+    /// Seconds of decoding in a batch after a shared prompt.
+    fn decode(&mut self, count: usize, size: usize, steps: usize) -> Result<f64, Box<dyn Error>> {
+        let prompt = tokens(count);
         let first = self.cache.open()?;
-        self.step(&[first], prompt, 0, usize::MAX)?;
+        self.step(&[first], &prompt, 0, usize::MAX)?;
         let mut sequences = vec![first];
         while sequences.len() < size {
-            sequences.push(self.cache.fork(first, prompt.len())?);
+            sequences.push(self.cache.fork(first, count)?);
         }
         let start = cpu_seconds();
         for step in 0..steps {
-            self.step(
-                &sequences,
-                &[prompt[step % prompt.len()]],
-                prompt.len() + step,
-                0,
-            )?;
+            self.step(&sequences, &[prompt[step % count]], count + step, 0)?;
         }
         let end = cpu_seconds();
         for sequence in sequences {
             self.cache.close(sequence)?;
         }
-        Ok((size * steps) as f64 / (end - start))
+        Ok(end - start)
+    }
+
+    /// Seconds to generate greedily, and to check 64 rows at a time.
+    fn check(&mut self, count: usize, answer: usize) -> Result<(f64, f64), Box<dyn Error>> {
+        let sequence = self.cache.open()?;
+        let mut all = tokens(count);
+        let start = cpu_seconds();
+        self.step(&[sequence], &all, 0, count - 1)?;
+        all.push(self.best());
+        while all.len() < count + answer {
+            let position = all.len() - 1;
+            self.step(&[sequence], &all[position..], position, 0)?;
+            all.push(self.best());
+        }
+        let middle = cpu_seconds();
+        self.cache.truncate(sequence, 0)?;
+        all.pop();
+        let before = cpu_seconds();
+        for (index, tokens) in all.chunks(64).enumerate() {
+            self.step(&[sequence], tokens, index * 64, count - 1)?;
+        }
+        let end = cpu_seconds();
+        self.cache.close(sequence)?;
+        Ok((middle - start, end - before))
     }
 }
 
+/// Numbers of tokens, spread over the vocabulary of SmolLM2; `promises/engine.py` has the same.
+fn tokens(count: usize) -> Vec<u32> {
+    (0..count as u32)
+        .map(|at| (at * 7919 + 13) % 49_000)
+        .collect()
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let path = arguments
-        .next()
-        .ok_or("usage: speed MODEL.gguf [REPETITIONS]")?;
-    let repetitions: usize = arguments.next().map_or(Ok(3), |text| text.parse())?;
+    let path = std::env::args().nth(1).ok_or("usage: speed MODEL.gguf")?;
     let bytes = std::fs::read(path)?;
-    let start = cpu_seconds();
     let model = Model::load(&File::parse(&bytes)?, Path::best())?;
-    println!(
-        "load {:.2} s, {} MiB, {}",
-        cpu_seconds() - start,
-        model.bytes() >> 20,
-        model.path()
-    );
     let mut bench = Bench {
         cache: Cache::new(model.shape(), 400)?,
         model,
         logits: Logits::new(),
     };
-    let prompt: Vec<u32> = (0..256).map(|i| (i * 7919 + 13) % 49_000).collect();
-    for _ in 0..repetitions {
-        let (prefill, decode, _) = bench.generate(&prompt, 65)?;
-        let (short, long, answer) = bench.generate(&prompt[..64], 256)?;
-        let check = bench.check(&prompt[..64], &answer)?;
-        let batches: Vec<f64> = [1, 2, 4, 8, 16]
-            .into_iter()
-            .map(|size| bench.batch(&prompt[..64], size, 32))
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let (question, numbers) = line.split_once(' ').ok_or("a question and its numbers")?;
+        let numbers: Vec<usize> = numbers
+            .split(' ')
+            .map(str::parse)
             .collect::<Result<_, _>>()?;
-        println!(
-            "prefill {:.1} decode {:.1} check/generate {:.3} batch {batches:.1?}",
-            256.0 / prefill,
-            64.0 / decode,
-            check / (short + long),
-        );
+        match (question, numbers.as_slice()) {
+            ("prefill", [count]) => println!("{}", bench.prefill(*count)?),
+            ("decode", [count, steps]) => println!("{}", bench.decode(*count, 1, *steps)?),
+            ("batch", [count, size, steps]) => println!("{}", bench.decode(*count, *size, *steps)?),
+            ("check", [count, answer]) => {
+                let (generate, check) = bench.check(*count, *answer)?;
+                println!("{generate} {check}");
+            }
+            _ => return Err(format!("{line:?} is not a question").into()),
+        }
     }
     Ok(())
 }
