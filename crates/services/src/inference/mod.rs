@@ -16,6 +16,8 @@ pub mod json;
 pub mod model;
 pub mod store;
 pub mod template;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tokens;
 
 pub use model::{ModelError, ModelFile, ModelId, ModelInfo, ModelRole};

@@ -262,7 +262,7 @@ impl ModelStore {
         for (role, ..) in &info.files {
             let path = folder.join(role.file_name());
             let file = File::open(&path).map_err(at(&path))?;
-            files.push((*role, map(&file).map_err(at(&path))?));
+            files.push((*role, Bytes::Map(map(&file).map_err(at(&path))?)));
         }
         Ok(Mapped { files })
     }
@@ -281,10 +281,38 @@ fn map(file: &File) -> io::Result<Mmap> {
 /// The bytes of a model's files.
 #[derive(Debug)]
 pub struct Mapped {
-    files: Vec<(ModelRole, Mmap)>,
+    files: Vec<(ModelRole, Bytes)>,
+}
+
+/// Bytes from a file or from a test.
+#[derive(Debug)]
+enum Bytes {
+    Map(Mmap),
+    #[cfg(any(test, feature = "testing"))]
+    Owned(Vec<u8>),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Map(map) => map,
+            #[cfg(any(test, feature = "testing"))]
+            Self::Owned(bytes) => bytes,
+        }
+    }
 }
 
 impl Mapped {
+    /// Files that are no files.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn of_bytes(files: impl IntoIterator<Item = (ModelRole, Vec<u8>)>) -> Self {
+        let files = files
+            .into_iter()
+            .map(|(role, bytes)| (role, Bytes::Owned(bytes)))
+            .collect();
+        Self { files }
+    }
+
     /// The file for something.
     ///
     /// # Errors
@@ -293,7 +321,7 @@ impl Mapped {
         self.files
             .iter()
             .find(|(other, _)| *other == role)
-            .map(|(_, bytes)| bytes.as_ref())
+            .map(|(_, bytes)| bytes.as_slice())
             .ok_or_else(|| ModelError::Damaged(format!("it has no {}", role.file_name())))
     }
 }

@@ -245,7 +245,7 @@ fn control(texts: &[&str], types: &[i64]) -> BTreeMap<u32, String> {
 
 /// GPT-2's table from the printable characters that stand for bytes back to the bytes
 /// (<https://github.com/openai/gpt-2/blob/master/src/encoder.py#L9>).
-fn byte_of_char() -> BTreeMap<char, u8> {
+pub(super) fn byte_of_char() -> BTreeMap<char, u8> {
     let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let mut next = 256u32;
     (0..=255u8)

@@ -92,9 +92,10 @@ fn tokens(model: &ChatModel, prompt: &Prompt) -> Result<Vec<u32>, ExecuteError> 
 }
 
 /// The worker's token ids, of which each is checked; a hint that is none is no draft.
-fn draft(hint: &[u8]) -> Vec<u32> {
+fn draft(hint: &[u8], vocabulary: usize) -> Vec<u32> {
     hint.chunks_exact(4)
         .filter_map(|bytes| bytes.try_into().ok().map(u32::from_le_bytes))
+        .take_while(|id| usize::try_from(*id).is_ok_and(|id| id < vocabulary))
         .collect()
 }
 
@@ -137,7 +138,7 @@ impl Executor<Chat> for Engine {
         }
         let question = Question {
             prompt,
-            draft: draft(env.hint),
+            draft: draft(env.hint, model.tokens.len()),
             parameters: parameters.clone(),
             seed: spec.seed(),
             origin: spec.encode().to_vec(),

@@ -21,6 +21,8 @@ pub use order::{
 };
 pub use output::{ChatChunk, ChatOutput, Finish, Likelihood, TokenLikelihood};
 
+#[cfg(test)]
+use super::ModelId;
 use super::Models;
 use crate::{
     AnyService, Metered, Recompute, Service,

@@ -1,1 +1,102 @@
+use super::{answer::Answered, *};
+use crate::{
+    Discard, Purpose, StopAt,
+    inference::{
+        chat::{Micro, Parameters},
+        testing::tiny_chat_file,
+    },
+};
+use fairweir_exact::path::Path;
+use futures::{
+    FutureExt, StreamExt,
+    executor::{LocalPool, block_on},
+    future::join_all,
+    stream::FuturesUnordered,
+};
 
+fn model() -> ChatModel {
+    ChatModel::of_bytes(&tiny_chat_file(1), Path::best()).unwrap()
+}
+
+fn question(index: u8, purpose: Purpose, draft: &[u32]) -> Question {
+    let prompt = (0..=u32::from(index) * 7).map(|id| id % 200 + 3).collect();
+    Question {
+        prompt,
+        draft: draft.to_vec(),
+        parameters: Parameters {
+            temperature: Micro(i32::from(index % 3) * 700_000),
+            ..Parameters::greedy(u32::from(index % 5) * 20 + 10)
+        },
+        seed: [index; 32],
+        origin: vec![index],
+        purpose,
+        stop: StopAt::default(),
+    }
+}
+
+fn alone(engine: &ChatEngine, index: u8) -> Answered {
+    block_on(engine.answer(question(index, Purpose::Answer, &[]), &mut Discard)).unwrap()
+}
+
+#[test]
+fn many_answers_and_checks_at_once_are_each_as_alone() {
+    let inline = ChatEngine::inline(model());
+    let expected: Vec<_> = (0..12).map(|index| alone(&inline, index)).collect();
+    // Room for a few at a time, so that some wait.
+    for (threads, bytes) in [(1, 4 << 20), (2, 1 << 20)] {
+        let engine = ChatEngine::start(model(), threads, bytes).unwrap();
+        let asked = (0..12).flat_map(|index| {
+            let draft = expected[usize::from(index)].output.tokens.as_slice();
+            [
+                question(index, Purpose::Answer, &[]),
+                question(index, Purpose::Check, draft),
+            ]
+        });
+        let answers = asked.map(|question| {
+            let engine = &engine;
+            async move { engine.answer(question, &mut Discard).await.unwrap() }
+        });
+        for (position, answered) in block_on(join_all(answers)).into_iter().enumerate() {
+            assert_eq!(answered, expected[position / 2], "question {position}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_fit_fails_and_leaves_the_others() {
+    let engine = ChatEngine::start(model(), 1, 256 << 10).unwrap();
+    let mut large = question(1, Purpose::Answer, &[]);
+    large.parameters.tokens_max = 4_000;
+    let failed = block_on(engine.answer(large, &mut Discard));
+    assert!(matches!(failed, Err(AnswerError::Failed(_))), "{failed:?}");
+    assert_eq!(alone(&engine, 2), alone(&ChatEngine::inline(model()), 2));
+}
+
+#[test]
+fn whoever_leaves_makes_room_and_a_dropped_engine_ends_its_thread() {
+    let engine = ChatEngine::start(model(), 1, 256 << 10).unwrap();
+    let mut pool = LocalPool::new();
+    for index in 0..30 {
+        // Asked, and left at once.
+        let mut outlet = Discard;
+        let answer = engine.answer(question(index % 8, Purpose::Answer, &[]), &mut outlet);
+        assert!(
+            answer
+                .now_or_never()
+                .is_none_or(|answered| answered.is_ok())
+        );
+    }
+    let all: FuturesUnordered<_> = (0..4)
+        .map(|index| {
+            let engine = &engine;
+            async move {
+                engine
+                    .answer(question(index, Purpose::Answer, &[]), &mut Discard)
+                    .await
+            }
+        })
+        .collect();
+    let done: Vec<_> = pool.run_until(all.collect());
+    assert!(done.into_iter().all(|answered| answered.is_ok()));
+    drop(engine);
+}
