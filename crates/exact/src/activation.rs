@@ -2,7 +2,7 @@
 
 use crate::{
     math::vectors,
-    simd::{BLOCK, Lanes, Quantised, parallel::Rows},
+    simd::{BLOCK, Job, Lanes, Quantised, parallel::Rows},
 };
 
 /// Below this largest magnitude a block is all zero: 1 / d would not be finite for much smaller ones. Bits of 2⁻¹⁰⁰.
@@ -79,6 +79,24 @@ impl Activations {
 pub(crate) fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) {
     if buffer.len() < length {
         buffer.resize(length, T::default());
+    }
+}
+
+/// Whether all values are finite.
+pub(crate) struct IsFinite<'a>(pub(crate) &'a [f32]);
+
+impl Job for IsFinite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> bool {
+        let zero = L::splat(0.0);
+        let mut sum = zero;
+        for values in vectors(self.0) {
+            // Zero times what is not finite is a NaN, which stays.
+            sum = sum.add(L::load(values).mul(zero));
+        }
+        sum.magnitude_bits() < INFINITE_BITS
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Layer, Logits, Model, Row, STEP_ROWS_MAX};
 use crate::{
-    activation::{Activations, QuantisedRow, grow, quantise},
+    activation::{Activations, IsFinite, QuantisedRow, grow, quantise},
     attention::{Attend, Pages, head_floats, write},
     cache::{Cache, CacheError, SequenceId},
     linear::multiply,
@@ -244,6 +244,7 @@ impl Model {
             .take(rows.len())
             .enumerate()
         {
+            progress.note(self.isa.run(IsFinite(projected)));
             self.isa.run(Rotate {
                 heads: &mut projected[..shape.query_width()],
                 cosines: &cosines[row * half..][..half],
@@ -341,6 +342,10 @@ impl Model {
         self.normalise(pool, work, count, true, &self.norm, progress);
         grow(&mut logits.values, count * logits.stride);
         multiply(self.isa, pool, &[output], &work.normed, &mut logits.values);
+        let rows = Rows::new(&mut logits.values, logits.stride, count);
+        each_piece(pool, rows, |_, row| {
+            progress.note(self.isa.run(IsFinite(row)))
+        });
     }
 
     /// Adds `work.output` to the residual stream if told so, and puts its norm into `work.normed`.

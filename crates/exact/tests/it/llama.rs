@@ -3,7 +3,7 @@
 use fairweir_exact::{
     cache::Cache,
     gguf::File,
-    llama::{Logits, Model, Row},
+    llama::{Logits, Model, Row, StepError},
     path::Path,
     pool::{Pool, Single},
     testing::{Random, Threads, tiny_gguf, tiny_shape},
@@ -112,5 +112,49 @@ fn threads_batches_and_chunks_change_no_bit() {
                 );
             }
         }
+    }
+}
+
+/// Where a tensor's bytes are in a file.
+fn place(bytes: &[u8], name: &str) -> std::ops::Range<usize> {
+    let file = File::parse(bytes).expect("well formed");
+    let tensor = file.tensor(name).expect("the model has it");
+    let start = tensor.bytes.as_ptr().addr() - bytes.as_ptr().addr();
+    start..start + tensor.bytes.len()
+}
+
+#[test]
+fn overflowing_weights_end_a_step_with_an_error_on_every_path() {
+    let mut bytes = tiny_gguf(1, &tiny_shape(), &[]);
+    let norm = place(&bytes, "output_norm.weight");
+    for weight in bytes[norm].chunks_exact_mut(4) {
+        weight.copy_from_slice(&1e36f32.to_le_bytes());
+    }
+    let output = place(&bytes, "output.weight");
+    for block in bytes[output].chunks_exact_mut(18) {
+        // 4096 in half precision.
+        block[..2].copy_from_slice(&0x6c00u16.to_le_bytes());
+    }
+    for path in Path::available() {
+        let file = File::parse(&bytes).expect("well formed");
+        let model = Model::load(&file, path).expect("weights are finite");
+        let mut cache = Cache::new(model.shape(), 1).expect("small");
+        let sequence = cache.open().expect("the first");
+        let mut row = Row {
+            sequence,
+            position: 0,
+            token: 5,
+            wants_logits: true,
+        };
+        let mut logits = Logits::new();
+        let done = model.step(&Single, &mut cache, &[row], &mut logits);
+        assert_eq!(
+            (done, logits.rows()),
+            (Err(StepError::NotFinite), 0),
+            "{path}"
+        );
+        assert_eq!((cache.len(sequence), cache.free_positions()), (Ok(0), 16));
+        row.wants_logits = false;
+        assert_eq!(model.step(&Single, &mut cache, &[row], &mut logits), Ok(()));
     }
 }
