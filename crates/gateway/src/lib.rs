@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod buy;
+mod connection;
+mod error;
+mod keys;
+mod market;
+mod openai;
+mod owners;
+mod server;
+
+pub use keys::{ApiKey, ApiKeys, KeyLimits, KeysError};
+pub use market::{
+    ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
+    Purchase, ReceiptError, TokenCounter,
+};
+pub use server::{GatewayOptions, serve};
+
+#[cfg(test)]
+mod tests;

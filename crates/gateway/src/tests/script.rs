@@ -1,0 +1,264 @@
+//! A market without a network: answers are made up from the spec, the same for the same spec.
+
+use crate::market::{
+    ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
+    Purchase, ReceiptError,
+};
+use fairweir_services::{
+    Passage,
+    inference::{
+        ModelId,
+        chat::{ChatChunk, ChatOutput, ChatSpec, Finish, Likelihood, Prompt, TokenLikelihood},
+        embedding::{EmbeddingOutput, EmbeddingSpec},
+    },
+};
+use fairweir_types::{
+    Address, Amount, BoundedBytes, BoundedVec, Digest,
+    order::{Demand, OrderId, SlotId},
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::mpsc, time::sleep};
+use tokio_util::task::TaskTracker;
+
+/// Tokens of prompt and answer that the model takes.
+pub(super) const CONTEXT: u32 = 2_048;
+
+/// What each order costs, and costs at most, in base units.
+pub(super) const COST: u64 = 3_000_000;
+pub(super) const PRICE_MAX: u64 = 5_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct ScriptMarket {
+    /// Milliseconds between two tokens.
+    pub(super) pause: AtomicU64,
+    /// What the next order fails with, before a worker has it.
+    pub(super) failure: Mutex<Option<MarketError>>,
+    orders: AtomicU64,
+    running: Arc<AtomicUsize>,
+    tasks: TaskTracker,
+}
+
+fn amount(base_units: u64) -> Amount {
+    Amount::from_base_units(base_units).unwrap()
+}
+
+/// The model's tokens: words with a space in front.
+fn words(spec: &ChatSpec) -> Vec<String> {
+    let most = usize::try_from(spec.parameters().tokens_max).unwrap();
+    let end = usize::from(spec.seed()[0] % 4) + 4;
+    (0..most.min(end))
+        .map(|index| format!(" w{}", spec.seed()[index % 32]))
+        .collect()
+}
+
+fn likelihood(text: &str) -> TokenLikelihood {
+    let token = Likelihood {
+        token: u32::try_from(text.len()).unwrap(),
+        bytes: BoundedBytes::new(text.as_bytes().to_vec()).unwrap(),
+        logprob_bits: (-0.5_f32).to_bits(),
+    };
+    TokenLikelihood {
+        top: BoundedVec::new(vec![token.clone()]).unwrap(),
+        token,
+    }
+}
+
+/// Words of the prompt, as tokens.
+fn prompt_words(prompt: &Prompt) -> Vec<String> {
+    match prompt {
+        Prompt::Messages(conversation) => conversation
+            .messages
+            .as_str()
+            .split(' ')
+            .map(str::to_owned)
+            .collect(),
+        Prompt::Text(text) => text
+            .as_str()
+            .split_inclusive(' ')
+            .map(str::to_owned)
+            .collect(),
+        Prompt::Tokens(tokens) => tokens.iter().map(|token| format!("<{token}>")).collect(),
+    }
+}
+
+fn output(spec: &ChatSpec) -> ChatOutput {
+    let mut words = words(spec);
+    let stop = spec.parameters().stop.iter().next().cloned();
+    let mut text = words.concat();
+    let mut finish = if words.len() < usize::try_from(spec.parameters().tokens_max).unwrap() {
+        Finish::Stop
+    } else {
+        Finish::Length
+    };
+    if let Some(at) = stop.and_then(|stop| text.find(stop.as_str())) {
+        text.truncate(at);
+        finish = Finish::Stop;
+        let mut left = at;
+        words.retain(|word| {
+            let is_kept = word.len() <= left;
+            left = left.saturating_sub(word.len());
+            is_kept
+        });
+    }
+    let wants = spec.parameters().logprobs.is_some();
+    let prompt = prompt_words(spec.prompt());
+    let told = |words: &[String], wants: bool| {
+        let told = words.iter().filter(|_| wants).map(|word| likelihood(word));
+        BoundedVec::new(told.collect()).unwrap()
+    };
+    ChatOutput {
+        prompt_tokens: u32::try_from(prompt.len()).unwrap(),
+        tokens: BoundedVec::new((0..u32::try_from(words.len()).unwrap()).collect()).unwrap(),
+        text: Passage::new(text).unwrap(),
+        finish,
+        computation: Digest::ZERO,
+        likelihoods: told(&words, wants),
+        prompt_likelihoods: told(&prompt, wants && spec.parameters().echo),
+    }
+}
+
+fn chunks(output: &ChatOutput) -> Vec<ChatChunk> {
+    let text = output.text.as_str().split_inclusive('w');
+    text.enumerate()
+        .map(|(index, part)| ChatChunk {
+            tokens: 1,
+            text: Passage::new(part.to_owned()).unwrap(),
+            likelihoods: BoundedVec::new(
+                output
+                    .likelihoods
+                    .iter()
+                    .skip(index)
+                    .take(1)
+                    .cloned()
+                    .collect(),
+            )
+            .unwrap(),
+        })
+        .collect()
+}
+
+impl ScriptMarket {
+    fn purchase(&self) -> Purchase {
+        let number = self.orders.fetch_add(1, Ordering::SeqCst);
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        Purchase {
+            slot_id: SlotId {
+                order: OrderId(Digest(digest)),
+                slot: 0,
+            },
+            worker: Address::default(),
+            price_max: amount(PRICE_MAX),
+        }
+    }
+
+    fn run(&self, spec: &ChatSpec, cost: CostTeller) -> Result<ChatRun, MarketError> {
+        if let Some(error) = self.failure.lock().unwrap().take() {
+            return Err(error);
+        }
+        let purchase = self.purchase();
+        let (sender, events) = mpsc::channel(4);
+        let output = output(spec);
+        let pause = Duration::from_millis(self.pause.load(Ordering::SeqCst));
+        let running = Arc::clone(&self.running);
+        running.fetch_add(1, Ordering::SeqCst);
+        self.tasks.spawn(async move {
+            let told = async {
+                if output.prompt_tokens > CONTEXT {
+                    let _ = sender.send(ChatEvent::Failed(MarketError::Refused)).await;
+                    return;
+                }
+                for chunk in chunks(&output) {
+                    sleep(pause).await;
+                    if sender.send(ChatEvent::Chunk(chunk)).await.is_err() {
+                        return;
+                    }
+                }
+                let done = Done {
+                    output,
+                    worker: Address::default(),
+                    cost: amount(COST),
+                };
+                let _ = sender.send(ChatEvent::Done(Box::new(done))).await;
+            };
+            tokio::select! {
+                () = told => {}
+                () = sender.closed() => {}
+            }
+            running.fetch_sub(1, Ordering::SeqCst);
+            let _ = cost.send(amount(COST));
+        });
+        Ok(ChatRun { purchase, events })
+    }
+}
+
+impl Market for ScriptMarket {
+    fn models(&self) -> BoxFuture<'_, Result<Vec<Model>, MarketError>> {
+        let model = |name: &str, kind, context| Model {
+            name: name.to_owned(),
+            id: ModelId(Digest::of_blob(name.as_bytes())),
+            kind,
+            context,
+        };
+        let models = vec![
+            model("tiny", ModelKind::Chat, CONTEXT),
+            model("org/vectors", ModelKind::Embedding, 512),
+        ];
+        std::future::ready(Ok(models)).boxed()
+    }
+
+    fn price_max(&self, _: &Demand) -> Result<Amount, MarketError> {
+        Ok(amount(PRICE_MAX))
+    }
+
+    fn chat(
+        &self,
+        spec: ChatSpec,
+        cost: CostTeller,
+    ) -> BoxFuture<'_, Result<ChatRun, MarketError>> {
+        std::future::ready(self.run(&spec, cost)).boxed()
+    }
+
+    fn embed(
+        &self,
+        spec: EmbeddingSpec,
+        cost: CostTeller,
+    ) -> BoxFuture<'_, Result<Embedded, MarketError>> {
+        let vectors = spec
+            .texts()
+            .map(|text| {
+                let length = u16::try_from(text.len()).unwrap();
+                let numbers = [f32::from(length), 0.1, -1.5e-8];
+                BoundedVec::new(numbers.iter().map(|n| n.to_bits()).collect()).unwrap()
+            })
+            .collect();
+        let output = EmbeddingOutput {
+            tokens: u32::try_from(spec.len()).unwrap(),
+            vectors: BoundedVec::new(vectors).unwrap(),
+        };
+        let _ = cost.send(amount(COST));
+        let done = Done {
+            output,
+            worker: Address::default(),
+            cost: amount(COST),
+        };
+        let purchase = self.purchase();
+        std::future::ready(Ok(Embedded { purchase, done })).boxed()
+    }
+
+    fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>> {
+        let file = format!("receipt of {slot_id}").into_bytes();
+        std::future::ready(Ok(file)).boxed()
+    }
+
+    fn running(&self) -> usize {
+        self.running.load(Ordering::SeqCst)
+    }
+}
