@@ -7,6 +7,7 @@ mod failure;
 mod json;
 mod local_node;
 mod main_job;
+mod models;
 mod output;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -37,7 +38,7 @@ Exit codes:
 
 Try:
   fairweir up                      a whole network, and one job on it
-  fairweir order --input 'a text'  buy once more, from a second terminal
+  fairweir chat 'a question'       ask a model, from a second terminal
   fairweir status                  who is there, and is all money accounted for
   fairweir events --follow         everything that happens
   fairweir verify receipt.fwr      check a receipt without trusting anybody";
@@ -51,6 +52,21 @@ pub(crate) struct Global {
     /// The node to ask, as a `fwpeer1…` address; by default the one that runs in the data folder.
     #[arg(long, global = true, env = "FAIRWEIR_NODE", value_name = "ADDRESS")]
     node: Option<String>,
+    /// The folder of models; by default one that all networks of this user share.
+    #[arg(long, global = true, env = "FAIRWEIR_MODELS", value_name = "FOLDER")]
+    models: Option<PathBuf>,
+    /// Threads that compute, for each model; by default one for each core.
+    #[arg(long, global = true, env = "FAIRWEIR_THREADS", value_name = "NUMBER")]
+    threads: Option<usize>,
+    /// Which instructions to compute with: portable, avx2 or avx512-vnni. All give the same bits; by default the fastest.
+    #[arg(
+        long,
+        global = true,
+        env = "FAIRWEIR_PATH",
+        value_name = "NAME",
+        hide_short_help = true
+    )]
+    path: Option<String>,
     /// Print JSON for programs instead of text for people.
     #[arg(long, global = true)]
     json: bool,
@@ -84,6 +100,13 @@ enum Command {
     Stake(commands::stake::Stake),
     /// Buy a text job, or change an order: post the order, watch it, get output and receipt.
     Order(commands::order::Order),
+    /// Ask a model: one question, or a conversation.
+    Chat(commands::chat::Chat),
+    /// Turn texts into vectors.
+    Embed(commands::embed::Embed),
+    /// Add, list, check and remove models on this machine.
+    #[command(subcommand)]
+    Model(commands::model::Model),
     /// Show what the network is doing, and that all money is accounted for.
     Status(commands::status::Status),
     /// Show what happened, block by block.
@@ -134,6 +157,9 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Transfer(transfer) => transfer.run(global),
         Command::Stake(stake) => stake.run(global),
         Command::Order(order) => order.run(global),
+        Command::Chat(chat) => chat.run(global),
+        Command::Embed(embed) => embed.run(global),
+        Command::Model(model) => model.run(global),
         Command::Status(status) => status.run(global),
         Command::Events(events) => events.run(global),
         Command::Verify(verify) => verify.run(global),

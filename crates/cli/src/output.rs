@@ -14,6 +14,14 @@ pub(crate) fn line(text: impl AsRef<str>) {
     }
 }
 
+/// Prints a part of a line to standard output, at once.
+pub(crate) fn part(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if write!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
 /// Prints a JSON value on one line.
 pub(crate) fn json(value: &Value) {
     line(value.to_string());

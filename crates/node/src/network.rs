@@ -50,7 +50,12 @@ const ROLE_COINS: u64 = 10_000;
 pub const ROLE_STAKE_COINS: u64 = 1_000;
 
 /// Governed values of a network in one process: short windows, because everybody is a millisecond away.
-const QUICK_PARAMS: &[(&str, u64)] = &[("unbonding_delay", 300_000), ("challenge_window", 1_000)];
+const QUICK_PARAMS: &[(&str, u64)] = &[
+    ("unbonding_delay", 1_200_000),
+    ("challenge_window", 1_000),
+    // One machine does the work of all: its checks wait for its answers.
+    ("commit_window", 120_000),
+];
 
 /// Why a network cannot be founded.
 #[derive(Debug, Error)]

@@ -20,6 +20,27 @@ impl Registry {
         ])
     }
 
+    /// Every kind in this crate, with models to run those that need some.
+    #[cfg(feature = "inference")]
+    #[must_use]
+    pub fn with_models(models: &Arc<dyn crate::inference::Models>) -> Self {
+        let mut registry = Self::standard();
+        let more = [
+            crate::inference::chat::service(Arc::clone(models)),
+            crate::inference::embedding::service(Arc::clone(models)),
+        ];
+        let more = more.into_iter().map(|service| (service.id(), service));
+        registry.services.extend(more);
+        registry
+    }
+
+    /// Without a kind: for a machine that cannot run it.
+    #[must_use]
+    pub fn without(mut self, kind: KindId) -> Self {
+        self.services.remove(&kind);
+        self
+    }
+
     /// These services; of two with one kind the later one.
     #[must_use]
     pub fn of(services: impl IntoIterator<Item = Arc<dyn AnyService>>) -> Self {

@@ -219,12 +219,10 @@ impl Purchasing {
                 Redact::PersonalData
             },
         };
+        let match_within = Millis(self.match_within.saturating_mul(1_000));
         let purchase = Purchase {
-            text,
-            operations,
-            price_max: self.price_max,
-            match_within: Millis(self.match_within.saturating_mul(1_000)),
             receipt: Some(self.receipt.clone()),
+            ..Purchase::text(&text, operations, self.price_max, match_within)?
         };
         let trusted = global.data_dir()?.genesis().ok();
         let bought = with_connection(global, |connection| async move {
@@ -237,14 +235,18 @@ impl Purchasing {
             let telling = Telling {
                 names: &names,
                 quiet: global.json,
+                answer_only: false,
             };
             main_job::buy(&sender, &genesis, purchase, &telling).await
         })?;
+        let output = main_job::text_output(&bought)?;
         if global.json {
-            output::json_pretty(&bought.report);
+            let mut report = bought.report;
+            report["output"] = json!(output.text());
+            output::json_pretty(&report);
         } else {
             output::line("");
-            output::line(bought.output.to_string());
+            output::line(output.to_string());
         }
         Ok(())
     }

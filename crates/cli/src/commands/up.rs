@@ -1,12 +1,12 @@
 use crate::{
     Global,
-    commands::{doctor, order::Input, status},
+    commands::{chat, doctor, order::Input, status},
     connection::{Connection, TICKET_FILE, listen_failure},
     describe::Names,
     failure::{Exit, code},
     local_node::{self, LocalNode},
     main_job::{self, Purchase, Telling},
-    output,
+    models, output,
 };
 use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::ChainHandle;
@@ -24,8 +24,12 @@ use fairweir_node::{
     },
     transport_seed,
 };
-use fairweir_services::{Registry, pipeline::Identity};
-use fairweir_types::{Amount, ChainId, Height, Millis};
+use fairweir_services::{
+    Registry,
+    inference::{Engines, Models},
+    pipeline::Identity,
+};
+use fairweir_types::{Amount, ChainId, Height, Millis, Rounding};
 use serde_json::json;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -34,15 +38,32 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What the network does in front of you.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Job {
+    /// A model answers your question.
+    #[default]
+    Chat,
+    /// Your text is cleaned up and counted: needs no model.
+    Text,
+}
+
 /// Run a whole network on this machine, and do one job on it in front of you.
 ///
 /// One validator, three workers and five verifiers, each with its own random key, talk over the real transport on loopback. The
-/// job: your text is posted as an order, matched, executed, re-executed by verifiers, settled and proven. Then the network stays up;
+/// job: your question is posted as an order, matched, answered by a language model, recomputed by verifiers bit for bit, settled and
+/// proven. The first time, the models are brought (about 180 MB). Then the network stays up, with a door for OpenAI's clients;
 /// Ctrl-C stops it, and starting again continues the same chain.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
     #[command(flatten)]
     input: Input,
+    /// What it does in front of you.
+    #[arg(long, value_enum, default_value_t)]
+    job: Job,
+    /// Bring no models: whoever wants some adds them with 'fairweir model add'.
+    #[arg(long)]
+    no_models: bool,
     /// Leave after the job, with code 0 only if every step held.
     #[arg(long)]
     once: bool,
@@ -61,8 +82,30 @@ pub(crate) struct Up {
 const PRICES: [u64; network::WORKERS] = [110, 100, 120];
 /// The text of the job when nobody gives one and nobody can be asked.
 const EXAMPLE: &str = "A weir shares a river's water fairly.\nA weir shares a river's water fairly.\nWrite to ada@example.org or +44 20 7946 0958.";
+/// The question of the job, likewise.
+const QUESTION: &str = "Why do rivers need weirs?";
 /// How long the network may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+
+impl Job {
+    const fn asks(self) -> &'static str {
+        match self {
+            Self::Chat => {
+                "Type a question for the model and end it with Enter (just Enter takes an example):"
+            }
+            Self::Text => {
+                "Type a text for the network to work on and end it with Enter (just Enter takes an example):"
+            }
+        }
+    }
+
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Chat => QUESTION,
+            Self::Text => EXAMPLE,
+        }
+    }
+}
 
 /// A network in one process, as far as commands need it.
 pub(crate) struct Running {
@@ -74,6 +117,8 @@ pub(crate) struct Running {
     chain: ChainHandle,
     /// Where its workers keep outputs.
     outputs: PathBuf,
+    /// The models of its workers and verifiers, each in memory once.
+    pub(crate) engines: Arc<Engines>,
 }
 
 impl Up {
@@ -97,10 +142,17 @@ impl Up {
         };
         let founded = network::open_or_found(&data, chain_id, &passphrase, &config)
             .map_err(|error| Exit::new(code::MACHINE, error))?;
+        let engines = models::engines(global)?;
+        if !self.no_models {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(models::bring(global, engines.store()))?;
+        }
         let storage = data.join("chain");
         let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
         runner.start(|context| async move {
-            self.live(global, context, &data, &config, founded, text)
+            self.live(global, context, (&data, &config), (founded, engines), text)
                 .await
         })
     }
@@ -132,15 +184,18 @@ impl Up {
         match self.input.given()? {
             Some(text) => Ok(text),
             None if std::io::stdin().is_terminal() && !global.json => {
-                output::progress(
-                    "Type a text for the network to work on and end it with Enter (just Enter takes an example):",
-                );
+                output::progress(self.job.asks());
                 let mut text = String::new();
                 std::io::stdin().read_line(&mut text)?;
                 let text = text.trim_end_matches(['\n', '\r']);
-                Ok(if text.is_empty() { EXAMPLE } else { text }.to_owned())
+                Ok(if text.is_empty() {
+                    self.job.example()
+                } else {
+                    text
+                }
+                .to_owned())
             }
-            None => Ok(EXAMPLE.to_owned()),
+            None => Ok(self.job.example().to_owned()),
         }
     }
 
@@ -148,13 +203,12 @@ impl Up {
         self,
         global: &Global,
         context: runtime::Context,
-        data: &DataDir,
-        config: &Config,
-        founded: Founded,
+        (data, config): (&DataDir, &Config),
+        (founded, engines): (Founded, Arc<Engines>),
         text: Option<String>,
     ) -> Result<(), Exit> {
         let begun = Instant::now();
-        let running = start(global, context, data, config, founded).await?;
+        let running = start(global, context, (data, config), founded, engines).await?;
         let result = self.serve(global, data, &running, text, begun).await;
         if !global.json {
             output::progress("stopping");
@@ -219,26 +273,34 @@ impl Up {
         let names = Names::of(&running.keys);
         let sender = connection.sender(&running.keys, names::BUYER).await?;
         let receipt: PathBuf = data.join("receipt.fwr");
-        let purchase = Purchase {
-            text,
-            operations: main_job::EVERYTHING,
-            price_max: Amount::from_coins(10).unwrap_or(Amount::MAX),
-            match_within: Millis(30_000),
-            receipt: Some(receipt),
-        };
         let telling = Telling {
             names: &names,
             quiet: global.json,
+            answer_only: false,
         };
-        let bought = main_job::buy(&sender, &running.founded.genesis, purchase, &telling).await?;
+        let purchase = self.purchase(running, &text, receipt)?;
+        let mut bought =
+            main_job::buy(&sender, &running.founded.genesis, purchase, &telling).await?;
+        let words = match self.job {
+            Job::Chat => {
+                let answer = chat::answer(&bought)?;
+                bought.report["output"] = json!(answer.text.as_str());
+                bought.report["tokens"] = json!(answer.tokens.len());
+                format!("   Speed     {}", chat::pace(&bought, &answer))
+            }
+            Job::Text => {
+                let output = main_job::text_output(&bought)?;
+                bought.report["output"] = json!(output.text());
+                format!("\n{output}")
+            }
+        };
         let status = connection.client.status().await?;
         if global.json {
             output::json_pretty(
                 &json!({"job": bought.report, "status": crate::json::status(&status)}),
             );
         } else {
-            output::line("");
-            output::line(bought.output.to_string());
+            output::line(words);
             output::line("");
             for line in status::lines(&status) {
                 output::line(line);
@@ -251,6 +313,28 @@ impl Up {
                 code::DOES_NOT_HOLD,
                 "the supply is NOT conserved: keep the folder for examination",
             ))
+        }
+    }
+}
+
+impl Up {
+    fn purchase(&self, running: &Running, text: &str, receipt: PathBuf) -> Result<Purchase, Exit> {
+        match self.job {
+            Job::Chat => {
+                let (model, _) = models::choose(running.engines.store(), None, true)?;
+                let shared: Arc<dyn Models> = Arc::<Engines>::clone(&running.engines);
+                let messages = [json!({"role": "user", "content": text})];
+                chat::Asking::standard(receipt).purchase(model, &messages, &shared)
+            }
+            Job::Text => Ok(Purchase {
+                receipt: Some(receipt),
+                ..Purchase::text(
+                    text,
+                    main_job::EVERYTHING,
+                    Amount::from_coins(10).unwrap_or(Amount::MAX),
+                    Millis(30_000),
+                )?
+            }),
         }
     }
 }
@@ -272,9 +356,9 @@ async fn bind_role(seed: &[u8; 32], host: IpAddr, policy: DialPolicy) -> Result<
 pub(crate) async fn start(
     global: &Global,
     context: runtime::Context,
-    data: &DataDir,
-    config: &Config,
+    (data, config): (&DataDir, &Config),
     founded: Founded,
+    engines: Arc<Engines>,
 ) -> Result<Running, Exit> {
     let progress = (!global.json).then(|| output::spinner("starting the network"));
     let policy = local_node::policy(&founded.genesis.chain_id);
@@ -293,6 +377,7 @@ pub(crate) async fn start(
         task,
         chain,
         outputs: data.join("outputs"),
+        engines,
     };
     let started = start_roles(&context, &mut running, config.listen.ip(), policy);
     tokio::time::timeout(READY_WITHIN, started)
@@ -316,7 +401,8 @@ async fn start_roles(
     host: IpAddr,
     policy: DialPolicy,
 ) -> Result<(), Exit> {
-    let registry = Arc::new(Registry::standard());
+    let registry = Arc::new(models::registry(&running.engines)?);
+    load(&running.engines)?;
     // The tip's block must exist before anybody can ask for the status.
     running
         .chain
@@ -326,10 +412,18 @@ async fn start_roles(
     for number in 1..=network::WORKERS {
         let price = Amount::from_base_units(PRICES[number - 1] * Amount::COIN_BASE_UNITS / 100)
             .unwrap_or(Amount::MAX);
-        let options = WorkerOptions {
+        let mut options = WorkerOptions {
             price,
             ..WorkerOptions::default()
         };
+        models::offer(&running.engines, &mut options)?;
+        for terms in options.kinds.values_mut() {
+            terms.price = terms.price.and_then(|tokens| {
+                tokens
+                    .checked_mul_ratio(PRICES[number - 1], 100, Rounding::Up)
+                    .ok()
+            });
+        }
         start_worker(
             context,
             running,
@@ -349,6 +443,19 @@ async fn start_roles(
             &registry,
         )
         .await?;
+    }
+    Ok(())
+}
+
+/// Loads every model before anybody waits for one.
+fn load(engines: &Engines) -> Result<(), Exit> {
+    for (id, info) in engines.store().list().map_err(models::exit)? {
+        let loaded = if info.is_chat() {
+            engines.chat(id).map(drop)
+        } else {
+            engines.embedding(id).map(drop)
+        };
+        loaded.map_err(models::exit)?;
     }
     Ok(())
 }
@@ -461,7 +568,9 @@ fn invite(global: &Global, running: &Running) {
             .map_or_else(String::new, ToString::to_string)
     ));
     for (command, what) in [
-        ("order --input 'another text'", "buy once more"),
+        ("chat 'another question'", "ask once more"),
+        ("chat", "a conversation"),
+        ("order --input 'some text'", "buy a text job"),
         ("status", "who is there, and is all money accounted for"),
         ("events --follow", "everything that happens"),
         (

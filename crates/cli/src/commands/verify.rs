@@ -1,10 +1,10 @@
 use crate::{
     Global, describe,
     failure::{Exit, code},
-    json, output,
+    json, models, output,
 };
 use fairweir_client::verify::{Words, verify};
-use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, Registry, StopAt};
+use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, StopAt};
 use fairweir_types::{Digest, Genesis, decode, proof::ReceiptProof};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::json;
@@ -51,7 +51,15 @@ impl Verify {
                     "the receipt carries no spec, so the work cannot be recomputed",
                 ));
             }
-            crate::main_job::recompute(&proof, &Registry::standard())?;
+            let kind = proof.receipt.receipt.kind;
+            let registry = models::registry(&models::engines(global)?)?;
+            let service = registry.get(kind).ok_or_else(|| {
+                Exit::message(
+                    code::DOES_NOT_HOLD,
+                    format!("this machine cannot run kind {kind}: has it the model? See 'fairweir model list'"),
+                )
+            })?;
+            crate::main_job::recompute(&proof, service)?;
         }
         if let Some(path) = &self.output {
             std::fs::write(path, proof.output.as_slice()).map_err(|error| {

@@ -3,7 +3,7 @@ use crate::{
     commands::up,
     connection::{Connection, bind_for, send, with_connection},
     failure::{Exit, code},
-    output,
+    models, output,
 };
 use commonware_runtime::{Runner as _, tokio as runtime};
 use fairweir_client::{NodeClient, Sender};
@@ -15,7 +15,11 @@ use fairweir_node::{
         worker::{self, Equipment, WorkerOptions},
     },
 };
-use fairweir_services::{Registry, pipeline::Identity};
+use fairweir_services::{
+    Registry,
+    inference::{Models, NoModels},
+    pipeline::Identity,
+};
 use fairweir_types::{Action, Amount, Genesis, SecretKey, tx};
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc};
@@ -72,7 +76,8 @@ pub(crate) enum OfferChange {
 
 fn change_offer(global: &Global, change: &OfferChange) -> Result<(), Exit> {
     let OfferChange::Withdraw { kind, key } = change;
-    let registry = Registry::standard();
+    let none: Arc<dyn Models> = Arc::new(NoModels);
+    let registry = Registry::with_models(&none);
     let service = registry.named(kind).ok_or_else(|| {
         let names: Vec<_> = registry.iter().map(|service| service.name()).collect();
         let names = names.join(", ");
@@ -233,14 +238,16 @@ fn work(
         check_genesis(global, &genesis, ticket.as_ref())?;
         let key = SecretKey::from_seed(*seed).map_err(|error| Exit::new(code::FAILED, error))?;
         let sender = Sender::new(client.clone(), genesis.chain_id.clone(), key.clone());
-        let registry = Arc::new(Registry::standard());
-        let options = WorkerOptions {
+        let engines = models::engines(global)?;
+        let registry = Arc::new(models::registry(&engines)?);
+        let mut options = WorkerOptions {
             price: terms.price,
             capacity: terms.capacity,
             stake: terms.stake,
             verifies: !terms.no_verify,
             ..WorkerOptions::default()
         };
+        models::offer(&engines, &mut options)?;
         let incoming =
             worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
         let from = roles::resume_from(&client, key.address()).await?;

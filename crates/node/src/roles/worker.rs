@@ -13,31 +13,42 @@ use fairweir_services::{
     pipeline::{self, Desk, Follower, Identity, Shelf, Tools},
 };
 use fairweir_types::{
-    Action, Address, Amount, BoundedBytes, Boxed, ByteCount, ChainId, Digest, Height, Millis,
-    Units, decode,
+    Action, Address, Amount, BoundedBytes, BoundedVec, Boxed, ByteCount, ChainId, Digest, Height,
+    Millis, Units, decode,
     limits::BLOB_BYTES_MAX,
     node_api::{DeliveryReply, DeskRequest, Refusal},
-    order::{Demand, KindId, Offer, PriceVector, Privacy, UnitVector},
+    order::{Demand, KindId, Name, Offer, PriceVector, Privacy, UnitVector},
     tx::RegisterOffer,
 };
 use futures::{StreamExt as _, future, stream::FuturesUnordered};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Buyers that may wait for their output, and that are served at the same time.
 const WAITING_BUYERS_MAX: usize = 256;
 const SERVED_BUYERS_MAX: usize = 256;
 /// How long a role waits before it follows the chain again after the node was lost.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// The longest execution that a worker takes on: a minute.
-const EXECUTION_MAX: Millis = Millis(60_000);
+/// The longest execution that a worker takes on: ten minutes.
+const EXECUTION_MAX: Millis = Millis(600_000);
 /// Memory that one execution may ask for.
 const MEMORY_MAX: ByteCount = ByteCount(1 << 30);
+
+/// What a worker offers of one kind, besides what it offers of all.
+#[derive(Clone, Debug, Default)]
+pub struct KindTerms {
+    /// Coins per million units of input and of output, if not [`WorkerOptions::price`].
+    pub price: Option<Amount>,
+    /// What it can do: orders may ask for it.
+    pub capabilities: Vec<Name>,
+}
 
 /// What a worker offers.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
-    /// Coins per million bytes of input and of output.
+    /// Coins per million units of input and of output.
     pub price: Amount,
+    /// What differs by kind.
+    pub kinds: BTreeMap<KindId, KindTerms>,
     /// Slots that may be open at once, per kind.
     pub capacity: u16,
     /// Stake to bond, all of it collateral for the offers.
@@ -54,10 +65,11 @@ impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
             price: Amount::from_coins(1).unwrap_or(Amount::MAX),
-            capacity: 16,
+            kinds: BTreeMap::new(),
+            capacity: 64,
             stake: Amount::from_coins(1_000).unwrap_or(Amount::MAX),
             owner: None,
-            concurrency: 2,
+            concurrency: 64,
             verifies: true,
         }
     }
@@ -86,7 +98,8 @@ fn offer(
     endpoint: &PeerAddr,
     options: &WorkerOptions,
 ) -> Result<Offer, ClientError> {
-    let price = options.price;
+    let terms = options.kinds.get(&kind).cloned().unwrap_or_default();
+    let price = terms.price.unwrap_or(options.price);
     Ok(Offer {
         kind,
         digest: Digest::ZERO,
@@ -100,7 +113,7 @@ fn offer(
         collateral: options.stake,
         demand_max: demand_max(),
         level: 0,
-        capabilities: fairweir_types::BoundedVec::default(),
+        capabilities: BoundedVec::new(terms.capabilities)?,
         region: None,
         privacy_max: Privacy::Public,
         owner: options.owner.unwrap_or(own),

@@ -20,5 +20,6 @@ pub mod template;
 pub mod testing;
 pub mod tokens;
 
+pub use engine::{Engines, EnginesOptions};
 pub use model::{ModelError, ModelFile, ModelId, ModelInfo, ModelRole};
-pub use store::{ModelStore, Models};
+pub use store::{ModelStore, Models, NoModels, licence_of, measure};

@@ -77,6 +77,14 @@ pub fn measure(path: &Path) -> Result<(u64, [u8; 32]), ModelError> {
     Ok((bytes, hasher.finalize().into()))
 }
 
+/// The licence that a GGUF file names.
+#[must_use]
+pub fn licence_of(path: &Path) -> Option<String> {
+    let mapped = map(&File::open(path).ok()?).ok()?;
+    let file = fairweir_exact::gguf::File::parse(&mapped).ok()?;
+    file.text("general.license").map(str::to_owned)
+}
+
 impl ModelStore {
     /// The store in a folder, made if it is not there.
     ///

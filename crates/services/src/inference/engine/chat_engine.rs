@@ -41,6 +41,7 @@ enum Runs {
         questions: Option<SyncSender<Asked>>,
         thread: Option<JoinHandle<()>>,
     },
+    #[cfg(any(test, feature = "testing"))]
     /// On the thread of whoever asks, alone: the same bits, and nothing that a simulation does not control.
     Inline,
 }
@@ -73,6 +74,7 @@ impl Asker for Waiter {
 }
 
 impl ChatEngine {
+    #[cfg(any(test, feature = "testing"))]
     /// An engine that steps on the thread of whoever asks.
     pub(crate) fn inline(model: ChatModel) -> Self {
         Self {
@@ -125,6 +127,7 @@ impl ChatEngine {
         let (sender, mut items) = mpsc::channel(answer.positions_max().saturating_add(1));
         let waiter = Waiter(sender);
         match &self.runs {
+            #[cfg(any(test, feature = "testing"))]
             Runs::Inline => self.answer_inline(answer, waiter)?,
             Runs::Thread { questions, .. } => {
                 let questions = questions.as_ref().expect("it is there until the drop");
@@ -145,6 +148,7 @@ impl ChatEngine {
         Err(AnswerError::Failed("the engine stopped".to_owned()))
     }
 
+    #[cfg(any(test, feature = "testing"))]
     fn answer_inline(&self, answer: Answer, waiter: Waiter) -> Result<(), AnswerError> {
         let page = self.model.weights.shape();
         let positions = answer.positions_max();
@@ -161,11 +165,15 @@ impl ChatEngine {
 
 impl Drop for ChatEngine {
     fn drop(&mut self) {
-        if let Runs::Thread { questions, thread } = &mut self.runs {
-            drop(questions.take());
-            if let Some(thread) = thread.take() {
-                let _ = thread.join();
+        match &mut self.runs {
+            Runs::Thread { questions, thread } => {
+                drop(questions.take());
+                if let Some(thread) = thread.take() {
+                    let _ = thread.join();
+                }
             }
+            #[cfg(any(test, feature = "testing"))]
+            Runs::Inline => {}
         }
     }
 }
