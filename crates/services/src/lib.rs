@@ -3,6 +3,10 @@
 mod codec;
 pub mod contract;
 #[cfg(feature = "inference")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the exact engine's floats are the same bits on every machine, and its thread has a clock for fairness alone"
+)]
 pub mod inference;
 pub mod pipeline;
 mod recompute;

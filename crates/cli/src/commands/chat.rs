@@ -12,8 +12,10 @@ use fairweir_net::quic::QuicNetwork;
 use fairweir_services::{
     Passage, Registry,
     inference::{
-        ModelId, Models, NoModels,
-        chat::{ChatOutput, ChatSpec, Conversation, Finish, Micro, Parameters, Prompt},
+        ModelId, ModelStore, Models, NoModels,
+        chat::{
+            ChatOutput, ChatSpec, Conversation, Finish, Micro, Parameters, Prompt, PromptReader,
+        },
     },
 };
 use fairweir_types::{Amount, Digest, Genesis, Millis, decode, digest::Domain};
@@ -97,7 +99,7 @@ impl Asking {
         &self,
         model: ModelId,
         messages: &[Value],
-        models: &Arc<dyn Models>,
+        (store, models): (&ModelStore, &Arc<dyn Models>),
     ) -> Result<Purchase, Exit> {
         let refused =
             |error: &dyn core::fmt::Display| Exit::message(code::REFUSED, error.to_string());
@@ -116,8 +118,14 @@ impl Asking {
             messages: Passage::new(text).map_err(|error| refused(&error))?,
             tools: Passage::default(),
         };
-        let spec = ChatSpec::new(model, Prompt::Messages(conversation), parameters, seed)
-            .map_err(|error| refused(&error))?;
+        let prompt = Prompt::Messages(conversation);
+        let counted = self.count(store, model, &prompt)?;
+        let spec =
+            ChatSpec::new(model, prompt, parameters, seed).map_err(|error| refused(&error))?;
+        let spec = match counted {
+            Some(tokens) => spec.with_prompt_tokens(tokens),
+            None => spec,
+        };
         let registry = Registry::with_models(models);
         let service = registry
             .named("chat")
@@ -137,6 +145,30 @@ impl Asking {
             live: true,
             recompute: self.recompute,
         })
+    }
+
+    /// Tokens of the prompt, if the model is on this machine: then no more than they cost must be held back.
+    fn count(
+        &self,
+        store: &ModelStore,
+        model: ModelId,
+        prompt: &Prompt,
+    ) -> Result<Option<u32>, Exit> {
+        let Ok(reader) = PromptReader::open(store, model) else {
+            return Ok(None);
+        };
+        let tokens = reader.tokens(prompt).map_err(models::exit)?.len();
+        let most = usize::try_from(self.max_tokens).unwrap_or(usize::MAX);
+        if tokens.saturating_add(most) > reader.context() {
+            return Err(Exit::message(
+                code::REFUSED,
+                format!(
+                    "the conversation has {tokens} tokens and {most} are asked for, the model takes {} together: ask for less with --max-tokens, or begin anew",
+                    reader.context()
+                ),
+            ));
+        }
+        Ok(u32::try_from(tokens).ok())
     }
 
     fn opening(&self) -> Vec<Value> {
@@ -187,6 +219,7 @@ struct Talk<'a> {
     global: &'a Global,
     ask: &'a Asking,
     model: ModelId,
+    store: ModelStore,
     models: Arc<dyn Models>,
     names: Names,
     genesis: Genesis,
@@ -196,9 +229,9 @@ struct Talk<'a> {
 impl Talk<'_> {
     async fn say(&mut self, sender: &Sender<QuicNetwork>, text: &str) -> Result<(), Exit> {
         self.messages.push(json!({"role": "user", "content": text}));
-        let purchase = self
-            .ask
-            .purchase(self.model, &self.messages, &self.models)?;
+        let purchase =
+            self.ask
+                .purchase(self.model, &self.messages, (&self.store, &self.models))?;
         let telling = Telling {
             names: &self.names,
             quiet: self.global.json,
@@ -238,7 +271,8 @@ pub(crate) fn models_here(global: &Global, recompute: bool) -> Result<Arc<dyn Mo
 impl Chat {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
         let keys = global.keystore()?;
-        let (model, _) = models::choose(&models::store(global)?, self.ask.model.as_deref(), true)?;
+        let store = models::store(global)?;
+        let (model, _) = models::choose(&store, self.ask.model.as_deref(), true)?;
         let models = models_here(global, self.ask.recompute)?;
         with_connection(global, |connection: Connection| async move {
             let sender = connection.sender(&keys, &self.ask.key).await?;
@@ -246,6 +280,7 @@ impl Chat {
                 global,
                 ask: &self.ask,
                 model,
+                store,
                 models,
                 names: Names::of(&keys),
                 genesis: connection.client.genesis().await?,

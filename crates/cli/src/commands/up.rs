@@ -231,7 +231,7 @@ impl Up {
         let status = connection.client.status().await?;
         if !global.json {
             output::line(format!(
-                "{} is up after {:.1} s: chain {}, block {}, {} validator, {} workers, {} verifiers",
+                "{} is up after {:.1} s: chain {}, block {}, {} validator, {} workers with {} offers, {} verifiers",
                 if running.founded.is_new {
                     "A new network"
                 } else {
@@ -241,6 +241,7 @@ impl Up {
                 status.header.chain_id,
                 status.header.height,
                 status.validators,
+                network::WORKERS,
                 status.offers,
                 status.verifiers,
             ));
@@ -324,7 +325,8 @@ impl Up {
                 let (model, _) = models::choose(running.engines.store(), None, true)?;
                 let shared: Arc<dyn Models> = Arc::<Engines>::clone(&running.engines);
                 let messages = [json!({"role": "user", "content": text})];
-                chat::Asking::standard(receipt).purchase(model, &messages, &shared)
+                let store = running.engines.store();
+                chat::Asking::standard(receipt).purchase(model, &messages, (store, &shared))
             }
             Job::Text => Ok(Purchase {
                 receipt: Some(receipt),

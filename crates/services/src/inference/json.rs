@@ -24,11 +24,11 @@ enum Digits {
     /// Within the fraction.
     Fraction,
     /// After `e`.
-    Exponent,
+    Mark,
     /// After the sign of the exponent.
-    ExponentSign,
+    PowerSign,
     /// Within the exponent.
-    ExponentDigits,
+    Power,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,21 +231,21 @@ impl JsonObject {
     }
 
     fn number(&mut self, byte: u8, digits: Digits) -> bool {
-        use Digits::{Exponent, ExponentDigits, ExponentSign, Fraction, Point, Sign, Whole, Zero};
+        use Digits::{Fraction, Mark, Point, Power, PowerSign, Sign, Whole, Zero};
         let next = match (digits, byte) {
             (Sign, b'0') => Some(Zero),
             (Sign, b'1'..=b'9') | (Whole, b'0'..=b'9') => Some(Whole),
             (Zero | Whole, b'.') => Some(Point),
             (Point | Fraction, b'0'..=b'9') => Some(Fraction),
-            (Zero | Whole | Fraction, b'e' | b'E') => Some(Exponent),
-            (Exponent, b'+' | b'-') => Some(ExponentSign),
-            (Exponent | ExponentSign | ExponentDigits, b'0'..=b'9') => Some(ExponentDigits),
+            (Zero | Whole | Fraction, b'e' | b'E') => Some(Mark),
+            (Mark, b'+' | b'-') => Some(PowerSign),
+            (Mark | PowerSign | Power, b'0'..=b'9') => Some(Power),
             _ => None,
         };
         if let Some(next) = next {
             return self.at(Place::Number(next));
         }
-        let may_end = matches!(digits, Zero | Whole | Fraction | ExponentDigits);
+        let may_end = matches!(digits, Zero | Whole | Fraction | Power);
         may_end && self.at(Place::AfterValue) && self.step(byte)
     }
 }

@@ -168,6 +168,9 @@ pub enum ModelError {
     /// Its chat template cannot be used, or refuses the messages.
     #[error("its chat template: {0}")]
     Template(String),
+    /// The prompt is nothing that the model can take.
+    #[error("the prompt cannot be taken: {0}")]
+    Prompt(String),
     /// It does not fit the memory that it may take.
     #[error("it needs {needed} bytes of memory, {left} are left of what models may take")]
     Memory {

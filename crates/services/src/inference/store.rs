@@ -265,6 +265,11 @@ impl ModelStore {
         Self::map(&self.folder_of(id), &self.info(id)?)
     }
 
+    /// Maps a model's files into memory without reading them all.
+    pub(super) fn map_unchecked(&self, id: ModelId) -> Result<Mapped, ModelError> {
+        Self::map(&self.folder_of(id), &self.info(id)?)
+    }
+
     fn map(folder: &Path, info: &ModelInfo) -> Result<Mapped, ModelError> {
         let mut files = Vec::new();
         for (role, ..) in &info.files {

@@ -10,6 +10,7 @@
 mod execute;
 mod order;
 mod output;
+mod reader;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ pub use output::{ChatChunk, ChatOutput, Finish, Likelihood, TokenLikelihood};
 
 #[cfg(test)]
 use super::ModelId;
+pub use reader::PromptReader;
+
 use super::Models;
 use crate::{
     AnyService, Metered, Recompute, Service,

@@ -15,7 +15,7 @@ use thiserror::Error;
 /// Bytes of messages, tools or text that one order may hand in.
 pub const PROMPT_BYTES_MAX: usize = 512 * 1_024;
 /// Tokens that a template may add to a conversation besides its own bytes: role names, turns and a standard instruction.
-const TEMPLATE_TOKENS_MAX: u64 = 1_024;
+const TEMPLATE_TOKENS_MAX: usize = 1_024;
 /// Stop texts of one order, and bytes of each.
 pub const STOPS_MAX: usize = 16;
 /// Bytes of one stop text.
@@ -234,6 +234,8 @@ pub struct ChatSpec {
     engine_version: u16,
     model: ModelId,
     prompt: Prompt,
+    /// Tokens of the prompt at most: what the buyer pays for at most, and what it must hold back.
+    prompt_tokens_max: u32,
     parameters: Parameters,
     /// The draw for token `t` is `H(seed ‖ t)`.
     seed: BoundedBytes<32>,
@@ -242,6 +244,7 @@ record!(ChatSpec {
     engine_version,
     model,
     prompt,
+    prompt_tokens_max,
     parameters,
     seed
 });
@@ -260,6 +263,7 @@ impl ChatSpec {
         Ok(Self {
             engine_version: VERSION,
             model,
+            prompt_tokens_max: prompt_tokens_max(&prompt),
             prompt,
             parameters,
             seed: BoundedBytes::new(seed.to_vec())?,
@@ -294,18 +298,34 @@ impl ChatSpec {
         seed
     }
 
-    /// Tokens of the prompt at most: a token is at least a byte, but for those that the template adds.
-    fn prompt_tokens_max(&self) -> u64 {
-        let bytes = |text: &str| u64::try_from(text.len()).unwrap_or(u64::MAX);
-        match &self.prompt {
-            Prompt::Messages(conversation) => bytes(conversation.messages.as_str())
-                .saturating_add(bytes(conversation.tools.as_str()))
-                .saturating_add(TEMPLATE_TOKENS_MAX),
-            Prompt::Text(text) => bytes(text.as_str()).saturating_add(1),
-            Prompt::Tokens(tokens) => u64::try_from(tokens.len()).unwrap_or(u64::MAX),
-        }
-        .min(u64::from(context_max()))
+    /// Tokens of the prompt at most.
+    #[must_use]
+    pub const fn prompt_tokens_max(&self) -> u32 {
+        self.prompt_tokens_max
     }
+
+    /// The same question, by a buyer that has counted the prompt's tokens (see [`super::PromptReader`]): it need not hold
+    /// back more than they cost.
+    #[must_use]
+    pub fn with_prompt_tokens(mut self, tokens: u32) -> Self {
+        self.prompt_tokens_max = tokens;
+        self
+    }
+}
+
+/// Tokens of a prompt at most, by its bytes: a token is at least a byte, but for those that the template adds.
+fn prompt_tokens_max(prompt: &Prompt) -> u32 {
+    let tokens = match prompt {
+        Prompt::Messages(conversation) => conversation
+            .messages
+            .as_str()
+            .len()
+            .saturating_add(conversation.tools.as_str().len())
+            .saturating_add(TEMPLATE_TOKENS_MAX),
+        Prompt::Text(text) => text.as_str().len().saturating_add(1),
+        Prompt::Tokens(tokens) => tokens.len(),
+    };
+    u32::try_from(tokens).unwrap_or(u32::MAX).min(context_max())
 }
 
 fn context_max() -> u32 {
@@ -321,7 +341,10 @@ pub(super) fn demand(spec: &ChatSpec) -> Result<Demand, SpecError> {
     }
     let refused = |error: ParameterError| SpecError::Refused(error.to_string());
     spec.parameters.check().map_err(refused)?;
-    let input = spec.prompt_tokens_max();
+    if spec.prompt_tokens_max > context_max() {
+        return Err(refused(ParameterError::Range("prompt_tokens_max")));
+    }
+    let input = u64::from(spec.prompt_tokens_max);
     let output = u64::from(spec.parameters.tokens_max);
     let told = u64::from(
         spec.parameters

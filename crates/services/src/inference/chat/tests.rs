@@ -65,7 +65,7 @@ fn samples(size: usize) -> Vec<ChatSpec> {
 service_laws!(
     Chat,
     samples,
-    "67bca9dabdb9323f0fdd24138ff40972cd62776a0d48a8df71a25fb82b679403"
+    "c382426fa23e7931ceb6466103574eecaf469bfd74a9a7257fbe436792a60851"
 );
 
 fn try_run(spec: &ChatSpec, stop: &StopAt, hint: Option<&[u8]>) -> Result<Executed, ExecuteError> {

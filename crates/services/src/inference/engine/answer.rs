@@ -237,9 +237,9 @@ impl Answer {
             Some(object) => {
                 let allows = |token: u32| {
                     if object.is_complete() {
-                        model.tokens.is_end(token)
+                        model.reader.tokens.is_end(token)
                     } else {
-                        object.admits(model.tokens.bytes(token))
+                        object.admits(model.reader.tokens.bytes(token))
                     }
                 };
                 self.sampler
@@ -252,7 +252,7 @@ impl Answer {
         };
         let token = choice.token;
         self.trace.push(token, logits);
-        if model.tokens.is_end(token) {
+        if model.reader.tokens.is_end(token) {
             self.finish = Some(Finish::Stop);
             return;
         }
@@ -264,7 +264,7 @@ impl Answer {
         if let Some(top) = self.question.parameters.logprobs {
             self.likelihoods.push(told(model, token, logits, top));
         }
-        let bytes = model.tokens.bytes(token);
+        let bytes = model.reader.tokens.bytes(token);
         if let Some(object) = &mut self.object {
             let _ = object.take(bytes);
         }
@@ -340,7 +340,7 @@ impl Answer {
             // Some of what was written may be cut off: write again.
             let mut writer = Writer::default();
             for chosen in &self.chosen {
-                writer.push(model.tokens.bytes(chosen.token));
+                writer.push(model.reader.tokens.bytes(chosen.token));
             }
             let _ = writer.rest();
             writer.into_text()
@@ -364,9 +364,14 @@ impl Answer {
 }
 
 fn likelihood(model: &ChatModel, token: u32, logprob: f32) -> Likelihood {
-    let bytes = model.tokens.bytes(token);
+    let bytes = model.reader.tokens.bytes(token);
     let bytes = if bytes.is_empty() {
-        model.tokens.control(token).unwrap_or_default().as_bytes()
+        model
+            .reader
+            .tokens
+            .control(token)
+            .unwrap_or_default()
+            .as_bytes()
     } else {
         bytes
     };

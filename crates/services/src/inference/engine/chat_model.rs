@@ -1,16 +1,12 @@
 //! A model that answers conversations, in memory.
 
-use crate::inference::{
-    ModelError, ModelRole, chat::CONTEXT_MAX, store::Mapped, template::Template, tokens::Tokens,
-};
+use crate::inference::{ModelError, ModelRole, chat::PromptReader, store::Mapped};
 use fairweir_exact::{gguf, llama, path::Path};
 
-/// Weights, tokeniser and template.
+/// Weights, and what reads prompts for them.
 #[derive(Debug)]
 pub(crate) struct ChatModel {
-    pub(crate) tokens: Tokens,
-    /// Models without a template continue texts alone.
-    pub(crate) template: Option<Template>,
+    pub(crate) reader: PromptReader,
     pub(crate) weights: llama::Model,
 }
 
@@ -24,40 +20,18 @@ impl ChatModel {
     pub(crate) fn of_bytes(bytes: &[u8], path: Path) -> Result<Self, ModelError> {
         let weights = |error: &dyn core::fmt::Display| ModelError::Weights(error.to_string());
         let file = gguf::File::parse(bytes).map_err(|error| weights(&error))?;
-        let tokens = Tokens::of_gguf(&file)?;
-        let text_of = |key: &str| {
-            let id = file.number(key).and_then(|id| u32::try_from(id).ok());
-            id.and_then(|id| tokens.control(id))
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let template = file
-            .text("tokenizer.chat_template")
-            .map(|source| {
-                Template::new(
-                    source,
-                    &text_of("tokenizer.ggml.bos_token_id"),
-                    &text_of("tokenizer.ggml.eos_token_id"),
-                )
-            })
-            .transpose()?;
+        let reader = PromptReader::of_gguf(&file)?;
         let model = llama::Model::load(&file, path).map_err(|error| weights(&error))?;
-        if model.shape().vocabulary != tokens.len() {
+        if model.shape().vocabulary != reader.vocabulary() {
             return Err(ModelError::Weights(format!(
                 "they are for {} tokens, the tokeniser has {}",
                 model.shape().vocabulary,
-                tokens.len()
+                reader.vocabulary()
             )));
         }
         Ok(Self {
-            tokens,
-            template,
+            reader,
             weights: model,
         })
-    }
-
-    /// Tokens of prompt and answer together at most.
-    pub(crate) fn context(&self) -> usize {
-        self.weights.shape().context.min(CONTEXT_MAX)
     }
 }

@@ -153,7 +153,7 @@ impl EmbeddingEngine {
 impl Drop for EmbeddingEngine {
     fn drop(&mut self) {
         if let Runs::Thread { requests, thread } = &mut self.runs {
-            if let Ok(mut requests) = requests.lock() {
+            if let Ok(requests) = requests.get_mut() {
                 requests.take();
             }
             if let Some(thread) = thread.take() {

@@ -103,10 +103,12 @@ impl Writer {
 mod tests {
     use super::*;
 
+    /// Stop texts, tokens, what each tells, the whole text.
+    type Row<'a> = (&'a [&'a str], &'a [&'a [u8]], &'a [&'a str], &'a str);
+
     #[test]
     fn characters_and_stop_texts_may_be_cut_anywhere() {
-        // stops, tokens, what each tells, the whole text
-        let table: [(&[&str], &[&[u8]], &[&str], &str); 5] = [
+        let table: [Row<'_>; 5] = [
             (&[], &[b"a", b"\xc3", b"\xbc!"], &["a", "", "ü!"], "aü!"),
             (&[], &[b"a\xff", b"b"], &["a\u{fffd}", "b"], "a\u{fffd}b"),
             (&["END"], &[b"xE", b"N", b"x"], &["x", "", "ENx"], "xENx"),
