@@ -83,7 +83,7 @@ fn specs(ask: &Ask, model: &Model, counts: &[Option<u32>]) -> Result<Vec<ChatSpe
         let tokens_max = ask.tokens_for(model, prompt, *counted)?;
         for _ in 0..ask.choices {
             let index = specs.len();
-            specs.push(ask.spec(model, prompt.clone(), (index, tokens_max))?);
+            specs.push(ask.spec(model, prompt.clone(), *counted, (index, tokens_max))?);
         }
     }
     Ok(specs)

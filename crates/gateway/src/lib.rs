@@ -5,6 +5,7 @@ mod connection;
 mod error;
 mod keys;
 mod market;
+mod network;
 mod openai;
 mod owners;
 mod server;
@@ -14,6 +15,7 @@ pub use market::{
     ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
     Purchase, ReceiptError, TokenCounter,
 };
+pub use network::{NetworkMarket, NetworkOptions, OrderFees};
 pub use server::{GatewayOptions, serve};
 
 #[cfg(test)]

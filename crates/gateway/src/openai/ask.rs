@@ -120,12 +120,18 @@ impl Ask {
         &self,
         model: &Model,
         prompt: Prompt,
+        counted: Option<u32>,
         (index, tokens_max): (usize, u32),
     ) -> Result<ChatSpec, ApiError> {
         let parameters: Parameters = self.sampling.parameters(tokens_max);
         let seed = seed_of(&self.seed, index);
-        ChatSpec::new(model.id, prompt, parameters, seed)
-            .map_err(|error| ApiError::internal(error.to_string()))
+        let spec = ChatSpec::new(model.id, prompt, parameters, seed)
+            .map_err(|error| ApiError::internal(error.to_string()))?;
+        // What is held back for the order follows from it.
+        Ok(match counted {
+            Some(counted) => spec.with_prompt_tokens(counted),
+            None => spec,
+        })
     }
 }
 

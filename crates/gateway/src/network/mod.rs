@@ -1,0 +1,295 @@
+//! The market on the network: orders are posted, followed, and their outputs taken from the workers.
+
+mod board;
+mod offers;
+mod outlet;
+mod poster;
+mod pursuit;
+mod receipts;
+
+use crate::market::{
+    ChatRun, CostTeller, Embedded, Market, MarketError, Model, Purchase, ReceiptError,
+};
+use board::{Board, Follower};
+use commonware_codec::Encode as _;
+use fairweir_client::{ClientError, Sender, orders};
+use fairweir_net::Network;
+use fairweir_services::{
+    Kind,
+    inference::{
+        ModelId,
+        chat::{Chat, ChatSpec},
+        embedding::{Embedding, EmbeddingSpec},
+    },
+};
+use fairweir_types::{
+    Amount, Bps, Millis, Rounding,
+    order::{Demand, PriceVector, SlotId},
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use offers::Offers;
+use outlet::Outlet;
+use poster::Poster;
+use pursuit::{Pursuit, Work};
+use receipts::{Receipts, Standing};
+use std::{
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Parts of an answer that wait for a slow reader here; more wait at the worker.
+const EVENTS_MAX: usize = 64;
+/// Orders under way may take this long when the gateway stops.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What an order costs besides the work, as the chain's parameters say.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderFees {
+    /// Of the quote, burned.
+    pub settlement: Bps,
+    /// At least.
+    pub settlement_min: Amount,
+    /// Of the quote, for each check.
+    pub check: Bps,
+    /// At least.
+    pub check_min: Amount,
+    /// Checks of one order.
+    pub checks: u64,
+}
+
+impl Default for OrderFees {
+    /// Those of a chain whose genesis changes nothing.
+    fn default() -> Self {
+        let thousand = Amount::from_base_units(1_000).unwrap_or_default();
+        Self {
+            settlement: Bps(100),
+            settlement_min: thousand,
+            check: Bps(2_500),
+            check_min: thousand,
+            checks: 2,
+        }
+    }
+}
+
+/// How a gateway buys.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// The models that clients may ask for by name, as far as they are on offer.
+    pub models: Vec<Model>,
+    /// The highest price, per 10^6 tokens.
+    pub price_max: PriceVector,
+    /// Time within which a worker must be found.
+    pub match_within: Millis,
+    /// What orders cost besides.
+    pub fees: OrderFees,
+}
+
+/// What every order needs.
+#[derive(Debug)]
+struct Shared<N> {
+    sender: Sender<N>,
+    options: NetworkOptions,
+    offers: Arc<Offers<N>>,
+    receipts: Arc<Receipts>,
+    poster: Poster<N>,
+    running: Arc<AtomicUsize>,
+}
+
+/// The network as a market, for one account. Its tasks end with [`NetworkMarket::close`].
+#[derive(Debug)]
+pub struct NetworkMarket<N> {
+    shared: Arc<Shared<N>>,
+    models: RwLock<Vec<Model>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+fn unreachable(error: &ClientError) -> MarketError {
+    MarketError::Unreachable(error.to_string())
+}
+
+impl<N: Network> NetworkMarket<N> {
+    /// Buys with the sender's account from now on.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the node is not reached.
+    pub async fn start(
+        sender: Sender<N>,
+        options: NetworkOptions,
+    ) -> Result<Arc<Self>, ClientError> {
+        let client = sender.client().clone();
+        let board = Arc::new(Board::default());
+        board.raise_tip(client.status().await?.header.height);
+        let offers = Arc::new(Offers::new(client.clone()));
+        let receipts = Arc::new(Receipts::default());
+        let follower = Follower {
+            client,
+            buyer: sender.key().address(),
+            board: Arc::clone(&board),
+            receipts: Arc::clone(&receipts),
+            offers: Arc::clone(&offers),
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = follower.run() => {}
+                () = stopped.cancelled() => {}
+            }
+        });
+        Ok(Arc::new(Self {
+            models: RwLock::new(options.models.clone()),
+            shared: Arc::new(Shared {
+                poster: Poster::new(sender.clone(), board),
+                sender,
+                options,
+                offers,
+                receipts,
+                running: Arc::default(),
+            }),
+            tasks,
+            stop,
+        }))
+    }
+
+    /// Offers these models by name from now on.
+    pub fn set_models(&self, models: Vec<Model>) {
+        if let Ok(mut known) = self.models.write() {
+            *known = models;
+        }
+    }
+
+    /// Ends its tasks: orders under way get a moment, so that workers are told to stop.
+    pub async fn close(&self) {
+        self.tasks.close();
+        let running = async {
+            while self.shared.running.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = timeout(CLOSE_WITHIN, running).await;
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+
+    /// Pursues an order in a task of its own, which outlives whoever waits for it.
+    fn pursue<K: Kind>(
+        &self,
+        spec: &K::Spec,
+        model: ModelId,
+        outlet: Outlet,
+        cost: CostTeller,
+    ) -> Result<oneshot::Receiver<Result<Purchase, MarketError>>, MarketError> {
+        if self.stop.is_cancelled() || self.tasks.is_closed() {
+            return Err(MarketError::Closed);
+        }
+        let demand = K::demand(spec).map_err(|error| MarketError::Spec(error.to_string()))?;
+        let (matched, purchase) = oneshot::channel();
+        let work = Work {
+            kind: K::ID,
+            spec: spec.encode().to_vec(),
+            demand,
+            capability: model.capability(),
+        };
+        let pursuit = Pursuit::new(Arc::clone(&self.shared), work, outlet, matched, cost);
+        let stopped = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = pursuit.run() => {}
+                () = stopped.cancelled() => {}
+            }
+        });
+        Ok(purchase)
+    }
+}
+
+impl<N: Network> Market for NetworkMarket<N> {
+    fn models(&self) -> BoxFuture<'_, Result<Vec<Model>, MarketError>> {
+        async {
+            let models = self.models.read().map(|models| models.clone());
+            let models = models.unwrap_or_default();
+            let offered = self.shared.offers.offered(&models).await;
+            offered.map_err(|error| unreachable(&error))
+        }
+        .boxed()
+    }
+
+    fn price_max(&self, demand: &Demand) -> Result<Amount, MarketError> {
+        let fees = &self.shared.options.fees;
+        let quote = self.shared.options.price_max.quote(&demand.units);
+        let share = |quote: Amount, share: Bps, least: Amount| {
+            let share = quote.checked_mul_ratio(share.get(), Bps::WHOLE, Rounding::Up)?;
+            Ok(share.max(least))
+        };
+        quote
+            .and_then(|quote| {
+                let check = share(quote, fees.check, fees.check_min)?;
+                Amount::sum([
+                    quote,
+                    share(quote, fees.settlement, fees.settlement_min)?,
+                    check.checked_mul_ratio(fees.checks, 1, Rounding::Up)?,
+                ])
+            })
+            .map_err(|error| MarketError::Spec(error.to_string()))
+    }
+
+    fn chat(
+        &self,
+        spec: ChatSpec,
+        cost: CostTeller,
+    ) -> BoxFuture<'_, Result<ChatRun, MarketError>> {
+        async move {
+            let (sender, events) = mpsc::channel(EVENTS_MAX);
+            let purchase = self.pursue::<Chat>(&spec, spec.model(), Outlet::Chat(sender), cost)?;
+            let purchase = purchase.await.unwrap_or(Err(MarketError::Closed))?;
+            Ok(ChatRun { purchase, events })
+        }
+        .boxed()
+    }
+
+    fn embed(
+        &self,
+        spec: EmbeddingSpec,
+        cost: CostTeller,
+    ) -> BoxFuture<'_, Result<Embedded, MarketError>> {
+        async move {
+            let (sender, done) = oneshot::channel();
+            let outlet = Outlet::Embedding(Some(sender));
+            let purchase = self.pursue::<Embedding>(&spec, spec.model(), outlet, cost)?;
+            let purchase = purchase.await.unwrap_or(Err(MarketError::Closed))?;
+            let done = done.await.unwrap_or(Err(MarketError::Closed))?;
+            Ok(Embedded { purchase, done })
+        }
+        .boxed()
+    }
+
+    fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>> {
+        async move {
+            match self.shared.receipts.standing(slot_id) {
+                Standing::Unknown => Err(ReceiptError::Unknown),
+                Standing::NotSettled => Err(ReceiptError::NotSettled),
+                Standing::Refunded => Err(ReceiptError::Refunded),
+                Standing::Settled(settled) => {
+                    let (settlement, delivery, spec) = *settled;
+                    let client = self.shared.sender.client();
+                    let proof = orders::prove(client, &settlement, &delivery, spec).await;
+                    let proof = proof.map_err(|error| unreachable(&error))?;
+                    Ok(proof.to_file())
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn running(&self) -> usize {
+        self.shared.running.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,139 @@
+//! What workers offer now.
+
+use crate::market::{Model, ModelKind};
+use fairweir_client::{ClientError, NodeClient};
+use fairweir_net::{Network, PeerAddr};
+use fairweir_services::{
+    Kind as _,
+    inference::{ModelId, chat::Chat, embedding::Embedding},
+};
+use fairweir_types::{
+    Address,
+    node_api::OfferReport,
+    order::{KindId, PriceVector},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Mutex, time::Instant};
+
+/// How long offers are believed, even if nobody says that they changed.
+const BELIEVED: Duration = Duration::from_secs(30);
+
+/// Where a worker is reached, and what it asks.
+#[derive(Clone, Debug)]
+pub(super) struct Reach {
+    pub(super) endpoint: PeerAddr,
+    pub(super) prices: PriceVector,
+}
+
+#[derive(Debug)]
+struct Known {
+    at: Instant,
+    offers: Arc<Vec<OfferReport>>,
+}
+
+/// The offers for our kinds of work, asked for again when the chain says that they changed.
+#[derive(Debug)]
+pub(super) struct Offers<N> {
+    client: NodeClient<N>,
+    is_fresh: AtomicBool,
+    known: Mutex<Option<Known>>,
+}
+
+/// The kind of work that a model is for.
+pub(super) const fn kind_of(kind: ModelKind) -> KindId {
+    match kind {
+        ModelKind::Chat => Chat::ID,
+        ModelKind::Embedding => Embedding::ID,
+    }
+}
+
+impl<N: Network> Offers<N> {
+    pub(super) fn new(client: NodeClient<N>) -> Self {
+        Self {
+            client,
+            is_fresh: AtomicBool::new(false),
+            known: Mutex::new(None),
+        }
+    }
+
+    /// They may have changed.
+    pub(super) fn forget(&self) {
+        self.is_fresh.store(false, Ordering::Release);
+    }
+
+    async fn all(&self) -> Result<Arc<Vec<OfferReport>>, ClientError> {
+        let mut known = self.known.lock().await;
+        if let Some(known) = &*known
+            && self.is_fresh.load(Ordering::Acquire)
+            && known.at.elapsed() < BELIEVED
+        {
+            return Ok(Arc::clone(&known.offers));
+        }
+        // Before the question: what changes while it is answered is asked for again.
+        self.is_fresh.store(true, Ordering::Release);
+        let asked = async {
+            let mut offers = self.client.offers(Chat::ID).await?;
+            offers.extend(self.client.offers(Embedding::ID).await?);
+            Ok(offers)
+        };
+        match asked.await {
+            Ok(offers) => {
+                let offers = Arc::new(offers);
+                *known = Some(Known {
+                    at: Instant::now(),
+                    offers: Arc::clone(&offers),
+                });
+                Ok(offers)
+            }
+            Err(error) => {
+                self.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// Of these models those that somebody offers.
+    pub(super) async fn offered(&self, models: &[Model]) -> Result<Vec<Model>, ClientError> {
+        let offers = self.all().await?;
+        let is_offered = |kind: KindId, id: ModelId| {
+            let capability = id.capability();
+            offers.iter().any(|report| {
+                report.offer.kind == kind
+                    && report.offer.capabilities.iter().any(|c| *c == capability)
+            })
+        };
+        let offered = models
+            .iter()
+            .filter(|model| is_offered(kind_of(model.kind), model.id));
+        Ok(offered.cloned().collect())
+    }
+
+    /// Where a worker is reached.
+    pub(super) async fn reach(
+        &self,
+        kind: KindId,
+        worker: Address,
+    ) -> Result<Option<Reach>, ClientError> {
+        let find = |offers: &[OfferReport]| {
+            let found = offers
+                .iter()
+                .find(|report| report.worker == worker && report.offer.kind == kind)?;
+            let endpoint = PeerAddr::from_bytes(found.offer.endpoint.as_slice()).ok()?;
+            Some(Reach {
+                endpoint,
+                prices: found.offer.prices,
+            })
+        };
+        if let Some(reach) = find(&self.all().await?) {
+            return Ok(Some(reach));
+        }
+        self.forget();
+        Ok(find(&self.all().await?))
+    }
+}

@@ -1,0 +1,180 @@
+//! Posting orders without waiting for each other: transactions of the account go out one nonce after the other, and become final
+//! together.
+
+use super::board::{Board, Listening};
+use crate::market::MarketError;
+use commonware_codec::EncodeSize as _;
+use fairweir_client::{ClientError, Sender};
+use fairweir_net::Network;
+use fairweir_types::{
+    Action, Amount, Boxed, Height, Rounding, SignedTx, Transaction,
+    node_api::Included,
+    order::{OrderHeader, OrderId},
+    quantity::Nonce,
+    tx::PostOrder,
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::sleep};
+
+/// Blocks for which a transaction stays valid: while it is, the order is not posted again, so it should not be long.
+const EXPIRY_BLOCKS: u64 = 400;
+/// How often a transaction is made anew, or offered again when the reply was lost.
+const ATTEMPTS_MAX: u32 = 8;
+/// Time before that.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Bytes that an envelope adds to its action, at most, for the fee.
+const ENVELOPE_BYTES: u64 = 256;
+/// Bytes that a node's suggested fee is for.
+const ORDINARY_TX_BYTES: u64 = 512;
+
+/// What is known of the account.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    nonce: Nonce,
+    fee_min: Amount,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    standing: Option<Standing>,
+    /// Nonces of transactions that are offered and not final.
+    offered: BTreeSet<Nonce>,
+}
+
+/// Posts the orders of one account.
+#[derive(Debug)]
+pub(super) struct Poster<N> {
+    sender: Sender<N>,
+    board: Arc<Board>,
+    state: Mutex<State>,
+}
+
+/// An order that is in a block.
+#[derive(Debug)]
+pub(super) struct Posted {
+    pub(super) order: OrderId,
+    /// Hears of the order from the first.
+    pub(super) listening: Listening,
+    /// The transaction's fee.
+    pub(super) fee: Amount,
+}
+
+fn failed(error: ClientError) -> MarketError {
+    match error {
+        ClientError::TxRefused(outcome) => {
+            let reason = outcome.reason.to_string();
+            if reason.contains("balance") || reason.contains("amount") {
+                MarketError::NoFunds(reason)
+            } else {
+                MarketError::Failed(reason)
+            }
+        }
+        ClientError::Refused(refusal) if refusal.code.as_str() == "cannot_pay_fee" => {
+            MarketError::NoFunds(refusal.reason.to_string())
+        }
+        error => MarketError::Unreachable(error.to_string()),
+    }
+}
+
+impl<N: Network> Poster<N> {
+    pub(super) fn new(sender: Sender<N>, board: Arc<Board>) -> Self {
+        Self {
+            sender,
+            board,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Posts an order and waits until it is final.
+    pub(super) async fn post(&self, header: OrderHeader) -> Result<Posted, MarketError> {
+        let action = Action::PostOrder(Boxed::new(PostOrder { header }));
+        let mut attempt = 0;
+        loop {
+            let (tx, fee, nonce) = self.sign(action.clone()).await.map_err(failed)?;
+            let key = self.sender.key();
+            let order = OrderId::of(self.sender.chain_id(), key.address(), nonce);
+            let listening = self.board.listen(order);
+            let submitted = self.submit(&tx).await;
+            self.state.lock().await.offered.remove(&nonce);
+            match submitted {
+                Ok(included) if included.outcome.is_done() => {
+                    return Ok(Posted {
+                        order,
+                        listening,
+                        fee,
+                    });
+                }
+                Ok(included) => return Err(failed(ClientError::TxRefused(included.outcome))),
+                // Another program may send for the account, or the fee rose, or the node lost what it had.
+                Err(ClientError::Refused(refusal))
+                    if refusal.code.as_str() != "cannot_pay_fee" && attempt < ATTEMPTS_MAX =>
+                {
+                    tracing::debug!(code = %refusal.code, "an order is posted again");
+                    attempt += 1;
+                    self.state.lock().await.standing = None;
+                    sleep(PAUSE * attempt).await;
+                }
+                Err(error) => {
+                    self.state.lock().await.standing = None;
+                    return Err(failed(error));
+                }
+            }
+        }
+    }
+
+    /// Signs an action with the account's next nonce.
+    async fn sign(&self, action: Action) -> Result<(SignedTx, Amount, Nonce), ClientError> {
+        let key = self.sender.key();
+        let mut state = self.state.lock().await;
+        let now = match state.standing {
+            Some(now) => now,
+            None => {
+                let account = self.sender.client().account(key.address()).await?;
+                Standing {
+                    nonce: account.nonce,
+                    fee_min: account.fee_min,
+                }
+            }
+        };
+        let mut nonce = now.nonce;
+        while state.offered.contains(&nonce) {
+            nonce = nonce.next().ok_or(ClientError::OtherAnswer)?;
+        }
+        let next = nonce.next().ok_or(ClientError::OtherAnswer)?;
+        state.offered.insert(nonce);
+        state.standing = Some(Standing { nonce: next, ..now });
+        let fee = fee(now.fee_min, &action);
+        let tx = Transaction {
+            chain_id: self.sender.chain_id().clone(),
+            sender: key.account_key(),
+            nonce,
+            fee,
+            expiry: Height(self.board.tip().get().saturating_add(EXPIRY_BLOCKS)),
+            action,
+        };
+        Ok((tx.sign(key), fee, nonce))
+    }
+
+    /// A lost reply is no lost transaction: the same bytes are offered again.
+    async fn submit(&self, tx: &SignedTx) -> Result<Included, ClientError> {
+        let mut attempt = 0;
+        loop {
+            match self.sender.client().submit(tx).await {
+                Err(ClientError::Net(_)) if attempt < ATTEMPTS_MAX => {
+                    attempt += 1;
+                    sleep(PAUSE * attempt).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// The node's suggestion for an ordinary transaction, in proportion for longer ones.
+fn fee(fee_min: Amount, action: &Action) -> Amount {
+    let bytes = u64::try_from(action.encode_size())
+        .unwrap_or(u64::MAX)
+        .saturating_add(ENVELOPE_BYTES);
+    let scaled = fee_min.checked_mul_ratio(bytes, ORDINARY_TX_BYTES, Rounding::Up);
+    scaled.unwrap_or(fee_min).max(fee_min)
+}
