@@ -3,6 +3,7 @@
 mod commands;
 mod connection;
 mod describe;
+mod door;
 mod failure;
 mod json;
 mod local_node;
@@ -104,6 +105,11 @@ enum Command {
     Chat(commands::chat::Chat),
     /// Turn texts into vectors.
     Embed(commands::embed::Embed),
+    /// Serve OpenAI's API in front of the network.
+    Gateway(commands::gateway::Gateway),
+    /// Make, list and revoke the keys of a gateway's clients.
+    #[command(subcommand)]
+    Apikey(commands::apikey::Apikey),
     /// Add, list, check and remove models on this machine.
     #[command(subcommand)]
     Model(commands::model::Model),
@@ -159,6 +165,8 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Order(order) => order.run(global),
         Command::Chat(chat) => chat.run(global),
         Command::Embed(embed) => embed.run(global),
+        Command::Gateway(gateway) => gateway.run(global),
+        Command::Apikey(apikey) => apikey.run(global),
         Command::Model(model) => model.run(global),
         Command::Status(status) => status.run(global),
         Command::Events(events) => events.run(global),

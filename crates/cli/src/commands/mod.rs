@@ -1,12 +1,14 @@
 //! One file per command.
 
 pub(crate) mod account;
+pub(crate) mod apikey;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod events;
+pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod node;

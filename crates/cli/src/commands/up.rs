@@ -3,6 +3,7 @@ use crate::{
     commands::{chat, doctor, order::Input, status},
     connection::{Connection, TICKET_FILE, listen_failure},
     describe::Names,
+    door::{self, Door},
     failure::{Exit, code},
     local_node::{self, LocalNode},
     main_job::{self, Purchase, Telling},
@@ -70,6 +71,9 @@ pub(crate) struct Up {
     /// Do no job, just run the network.
     #[arg(long, conflicts_with = "once")]
     no_job: bool,
+    /// Where OpenAI's clients are served; another port is taken if it is busy.
+    #[arg(long, default_value = door::LISTEN, value_name = "ADDRESS:PORT")]
+    gateway: SocketAddr,
     /// Where the node listens. A development network must stay on loopback.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -84,6 +88,10 @@ const PRICES: [u64; network::WORKERS] = [110, 100, 120];
 const EXAMPLE: &str = "A weir shares a river's water fairly.\nA weir shares a river's water fairly.\nWrite to ada@example.org or +44 20 7946 0958.";
 /// The question of the job, likewise.
 const QUESTION: &str = "Why do rivers need weirs?";
+/// The model that the lines to try ask.
+const MODEL: &str = models::KNOWN[0].name;
+/// Coins on the account of a new network's gateway.
+const GATEWAY_COINS: u64 = 10_000;
 /// How long the network may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -140,8 +148,12 @@ impl Up {
         } else {
             Some(self.text(global)?)
         };
-        let founded = network::open_or_found(&data, chain_id, &passphrase, &config)
+        let mut founded = network::open_or_found(&data, chain_id, &passphrase, &config)
             .map_err(|error| Exit::new(code::MACHINE, error))?;
+        if !founded.keys.contains(door::KEY) {
+            founded.keys.generate(door::KEY)?;
+            founded.keys.save(&data, &passphrase)?;
+        }
         let engines = models::engines(global)?;
         if !self.no_models {
             tokio::runtime::Builder::new_current_thread()
@@ -253,13 +265,50 @@ impl Up {
         let result = if self.once || job.is_err() {
             job
         } else {
-            if !global.json {
-                invite(global, running);
-            }
-            wait_for_end().await
+            self.stay(global, data, running, &connection).await
         };
         connection.network.close().await;
         result
+    }
+
+    /// Keeps the network up, with its door for OpenAI's clients, until it is told to stop.
+    async fn stay(
+        &self,
+        global: &Global,
+        data: &DataDir,
+        running: &Running,
+        connection: &Connection,
+    ) -> Result<(), Exit> {
+        let is_dev = running.founded.genesis.chain_id.is_dev();
+        let store = running.engines.store().clone();
+        let has_models = !store.list().map_err(models::exit)?.is_empty();
+        if !is_dev || !has_models {
+            if !global.json {
+                invite(global, running, None);
+            }
+            return wait_for_end().await;
+        }
+        let coins = Amount::from_coins(GATEWAY_COINS).unwrap_or(Amount::MAX);
+        door::fund(connection, &running.keys, (names::BUYER, coins)).await?;
+        let secret = door::dev_secret(data)?;
+        let listener = door::listen(self.gateway, true).await?;
+        let address = listener.local_addr()?;
+        let door = Door {
+            sender: connection.sender(&running.keys, door::KEY).await?,
+            store,
+            keys: door::api_keys(data)?,
+            price_max: Amount::from_coins(100).unwrap_or(Amount::MAX),
+            concurrent_max: 256,
+        };
+        if global.json {
+            output::json(&json!({"url": format!("http://{address}/v1"), "api_key": secret}));
+        } else {
+            invite(global, running, Some((address, &secret)));
+        }
+        let shutdown = async {
+            let _ = wait_for_end().await;
+        };
+        door::open(door, listener, shutdown).await
     }
 
     async fn job(
@@ -553,7 +602,17 @@ pub(crate) async fn wait_for_end() -> Result<(), Exit> {
     Ok(())
 }
 
-fn invite(global: &Global, running: &Running) {
+fn invite(global: &Global, running: &Running, door: Option<(SocketAddr, &str)>) {
+    if let Some((address, secret)) = door {
+        output::line("");
+        output::line("Any client of OpenAI's API works:");
+        output::line(format!(
+            "  curl http://{address}/v1/chat/completions -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' -d '{{\"model\": \"{MODEL}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+        ));
+        output::line(format!(
+            "  python3 -c \"from openai import OpenAI; print(OpenAI(base_url='http://{address}/v1', api_key='{secret}').chat.completions.create(model='{MODEL}', messages=[{{'role': 'user', 'content': 'Hello'}}]).choices[0].message.content)\""
+        ));
+    }
     let program = std::env::current_exe()
         .map_or_else(|_| "fairweir".to_owned(), |path| path.display().to_string());
     let data = global
