@@ -103,10 +103,12 @@ class Process:
 
 
 def network(fairweir, data, *options):
-    """A whole network in one process, without the job."""
+    """A whole network in one process, without the job; with "--models" it brings language models too."""
     address = pathlib.Path(data) / "node.address"
     address.unlink(missing_ok=True)
-    command = [fairweir, "--data", data, "up", "--no-job", "--listen", "127.0.0.1:0", *options]
+    models = [] if "--models" in options else ["--no-models"]
+    options = [option for option in options if option != "--models"]
+    command = [fairweir, "--data", data, "up", "--no-job", "--listen", "127.0.0.1:0", *models, *options]
     return Process(*command, ready=address.exists)
 
 

@@ -62,7 +62,7 @@ pub(crate) struct Up {
     /// What it does in front of you.
     #[arg(long, value_enum, default_value_t)]
     job: Job,
-    /// Bring no models: whoever wants some adds them with 'fairweir model add'.
+    /// Run without language models: text jobs alone. Nothing is brought.
     #[arg(long)]
     no_models: bool,
     /// Leave after the job, with code 0 only if every step held.
@@ -154,7 +154,11 @@ impl Up {
             founded.keys.generate(door::KEY)?;
             founded.keys.save(&data, &passphrase)?;
         }
-        let engines = models::engines(global)?;
+        let engines = if self.no_models {
+            models::none(&data)?
+        } else {
+            models::engines(global)?
+        };
         if !self.no_models {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -371,6 +375,12 @@ impl Up {
     fn purchase(&self, running: &Running, text: &str, receipt: PathBuf) -> Result<Purchase, Exit> {
         match self.job {
             Job::Chat => {
+                if self.no_models {
+                    return Err(Exit::message(
+                        code::FAILED,
+                        "without models there is no chat: say --job text, or leave --no-models away",
+                    ));
+                }
                 let (model, _) = models::choose(running.engines.store(), None, true)?;
                 let shared: Arc<dyn Models> = Arc::<Engines>::clone(&running.engines);
                 let messages = [json!({"role": "user", "content": text})];

@@ -8,7 +8,10 @@ use crate::{
     failure::{Exit, code},
     output,
 };
-use fairweir_node::roles::worker::{KindTerms, WorkerOptions};
+use fairweir_node::{
+    DataDir,
+    roles::worker::{KindTerms, WorkerOptions},
+};
 use fairweir_services::{
     Kind as _, Registry,
     inference::{
@@ -105,6 +108,12 @@ pub(crate) fn engines(global: &Global) -> Result<Arc<Engines>, Exit> {
             .map_err(|error| Exit::message(code::FAILED, format!("--path: {error}")))?;
     }
     Ok(Arc::new(Engines::new(store(global)?, options)))
+}
+
+/// Engines without any model.
+pub(crate) fn none(data: &DataDir) -> Result<Arc<Engines>, Exit> {
+    let store = ModelStore::open(data.join("no-models")).map_err(exit)?;
+    Ok(Arc::new(Engines::new(store, EnginesOptions::default())))
 }
 
 /// Every kind that this machine can run: text, and what it has models for.

@@ -48,6 +48,11 @@ fn help_names_every_command_and_every_exit_code() {
         "status",
         "events",
         "verify",
+        "chat",
+        "embed",
+        "model",
+        "gateway",
+        "apikey",
         "config",
         "doctor",
         "completions",
@@ -63,7 +68,7 @@ fn a_busy_port_is_named_with_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let output = fairweir(folder.path(), &["up", "--once", "--listen", &listen]);
+    let output = fairweir(folder.path(), &["up", "--once", "--no-models", "--job", "text", "--listen", &listen]);
     assert_fails(&output, 6, "is busy: another program listens on");
     assert_fails(&output, 6, "--listen 127.0.0.1:0");
 }
