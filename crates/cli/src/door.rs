@@ -21,7 +21,6 @@ use fairweir_types::{Action, Address, Amount, Millis, order::PriceVector, tx};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::net::TcpListener;
@@ -114,7 +113,9 @@ pub(crate) async fn fund(
 ) -> Result<(), Exit> {
     let account: Address = keys.account(KEY)?.address();
     let balance = connection.client.account(account).await?.balance;
-    let Ok(amount) = coins.checked_sub(balance) else { return Ok(()) };
+    let Ok(amount) = coins.checked_sub(balance) else {
+        return Ok(());
+    };
     if amount == Amount::ZERO {
         return Ok(());
     }

@@ -74,7 +74,10 @@ impl Apikey {
                     report["secret"] = json!(secret);
                     output::json(&report);
                 } else {
-                    output::progress(format!("{} ({name}): keep the secret, it is shown once", key.id));
+                    output::progress(format!(
+                        "{} ({name}): keep the secret, it is shown once",
+                        key.id
+                    ));
                     output::line(secret);
                 }
             }
@@ -84,7 +87,9 @@ impl Apikey {
                         output::json(&report(&key));
                         continue;
                     }
-                    let limit = key.spend_max.map_or_else(String::new, |most| format!(" of {most}"));
+                    let limit = key
+                        .spend_max
+                        .map_or_else(String::new, |most| format!(" of {most}"));
                     output::line(format!(
                         "{}  {:<20} spent {}{limit} coins{}",
                         key.id,

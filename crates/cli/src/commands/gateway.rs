@@ -63,7 +63,9 @@ impl Gateway {
             if global.json {
                 output::json(&json!({"ready": true, "url": format!("http://{address}/v1")}));
             } else {
-                output::line(format!("OpenAI's API is at http://{address}/v1; Ctrl-C stops it"));
+                output::line(format!(
+                    "OpenAI's API is at http://{address}/v1; Ctrl-C stops it"
+                ));
             }
             let door = Door {
                 sender,

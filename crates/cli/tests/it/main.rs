@@ -68,7 +68,18 @@ fn a_busy_port_is_named_with_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let output = fairweir(folder.path(), &["up", "--once", "--no-models", "--job", "text", "--listen", &listen]);
+    let output = fairweir(
+        folder.path(),
+        &[
+            "up",
+            "--once",
+            "--no-models",
+            "--job",
+            "text",
+            "--listen",
+            &listen,
+        ],
+    );
     assert_fails(&output, 6, "is busy: another program listens on");
     assert_fails(&output, 6, "--listen 127.0.0.1:0");
 }

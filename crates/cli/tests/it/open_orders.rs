@@ -51,7 +51,10 @@ impl Drop for Running {
 fn orders_are_topped_up_and_cancelled_and_offers_withdrawn() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
-    let mut network = Running::start(data, &["up", "--no-job", "--no-models", "--listen", "127.0.0.1:0"]);
+    let mut network = Running::start(
+        data,
+        &["up", "--no-job", "--no-models", "--listen", "127.0.0.1:0"],
+    );
     network.until("Ctrl-C stops it");
 
     // Nobody works at this price: the order waits.
