@@ -50,11 +50,11 @@ impl Reply {
 
     /// The data of each event.
     fn events(&self) -> Vec<Value> {
-        let datas = self
+        let payloads = self
             .body
             .lines()
             .filter_map(|line| line.strip_prefix("data: "));
-        datas
+        payloads
             .map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data)))
             .collect()
     }
