@@ -30,6 +30,8 @@ const ENDS: [&str; 5] = [
 #[derive(Debug)]
 pub struct Tokens {
     tokenizer: Tokenizer,
+    /// The same, to which control tokens written out in a text are plain text.
+    plain: Tokenizer,
     bytes: Vec<Box<[u8]>>,
     ends: BTreeSet<u32>,
     start: Option<u32>,
@@ -85,8 +87,11 @@ impl Tokens {
         ends.extend(number("tokenizer.ggml.eot_token_id"));
         let start = number("tokenizer.ggml.bos_token_id")
             .filter(|_| file.flag("tokenizer.ggml.add_bos_token").unwrap_or(false));
+        let mut plain = tokenizer.clone();
+        plain.set_encode_special_tokens(true);
         Ok(Self {
             tokenizer,
+            plain,
             bytes: token_bytes(&texts, &control),
             ends,
             start,
@@ -100,14 +105,14 @@ impl Tokens {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn encode(&self, text: &str, controls: bool) -> Result<Vec<u32>, ModelError> {
-        let encoding = if controls {
-            self.tokenizer.encode_fast(text, false)
+        let tokenizer = if controls {
+            &self.tokenizer
         } else {
-            let mut plain = self.tokenizer.clone();
-            plain.set_encode_special_tokens(true);
-            plain.encode_fast(text, false)
-        }
-        .map_err(|error| unusable(&error.to_string()))?;
+            &self.plain
+        };
+        let encoding = tokenizer
+            .encode_fast(text, false)
+            .map_err(|error| unusable(&error.to_string()))?;
         let mut ids: Vec<u32> = self.start.into_iter().collect();
         if ids.first() == encoding.get_ids().first() {
             ids.clear();
