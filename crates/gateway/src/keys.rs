@@ -26,8 +26,9 @@ const KEYS_MAX: usize = 4_096;
 const NAME_BYTES_MAX: usize = 64;
 /// Bytes of the file.
 const FILE_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
-/// How often the file is looked at.
+/// How often the file is looked at; and at most how often when somebody shows a key that is not known, which may be new.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
 /// A key as it lies in the file: nothing in it lets anybody ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +154,17 @@ struct State {
 }
 
 impl State {
+    /// The key with a hash; takes as long whichever it is.
+    fn find(&self, hashed: &str) -> Option<ApiKey> {
+        let mut found = None;
+        for key in &self.keys {
+            if is_same(&key.sha256, hashed) {
+                found = Some(key);
+            }
+        }
+        found.cloned()
+    }
+
     /// What a key of the list spent until now.
     fn spent(&self, key: &ApiKey) -> Amount {
         let change = |changes: &Changes| changes.get(&key.id).copied().unwrap_or_default();
@@ -400,10 +412,10 @@ impl ApiKeys {
     }
 
     /// Reads the file again if it changed.
-    fn look(&self) {
+    fn look(&self, every: Duration) {
         {
             let mut state = self.state();
-            if state.looked.elapsed() < LOOK_EVERY {
+            if state.looked.elapsed() < every {
                 return;
             }
             state.looked = Instant::now();
@@ -424,16 +436,15 @@ impl ApiKeys {
 
     /// Lets a request in, or says why not. It counts until the admission is dropped.
     pub(crate) fn admit(&self, secret: &str) -> Result<Admission, Denial> {
-        self.look();
+        self.look(LOOK_EVERY);
         let hashed = hash(secret);
-        let mut state = self.state();
-        let mut found = None;
-        for key in &state.keys {
-            if is_same(&key.sha256, &hashed) {
-                found = Some(key.clone());
-            }
+        let mut found = self.state().find(&hashed);
+        if found.is_none() {
+            self.look(LOOK_AT_MOST_EVERY);
+            found = self.state().find(&hashed);
         }
         let key = found.filter(|key| !key.revoked).ok_or(Denial::Unknown)?;
+        let mut state = self.state();
         let used = state.uses.entry(key.id.clone()).or_default();
         if used.running >= key.concurrent_max {
             let limit = key.concurrent_max;

@@ -72,6 +72,14 @@ impl Outlet {
         matches!(self, Self::Chat(_))
     }
 
+    /// Whether nobody waits any more.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Chat(sender) => sender.is_closed(),
+            Self::Embedding(sender) => sender.as_ref().is_none_or(oneshot::Sender::is_closed),
+        }
+    }
+
     /// Resolves when nobody waits any more.
     pub(super) async fn closed(&mut self) {
         match self {

@@ -145,6 +145,9 @@ impl<N: Network> Pursuit<N> {
             let stored = client.put_blob(self.work.spec.clone()).await;
             stored.map_err(|error| MarketError::Unreachable(error.to_string()))?;
         }
+        if self.outlet.is_closed() {
+            return Err(MarketError::Closed);
+        }
         let quote_max = header
             .price_max
             .quote(&header.demand.units)
