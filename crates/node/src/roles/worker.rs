@@ -66,7 +66,7 @@ impl Default for WorkerOptions {
         Self {
             price: Amount::from_coins(1).unwrap_or(Amount::MAX),
             kinds: BTreeMap::new(),
-            capacity: 64,
+            capacity: 32,
             stake: Amount::from_coins(1_000).unwrap_or(Amount::MAX),
             owner: None,
             concurrency: 64,

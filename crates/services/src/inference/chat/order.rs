@@ -25,9 +25,9 @@ pub const BIASES_MAX: usize = 1_024;
 /// Alternatives whose probability is told for each token, as many as OpenAI's API gives.
 pub const TOP_LOGPROBS_MAX: u8 = 20;
 /// Time that every order gets, however short.
-const TIME_BASE_MS: u64 = 30_000;
-/// Time for each token of the answer: a fifth of the speed that one core has for a model of 135 million parameters.
-const TIME_PER_TOKEN_MS: u64 = 100;
+const TIME_BASE_MS: u64 = 60_000;
+/// Time for each token of the answer: what a small machine needs with a hundred answers at once.
+const TIME_PER_TOKEN_MS: u64 = 500;
 /// Prompt tokens for each millisecond, likewise.
 const PROMPT_TOKENS_PER_MS_DIVISOR: u64 = 20;
 /// The longest time that an order may take: ten minutes.

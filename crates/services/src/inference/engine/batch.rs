@@ -12,17 +12,24 @@ use fairweir_exact::{
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration, time::Instant};
 
-/// Answers and checks that run at a time; others wait.
-const RUNNING_MAX: usize = 64;
+/// Answers that run at a time; others wait.
+const ANSWERS_MAX: usize = 64;
+/// Checks that run at a time. They have places of their own, so that no crowd of answers keeps them from their windows.
+const CHECKS_MAX: usize = 32;
+/// Of the cache's positions answers take at most three in four while checks may need the rest.
+const ANSWERS_SHARE: (usize, usize) = (3, 4);
 /// Rows of prompts (and drafts) in one step, besides one for each answer that is past its prompt: a longer step would make
 /// those wait.
 const PREFILL_ROWS_MAX: usize = 64;
 /// The same while nothing is past its prompt.
 const PREFILL_ROWS_ALONE_MAX: usize = 128;
-/// How long checks wait for answers before they get rows all the same.
-const CHECK_PATIENCE: Duration = Duration::from_secs(3);
-/// Rows that checks get in a step after that.
-const CHECK_ROWS: usize = 16;
+/// Rows that checks get in a step beside answers, by how long the oldest has waited: few at first, and as many as they can use
+/// before their windows (20 seconds at least) close, because a verifier that is late pays for it.
+const CHECK_ROWS: [(Duration, usize); 3] = [
+    (Duration::from_secs(12), PREFILL_ROWS_ALONE_MAX),
+    (Duration::from_secs(6), PREFILL_ROWS_MAX),
+    (Duration::from_secs(2), 16),
+];
 
 /// Who waits for an answer. Called on the engine's thread; must not block.
 pub(super) trait Asker: Send {
@@ -32,6 +39,12 @@ pub(super) trait Asker: Send {
     fn tell(&mut self, chunk: ChatChunk);
     /// The end.
     fn end(self: Box<Self>, result: Result<Answered, AnswerError>);
+}
+
+struct Waiting {
+    answer: Answer,
+    asker: Box<dyn Asker>,
+    since: Instant,
 }
 
 struct Running {
@@ -48,7 +61,8 @@ pub(super) struct Batch {
     cache: Cache,
     positions: usize,
     reserved: usize,
-    waiting: VecDeque<(Answer, Box<dyn Asker>)>,
+    answers: VecDeque<Waiting>,
+    checks: VecDeque<Waiting>,
     running: Vec<Running>,
     logits: Logits,
     rows: Vec<Row>,
@@ -64,7 +78,8 @@ impl Batch {
             cache,
             model,
             reserved: 0,
-            waiting: VecDeque::new(),
+            answers: VecDeque::new(),
+            checks: VecDeque::new(),
             running: Vec::new(),
             logits: Logits::new(),
             rows: Vec::new(),
@@ -74,10 +89,10 @@ impl Batch {
 
     /// Whether there is nothing to do.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.answers.is_empty() && self.checks.is_empty() && self.running.is_empty()
     }
 
-    /// Takes one more; answers go before checks.
+    /// Takes one more.
     pub(super) fn add(&mut self, answer: Answer, asker: Box<dyn Asker>) {
         if answer.positions_max() > self.positions {
             asker.end(Err(AnswerError::Failed(
@@ -85,17 +100,15 @@ impl Batch {
             )));
             return;
         }
-        match answer.purpose() {
-            Purpose::Answer => {
-                let checks = self
-                    .waiting
-                    .iter()
-                    .position(|(other, _)| other.purpose() == Purpose::Check);
-                let at = checks.unwrap_or(self.waiting.len());
-                self.waiting.insert(at, (answer, asker));
-            }
-            Purpose::Check => self.waiting.push_back((answer, asker)),
-        }
+        let waiting = match answer.purpose() {
+            Purpose::Answer => &mut self.answers,
+            Purpose::Check => &mut self.checks,
+        };
+        waiting.push_back(Waiting {
+            answer,
+            asker,
+            since: Instant::now(),
+        });
     }
 
     /// One step for everything that runs.
@@ -122,33 +135,61 @@ impl Batch {
     }
 
     fn admit(&mut self) {
-        while self.running.len() < RUNNING_MAX {
-            let Some((answer, _)) = self.waiting.front() else {
-                break;
-            };
-            let need = self.need(answer).min(self.positions);
-            if self.reserved + need > self.positions {
+        let (share, of) = ANSWERS_SHARE;
+        while let Some(waiting) = self.answers.front() {
+            let (count, reserved) = self.taken(Purpose::Answer);
+            let need = self.need(&waiting.answer).min(self.positions);
+            let has_share = reserved == 0 || reserved + need <= self.positions / of * share;
+            let fits = self.reserved + need <= self.positions;
+            if count >= ANSWERS_MAX || !has_share || !fits {
                 break;
             }
-            let Ok(sequence) = self.cache.open() else {
+            let waiting = self.answers.pop_front();
+            self.open(waiting, need);
+        }
+        while let Some(waiting) = self.checks.front() {
+            let (count, _) = self.taken(Purpose::Check);
+            let need = self.need(&waiting.answer).min(self.positions);
+            if count >= CHECKS_MAX || self.reserved + need > self.positions {
                 break;
-            };
-            let Some((answer, asker)) = self.waiting.pop_front() else {
-                break;
-            };
-            self.reserved += need;
-            self.running.push(Running {
-                sequence,
-                reserved: need,
-                answer,
-                asker,
-                since: Instant::now(),
-            });
+            }
+            let waiting = self.checks.pop_front();
+            self.open(waiting, need);
+        }
+    }
+
+    /// How many of a purpose run, and the positions that they have.
+    fn taken(&self, purpose: Purpose) -> (usize, usize) {
+        self.running
+            .iter()
+            .filter(|running| running.answer.purpose() == purpose)
+            .fold((0, 0), |(count, reserved), running| {
+                (count + 1, reserved + running.reserved)
+            })
+    }
+
+    fn open(&mut self, waiting: Option<Waiting>, need: usize) {
+        let Some(waiting) = waiting else { return };
+        match self.cache.open() {
+            Ok(sequence) => {
+                self.reserved += need;
+                self.running.push(Running {
+                    sequence,
+                    reserved: need,
+                    answer: waiting.answer,
+                    asker: waiting.asker,
+                    since: waiting.since,
+                });
+            }
+            Err(error) => waiting
+                .asker
+                .end(Err(AnswerError::Failed(error.to_string()))),
         }
     }
 
     fn drop_the_gone(&mut self) {
-        self.waiting.retain(|(_, asker)| !asker.is_gone());
+        self.answers.retain(|waiting| !waiting.asker.is_gone());
+        self.checks.retain(|waiting| !waiting.asker.is_gone());
         let mut index = 0;
         while index < self.running.len() {
             if self
@@ -228,11 +269,10 @@ impl Batch {
             }
         }
         if has_answers {
-            budget = budget.min(CHECK_ROWS);
+            budget = self.check_rows();
         }
         for (index, running) in self.running.iter().enumerate() {
-            let is_due = !has_answers || running.since.elapsed() >= CHECK_PATIENCE;
-            if !is_answer(running) && is_due && budget > 0 {
+            if !is_answer(running) && budget > 0 {
                 let rows = running
                     .answer
                     .plan(running.sequence, budget, &mut self.rows);
@@ -240,6 +280,21 @@ impl Batch {
                 budget -= rows.min(budget);
             }
         }
+    }
+
+    /// Rows for checks while there are answers.
+    fn check_rows(&self) -> usize {
+        let waited = self
+            .running
+            .iter()
+            .filter(|running| running.answer.purpose() == Purpose::Check)
+            .map(|running| running.since.elapsed())
+            .max();
+        let waited = waited.unwrap_or_default();
+        CHECK_ROWS
+            .iter()
+            .find(|(patience, _)| waited >= *patience)
+            .map_or(0, |(_, rows)| *rows)
     }
 
     /// Hands the logits to whom they belong, and ends what is finished.
