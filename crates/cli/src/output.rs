@@ -14,8 +14,10 @@ pub(crate) fn line(text: impl AsRef<str>) {
     }
 }
 
-/// Prints a part of a line to standard output, at once.
+/// Prints a part of a line to standard output, at once; without control characters, which could take over the terminal.
 pub(crate) fn part(text: &str) {
+    let is_printed = |letter: &char| !letter.is_control() || matches!(letter, '\n' | '\t');
+    let text: String = text.chars().filter(is_printed).collect();
     let mut out = std::io::stdout().lock();
     if write!(out, "{text}").and_then(|()| out.flush()).is_err() {
         std::process::exit(0);

@@ -187,7 +187,7 @@ impl From<MarketError> for ApiError {
                 param: None,
                 ..Self::invalid("", Some("invalid_value"), message)
             },
-            MarketError::Failed(_) => Self::internal(message),
+            MarketError::Failed(_) | MarketError::Refunded(_) => Self::internal(message),
         }
     }
 }

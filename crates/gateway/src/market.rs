@@ -113,6 +113,9 @@ pub enum MarketError {
     /// The gateway stops.
     #[error("the gateway is shutting down")]
     Closed,
+    /// The order failed on the network, and the ledger gave the money back.
+    #[error("the order was refunded ({0})")]
+    Refunded(String),
     /// The order failed on the network.
     #[error("the order failed: {0}")]
     Failed(String),

@@ -8,6 +8,18 @@ use crate::{
 use commonware_codec::Encode;
 use fairweir_types::{Digest, order::UnitVector, receipt::trace};
 
+/// Refuses an output that is longer than its spec's demand says.
+///
+/// # Errors
+/// [`ExecuteError::OutputTooLarge`], which every honest machine comes to.
+pub(crate) fn check_length<K: Kind>(spec: &K::Spec, found: usize) -> Result<(), ExecuteError> {
+    let max = usize::try_from(K::demand(spec)?.bytes_out_max.get()).unwrap_or(usize::MAX);
+    if found > max {
+        return Err(ExecuteError::OutputTooLarge { max, found });
+    }
+    Ok(())
+}
+
 /// Runs the executor again and compares traces.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recompute<X>(pub X);
@@ -32,7 +44,10 @@ impl<K: Kind, X: Executor<K>> Verifier<K> for Recompute<X> {
         spec_digest: &Digest,
     ) -> Result<Recomputed, ExecuteError> {
         let execution = self.0.execute(env, spec, &mut Discard).await?;
-        let output = Digest::of_blob(&execution.output.encode());
+        let encoded = execution.output.encode();
+        // As the worker did: an output that is too long is refused by both, or by neither.
+        check_length::<K>(spec, encoded.len())?;
+        let output = Digest::of_blob(&encoded);
         Ok(Recomputed {
             trace: trace(spec_digest, &output, &execution.units),
             units: execution.units,

@@ -5,6 +5,7 @@ use crate::{
         AppraiseError, Appraiser, Assignment, Claim, ExecuteError, Executor, Fault, Judgement,
         Kind, SpecError, Verifier,
     },
+    recompute::check_length,
     world::{Env, Outlet},
 };
 use commonware_codec::Encode;
@@ -190,13 +191,7 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> Service<K, X, V, 
         let (spec, demand) = Self::spec(bytes)?;
         let execution = self.executor.execute(env, &spec, outlet).await?;
         let output = execution.output.encode().to_vec();
-        let max = usize::try_from(demand.bytes_out_max.get()).unwrap_or(usize::MAX);
-        if output.len() > max {
-            return Err(ExecuteError::OutputTooLarge {
-                max,
-                found: output.len(),
-            });
-        }
+        check_length::<K>(&spec, output.len())?;
         if !execution.units.within(&demand.units) {
             return Err(ExecuteError::Engine(
                 "it metered more units than the demand allows".to_owned(),

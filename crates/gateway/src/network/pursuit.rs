@@ -17,7 +17,7 @@ use fairweir_services::{Claim, contract::Assignment, inference::chat::ChatChunk}
 use fairweir_types::{
     Amount, BoundedBytes, BoundedVec, Digest, Units, decode,
     event::Matched,
-    limits::{CHUNK_BYTES_MAX, SPEC_INLINE_BYTES_MAX},
+    limits::{BLOB_BYTES_MAX, CHUNK_BYTES_MAX, SPEC_INLINE_BYTES_MAX},
     node_api::Delivery,
     order::{
         Demand, KindId, Name, OrderHeader, Privacy, Requirements, Rounds, SlotId, SlotRole, Urgency,
@@ -69,6 +69,8 @@ pub(super) struct Pursuit<N> {
     cost: CostTeller,
     /// Whether the client is gone.
     is_unwanted: bool,
+    /// What the order may cost although it failed.
+    at_stake: Amount,
     /// What was told to the client.
     told: Extent,
 }
@@ -111,6 +113,7 @@ impl<N: Network> Pursuit<N> {
             matched: Some(matched),
             cost,
             is_unwanted: false,
+            at_stake: Amount::ZERO,
             told: Extent::EMPTY,
         }
     }
@@ -129,6 +132,14 @@ impl<N: Network> Pursuit<N> {
             }
             Err(error) => {
                 tracing::debug!(%error, "an order failed");
+                let is_returned = matches!(
+                    error,
+                    MarketError::NoWorker { .. } | MarketError::Refunded(_)
+                );
+                if !is_returned && self.at_stake > Amount::ZERO {
+                    // It may still be settled: a worker that is paid need not have delivered.
+                    let _ = self.cost.send(self.at_stake);
+                }
                 if let Some(matched) = self.matched.take() {
                     let _ = matched.send(Err(error));
                 } else {
@@ -158,6 +169,8 @@ impl<N: Network> Pursuit<N> {
             fee,
         } = self.shared.poster.post(header).await?;
         let slot_id = SlotId { order, slot: 0 };
+        // From here on the order costs what it locks, until the ledger or a delivery says better.
+        self.at_stake = Amount::sum([quote_max, fee]).unwrap_or(quote_max);
         self.shared.receipts.expect(slot_id, self.work.spec.clone());
         let mut escrow = None;
         let mut next = None;
@@ -169,6 +182,7 @@ impl<N: Network> Pursuit<N> {
             // All that the order locks, and its fee.
             let price_max = Amount::sum([escrow.unwrap_or(quote_max), fee])
                 .map_err(|error| MarketError::Failed(error.to_string()))?;
+            self.at_stake = price_max;
             if let Some(teller) = self.matched.take() {
                 let _ = teller.send(Ok(Purchase {
                     slot_id,
@@ -409,7 +423,7 @@ impl<N: Network> Pursuit<N> {
 }
 
 fn refunded(reason: fairweir_types::event::RefundReason) -> MarketError {
-    MarketError::Failed(format!("it was refunded ({reason:?})"))
+    MarketError::Refunded(format!("{reason:?}"))
 }
 
 /// What the ledger says while a worker is followed, if that ends it.
@@ -425,6 +439,9 @@ fn ended(told: Option<Told>) -> Option<Result<Followed, MarketError>> {
 
 /// Puts a chunk together that is longer than one message.
 fn assembled(rest: &mut Vec<u8>, bytes: &[u8]) -> Result<Option<ChatChunk>, ClientError> {
+    if rest.len() > BLOB_BYTES_MAX {
+        return Err(ClientError::OtherAnswer);
+    }
     rest.extend_from_slice(bytes);
     match decode(rest) {
         Ok(chunk) => {

@@ -1,7 +1,7 @@
 //! Which bytes may follow in a JSON object (RFC 8259): keeps answers in JSON mode well formed, byte by byte.
 
 /// Objects and arrays within each other.
-const DEPTH_MAX: usize = 64;
+const DEPTH_MAX: u32 = 64;
 /// Blanks in a row: a model must not fill its answer with them.
 const BLANKS_MAX: u8 = 8;
 
@@ -61,10 +61,12 @@ enum Place {
     End,
 }
 
-/// How far a JSON object is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far a JSON object is. Small and without memory of its own, because it is tried with every token of a vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonObject {
-    stack: Vec<Container>,
+    /// A bit for each open container, the innermost lowest: 1 for an object.
+    stack: u64,
+    depth: u32,
     place: Place,
     blanks: u8,
 }
@@ -72,7 +74,8 @@ pub struct JsonObject {
 impl Default for JsonObject {
     fn default() -> Self {
         Self {
-            stack: Vec::new(),
+            stack: 0,
+            depth: 0,
             place: Place::Start,
             blanks: 0,
         }
@@ -98,7 +101,8 @@ impl JsonObject {
     /// Whether the bytes can follow.
     #[must_use]
     pub fn admits(&self, bytes: &[u8]) -> bool {
-        !bytes.is_empty() && self.clone().take(bytes)
+        let mut copy = *self;
+        !bytes.is_empty() && copy.take(bytes)
     }
 
     fn step(&mut self, byte: u8) -> bool {
@@ -164,21 +168,32 @@ impl JsonObject {
     }
 
     fn open(&mut self, container: Container) -> bool {
-        if self.stack.len() >= DEPTH_MAX {
+        if self.depth >= DEPTH_MAX {
             return false;
         }
-        self.stack.push(container);
+        self.depth += 1;
+        self.stack = (self.stack << 1) | u64::from(container == Container::Object);
         self.at(match container {
             Container::Object => Place::FirstKey,
             Container::Array => Place::FirstItem,
         })
     }
 
+    const fn innermost(&self) -> Option<Container> {
+        match (self.depth, self.stack & 1) {
+            (0, _) => None,
+            (_, 1) => Some(Container::Object),
+            _ => Some(Container::Array),
+        }
+    }
+
     fn close(&mut self, container: Container) -> bool {
-        if self.stack.pop() != Some(container) {
+        if self.innermost() != Some(container) {
             return false;
         }
-        self.at(if self.stack.is_empty() {
+        self.depth -= 1;
+        self.stack >>= 1;
+        self.at(if self.depth == 0 {
             Place::End
         } else {
             Place::AfterValue
@@ -204,7 +219,7 @@ impl JsonObject {
     }
 
     fn after_value(&mut self, byte: u8) -> bool {
-        match (byte, self.stack.last()) {
+        match (byte, self.innermost()) {
             (b',', Some(Container::Object)) => self.at(Place::Key),
             (b',', Some(Container::Array)) => self.at(Place::Value),
             (b'}', _) => self.close(Container::Object),

@@ -32,6 +32,9 @@ pub trait Shelf: fmt::Debug + Send + Sync + 'static {
     fn all(&self) -> Vec<Vec<u8>>;
 }
 
+/// Stops of one slot: one, and some for who changes its mind.
+const STOPS_MAX: usize = 4;
+
 /// A slot's place on the desk.
 struct Place {
     buyer: Address,
@@ -41,7 +44,8 @@ struct Place {
     is_handed_in: bool,
     feed: Feed,
     stop: StopAt,
-    signed_stop: Option<SignedStop>,
+    /// The buyer's stops, newest last.
+    stops: Vec<SignedStop>,
 }
 
 impl Place {
@@ -70,12 +74,12 @@ impl Places {
         }
     }
 
-    /// Puts an output on the shelf once its buyer may have it.
+    /// Puts an output on the shelf before its receipt is handed in: what a worker committed to must survive it.
     fn save(&self, slot_id: SlotId) {
         let (Some(shelf), Some(place)) = (&self.shelf, self.places.get(&slot_id)) else {
             return;
         };
-        if let (Some(delivery), true) = (&place.delivery, place.is_handed_in) {
+        if let Some(delivery) = &place.delivery {
             let kept = KeptOutput {
                 buyer: place.buyer,
                 delivery: delivery.clone(),
@@ -102,7 +106,7 @@ impl Places {
                 is_handed_in: true,
                 feed: Feed::default(),
                 stop: StopAt::default(),
-                signed_stop: None,
+                stops: Vec::new(),
             };
             if let Some(delivery) = &place.delivery {
                 place.feed.complete(Arc::new(delivery.clone()));
@@ -170,6 +174,12 @@ pub struct Follower {
     position: usize,
     /// What is left of a chunk that is longer than one message.
     rest: Vec<u8>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.feed.leave();
+    }
 }
 
 impl Follower {
@@ -243,6 +253,9 @@ impl Desk {
     pub fn follow(&self, request: &DeliveryRequest) -> Result<Follower, DeliveryReply> {
         let places = self.places();
         let place = asked(&places, request)?;
+        if !place.feed.join() {
+            return Err(refused("busy", "the output is followed often enough"));
+        }
         Ok(Follower {
             feed: place.feed.clone(),
             position: 0,
@@ -265,15 +278,21 @@ impl Desk {
                 "the stop is not signed by the order's buyer",
             );
         }
-        place.stop.lower(stop.output_max);
-        let is_lower = place
-            .signed_stop
-            .as_ref()
-            .is_none_or(|before| stop.output_max < before.stop.output_max);
-        if is_lower {
-            place.signed_stop = Some(signed.clone());
+        // An execution that ended at an earlier stop still needs that one.
+        if place.stops.len() >= STOPS_MAX {
+            return refused("busy", "the slot was stopped often enough");
         }
+        place.stops.push(signed.clone());
+        place.stop.lower(stop.output_max);
         DeliveryReply::Stopping(stop.slot_id)
+    }
+
+    /// What was made for an assignment already, before a restart perhaps.
+    pub(super) fn made(&self, slot_id: SlotId, attempt: u16) -> Option<Delivery> {
+        let places = self.places();
+        let place = places.places.get(&slot_id)?;
+        let delivery = place.delivery.as_ref()?;
+        (place.attempt == attempt).then(|| delivery.clone())
     }
 
     /// What an execution of an assignment needs: where its chunks go, and where it is to stop.
@@ -291,8 +310,16 @@ impl Desk {
     pub(super) fn stopped(&self, (slot_id, attempt): (SlotId, u16), at: Units) -> Option<Stopped> {
         let places = self.places();
         let place = places.places.get(&slot_id)?;
-        let stop = place.signed_stop.clone()?;
-        (place.attempt == attempt).then_some(Stopped { at, stop })
+        let covers = |signed: &&SignedStop| signed.stop.output_max >= at;
+        let stop = place
+            .stops
+            .iter()
+            .filter(covers)
+            .min_by_key(|signed| signed.stop.output_max)?;
+        (place.attempt == attempt).then(|| Stopped {
+            at,
+            stop: stop.clone(),
+        })
     }
 
     /// A slot is assigned to this worker. What is there from before the events were followed again stays.
@@ -312,7 +339,7 @@ impl Desk {
             is_handed_in: false,
             feed: Feed::default(),
             stop: StopAt::default(),
-            signed_stop: None,
+            stops: Vec::new(),
         };
         let gone = places.places.put(slot_id, place);
         places.forget(gone);
@@ -351,7 +378,6 @@ impl Desk {
             if let Some(delivery) = &place.delivery {
                 place.feed.complete(Arc::new(delivery.clone()));
             }
-            places.save(slot_id);
         }
     }
 

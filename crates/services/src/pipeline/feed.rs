@@ -18,6 +18,8 @@ struct State {
     bytes: usize,
     delivery: Option<Arc<Delivery>>,
     is_ended: bool,
+    is_full: bool,
+    followers: usize,
     wakers: Vec<Waker>,
 }
 
@@ -76,6 +78,20 @@ impl Feed {
         });
     }
 
+    /// Takes a place for one more follower, if there is one; it is given back by [`Feed::leave`].
+    pub(super) fn join(&self) -> bool {
+        let mut state = self.state();
+        let has_place = state.followers < FOLLOWERS_MAX;
+        state.followers += usize::from(has_place);
+        has_place
+    }
+
+    /// A follower has gone.
+    pub(super) fn leave(&self) {
+        let mut state = self.state();
+        state.followers = state.followers.saturating_sub(1);
+    }
+
     /// Nothing more will come.
     pub(super) fn end(&self) {
         self.change(|state| state.is_ended = true);
@@ -94,10 +110,10 @@ impl Feed {
             if state.is_ended {
                 return Poll::Ready(Item::Gone);
             }
-            if state.wakers.len() >= FOLLOWERS_MAX {
-                state.wakers.remove(0);
+            let waker = context.waker();
+            if !state.wakers.iter().any(|other| other.will_wake(waker)) {
+                state.wakers.push(waker.clone());
             }
-            state.wakers.push(context.waker().clone());
             Poll::Pending
         })
         .await
@@ -113,20 +129,20 @@ pub(super) struct Writer {
 
 impl Outlet for Writer {
     fn emit(&mut self, chunk: Vec<u8>) -> BoxFuture<'_, Result<(), OutletClosed>> {
-        let mut result = Ok(());
         let position = self.position;
         self.feed.change(|state| {
             if position < state.chunks.len() {
                 return;
             }
-            if state.bytes + chunk.len() > BLOB_BYTES_MAX {
-                result = Err(OutletClosed);
+            // Of an output whose chunks are longer than itself may be, the rest comes with the whole.
+            if state.is_full || state.bytes + chunk.len() > BLOB_BYTES_MAX {
+                state.is_full = true;
                 return;
             }
             state.bytes += chunk.len();
             state.chunks.push(chunk.into());
         });
         self.position += 1;
-        std::future::ready(result).boxed()
+        std::future::ready(Ok(())).boxed()
     }
 }

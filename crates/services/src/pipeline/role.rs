@@ -46,6 +46,9 @@ pub(super) enum WorkError {
     /// The execution failed.
     #[error("the execution failed")]
     Execute(#[from] ExecuteError),
+    /// It stopped because nobody waits for it any more.
+    #[error("nobody waits for it any more")]
+    NotWanted,
     /// The time was up.
     #[error("not done within {} ms", .0.get())]
     Late(Millis),
@@ -56,7 +59,7 @@ impl WorkError {
         match self {
             Self::Spec(error) => error.is_retryable(),
             Self::Execute(error) => error.is_retryable(),
-            Self::NoService(_) | Self::Late(_) => false,
+            Self::NoService(_) | Self::NotWanted | Self::Late(_) => false,
         }
     }
 }

@@ -222,7 +222,7 @@ impl Machine {
 /// Bytes of an encoded disclosure at most: the hint and the buyer's stop.
 const DISCLOSURE_BYTES_MAX: usize = HINT_BYTES_MAX + 1_024;
 
-/// Where the worker was stopped, and its hint. What is malformed or not signed by the buyer counts as not shown: the
+/// Where the worker was stopped, and its hint. What is missing, malformed or not signed by the buyer counts as not shown: the
 /// check then finds what the whole work gives.
 async fn disclosed(
     tools: &Tools,
@@ -238,7 +238,9 @@ async fn disclosed(
         .await
     {
         Ok(bytes) => bytes,
-        Err(BlobError::TooLarge { .. }) => return Ok((StopAt::default(), Vec::new())),
+        Err(
+            BlobError::TooLarge { .. } | BlobError::NotFound(_) | BlobError::DigestDiffers { .. },
+        ) => return Ok((StopAt::default(), Vec::new())),
         Err(error) => return Err(error.into()),
     };
     let disclosure: Disclosure = decode(&bytes).unwrap_or_default();

@@ -174,6 +174,9 @@ impl Machine {
             tracing::warn!(%slot_id, "too many slots at a time, the oldest is given up");
         }
         self.desk.expect(slot_id, matched.attempt, matched.buyer);
+        if let Some(delivery) = self.desk.made(slot_id, matched.attempt) {
+            return self.made_before(job, &delivery);
+        }
         vec![Step::Work {
             job,
             order,
@@ -235,6 +238,26 @@ impl Machine {
             output_commitment: opening.commitment,
         };
         (SignedReceipt::sign(receipt, &self.identity.key), opening)
+    }
+
+    /// Goes on with what was made before a restart or a lost connection. Doing it again could give other work, when the
+    /// buyer has stopped it meanwhile, and the commitment on the ledger could not be opened.
+    fn made_before(&mut self, job: Job, delivery: &Delivery) -> Vec<Step<Job>> {
+        let commitment = delivery.receipt.receipt.output_commitment;
+        if let Some(assigned) = self.jobs.get_mut(&job) {
+            assigned.opening = Some(Opening {
+                salt: delivery.salt,
+                output: Digest::of_blob(delivery.output.as_slice()),
+                commitment,
+            });
+        }
+        vec![Step::Submit {
+            job,
+            stage: Stage::Receipt,
+            action: Box::new(Action::SubmitReceipt(Boxed::new(SubmitReceipt {
+                receipt: delivery.receipt.clone(),
+            }))),
+        }]
     }
 
     fn made(&mut self, job: Job, made: Made) -> Vec<Step<Job>> {
@@ -387,9 +410,15 @@ impl Role for Machine {
                 result => result?,
             }
         };
-        let stopped = executed
-            .stopped_at
-            .and_then(|at| gear.desk.stopped(gear.job, at));
+        let stopped = match executed.stopped_at {
+            None => None,
+            // Without the buyer's word for it verifiers would find another output: no receipt costs less than a wrong one.
+            Some(at) => Some(
+                gear.desk
+                    .stopped(gear.job, at)
+                    .ok_or(WorkError::NotWanted)?,
+            ),
+        };
         let disclosure = Disclosure {
             stopped,
             hint: BoundedBytes::new(executed.hint.clone()).unwrap_or_default(),

@@ -135,6 +135,20 @@ fn a_buyer_pays_for_what_it_wanted_and_a_check_stops_there_too() {
 }
 
 #[test]
+fn an_answer_stopped_within_its_prompt_tells_nothing_of_the_prompt() {
+    let parameters = Parameters {
+        logprobs: Some(1),
+        echo: true,
+        ..warm(10)
+    };
+    let spec = spec(messages(&"long ".repeat(100)), parameters);
+    let stop = StopAt::at(Units(0));
+    let answer = try_run(&spec, &stop, None).unwrap();
+    assert_eq!(answer.stopped_at, Some(Units(0)));
+    assert_eq!(try_run(&spec, &stop, Some(&[])).unwrap(), answer);
+}
+
+#[test]
 fn the_text_of_the_chunks_is_the_text_of_the_answer() {
     let mut parameters = warm(60);
     parameters.stop = BoundedVec::truncating([Passage::new("q".to_owned()).unwrap()]);

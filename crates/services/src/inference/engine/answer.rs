@@ -297,6 +297,10 @@ impl Answer {
         self.generated.truncate(tokens);
         self.chosen.truncate(tokens);
         self.likelihoods.truncate(tokens);
+        if tokens == 0 {
+            // How far the prompt was read when the stop came is known to this machine alone.
+            self.prompt_likelihoods.clear();
+        }
         self.trace = self
             .chosen
             .last()

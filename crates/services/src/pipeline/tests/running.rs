@@ -61,6 +61,23 @@ fn a_buyer_follows_its_output_and_it_alone_may_stop_it() {
     assert_eq!(stop.get(), Some(Units(3)));
     let stopped = desk.stopped((slot_id(), 0), Units(2)).unwrap();
     assert_eq!((stopped.at, &stopped.stop), (Units(2), &good));
+    // A later, lower stop does not take away the word that an execution already ended by.
+    let lower = SignedStop::sign(
+        Stop {
+            output_max: Units(1),
+            ..good.stop.clone()
+        },
+        &buyer(),
+    );
+    assert_eq!(code(&desk.stop(&chain_id(), &lower)), "stopping");
+    let stopped = desk.stopped((slot_id(), 0), Units(2)).unwrap();
+    assert_eq!(stopped.stop, good);
+    assert_eq!(desk.stopped((slot_id(), 0), Units(4)), None);
+    let followers: Vec<_> = (0..8)
+        .filter_map(|_| desk.follow(&request(slot_id(), &buyer())).ok())
+        .collect();
+    assert_eq!(followers.len(), 4, "one order cannot take all places");
+    drop(followers);
 
     assert!(desk.follow(&request(slot_id(), &me())).is_err());
     let mut follower = desk.follow(&request(slot_id(), &buyer())).unwrap();
