@@ -282,5 +282,42 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             short(&event.order.to_string()),
             event.deposit
         ),
+        Event::LaneOpened(event) => format!(
+            "{} serves requests of {} until chain time {}, for {} together at most",
+            who(event.worker),
+            who(event.payers.buyer),
+            event.until.get(),
+            event.cap
+        ),
+        Event::LaneClosing(event) => {
+            format!("a lane of {} takes no more requests", who(event.worker))
+        }
+        Event::LaneClosed(event) => format!(
+            "a lane of {} closed: {} claimed, {} returned",
+            who(event.worker),
+            event.claimed,
+            event.returned
+        ),
+        Event::BatchPosted(event) => format!(
+            "{} claims {} for {} requests",
+            who(event.worker),
+            event.root.sum,
+            event.count
+        ),
+        Event::LeavesDue(event) => format!(
+            "{} of its requests are drawn for a check: {} must show them",
+            event.samples.len(),
+            who(event.worker)
+        ),
+        Event::LeavesShown(event) => format!("{} showed the drawn requests", who(event.worker)),
+        Event::BatchSettled(event) => format!(
+            "settled: {} to {} for {} requests, {} of them checked by {} verifiers, {} burned",
+            event.paid.amount,
+            who(event.paid.to),
+            event.count,
+            event.samples.len(),
+            event.recomputed_by,
+            event.burned
+        ),
     }
 }

@@ -9,7 +9,7 @@ use core::future::Future;
 use fairweir_client::Sender;
 use fairweir_gateway::{
     ApiKeys, GatewayOptions, KeyLimits, Market, Model, ModelKind, NetworkMarket, NetworkOptions,
-    OrderFees, TokenCounter, serve,
+    OrderFees, Payment, TokenCounter, serve,
 };
 use fairweir_net::quic::QuicNetwork;
 use fairweir_node::{DataDir, Keystore};
@@ -154,6 +154,7 @@ pub(crate) struct Door {
     pub(crate) keys: ApiKeys,
     pub(crate) price_max: Amount,
     pub(crate) concurrent_max: usize,
+    pub(crate) payment: Payment,
 }
 
 /// Serves until `shutdown`.
@@ -173,6 +174,7 @@ pub(crate) async fn open(
         },
         match_within: Millis(30_000),
         fees: OrderFees::default(),
+        payment: door.payment,
     };
     let market = NetworkMarket::start(door.sender, options).await?;
     let options = GatewayOptions {

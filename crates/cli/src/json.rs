@@ -106,6 +106,13 @@ pub(crate) const fn event_name(event: &Event) -> &'static str {
         Event::Refunded(_) => "refunded",
         Event::WorkerReplaced(_) => "worker_replaced",
         Event::OrderClosed(_) => "order_closed",
+        Event::LaneOpened(_) => "lane_opened",
+        Event::LaneClosing(_) => "lane_closing",
+        Event::LaneClosed(_) => "lane_closed",
+        Event::BatchPosted(_) => "batch_posted",
+        Event::LeavesDue(_) => "leaves_due",
+        Event::LeavesShown(_) => "leaves_shown",
+        Event::BatchSettled(_) => "batch_settled",
     }
 }
 
@@ -233,6 +240,34 @@ fn details(event: &Event) -> Value {
         }
         Event::OrderClosed(event) => json!({
             "order": order_id(event.order), "deposit": coins(event.deposit), "returned": coins(event.returned),
+        }),
+        Event::LaneOpened(event) => json!({
+            "worker": address(event.worker), "buyer": address(event.payers.buyer),
+            "delegate": event.payers.delegate.map(address), "kind": event.kind.0, "cap": coins(event.cap), "until": event.until.get(),
+        }),
+        Event::LaneClosing(event) => {
+            json!({"worker": address(event.worker), "until": event.until.get()})
+        }
+        Event::LaneClosed(event) => json!({
+            "worker": address(event.worker), "claimed": coins(event.claimed), "returned": coins(event.returned),
+        }),
+        Event::BatchPosted(event) => json!({
+            "lane": event.lane.to_string(), "number": event.number, "worker": address(event.worker),
+            "root": event.root.digest.to_string(), "requests": event.count, "total": coins(event.root.sum),
+        }),
+        Event::LeavesDue(event) => json!({
+            "worker": address(event.worker), "samples": event.samples.as_slice(), "due": event.due.get(),
+        }),
+        Event::LeavesShown(event) => json!({
+            "lane": event.lane.to_string(), "worker": address(event.worker), "samples": event.samples.as_slice(),
+            "shown": event.shown.to_string(),
+        }),
+        Event::BatchSettled(event) => json!({
+            "lane": event.lane.to_string(), "buyer": address(event.buyer), "root": event.root.digest.to_string(),
+            "requests": event.count, "total": coins(event.root.sum), "samples": event.samples.as_slice(),
+            "paid": {"to": address(event.paid.to), "amount": coins(event.paid.amount)},
+            "checks": event.checks.iter().map(|check| json!({"to": address(check.to), "amount": coins(check.amount)})).collect::<Vec<_>>(),
+            "burned": coins(event.burned), "recomputed_by": event.recomputed_by, "disputed": event.disputed,
         }),
     }
 }

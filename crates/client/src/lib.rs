@@ -5,6 +5,7 @@ mod node_client;
 pub mod orders;
 pub mod protocol;
 mod sender;
+pub mod sessions;
 pub mod verify;
 
 pub use error::ClientError;

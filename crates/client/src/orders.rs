@@ -123,6 +123,13 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         Event::Settled(event) => Some(event.slot_id),
         Event::Refunded(event) => Some(event.slot_id),
         Event::WorkerReplaced(event) => Some(event.slot_id),
+        Event::LaneOpened(event) => Some(event.slot_id),
+        Event::LaneClosing(event) => Some(event.slot_id),
+        Event::LaneClosed(event) => Some(event.slot_id),
+        Event::BatchPosted(event) => Some(event.slot_id),
+        Event::LeavesDue(event) => Some(event.slot_id),
+        Event::LeavesShown(event) => Some(event.slot_id),
+        Event::BatchSettled(event) => Some(event.slot_id),
         Event::Transferred(_)
         | Event::Bonded(_)
         | Event::Unbonding(_)
@@ -277,6 +284,10 @@ pub struct OutputStream<S> {
 }
 
 impl<S: FrameStream> OutputStream<S> {
+    pub(crate) const fn of(stream: S) -> Self {
+        Self { stream }
+    }
+
     /// The next item. Each must come within `within`.
     ///
     /// # Errors

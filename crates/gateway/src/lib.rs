@@ -15,7 +15,7 @@ pub use market::{
     ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
     Purchase, ReceiptError, TokenCounter,
 };
-pub use network::{NetworkMarket, NetworkOptions, OrderFees};
+pub use network::{NetworkMarket, NetworkOptions, OrderFees, Payment};
 pub use server::{GatewayOptions, serve};
 
 #[cfg(test)]

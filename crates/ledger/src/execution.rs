@@ -7,7 +7,7 @@ use crate::{
     keys, market,
     params::Params,
     refusal::Refusal,
-    registry, stake,
+    registry, sessions, stake,
     state::{Overlay, State, Writes, load, state_record},
     verification,
 };
@@ -202,6 +202,10 @@ impl<'a> Execution<'a> {
             Action::OpenReceipt(open) => verification::open_receipt(self, sender, open)?,
             Action::RevealVerdict(reveal) => verification::reveal_verdict(self, sender, reveal)?,
             Action::Challenge(challenge) => verification::challenge(self, sender, challenge)?,
+            Action::PostBatch(post) => sessions::post_batch(self, sender, post)?,
+            Action::ShowLeaves(show) => sessions::show_leaves(self, sender, show)?,
+            Action::OpenBatch(open) => sessions::open_batch(self, sender, open)?,
+            Action::CloseSession(close) => sessions::close_session(self, sender, close)?,
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod registry;
 pub mod relations;
 pub mod report;
+pub mod sessions;
 pub mod stake;
 mod state;
 pub mod verification;

@@ -97,6 +97,8 @@ params! {
     30 challenge_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the five checks of a frivolous challenge.";
     31 late_penalty_min: "base units", 0..=1_000_000_000_000, 10_000_000, "A hundredth of a coin: a cheap offer of a dead worker must not hold up orders for nothing.";
     32 match_retry_max: "milliseconds of chain time", 1_000..=86_400_000, 60_000, "An unmatched order is tried at least once a minute, if the block's quota of tries allows.";
+    33 sampling_bps: "basis points", 1..=10_000, 100, "One request in a hundred of a session is checked: stake at a lane makes a single found cheat cost more than a hundred gain (protocol rule 5).";
+    34 close_window: "milliseconds of chain time", 1_000..=86_400_000, 60_000, "For a worker to claim what it served before its lane closed, with time to restart a machine.";
 }
 
 /// A governed count as a length.

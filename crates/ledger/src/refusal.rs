@@ -1,8 +1,8 @@
 //! Why an action is refused: every reason typed, with a stable code. The codes are append-only.
 
 use crate::{
-    bank::BankError, fault::Fault, market::MarketError, registry::RegistryError, stake::StakeError,
-    verification::VerificationError,
+    bank::BankError, fault::Fault, market::MarketError, registry::RegistryError,
+    sessions::SessionError, stake::StakeError, verification::VerificationError,
 };
 use fairweir_types::TxCode;
 use thiserror::Error;
@@ -25,6 +25,9 @@ pub enum Refusal {
     /// By verification.
     #[error(transparent)]
     Verification(VerificationError),
+    /// See [`SessionError`].
+    #[error(transparent)]
+    Session(SessionError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
@@ -43,6 +46,7 @@ impl Refusal {
             Self::Registry(error) => error.code(),
             Self::Market(error) => error.code(),
             Self::Verification(error) => error.code(),
+            Self::Session(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -111,6 +115,24 @@ pub const CODES: &[(u16, &str)] = &[
     (507, "not_the_opener"),
     (508, "not_the_challenger"),
     (509, "cannot_pay_deposit"),
+    (600, "no_such_lane"),
+    (601, "lane_in_another_phase"),
+    (602, "not_the_lanes_worker"),
+    (603, "lane_failed"),
+    (604, "too_many_batches"),
+    (605, "batch_size"),
+    (606, "bad_voucher"),
+    (607, "above_voucher"),
+    (608, "above_cap"),
+    (609, "batch_too_small"),
+    (610, "other_leaves"),
+    (611, "leaf_does_not_open"),
+    (612, "not_a_payer"),
+    (613, "not_a_session"),
+    (614, "open_for_out_of_range"),
+    (615, "cap_too_low"),
+    (616, "spec_in_session"),
+    (617, "batch_number"),
 ];
 
 /// The name of a code.

@@ -12,6 +12,7 @@ pub mod pipeline;
 mod recompute;
 mod registry;
 mod service;
+pub mod session;
 pub mod text;
 pub mod world;
 

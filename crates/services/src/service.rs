@@ -123,15 +123,22 @@ impl dyn AnyService {
     /// # Errors
     /// [`SpecError`]: then the right answer is [`Executed::refusal`].
     pub fn admit(&self, header: &OrderHeader, spec: &[u8]) -> Result<Demand, SpecError> {
+        self.admit_demand(&header.demand, spec)
+    }
+
+    /// As [`Self::admit`], for a request that has a demand but no header.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn admit_demand(&self, allowed: &Demand, spec: &[u8]) -> Result<Demand, SpecError> {
         let found = u64::try_from(spec.len()).unwrap_or(u64::MAX);
-        if header.demand.bytes_in.get() != found {
+        if allowed.bytes_in.get() != found {
             return Err(SpecError::LengthDiffers {
-                stated: header.demand.bytes_in.get(),
+                stated: allowed.bytes_in.get(),
                 found,
             });
         }
         let needed = self.demand(spec)?;
-        let allowed = &header.demand;
         let missing = [
             ("units", needed.units.within(&allowed.units)),
             (

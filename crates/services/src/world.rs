@@ -11,7 +11,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use thiserror::Error;
@@ -160,30 +160,67 @@ pub enum Purpose {
 
 /// Where a buyer wants no more output: set once or lowered, read by the execution as it goes. Clones share it.
 #[derive(Clone, Debug)]
-pub struct StopAt(Arc<AtomicU64>);
+pub struct StopAt {
+    stop: Arc<AtomicU64>,
+    credit: Arc<AtomicU64>,
+    is_held: Arc<AtomicBool>,
+}
 
 impl Default for StopAt {
     fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
+        Self::new(u64::MAX, u64::MAX)
     }
 }
 
 impl StopAt {
+    fn new(stop: u64, credit: u64) -> Self {
+        Self {
+            stop: Arc::new(AtomicU64::new(stop)),
+            credit: Arc::new(AtomicU64::new(credit)),
+            is_held: Arc::default(),
+        }
+    }
+
+    /// No stop, but output is paid for so far only: the work waits there for more credit.
+    #[must_use]
+    pub fn credited(units: Units) -> Self {
+        Self::new(u64::MAX, units.get())
+    }
+
+    /// More output is paid for. A lower number changes nothing.
+    pub fn raise_credit(&self, units: Units) {
+        self.credit.fetch_max(units.get(), Ordering::Relaxed);
+    }
+
+    /// Whether work that made so many output units must wait for credit; remembered for [`Self::is_held`].
+    #[must_use]
+    pub fn holds(&self, made: u64) -> bool {
+        let holds = made >= self.credit.load(Ordering::Relaxed);
+        self.is_held.store(holds, Ordering::Relaxed);
+        holds
+    }
+
+    /// Whether the work waits for credit.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
     /// A stop at so many output units.
     #[must_use]
     pub fn at(units: Units) -> Self {
-        Self(Arc::new(AtomicU64::new(units.get())))
+        Self::new(units.get(), u64::MAX)
     }
 
     /// Stops there, or where it was to stop already if that is earlier.
     pub fn lower(&self, units: Units) {
-        self.0.fetch_min(units.get(), Ordering::Relaxed);
+        self.stop.fetch_min(units.get(), Ordering::Relaxed);
     }
 
     /// Output units after which to stop, if the buyer said so.
     #[must_use]
     pub fn get(&self) -> Option<Units> {
-        let units = self.0.load(Ordering::Relaxed);
+        let units = self.stop.load(Ordering::Relaxed);
         (units != u64::MAX).then_some(Units(units))
     }
 }

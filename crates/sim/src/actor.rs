@@ -11,7 +11,7 @@ use fairweir_node::{
         worker::{self, Equipment, WorkerOptions},
     },
 };
-use fairweir_services::{ChainClient, Registry, pipeline::Identity};
+use fairweir_services::{ChainClient, Registry, pipeline::Identity, session::ClerkOptions};
 use fairweir_types::{Address, Amount, ChainId, Height, SecretKey};
 use std::sync::Arc;
 use thiserror::Error;
@@ -74,6 +74,8 @@ impl<N: Network> Actor<N> {
             concurrency: CONCURRENCY,
             from: self.from,
             outputs: None,
+            sessions: None,
+            clerk: ClerkOptions::default(),
         }
     }
 

@@ -43,6 +43,18 @@ pub enum Domain {
     VerdictCommitment,
     /// Key material derived from a seed.
     KeyDerivation,
+    /// A leaf of a Merkle sum tree.
+    SumLeaf,
+    /// An inner node of a Merkle sum tree.
+    SumNode,
+    /// The root of a Merkle sum tree.
+    SumRoot,
+    /// The id of a request in a session.
+    SessionRequest,
+    /// The id of a batch of a session's requests.
+    Batch,
+    /// The trace of a batch.
+    BatchTrace,
 }
 
 impl Domain {
@@ -64,6 +76,12 @@ impl Domain {
             Self::Transaction => b"fairweir/1/transaction",
             Self::VerdictCommitment => b"fairweir/1/verdict-commitment",
             Self::KeyDerivation => b"fairweir/1/key-derivation",
+            Self::SumLeaf => b"fairweir/1/sum-leaf",
+            Self::SumNode => b"fairweir/1/sum-node",
+            Self::SumRoot => b"fairweir/1/sum-root",
+            Self::SessionRequest => b"fairweir/1/session-request",
+            Self::Batch => b"fairweir/1/batch",
+            Self::BatchTrace => b"fairweir/1/batch-trace",
         }
     }
 }

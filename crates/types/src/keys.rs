@@ -29,6 +29,10 @@ pub enum Purpose {
     Delivery,
     /// A buyer's word that it wants no more output.
     Stop,
+    /// A buyer's request in a session.
+    Request,
+    /// A buyer's promise to pay in a session.
+    Voucher,
     /// A validator's vote key over (chain id, height), for the beacon.
     Beacon,
     /// Proof that a validator holds its vote key, checked at genesis.
@@ -42,6 +46,8 @@ impl Purpose {
             Self::Receipt => b"fairweir/1/sign/receipt",
             Self::Delivery => b"fairweir/1/sign/delivery",
             Self::Stop => b"fairweir/1/sign/stop",
+            Self::Request => b"fairweir/1/sign/request",
+            Self::Voucher => b"fairweir/1/sign/voucher",
             Self::Beacon => b"fairweir/1/sign/beacon",
             Self::VoteKeyPossession => b"fairweir/1/sign/vote-key-possession",
         }

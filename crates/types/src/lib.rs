@@ -30,6 +30,8 @@ pub mod outcome;
 pub mod proof;
 pub mod quantity;
 pub mod receipt;
+pub mod session;
+pub mod sum_tree;
 pub mod tx;
 
 pub use amount::{Amount, AmountError, Rounding};

@@ -8,6 +8,16 @@ pub const CHAIN_ID_BYTES_MAX: usize = 32;
 pub const SPEC_INLINE_BYTES_MAX: usize = 1_024;
 /// Bytes of one blob (a spec or an output) on the data plane.
 pub const BLOB_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Bytes of the spec of one request in a session: so many that a batch's sampled leaves fit one blob.
+pub const SESSION_SPEC_BYTES_MAX: usize = 128 * 1_024;
+/// Requests of one batch that are checked at most.
+pub const BATCH_SAMPLES_MAX: usize = 16;
+/// Requests that one batch holds at most.
+pub const BATCH_REQUESTS_MAX: u32 = 65_536;
+/// The same as a length.
+pub const BATCH_LEAVES_MAX: usize = 65_536;
+/// Batches of one lane that wait for their settlement at a time.
+pub const BATCHES_OPEN_MAX: u32 = 16;
 /// Bytes of the hint that a worker gives to verifiers: four for each of 16,384 tokens.
 pub const HINT_BYTES_MAX: usize = 64 * 1_024;
 /// Bytes of a chunk of output on its way to the buyer.
@@ -89,5 +99,17 @@ const _: () = assert!(
 const _: () = assert!(
     HINT_BYTES_MAX + 1_024 <= BLOB_BYTES_MAX,
     "a disclosure fits one blob"
+);
+const _: () = assert!(
+    BATCH_SAMPLES_MAX * (SESSION_SPEC_BYTES_MAX + HINT_BYTES_MAX + 8_192) <= BLOB_BYTES_MAX,
+    "the sampled leaves of a batch fit one blob"
+);
+const _: () = assert!(
+    BATCH_SAMPLES_MAX * 64 + 1_024 <= TX_BYTES_MAX,
+    "what opens a batch fits one transaction"
+);
+const _: () = assert!(
+    BATCH_LEAVES_MAX == BATCH_REQUESTS_MAX as usize && BATCH_LEAVES_MAX <= 1 << MERKLE_PATH_MAX,
+    "every leaf of a batch has a path"
 );
 const _: () = assert!(DRAWN_MAX >= 5, "a dispute draws five");

@@ -17,6 +17,7 @@ use crate::{
     outcome::TxOutcome,
     quantity::{Height, Millis, Nonce},
     receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
+    session::{Ask, Credit},
 };
 
 /// Submits a transaction and waits until it is final.
@@ -473,11 +474,17 @@ pub enum DeskRequest {
     Follow(DeliveryRequest),
     /// Wants no more output.
     Stop(Boxed<SignedStop>),
+    /// One request of a session: chunks and the whole come back on the same stream.
+    Ask(Boxed<Ask>),
+    /// More credit for a request of a session.
+    Credit(Boxed<Credit>),
 }
 choice!(DeskRequest {
     1 => Fetch(DeliveryRequest),
     2 => Follow(DeliveryRequest),
     3 => Stop(Boxed<SignedStop>),
+    4 => Ask(Boxed<Ask>),
+    5 => Credit(Boxed<Credit>),
 });
 
 /// A part of an output on its way.

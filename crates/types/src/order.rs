@@ -241,10 +241,21 @@ pub enum Rounds {
 }
 choice!(Rounds { 1 => Fixed(u32), 2 => Open(OpenRounds) });
 
-/// The payload of [`Rounds::Open`]: nothing yet.
+/// Rounds without a number: the order is a session, and each of its slots a lane that serves one request after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenRounds {}
-record!(OpenRounds {});
+pub struct OpenRounds {
+    /// The most that all requests of one lane may cost together.
+    pub lane_cap: Amount,
+    /// Milliseconds of chain time after its match at which a lane closes by itself.
+    pub open_for: Millis,
+    /// Who may sign requests and vouchers besides the buyer.
+    pub delegate: Option<Address>,
+}
+record!(OpenRounds {
+    lane_cap,
+    open_for,
+    delegate
+});
 
 /// What a slot is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -292,6 +303,16 @@ pub struct OrderHeader {
     pub requirements: Requirements,
     /// How far the input may be seen.
     pub privacy: Privacy,
+}
+impl OrderHeader {
+    /// The rounds of a session, if it is one.
+    #[must_use]
+    pub const fn open_rounds(&self) -> Option<&OpenRounds> {
+        match &self.rounds {
+            Rounds::Open(rounds) => Some(rounds),
+            Rounds::Fixed(_) => None,
+        }
+    }
 }
 record!(OrderHeader {
     kind,

@@ -133,12 +133,19 @@ impl Stopped {
     /// Whether the buyer allowed it for this assignment.
     #[must_use]
     pub fn is_allowed(&self, receipt: &Receipt, buyer: Address) -> bool {
+        self.is_allowed_to(receipt, |account| account == buyer)
+    }
+
+    /// As [`Self::is_allowed`], for work that more than one account may stop.
+    #[must_use]
+    pub fn is_allowed_to(&self, receipt: &Receipt, may_stop: impl FnOnce(Address) -> bool) -> bool {
         let stop = &self.stop.stop;
         stop.chain_id == receipt.chain_id
             && stop.slot_id == receipt.slot_id
             && stop.attempt == receipt.attempt
             && self.at <= stop.output_max
-            && self.stop.is_signed_by(buyer)
+            && may_stop(self.stop.buyer.address())
+            && self.stop.is_signed_by(self.stop.buyer.address())
     }
 }
 

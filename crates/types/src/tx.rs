@@ -6,10 +6,11 @@ use crate::{
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
-    limits::{TX_BYTES_MAX, VERIFIER_KINDS_MAX},
+    limits::{BATCH_SAMPLES_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
+    session::{LeafOpening, SampledLeaf, SignedVoucher},
 };
 use commonware_codec::{Encode, EncodeSize};
 use commonware_cryptography::{BatchEntry, BatchVerifier, ed25519};
@@ -168,6 +169,65 @@ pub struct Challenge {
 }
 record!(Challenge { slot_id });
 
+/// Claims payment for requests of a lane; sent by its worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostBatch {
+    /// The lane.
+    pub lane: SlotId,
+    /// How many batches the lane had before, so that none is taken twice.
+    pub number: u32,
+    /// The digest of the Merkle sum root over the requests' leaves (protocol rule 2).
+    pub root: Digest,
+    /// How many leaves it has; more than zero.
+    pub count: u32,
+    /// What they cost together: the root's sum.
+    pub total: Amount,
+    /// A voucher that covers it and all that the lane claimed before.
+    pub voucher: SignedVoucher,
+}
+record!(PostBatch {
+    lane,
+    number,
+    root,
+    count,
+    total,
+    voucher
+});
+
+/// Shows the sampled leaves of a batch; sent by its worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShowLeaves {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// The blob digest of the encoded [`crate::session::ShownLeaves`].
+    pub shown: Digest,
+    /// Of each sample, in their order, what opens later.
+    pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
+}
+record!(ShowLeaves {
+    slot_id,
+    shown,
+    leaves
+});
+
+/// Opens the commitments of a batch's sampled leaves; sent by its worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBatch {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Of each sample, in their order.
+    pub openings: BoundedVec<LeafOpening, BATCH_SAMPLES_MAX>,
+}
+record!(OpenBatch { slot_id, openings });
+
+/// Closes all lanes of a session; sent by its buyer or delegate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseSession {
+    /// The session's order.
+    pub order: OrderId,
+}
+record!(CloseSession { order });
+
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -201,6 +261,14 @@ pub enum Action {
     RevealVerdict(RevealVerdict),
     /// See [`Challenge`].
     Challenge(Challenge),
+    /// See [`PostBatch`].
+    PostBatch(Boxed<PostBatch>),
+    /// See [`ShowLeaves`].
+    ShowLeaves(Boxed<ShowLeaves>),
+    /// See [`OpenBatch`].
+    OpenBatch(Boxed<OpenBatch>),
+    /// See [`CloseSession`].
+    CloseSession(CloseSession),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -218,6 +286,10 @@ choice!(Action {
     13 => OpenReceipt(OpenReceipt),
     14 => RevealVerdict(RevealVerdict),
     15 => Challenge(Challenge),
+    16 => PostBatch(Boxed<PostBatch>),
+    17 => ShowLeaves(Boxed<ShowLeaves>),
+    18 => OpenBatch(Boxed<OpenBatch>),
+    19 => CloseSession(CloseSession),
 });
 
 impl Action {
@@ -240,6 +312,10 @@ impl Action {
             Self::OpenReceipt(_) => "open_receipt",
             Self::RevealVerdict(_) => "reveal_verdict",
             Self::Challenge(_) => "challenge",
+            Self::PostBatch(_) => "post_batch",
+            Self::ShowLeaves(_) => "show_leaves",
+            Self::OpenBatch(_) => "open_batch",
+            Self::CloseSession(_) => "close_session",
         }
     }
 }

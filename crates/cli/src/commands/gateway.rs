@@ -6,6 +6,7 @@ use crate::{
     failure::{Exit, code},
     models, output,
 };
+use fairweir_gateway::Payment;
 use fairweir_types::Amount;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -36,6 +37,9 @@ pub(crate) struct Gateway {
     /// The highest price, in coins per million tokens.
     #[arg(long, default_value = "100", value_name = "COINS")]
     price_max: Amount,
+    /// Pay for each request by an order of its own instead of by vouchers in sessions: slower, and every one is checked.
+    #[arg(long)]
+    per_request_orders: bool,
     /// Requests at the same time.
     #[arg(long, default_value_t = 256, value_name = "NUMBER")]
     concurrent_max: usize,
@@ -73,6 +77,11 @@ impl Gateway {
                 keys: api_keys,
                 price_max: self.price_max,
                 concurrent_max: self.concurrent_max,
+                payment: if self.per_request_orders {
+                    Payment::Orders
+                } else {
+                    Payment::Sessions
+                },
             };
             let shutdown = async {
                 let _ = wait_for_end().await;

@@ -12,6 +12,7 @@ use crate::{
 use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::ChainHandle;
 use fairweir_client::{NodeClient, Sender};
+use fairweir_gateway::Payment;
 use fairweir_net::{
     Network as _, PeerAddr,
     quic::{DialPolicy, QuicNetwork, QuicOptions},
@@ -29,6 +30,7 @@ use fairweir_services::{
     Registry,
     inference::{Engines, Models},
     pipeline::Identity,
+    session::ClerkOptions,
 };
 use fairweir_types::{Amount, ChainId, Height, Millis, Rounding};
 use serde_json::json;
@@ -303,6 +305,7 @@ impl Up {
             keys: door::api_keys(data)?,
             price_max: Amount::from_coins(100).unwrap_or(Amount::MAX),
             concurrent_max: 256,
+            payment: Payment::default(),
         };
         if global.json {
             output::json(&json!({"url": format!("http://{address}/v1"), "api_key": secret}));
@@ -554,6 +557,8 @@ async fn equip(
         concurrency: WorkerOptions::default().concurrency,
         from,
         outputs: None,
+        sessions: None,
+        clerk: ClerkOptions::default(),
     };
     Ok((sender, equipment, network))
 }
@@ -568,6 +573,8 @@ async fn start_worker(
 ) -> Result<(), Exit> {
     let (sender, mut equipment, network) = equip(running, name, place, registry).await?;
     equipment.outputs = Some(Arc::new(OutputStore::at(&running.outputs.join(name))?));
+    let sessions = running.outputs.with_file_name("sessions").join(name);
+    equipment.sessions = Some(Arc::new(OutputStore::at(&sessions)?));
     let incoming = worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
     let endpoint = network.local_addr();
     worker::register(&sender, &endpoint, registry, &options).await?;

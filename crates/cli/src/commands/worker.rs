@@ -19,6 +19,7 @@ use fairweir_services::{
     Registry,
     inference::{Models, NoModels},
     pipeline::Identity,
+    session::ClerkOptions,
 };
 use fairweir_types::{Action, Amount, Genesis, SecretKey, tx};
 use serde_json::json;
@@ -229,6 +230,7 @@ fn work(
 ) -> Result<(), Exit> {
     let data = global.data_dir()?;
     let outputs = OutputStore::at(&data.join("outputs"))?;
+    let sessions = OutputStore::at(&data.join("sessions"))?;
     let storage = data.join("worker");
     let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
     runner.start(|context| async move {
@@ -261,6 +263,8 @@ fn work(
             concurrency: options.concurrency,
             from,
             outputs: Some(Arc::new(outputs)),
+            sessions: Some(Arc::new(sessions)),
+            clerk: ClerkOptions::default(),
         };
         let ended = tokio::select! {
             ended = up::wait_for_end() => ended,

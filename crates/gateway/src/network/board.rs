@@ -5,7 +5,7 @@ use fairweir_client::{ClientError, NodeClient, orders};
 use fairweir_net::Network;
 use fairweir_types::{
     Address, Amount, Event, Height,
-    event::{Matched, RefundReason, SlashReason},
+    event::{LaneOpened, Matched, RefundReason, SlashReason},
     node_api::EventPage,
     order::OrderId,
 };
@@ -26,15 +26,24 @@ const PAUSE: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     /// It is posted; so much is locked for work and checks.
-    Posted { escrow: Amount },
+    Posted {
+        escrow: Amount,
+    },
     /// A worker has it.
     Matched(Box<Matched>),
     /// No worker fits now, and why.
-    Unmatched { reasons: Vec<String> },
+    Unmatched {
+        reasons: Vec<String>,
+    },
     /// The worker failed.
-    Replaced { reason: SlashReason },
+    Replaced {
+        reason: SlashReason,
+    },
     /// The money came back.
-    Refunded { reason: RefundReason },
+    Refunded {
+        reason: RefundReason,
+    },
+    LaneOpened(Box<LaneOpened>),
 }
 
 /// By order, and by number: an id may be tried twice while a node lags.
@@ -148,6 +157,10 @@ impl<N: Network> Follower<N> {
                 Event::Matched(matched) if matched.buyer == self.buyer => {
                     let told = Told::Matched(Box::new((**matched).clone()));
                     self.board.tell(matched.slot_id.order, &told);
+                }
+                Event::LaneOpened(opened) if opened.payers.include(self.buyer) => {
+                    let told = Told::LaneOpened(Box::new((**opened).clone()));
+                    self.board.tell(opened.slot_id.order, &told);
                 }
                 Event::Unmatched(unmatched) => {
                     let reasons = unmatched

@@ -1,11 +1,13 @@
 //! The market on the network: orders are posted, followed, and their outputs taken from the workers.
 
 mod board;
+mod lanes;
 mod offers;
 mod outlet;
 mod poster;
 mod pursuit;
 mod receipts;
+mod request;
 
 use crate::market::{
     ChatRun, CostTeller, Embedded, Market, MarketError, Model, Purchase, ReceiptError,
@@ -27,11 +29,13 @@ use fairweir_types::{
     order::{Demand, PriceVector, SlotId},
 };
 use futures::{FutureExt as _, future::BoxFuture};
+use lanes::Lanes;
 use offers::Offers;
 use outlet::Outlet;
 use poster::Poster;
 use pursuit::{Pursuit, Work};
 use receipts::{Receipts, Standing};
+use request::Request;
 use std::{
     sync::{
         Arc, RwLock,
@@ -79,6 +83,16 @@ impl Default for OrderFees {
     }
 }
 
+/// How requests are paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payment {
+    /// By vouchers in sessions: no transaction, and no wait for a block, for a request.
+    #[default]
+    Sessions,
+    /// By an order each: every one is checked, and has a receipt of its own soon.
+    Orders,
+}
+
 /// How a gateway buys.
 #[derive(Clone, Debug)]
 pub struct NetworkOptions {
@@ -90,6 +104,8 @@ pub struct NetworkOptions {
     pub match_within: Millis,
     /// What orders cost besides.
     pub fees: OrderFees,
+    /// How requests are paid.
+    pub payment: Payment,
 }
 
 /// What every order needs.
@@ -100,6 +116,8 @@ struct Shared<N> {
     offers: Arc<Offers<N>>,
     receipts: Arc<Receipts>,
     poster: Poster<N>,
+    lanes: Lanes,
+    tasks: TaskTracker,
     running: Arc<AtomicUsize>,
 }
 
@@ -149,6 +167,8 @@ impl<N: Network> NetworkMarket<N> {
             models: RwLock::new(options.models.clone()),
             shared: Arc::new(Shared {
                 poster: Poster::new(sender.clone(), board),
+                lanes: Lanes::default(),
+                tasks: tasks.clone(),
                 sender,
                 options,
                 offers,
@@ -176,6 +196,7 @@ impl<N: Network> NetworkMarket<N> {
             }
         };
         let _ = timeout(CLOSE_WITHIN, running).await;
+        let _ = timeout(CLOSE_WITHIN, self.shared.lanes.close(&self.shared)).await;
         self.stop.cancel();
         self.tasks.wait().await;
     }
@@ -199,11 +220,19 @@ impl<N: Network> NetworkMarket<N> {
             demand,
             capability: model.capability(),
         };
-        let pursuit = Pursuit::new(Arc::clone(&self.shared), work, outlet, matched, cost);
+        let shared = Arc::clone(&self.shared);
+        let running: BoxFuture<'static, ()> = match shared.options.payment {
+            Payment::Sessions => Request::new(shared, work, outlet, matched, cost)
+                .run()
+                .boxed(),
+            Payment::Orders => Pursuit::new(shared, work, outlet, matched, cost)
+                .run()
+                .boxed(),
+        };
         let stopped = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                () = pursuit.run() => {}
+                () = running => {}
                 () = stopped.cancelled() => {}
             }
         });

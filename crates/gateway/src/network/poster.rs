@@ -85,31 +85,52 @@ impl<N: Network> Poster<N> {
         }
     }
 
-    /// Posts an order and waits until it is final.
+    /// Posts an order.
+    ///
+    /// # Errors
+    /// [`MarketError`].
     pub(super) async fn post(&self, header: OrderHeader) -> Result<Posted, MarketError> {
         let action = Action::PostOrder(Boxed::new(PostOrder { header }));
+        let (listening, order, fee) = self.offer(action, |order| self.board.listen(order)).await?;
+        Ok(Posted {
+            order,
+            listening,
+            fee,
+        })
+    }
+
+    /// Sends any other action of the account.
+    ///
+    /// # Errors
+    /// [`MarketError`].
+    pub(super) async fn send(&self, action: Action) -> Result<(), MarketError> {
+        self.offer(action, |_| ()).await.map(|_| ())
+    }
+
+    /// Offers an action until the ledger took or refused it; before each try `prepare` is told the order that it would make.
+    async fn offer<T>(
+        &self,
+        action: Action,
+        prepare: impl Fn(OrderId) -> T,
+    ) -> Result<(T, OrderId, Amount), MarketError> {
         let mut attempt = 0;
         loop {
             let (tx, fee, nonce) = self.sign(action.clone()).await.map_err(failed)?;
             let key = self.sender.key();
             let order = OrderId::of(self.sender.chain_id(), key.address(), nonce);
-            let listening = self.board.listen(order);
+            let prepared = prepare(order);
             let submitted = self.submit(&tx).await;
             self.state.lock().await.offered.remove(&nonce);
             match submitted {
                 Ok(included) if included.outcome.is_done() => {
-                    return Ok(Posted {
-                        order,
-                        listening,
-                        fee,
-                    });
+                    return Ok((prepared, order, fee));
                 }
                 Ok(included) => return Err(failed(ClientError::TxRefused(included.outcome))),
                 // Another program may send for the account, or the fee rose, or the node lost what it had.
                 Err(ClientError::Refused(refusal))
                     if refusal.code.as_str() != "cannot_pay_fee" && attempt < ATTEMPTS_MAX =>
                 {
-                    tracing::debug!(code = %refusal.code, "an order is posted again");
+                    tracing::debug!(code = %refusal.code, "an action is offered again");
                     attempt += 1;
                     self.state.lock().await.standing = None;
                     sleep(PAUSE * attempt).await;

@@ -76,10 +76,10 @@ pub(super) struct Pursuit<N> {
 }
 
 /// Counts an order as running until it is dropped.
-struct Running(Arc<AtomicUsize>);
+pub(super) struct Running(Arc<AtomicUsize>);
 
 impl Running {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(count))
     }
@@ -259,6 +259,7 @@ impl<N: Network> Pursuit<N> {
                     Told::Replaced { reason } => {
                         tracing::info!(?reason, "an order goes to another worker");
                     }
+                    Told::LaneOpened(_) => {}
                     Told::Refunded { reason } => return Err(Some(reason)),
                 }
             }
@@ -432,13 +433,16 @@ fn ended(told: Option<Told>) -> Option<Result<Followed, MarketError>> {
         Some(Told::Replaced { .. }) => Some(Ok(Followed::Replaced(None))),
         Some(Told::Matched(matched)) => Some(Ok(Followed::Replaced(Some(matched)))),
         Some(Told::Refunded { reason }) => Some(Err(refunded(reason))),
-        Some(Told::Posted { .. } | Told::Unmatched { .. }) => None,
+        Some(Told::Posted { .. } | Told::Unmatched { .. } | Told::LaneOpened(_)) => None,
         None => Some(Err(MarketError::Closed)),
     }
 }
 
 /// Puts a chunk together that is longer than one message.
-fn assembled(rest: &mut Vec<u8>, bytes: &[u8]) -> Result<Option<ChatChunk>, ClientError> {
+pub(super) fn assembled(
+    rest: &mut Vec<u8>,
+    bytes: &[u8],
+) -> Result<Option<ChatChunk>, ClientError> {
     if rest.len() > BLOB_BYTES_MAX {
         return Err(ClientError::OtherAnswer);
     }

@@ -10,7 +10,7 @@ use crate::{
     bank,
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
-    keys, registry, stake,
+    keys, registry, sessions, stake,
 };
 use fairweir_types::{
     Amount, Event,
@@ -24,7 +24,8 @@ pub(crate) fn release_worker(
     order: &Order,
     slot: &Slot,
 ) -> Result<(), Fault> {
-    let Some(worker) = slot.worker else {
+    // A batch holds neither: its lane does.
+    let Some(worker) = slot.worker.filter(|_| slot.batch.is_none()) else {
         return Ok(());
     };
     let kind = order.header.kind;
@@ -54,7 +55,14 @@ pub(crate) fn refund(
         reason,
         amount,
     }));
-    close_slot(execution, slot_id, slot, order)
+    close_slot(execution, slot_id, slot, order)?;
+    match &slot.batch {
+        Some(batch) => {
+            let has_failed = matches!(reason, RefundReason::Invalid | RefundReason::Unopened);
+            sessions::batch_ended(execution, batch, has_failed)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Ends a slot; with the last one the order leaves the state.

@@ -10,6 +10,7 @@ use crate::{
     keys,
     params::{Params, count, money},
     registry::{self, OfferRecord},
+    sessions,
     stake::{self, Losses},
     state::{Mark, scan},
     verification,
@@ -94,6 +95,7 @@ fn at_draw(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), Fault> 
         Phase::AwaitingDraw | Phase::AwaitingDisputeDraw => {
             verification::draw(execution, slot_id, slot)
         }
+        Phase::AwaitingSample => sessions::sample(execution, slot_id, slot),
         _ => Err(Fault::Missing {
             what: "draw of a slot in another phase",
         }),
@@ -113,17 +115,22 @@ fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), F
     }
     match slot.phase {
         Phase::Executing => replace_worker(execution, slot_id, slot),
-        Phase::Challengeable => settle(execution, slot_id, &slot),
+        Phase::Challengeable | Phase::Unsampled => settle(execution, slot_id, &slot),
+        Phase::Serving | Phase::Closing | Phase::Ending => {
+            sessions::lane_timer_ended(execution, slot_id, slot)
+        }
         Phase::Committing
         | Phase::Opening
         | Phase::Revealing
         | Phase::DisputeCommitting
-        | Phase::DisputeRevealing => verification::window_ended(execution, slot_id, slot),
-        Phase::AwaitingMatch | Phase::AwaitingDraw | Phase::AwaitingDisputeDraw => {
-            Err(Fault::Missing {
-                what: "window of a slot that waits for a draw",
-            })
-        }
+        | Phase::DisputeRevealing
+        | Phase::Showing => verification::window_ended(execution, slot_id, slot),
+        Phase::AwaitingMatch
+        | Phase::AwaitingDraw
+        | Phase::AwaitingDisputeDraw
+        | Phase::AwaitingSample => Err(Fault::Missing {
+            what: "window of a slot that waits for a draw",
+        }),
     }
 }
 
@@ -259,7 +266,12 @@ fn assign(
     slot.prices = chosen.offer.prices;
     slot.quote = assignment.quote;
     slot.exposure = assignment.exposure;
-    let due = execution.window_end(order.header.demand.execution_max.get())?;
+    let rounds = order.header.open_rounds();
+    if let Some(rounds) = rounds {
+        slot.quote = rounds.lane_cap;
+    }
+    let within = rounds.map_or(order.header.demand.execution_max, |rounds| rounds.open_for);
+    let due = execution.window_end(within.get())?;
     let height = execution.window_height()?;
     store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
     execution.emit(Event::Matched(Boxed::new(Matched {
@@ -269,10 +281,13 @@ fn assign(
         buyer: order.buyer,
         quote: slot.quote,
         due,
-        within: order.header.demand.execution_max,
+        within,
         others: BoundedVec::truncating(assignment.others.iter().copied()),
     })));
-    Ok(())
+    match rounds {
+        Some(rounds) => sessions::open_lane(execution, slot_id, slot, order, rounds),
+        None => Ok(()),
+    }
 }
 
 /// The worker handed in no receipt in time: it pays a part of the price, and another one gets the slot.

@@ -1,6 +1,9 @@
 //! The match: which worker gets a slot, and why the others do not.
 
-use crate::params::{self, Params};
+use crate::{
+    params::{self, Params},
+    sessions,
+};
 use fairweir_types::{
     Address, Amount, Digest,
     digest::Domain,
@@ -163,7 +166,11 @@ impl CheapestMatcher<'_> {
             .prices
             .quote(&header.demand.units)
             .map_err(|_| too_dear)?;
-        let exposure = Params::share_up(quote, self.params.exposure_bps).map_err(|_| too_dear)?;
+        let exposure = match header.open_rounds() {
+            Some(rounds) => sessions::lane_exposure(self.params, quote, rounds.lane_cap),
+            None => Params::share_up(quote, self.params.exposure_bps),
+        };
+        let exposure = exposure.map_err(|_| too_dear)?;
         covers(candidate, exposure)?;
         let stake_min = header
             .requirements

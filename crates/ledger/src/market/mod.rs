@@ -18,14 +18,15 @@ mod submit_receipt;
 mod top_up;
 
 pub(crate) use cancel_order::cancel_order;
-pub(crate) use close::{refund, release_worker};
+pub(crate) use close::{close_slot, refund, release_worker};
 pub(crate) use end_block::{end_block, seed};
 pub use error::MarketError;
+pub(crate) use escrow::{give_back, spend};
 pub use matcher::{Assignment, Candidate, CheapestMatcher, Matcher};
 pub(crate) use post_order::post_order;
 pub use records::{Draw, Drawn, HeldStream, Order, Phase, Slot, Timer};
 pub(crate) use records::{keep_slot, slot_of, store_slot};
-pub(crate) use settle::settle;
+pub(crate) use settle::{pay_checks, settle, verifiers_that_agree};
 pub(crate) use submit_receipt::submit_receipt;
 pub(crate) use top_up::top_up;
 

@@ -5,14 +5,15 @@ use crate::{
     fault::{OrFault, counted},
     keys,
     params::{Params, money},
-    registry,
+    refusal::Refusal,
+    registry, sessions,
 };
 use commonware_codec::EncodeSize;
 use fairweir_types::{
     Address, Amount, AmountError, BoundedVec, Boxed, Digest, Event, Height, Millis, VerifiedTx,
     event::OrderPosted,
     limits::SLOTS_MAX,
-    order::{OrderHeader, OrderId, Rounds, SlotId},
+    order::{OpenRounds, OrderHeader, OrderId, Rounds, SlotId},
     tx::PostOrder,
 };
 
@@ -28,9 +29,24 @@ pub(crate) fn post_order(
     execution: &mut Execution<'_>,
     tx: &VerifiedTx,
     post: &PostOrder,
+) -> Result<(), Refusal> {
+    check_shape(&post.header)?;
+    if let Some(rounds) = post.header.open_rounds() {
+        let request = post.header.price_max.quote(&post.header.demand.units);
+        let request = request.map_err(|_| MarketError::PriceAboveCap)?;
+        sessions::check_open(&post.header, rounds, request)?;
+    }
+    lock(execution, tx, post)?;
+    Ok(())
+}
+
+/// Locks escrow and deposit and opens the order.
+fn lock(
+    execution: &mut Execution<'_>,
+    tx: &VerifiedTx,
+    post: &PostOrder,
 ) -> Result<(), MarketError> {
     let header = &post.header;
-    check_shape(header)?;
     let buyer = tx.sender();
     let costs = Costs::of(&execution.params, header).map_err(|_| MarketError::PriceAboveCap)?;
     let mut order = order_record(execution, tx, header, &costs)?;
@@ -67,7 +83,7 @@ fn check_shape(header: &OrderHeader) -> Result<(), MarketError> {
             found: header.slots,
         });
     }
-    if header.rounds != Rounds::Fixed(1) {
+    if matches!(header.rounds, Rounds::Fixed(rounds) if rounds != 1) {
         return Err(MarketError::RoundsNotOffered);
     }
     let units = &header.demand.units;
@@ -109,6 +125,9 @@ struct Costs {
 
 impl Costs {
     fn of(params: &Params, header: &OrderHeader) -> Result<Self, AmountError> {
+        if let Some(rounds) = header.open_rounds() {
+            return Self::of_session(params, header, rounds);
+        }
         let quote_max = header.price_max.quote(&header.demand.units)?;
         let settlement_fee = Params::share_up(quote_max, params.settlement_fee_bps)?
             .max(money(params.settlement_fee_min));
@@ -128,6 +147,28 @@ impl Costs {
             check_fee,
             slot_budget,
             escrow,
+        })
+    }
+}
+
+impl Costs {
+    /// A session locks each lane's cap and reserve; what its batches cost is worked out when they come.
+    fn of_session(
+        params: &Params,
+        header: &OrderHeader,
+        rounds: &OpenRounds,
+    ) -> Result<Self, AmountError> {
+        let (slot_budget, _) = sessions::lane_costs(params, rounds.lane_cap)?;
+        Ok(Self {
+            quote_max: rounds.lane_cap,
+            settlement_fee: Amount::ZERO,
+            check_fee: Amount::ZERO,
+            slot_budget,
+            escrow: slot_budget.checked_mul_ratio(
+                u64::from(header.slots),
+                1,
+                fairweir_types::Rounding::Up,
+            )?,
         })
     }
 }

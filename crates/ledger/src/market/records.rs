@@ -4,6 +4,7 @@ use crate::{
     execution::Execution,
     fault::{Fault, present},
     keys,
+    sessions::{Batch, Lane},
     state::{Mark, Overlay, state_record},
 };
 use commonware_codec::{Buf, Error, FixedSize, Read, ReadExt, Write};
@@ -91,10 +92,22 @@ pub enum Phase {
     DisputeCommitting,
     /// The dispute's verifiers reveal.
     DisputeRevealing,
+    /// A lane serves requests.
+    Serving,
+    /// A lane takes no more requests, but its worker's claims.
+    Closing,
+    /// A lane waits for the settlement of its last batches.
+    Ending,
+    /// A batch waits for the beacon to draw its samples.
+    AwaitingSample,
+    /// The worker shows a batch's sampled leaves.
+    Showing,
+    /// A batch of which nothing was drawn waits for its time.
+    Unsampled,
 }
 
 impl Phase {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 16] = [
         Self::AwaitingMatch,
         Self::Executing,
         Self::AwaitingDraw,
@@ -105,6 +118,12 @@ impl Phase {
         Self::AwaitingDisputeDraw,
         Self::DisputeCommitting,
         Self::DisputeRevealing,
+        Self::Serving,
+        Self::Closing,
+        Self::Ending,
+        Self::AwaitingSample,
+        Self::Showing,
+        Self::Unsampled,
     ];
 
     /// The stable name.
@@ -121,6 +140,12 @@ impl Phase {
             Self::AwaitingDisputeDraw => "awaiting_dispute_draw",
             Self::DisputeCommitting => "dispute_committing",
             Self::DisputeRevealing => "dispute_revealing",
+            Self::Serving => "serving",
+            Self::Closing => "closing",
+            Self::Ending => "ending",
+            Self::AwaitingSample => "awaiting_sample",
+            Self::Showing => "showing",
+            Self::Unsampled => "unsampled",
         }
     }
 
@@ -236,6 +261,10 @@ pub struct Slot {
     pub randomness: Randomness,
     /// The buyer's deposit, if it challenged.
     pub challenge_deposit: Amount,
+    /// What it holds as a lane of a session, once matched.
+    pub lane: Option<Lane>,
+    /// What it holds as a batch of a lane.
+    pub batch: Option<Batch>,
 }
 state_record!(Slot {
     phase,
@@ -256,6 +285,8 @@ state_record!(Slot {
     dispute,
     randomness,
     challenge_deposit,
+    lane,
+    batch,
 });
 
 impl Slot {
@@ -279,6 +310,8 @@ impl Slot {
             dispute: Draw::default(),
             randomness: Randomness::ValidatorTrusted,
             challenge_deposit: Amount::ZERO,
+            lane: None,
+            batch: None,
         }
     }
 
@@ -291,17 +324,32 @@ impl Slot {
             | Phase::Committing
             | Phase::Opening
             | Phase::Revealing
+            | Phase::Serving
+            | Phase::Closing
+            | Phase::Ending
+            | Phase::AwaitingSample
+            | Phase::Showing
                 if self.worker == Some(account) =>
             {
                 Some(self.matched)
             }
             Phase::Committing | Phase::Opening | Phase::Revealing if is_drawn(&self.first) => {
-                Some(self.drawn)
+                Some(self.known_since())
             }
             Phase::DisputeCommitting | Phase::DisputeRevealing if is_drawn(&self.dispute) => {
-                Some(self.drawn)
+                Some(self.known_since())
             }
             _ => None,
+        }
+    }
+
+    /// The block from which on its verifiers find all that they need among the events; what came before can be asked for, but for
+    /// a batch, which no order announced.
+    fn known_since(&self) -> Height {
+        if self.batch.is_some() {
+            self.matched
+        } else {
+            self.drawn
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     bank,
     execution::Execution,
     fault::{Fault, OrFault, present},
+    sessions,
 };
 use fairweir_types::{
     Address, Amount, BoundedVec, Boxed, Digest, Event,
@@ -25,6 +26,9 @@ pub(crate) fn settle(
     slot: &Slot,
 ) -> Result<(), Fault> {
     let mut order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    if let Some(batch) = &slot.batch {
+        return sessions::settle_batch(execution, slot_id, (slot, batch), order);
+    }
     let worker = slot.assigned()?;
     let signed = present(slot.receipt.as_ref(), "receipt of a judged slot")?;
     let trace = present(slot.opened, "opened trace of a judged slot")?;
@@ -67,7 +71,8 @@ pub(crate) fn settle(
     close_slot(execution, slot_id, slot, order)
 }
 
-fn verifiers_that_agree(slot: &Slot, trace: &Digest) -> Vec<Address> {
+/// The verifiers of the first draw that found this trace.
+pub(crate) fn verifiers_that_agree(slot: &Slot, trace: &Digest) -> Vec<Address> {
     slot.first
         .iter()
         .filter(|drawn| drawn.trace == Some(*trace))
@@ -75,7 +80,8 @@ fn verifiers_that_agree(slot: &Slot, trace: &Digest) -> Vec<Address> {
         .collect()
 }
 
-fn pay_checks(
+/// Pays each of these verifiers its check; returns the payments and their sum, which the caller takes out of the escrow.
+pub(crate) fn pay_checks(
     execution: &mut Execution<'_>,
     order: &Order,
     checked: &[Address],

@@ -84,7 +84,14 @@ fn eligible(
     slot: &Slot,
 ) -> Result<Vec<(Address, u64)>, Fault> {
     let worker = slot.assigned()?;
-    let parties = [order.buyer, worker, slot.worker_owner];
+    let delegate = order
+        .header
+        .open_rounds()
+        .and_then(|rounds| rounds.delegate);
+    let parties: Vec<Address> = [order.buyer, worker, slot.worker_owner]
+        .into_iter()
+        .chain(delegate)
+        .collect();
     let min = money(execution.params.verifier_stake_min);
     let (from, to) = keys::verifiers();
     let mut pool = Vec::new();

@@ -21,7 +21,7 @@ pub(crate) use draw::draw;
 pub use error::VerificationError;
 pub(crate) use open_receipt::open_receipt;
 pub(crate) use reveal_verdict::reveal_verdict;
-pub(crate) use window::window_ended;
+pub(crate) use window::{begin_reveal, window_ended};
 
 use crate::market::{Draw, Phase, Slot};
 use fairweir_types::receipt::Tier;

@@ -48,4 +48,8 @@ scripts!(
     unmatched_orders,
     too_few_verifiers,
     slots_and_streams,
+    a_session_from_escrow_to_settlement,
+    sessions_that_cheat,
+    sessions_that_are_refused,
+    sessions_with_many_batches,
 );

@@ -11,6 +11,7 @@ use fairweir_net::{FrameStream, Incoming, Network, PeerAddr, read_request, reply
 use fairweir_services::{
     Blobs, ChainClient, Registry,
     pipeline::{self, Desk, Follower, Identity, Shelf, Tools},
+    session::{AskError, Clerk, ClerkOptions, Lanes},
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedBytes, BoundedVec, Boxed, ByteCount, ChainId, Digest, Height,
@@ -18,6 +19,7 @@ use fairweir_types::{
     limits::BLOB_BYTES_MAX,
     node_api::{DeliveryReply, DeskRequest, Refusal},
     order::{Demand, KindId, Name, Offer, PriceVector, Privacy, UnitVector},
+    session::Ask,
     tx::RegisterOffer,
 };
 use futures::{StreamExt as _, future, stream::FuturesUnordered};
@@ -25,7 +27,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Buyers that may wait for their output, and that are served at the same time.
 const WAITING_BUYERS_MAX: usize = 256;
-const SERVED_BUYERS_MAX: usize = 256;
+const SERVED_BUYERS_MAX: usize = 1_024;
 /// How long a role waits before it follows the chain again after the node was lost.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The longest execution that a worker takes on: ten minutes.
@@ -170,6 +172,10 @@ pub struct Equipment<C> {
     pub from: Height,
     /// Where outputs survive a restart, if anywhere.
     pub outputs: Option<Arc<dyn Shelf>>,
+    /// Where requests of sessions are kept until they are settled; without it a restart loses what was not claimed.
+    pub sessions: Option<Arc<dyn Shelf>>,
+    /// When requests of sessions are claimed.
+    pub clerk: ClerkOptions,
 }
 
 impl<C> Equipment<C> {
@@ -197,8 +203,26 @@ pub async fn run<C: ChainClient + Clone, S: FrameStream>(
     if let Some(shelf) = equipment.outputs.clone() {
         worker = worker.with_shelf(shelf);
     }
-    let desk = worker.desk();
-    let chain_id = equipment.chain.chain_id().clone();
+    let lanes = Lanes::new(
+        equipment.identity.clone(),
+        equipment.chain.chain_id().clone(),
+        Arc::clone(&equipment.registry),
+    );
+    if let Some(shelf) = equipment.sessions.clone() {
+        lanes.use_shelf(shelf);
+    }
+    let mut clerk = Clerk::new(
+        equipment.chain.clone(),
+        lanes.clone(),
+        Arc::clone(&equipment.blobs),
+        equipment.clerk,
+    );
+    let counter = Counter {
+        desk: worker.desk(),
+        lanes,
+        blobs: Arc::clone(&equipment.blobs),
+        chain_id: equipment.chain.chain_id().clone(),
+    };
     let progress = worker.progress();
     let from = equipment.from;
     let works = async {
@@ -216,14 +240,32 @@ pub async fn run<C: ChainClient + Clone, S: FrameStream>(
         }
         future::pending::<()>().await;
     };
-    // The desk ends with the network, and with it the worker.
-    let serves = serve(desk, chain_id, incoming);
-    futures::pin_mut!(works, checks, serves);
-    future::select(serves, future::select(works, checks)).await;
+    // A lane's first claim may lie far back: the ledger says since when there is something to do.
+    let claims = async {
+        loop {
+            let error = clerk.run(clock, from).await;
+            tracing::warn!(%error, "the worker's clerk lost the chain; it tries again");
+            clock.sleep(RETRY_PAUSE).await;
+        }
+    };
+    // The counter ends with the network, and with it the worker.
+    let serves = serve(counter, clock, incoming);
+    futures::pin_mut!(works, checks, claims, serves);
+    let roles = future::select(claims, future::select(works, checks));
+    future::select(serves, roles).await;
 }
 
-/// Hands outputs to buyers until the network is closed.
-pub async fn serve<S: FrameStream>(desk: Desk, chain_id: ChainId, mut incoming: Incoming<S>) {
+/// What a worker's buyers come to: the desk for orders, and the lanes for sessions.
+#[derive(Clone, Debug)]
+struct Counter {
+    desk: Desk,
+    lanes: Lanes,
+    blobs: Arc<dyn Blobs>,
+    chain_id: ChainId,
+}
+
+/// Serves buyers until the network closes.
+async fn serve<S: FrameStream>(counter: Counter, clock: &impl Clock, mut incoming: Incoming<S>) {
     let mut serving = FuturesUnordered::new();
     loop {
         if serving.len() >= SERVED_BUYERS_MAX {
@@ -234,24 +276,42 @@ pub async fn serve<S: FrameStream>(desk: Desk, chain_id: ChainId, mut incoming: 
             let Some((_, stream)) = incoming.next().await else {
                 return;
             };
-            serving.push(hand_over(desk.clone(), chain_id.clone(), stream));
+            serving.push(hand_over(&counter, clock, stream));
             continue;
         }
         let arrival = future::select(Box::pin(incoming.next()), serving.next()).await;
         if let future::Either::Left((arrival, _)) = arrival {
             let Some((_, stream)) = arrival else { return };
-            serving.push(hand_over(desk.clone(), chain_id.clone(), stream));
+            serving.push(hand_over(&counter, clock, stream));
         }
     }
 }
 
-async fn hand_over<S: FrameStream>(desk: Desk, chain_id: ChainId, mut stream: S) {
+fn refused(code: &str, reason: &str) -> DeliveryReply {
+    DeliveryReply::Refused(Refusal {
+        code: fairweir_types::BoundedText::truncating(code),
+        reason: fairweir_types::BoundedText::truncating(reason),
+    })
+}
+
+fn not_served(error: &AskError) -> DeliveryReply {
+    let reason = std::error::Error::source(error)
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    refused(error.code(), &reason)
+}
+
+async fn hand_over<S: FrameStream>(counter: &Counter, clock: &impl Clock, mut stream: S) {
     let Ok(frame) = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE).await else {
         return;
     };
+    let Counter { desk, lanes, .. } = counter;
     let answer = match decode::<DeskRequest>(&frame) {
         Ok(DeskRequest::Fetch(request)) => desk.deliver(&request),
-        Ok(DeskRequest::Stop(signed)) => desk.stop(&chain_id, &signed),
+        Ok(DeskRequest::Stop(signed)) => match lanes.stop(&signed) {
+            Ok(slot_id) => DeliveryReply::Stopping(slot_id),
+            Err(AskError::NoSuchLane) => desk.stop(&counter.chain_id, &signed),
+            Err(error) => not_served(&error),
+        },
         Ok(DeskRequest::Follow(request)) => match desk.follow(&request) {
             Ok(follower) => {
                 hand_over_as_it_comes(follower, stream).await;
@@ -259,13 +319,43 @@ async fn hand_over<S: FrameStream>(desk: Desk, chain_id: ChainId, mut stream: S)
             }
             Err(refusal) => refusal,
         },
-        Err(error) => DeliveryReply::Refused(Refusal {
-            code: fairweir_types::BoundedText::truncating("malformed"),
-            reason: fairweir_types::BoundedText::truncating(&error.to_string()),
-        }),
+        Ok(DeskRequest::Ask(ask)) => {
+            return answer_ask(counter, clock, (*ask).clone(), stream).await;
+        }
+        Ok(DeskRequest::Credit(credit)) => match lanes.credit(&credit) {
+            Ok(slot_id) => DeliveryReply::Stopping(slot_id),
+            Err(error) => not_served(&error),
+        },
+        Err(error) => refused("malformed", &error.to_string()),
     };
     if let Err(error) = reply(stream, &answer.encode(), ANSWER_DEADLINE).await {
         tracing::debug!(%error, "a buyer did not take its output");
+    }
+}
+
+/// Runs one request of a session and hands over what it gives. A buyer that goes away pays for what its credit covers.
+async fn answer_ask<S: FrameStream>(counter: &Counter, clock: &impl Clock, ask: Ask, stream: S) {
+    let served = match counter.lanes.admit(ask) {
+        Ok(served) => served,
+        Err(error) => {
+            let answer = not_served(&error).encode();
+            if let Err(error) = reply(stream, &answer, ANSWER_DEADLINE).await {
+                tracing::debug!(%error, "a buyer did not take its refusal");
+            }
+            return;
+        }
+    };
+    let (running, follower) = served.start();
+    let runs = running.run(&counter.lanes, counter.blobs.as_ref(), clock);
+    let sends = hand_over_as_it_comes(follower, stream);
+    futures::pin_mut!(runs, sends);
+    match future::select(runs, sends).await {
+        // The whole, or that there is none, is still to be told.
+        future::Either::Left(((), sends)) => sends.await,
+        future::Either::Right(((), runs)) => {
+            running.abandoned(&counter.lanes);
+            runs.await;
+        }
     }
 }
 

@@ -183,6 +183,16 @@ impl Drop for Follower {
 }
 
 impl Follower {
+    /// The first follower of a feed.
+    pub(crate) fn of(feed: Feed) -> Self {
+        feed.join();
+        Self {
+            feed,
+            position: 0,
+            rest: Vec::new(),
+        }
+    }
+
     /// The next message: chunks, then the whole output; `None` after that.
     pub async fn next(&mut self) -> Option<DeliveryReply> {
         if self.rest.is_empty() {

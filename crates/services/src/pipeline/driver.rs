@@ -113,7 +113,7 @@ struct Feed<'a, C: ChainClient, E> {
 }
 
 /// A page and how many of its events are old.
-type Fresh = (EventPage, usize);
+pub(crate) type Fresh = (EventPage, usize);
 
 impl<C: ChainClient, E: Clock> Feed<'_, C, E> {
     /// The next page, over a new connection if need be.
@@ -158,7 +158,7 @@ impl<C: ChainClient, E: Clock> Feed<'_, C, E> {
 }
 
 /// Pages in order until the chain cannot be followed any more. Dropping a pending `next` loses nothing.
-fn feed<'a, C: ChainClient, E: Clock>(
+pub(crate) fn feed<'a, C: ChainClient, E: Clock>(
     chain: &'a C,
     clock: &'a E,
     from: Height,
@@ -186,7 +186,11 @@ fn feed<'a, C: ChainClient, E: Clock>(
 }
 
 /// The output of a future, unless the time is up first.
-async fn within<E: Clock, F: Future>(clock: &E, time: Duration, future: F) -> Option<F::Output> {
+pub(crate) async fn within<E: Clock, F: Future>(
+    clock: &E,
+    time: Duration,
+    future: F,
+) -> Option<F::Output> {
     match select(pin!(future), pin!(clock.sleep(time))).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,

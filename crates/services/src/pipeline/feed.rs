@@ -26,7 +26,7 @@ struct State {
 /// The chunks of one slot so far; an outlet for the execution. Bounded by what an output may be, so the execution need
 /// not wait for a slow buyer. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Feed(Arc<Mutex<State>>);
+pub(crate) struct Feed(Arc<Mutex<State>>);
 
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,7 +36,7 @@ impl fmt::Debug for Feed {
 
 /// What a follower gets next.
 #[derive(Clone, Debug)]
-pub(super) enum Item {
+pub(crate) enum Item {
     /// The next chunk.
     Chunk(Arc<[u8]>),
     /// The whole output: the last item.
@@ -64,7 +64,7 @@ impl Feed {
     }
 
     /// The execution begins again. Equal work gives equal chunks, so what was told stays told.
-    pub(super) fn writer(&self) -> Writer {
+    pub(crate) fn writer(&self) -> Writer {
         Writer {
             feed: self.clone(),
             position: 0,
@@ -72,14 +72,14 @@ impl Feed {
     }
 
     /// The receipt is on the ledger: the output may go out.
-    pub(super) fn complete(&self, delivery: Arc<Delivery>) {
+    pub(crate) fn complete(&self, delivery: Arc<Delivery>) {
         self.change(|state| {
             state.delivery.get_or_insert(delivery);
         });
     }
 
     /// Takes a place for one more follower, if there is one; it is given back by [`Feed::leave`].
-    pub(super) fn join(&self) -> bool {
+    pub(crate) fn join(&self) -> bool {
         let mut state = self.state();
         let has_place = state.followers < FOLLOWERS_MAX;
         state.followers += usize::from(has_place);
@@ -87,18 +87,18 @@ impl Feed {
     }
 
     /// A follower has gone.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         let mut state = self.state();
         state.followers = state.followers.saturating_sub(1);
     }
 
     /// Nothing more will come.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.change(|state| state.is_ended = true);
     }
 
     /// The item after `position` chunks.
-    pub(super) async fn item(&self, position: usize) -> Item {
+    pub(crate) async fn item(&self, position: usize) -> Item {
         std::future::poll_fn(|context| {
             let mut state = self.state();
             if let Some(chunk) = state.chunks.get(position) {
@@ -122,7 +122,7 @@ impl Feed {
 
 /// Writes the chunks of one execution of the slot.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     feed: Feed,
     position: usize,
 }

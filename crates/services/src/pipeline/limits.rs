@@ -17,13 +17,13 @@ pub(super) const SUBMISSIONS_MAX: usize = 8;
 /// Pages of events that are read before steps are started: reading up on the past first drops pointless steps.
 pub(super) const PAGES_PER_TURN_MAX: usize = 4_096;
 /// Times that a step, or a connection to the chain, is tried.
-pub(super) const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 /// Time before the second try; it doubles with each further one.
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// Time between two tries at most.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(4);
 /// Time that one transaction may take to be final. Windows of the ledger are 20 seconds by default.
-pub(super) const SUBMIT_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const SUBMIT_WITHIN: Duration = Duration::from_secs(15);
 /// Time that one attempt to follow events may take.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -31,7 +31,7 @@ pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const LOOK_UPS_MAX: u32 = 3;
 
 /// The time before try number `tries` (from 1) is repeated.
-pub(super) fn pause(tries: u32) -> Duration {
+pub(crate) fn pause(tries: u32) -> Duration {
     let doubled = PAUSE_MIN.saturating_mul(1 << tries.saturating_sub(1).min(16));
     doubled.min(PAUSE_MAX)
 }

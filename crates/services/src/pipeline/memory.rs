@@ -2,8 +2,9 @@
 
 use super::limits::ORDERS_MAX;
 use fairweir_types::{
-    Address, Height,
-    order::{OrderHeader, OrderId},
+    Address, Digest, Height, Millis, Receipt,
+    event::LeavesShown,
+    order::{Demand, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotRole, Urgency},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,6 +14,39 @@ pub(super) struct PostedOrder {
     pub(super) buyer: Address,
     pub(super) posted: Height,
     pub(super) header: OrderHeader,
+}
+
+impl PostedOrder {
+    /// A batch as the order that it is on the ledger. Its verifiers read kind and buyer alone: each request has its own spec and demand.
+    pub(super) fn of_batch(batch: &LeavesShown, posted: Height) -> Self {
+        Self {
+            buyer: batch.payers.buyer,
+            posted,
+            header: OrderHeader {
+                kind: batch.kind,
+                spec_digest: Digest::ZERO,
+                spec_inline: None,
+                demand: Demand::default(),
+                slots: 1,
+                role: SlotRole::Worker,
+                rounds: Rounds::Fixed(1),
+                price_max: batch.prices,
+                urgency: Urgency::Normal,
+                match_within: Millis::ZERO,
+                requirements: Requirements::default(),
+                privacy: Privacy::Public,
+            },
+        }
+    }
+}
+
+/// What verifiers are drawn for: the work of an order's slot, or a batch of a session's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// One piece of work, with its receipt.
+    Work(Arc<Receipt>),
+    /// A batch.
+    Batch(Arc<LeavesShown>),
 }
 
 /// The newest values by key; of more than `max` the oldest is forgotten.

@@ -21,7 +21,11 @@ mod verifier;
 mod worker;
 
 pub use desk::{Desk, Follower, Shelf};
+pub(crate) use driver::{Fresh, feed, within};
 pub use driver::{PipelineError, Progress};
+pub(crate) use feed::Feed;
+pub(crate) use limits::{SUBMIT_WITHIN, TRIES_MAX, pause};
+pub(crate) use salt::worker_salt;
 pub use verifier::Verifier;
 pub use worker::Worker;
 

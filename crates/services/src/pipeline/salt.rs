@@ -9,7 +9,7 @@ use fairweir_types::{
 };
 
 /// The salt of a worker's commitment.
-pub(super) fn worker_salt(
+pub(crate) fn worker_salt(
     seed: &[u8; 32],
     chain: &ChainId,
     slot_id: &SlotId,

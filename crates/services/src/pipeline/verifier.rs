@@ -4,11 +4,11 @@ use super::{
     Identity, PipelineError, Progress, Tools,
     driver::drive,
     limits::{JOBS_MAX, RECEIPTS_MAX},
-    memory::{Newest, Orders, PostedOrder, orders},
+    memory::{Judged, Newest, Orders, PostedOrder, orders},
     role::{Role, Stage, Step, WorkError, ready},
     salt::verdict_nonce,
 };
-use crate::{BlobError, Env, Evidence, Registry, StopAt, world::ChainClient};
+use crate::{BlobError, Env, Evidence, Registry, StopAt, session::check, world::ChainClient};
 use commonware_runtime::Clock;
 use fairweir_types::{
     Action, Address, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome, decode,
@@ -75,10 +75,19 @@ impl<C: ChainClient> Verifier<C> {
 /// One draw for a slot.
 pub(super) type Job = (SlotId, Tier);
 
+/// What a check found.
+#[derive(Debug)]
+pub(super) enum Checked {
+    /// Of one piece of work.
+    Work(Arc<dyn crate::AnyService>, Evidence),
+    /// Of a batch: its trace.
+    Batch(Digest),
+}
+
 #[derive(Debug)]
 struct Drawn {
     order: Arc<PostedOrder>,
-    receipt: Arc<Receipt>,
+    judged: Judged,
     trace: Option<Digest>,
     is_committed: bool,
     reveal_due: bool,
@@ -94,7 +103,7 @@ pub(super) struct Machine {
     chain_id: ChainId,
     registry: Arc<Registry>,
     orders: Orders,
-    receipts: Newest<SlotId, Arc<Receipt>>,
+    judged: Newest<SlotId, Judged>,
     jobs: Newest<Job, Drawn>,
 }
 
@@ -106,7 +115,7 @@ impl Machine {
             chain_id,
             registry,
             orders: orders(),
-            receipts: Newest::new(RECEIPTS_MAX),
+            judged: Newest::new(RECEIPTS_MAX),
             jobs: Newest::new(JOBS_MAX),
         }
     }
@@ -114,15 +123,15 @@ impl Machine {
     /// Forgets what the chain tells again.
     fn begin_again(&mut self) {
         self.orders = orders();
-        self.receipts = Newest::new(RECEIPTS_MAX);
+        self.judged = Newest::new(RECEIPTS_MAX);
         self.jobs = Newest::new(JOBS_MAX);
     }
 
     fn drawn(&mut self, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
         let slot_id = drawn.slot_id;
-        let (Some(order), Some(receipt)) = (
+        let (Some(order), Some(judged)) = (
             self.orders.get(&slot_id.order).cloned(),
-            self.receipts.get(&slot_id).cloned(),
+            self.judged.get(&slot_id).cloned(),
         ) else {
             tracing::warn!(%slot_id, "drawn for an order of another kind or before the events that were followed");
             return Vec::new();
@@ -134,7 +143,7 @@ impl Machine {
         }
         let entry = Drawn {
             order: Arc::clone(&order),
-            receipt,
+            judged,
             trace: None,
             is_committed: false,
             reveal_due: false,
@@ -214,7 +223,7 @@ impl Machine {
     }
 
     fn close(&mut self, slot_id: SlotId) {
-        self.receipts.remove(&slot_id);
+        self.judged.remove(&slot_id);
         self.jobs.remove_all(|(slot, _)| *slot == slot_id);
     }
 }
@@ -253,15 +262,15 @@ async fn disclosed(
 
 impl Role for Machine {
     type Job = Job;
-    type Product = (Arc<dyn crate::AnyService>, Evidence);
-    type Gear = Option<Arc<Receipt>>;
+    type Product = Checked;
+    type Gear = Option<Judged>;
 
     fn misses(&self, event: &Event) -> Option<OrderId> {
         match event {
             Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
                 let slot_id = drawn.slot_id;
                 let is_known = self.orders.get(&slot_id.order).is_some()
-                    && self.receipts.get(&slot_id).is_some();
+                    && self.judged.get(&slot_id).is_some();
                 (!is_known).then_some(slot_id.order)
             }
             _ => None,
@@ -284,7 +293,13 @@ impl Role for Machine {
                 if self.orders.get(&submitted.slot_id.order).is_some() =>
             {
                 let receipt = Arc::new(submitted.receipt.receipt.clone());
-                self.receipts.put(submitted.slot_id, receipt);
+                self.judged.put(submitted.slot_id, Judged::Work(receipt));
+            }
+            Event::LeavesShown(shown) if self.registry.get(shown.kind).is_some() => {
+                let order = PostedOrder::of_batch(shown, height);
+                self.orders.put(shown.slot_id.order, Arc::new(order));
+                let batch = Judged::Batch(Arc::new((**shown).clone()));
+                self.judged.put(shown.slot_id, batch);
             }
             Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
                 return self.drawn(drawn);
@@ -300,10 +315,11 @@ impl Role for Machine {
                 self.jobs.remove(&(judged.slot_id, judged.tier));
             }
             Event::Settled(settled) => self.close(settled.slot_id),
+            Event::BatchSettled(settled) => self.close(settled.slot_id),
             Event::Refunded(refunded) => self.close(refunded.slot_id),
             Event::OrderClosed(closed) => {
                 self.orders.remove(&closed.order);
-                self.receipts.remove_all(|slot| slot.order == closed.order);
+                self.judged.remove_all(|slot| slot.order == closed.order);
                 self.jobs.remove_all(|(slot, _)| slot.order == closed.order);
             }
             _ => {}
@@ -326,15 +342,23 @@ impl Role for Machine {
         }
     }
 
-    fn gear(&self, job: Job) -> Option<Arc<Receipt>> {
-        self.jobs.get(&job).map(|drawn| Arc::clone(&drawn.receipt))
+    fn gear(&self, job: Job) -> Option<Judged> {
+        self.jobs.get(&job).map(|drawn| drawn.judged.clone())
     }
 
     async fn work(
         tools: &Tools,
         order: &PostedOrder,
-        receipt: &Option<Arc<Receipt>>,
+        judged: &Option<Judged>,
     ) -> Result<Self::Product, WorkError> {
+        let receipt = match judged {
+            Some(Judged::Batch(batch)) => {
+                let trace = check::batch(&tools.registry, tools.blobs.as_ref(), batch).await?;
+                return Ok(Checked::Batch(trace));
+            }
+            Some(Judged::Work(receipt)) => Some(receipt),
+            None => None,
+        };
         let ready = ready(tools, order).await?;
         let evidence = if ready.is_refused {
             Evidence::Refused
@@ -346,19 +370,25 @@ impl Role for Machine {
             let env = Env::checking(tools.blobs.as_ref(), &order.header.demand, &stop, &hint);
             ready.service.collect(&env, &ready.spec).await?
         };
-        Ok((ready.service, evidence))
+        Ok(Checked::Work(ready.service, evidence))
     }
 
     fn worked(&mut self, job: Job, result: Result<Self::Product, WorkError>) -> Vec<Step<Job>> {
-        let (service, evidence) = match result {
-            Ok(product) => product,
+        let checked = match result {
+            Ok(checked) => checked,
             Err(error) => {
                 tracing::error!(slot_id = %job.0, %error, "the check is not done, this costs the penalty for a missing verdict");
                 return Vec::new();
             }
         };
         if let Some(drawn) = self.jobs.get_mut(&job) {
-            drawn.trace = service.trace(&drawn.receipt, &evidence);
+            drawn.trace = match (&drawn.judged, checked) {
+                (Judged::Work(receipt), Checked::Work(service, evidence)) => {
+                    service.trace(receipt, &evidence)
+                }
+                (_, Checked::Batch(trace)) => Some(trace),
+                (Judged::Batch(_), Checked::Work(..)) => None,
+            };
         }
         self.next(job)
     }

@@ -12,6 +12,7 @@ use fairweir_types::{
     order::{Offer, OrderHeader},
     proof::ReceiptProof,
     receipt::Disclosure,
+    session::{Kept, ShownLeaves, SignedRequest, SignedVoucher},
 };
 use std::fmt::Debug;
 
@@ -71,6 +72,10 @@ fn every_encoding_is_as_it_was() {
         hash::<DeskRequest>("DeskRequest"),
         hash::<DeliveryReply>("DeliveryReply"),
         hash::<KeptOutput>("KeptOutput"),
+        hash::<Kept>("Kept"),
+        hash::<SignedRequest>("SignedRequest"),
+        hash::<SignedVoucher>("SignedVoucher"),
+        hash::<ShownLeaves>("ShownLeaves"),
     ]
     .concat();
     assert_eq!(

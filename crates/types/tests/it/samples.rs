@@ -13,6 +13,8 @@ use fairweir_types::{
     order::*,
     proof::ReceiptProof,
     receipt::{Disclosure, Randomness, SignedStop, Stop, Stopped, Tier, Verdict},
+    session::*,
+    sum_tree::{SumNode, SumPath},
     tx::*,
 };
 
@@ -225,7 +227,7 @@ records! {
     Demand { units, bytes_in, bytes_out_max, memory_max, execution_max }
     PriceVector { input, cached_input, output, time }
     Requirements { level_min, capabilities, region, stake_min }
-    OpenRounds {}
+    OpenRounds { lane_cap, open_for, delegate }
     FundingStream { payer, round_max }
     OrderHeader { kind, spec_digest, spec_inline, demand, slots, role, rounds, price_max, urgency, match_within, requirements, privacy }
     Offer { kind, digest, prices, capacity, collateral, demand_max, level, capabilities, region, privacy_max, owner, endpoint }
@@ -252,6 +254,33 @@ records! {
     OpenReceipt { slot_id, salt, output }
     RevealVerdict { slot_id, tier, nonce, trace }
     Challenge { slot_id }
+    Request { chain_id, lane, index, kind, spec_digest, demand }
+    SignedRequest { request, signer, signature }
+    Payers { buyer, delegate }
+    Voucher { chain_id, lane, cumulative }
+    SignedVoucher { voucher, signer, signature }
+    Leaf { index, amount, receipt }
+    SampledLeaf { index, commitment }
+    ShownLeaf { leaf, path, request, receipt, spec, disclosure }
+    ShownLeaves { leaves }
+    LeafOpening { salt, trace }
+    Ask { request, spec, credit }
+    Credit { voucher, stop }
+    KeptRequest { request, amount, receipt, trace, spec, disclosure }
+    KeptBatch { lane, number, indices }
+    SumNode { digest, sum }
+    SumPath { position, count, siblings }
+    PostBatch { lane, number, root, count, total, voucher }
+    ShowLeaves { slot_id, shown, leaves }
+    OpenBatch { slot_id, openings }
+    CloseSession { order }
+    LaneOpened { slot_id, worker, payers, kind, prices, cap, until }
+    LaneClosing { slot_id, worker, until }
+    LaneClosed { slot_id, worker, claimed, returned }
+    BatchPosted { slot_id, lane, number, worker, root, count }
+    LeavesDue { slot_id, worker, samples, due }
+    LeavesShown { slot_id, lane, worker, payers, kind, prices, root, count, samples, leaves, shown }
+    BatchSettled { slot_id, lane, buyer, root, count, samples, paid, checks, burned, recomputed_by, disputed, randomness }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }
     Transferred { from, to, amount }
@@ -331,15 +360,17 @@ choices! {
     }
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
-        SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge,
+        SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
-        RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed,
+        RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
+        LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled,
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body }
-    DeskRequest { Fetch, Follow, Stop }
+    DeskRequest { Fetch, Follow, Stop, Ask, Credit }
+    Kept { Request, Batch, Voucher }
     DeliveryReply { Refused, Delivered, Chunk, Stopping }
 }

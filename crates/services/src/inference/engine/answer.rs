@@ -275,6 +275,12 @@ impl Answer {
         }
     }
 
+    /// Whether the buyer has not paid for another token yet.
+    pub(super) fn is_held(&self) -> bool {
+        let made = u64::try_from(self.generated.len()).unwrap_or(u64::MAX);
+        self.finish.is_none() && self.question.stop.holds(made)
+    }
+
     /// Whether the buyer wants no more; then the answer ends with what it pays for.
     pub(super) fn stops_before_next(&mut self) -> bool {
         let Some(stop) = self.question.stop.get() else {

@@ -67,6 +67,8 @@ pub(super) struct Batch {
     logits: Logits,
     rows: Vec<Row>,
     shares: Vec<(usize, usize)>,
+    /// Whether answers wait for credit. Only an engine with a thread of its own can wait.
+    holds: bool,
 }
 
 impl Batch {
@@ -84,7 +86,13 @@ impl Batch {
             logits: Logits::new(),
             rows: Vec::new(),
             shares: Vec::new(),
+            holds: false,
         })
+    }
+
+    /// Answers whose buyer has not paid further wait.
+    pub(super) const fn hold(&mut self) {
+        self.holds = true;
     }
 
     /// Whether there is nothing to do.
@@ -111,13 +119,13 @@ impl Batch {
         });
     }
 
-    /// One step for everything that runs.
-    pub(super) fn step(&mut self, pool: &dyn Pool) {
+    /// One step for everything that runs; whether anything did.
+    pub(super) fn step(&mut self, pool: &dyn Pool) -> bool {
         self.drop_the_gone();
         self.admit();
         self.plan();
         if self.rows.is_empty() {
-            return;
+            return false;
         }
         let done = self
             .model
@@ -127,6 +135,7 @@ impl Batch {
             Ok(()) => self.take(),
             Err(error) => self.fail(&error.to_string()),
         }
+        true
     }
 
     /// A whole page more than the positions: the last page of a sequence is rarely full.
@@ -249,7 +258,8 @@ impl Batch {
         let is_answer = |running: &Running| running.answer.purpose() == Purpose::Answer;
         let has_answers = self.running.iter().any(is_answer);
         for (index, running) in self.running.iter().enumerate() {
-            if is_answer(running) && running.answer.is_decoding() {
+            let is_held = self.holds && running.answer.is_held();
+            if is_answer(running) && running.answer.is_decoding() && !is_held {
                 let rows = running.answer.plan(running.sequence, 1, &mut self.rows);
                 self.shares.push((index, rows));
             }

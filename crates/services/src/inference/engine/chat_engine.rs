@@ -92,7 +92,8 @@ impl ChatEngine {
         let model = Arc::new(model);
         let failed = |error: &dyn core::fmt::Display| ModelError::Weights(error.to_string());
         let pages = cache_bytes / Cache::page_bytes(model.weights.shape()).max(1);
-        let batch = Batch::new(Arc::clone(&model), pages).map_err(|error| failed(&error))?;
+        let mut batch = Batch::new(Arc::clone(&model), pages).map_err(|error| failed(&error))?;
+        batch.hold();
         let pool: Box<dyn Pool> = if threads <= 1 {
             Box::new(Single)
         } else {
@@ -178,6 +179,9 @@ impl Drop for ChatEngine {
     }
 }
 
+/// How long an engine sleeps when all of its answers wait for credit: short against a token.
+const HELD_PAUSE: core::time::Duration = core::time::Duration::from_millis(1);
+
 /// Steps the batch for as long as there is something to do, else waits for questions.
 fn run(mut batch: Batch, pool: &dyn Pool, questions: &Receiver<Asked>) {
     loop {
@@ -193,6 +197,9 @@ fn run(mut batch: Batch, pool: &dyn Pool, questions: &Receiver<Asked>) {
                 Err(TryRecvError::Disconnected) => return,
             }
         }
-        batch.step(pool);
+        if !batch.step(pool) && !batch.is_idle() {
+            // All that runs waits for credit, or for room.
+            std::thread::sleep(HELD_PAUSE);
+        }
     }
 }

@@ -613,8 +613,10 @@ fn a_bad_order_is_answered_without_output_or_units_by_both_roles() {
         let made = crate::testing::run(worker::Machine::work(&tools, &order, &gear)).unwrap();
         let executed = made.executed;
         assert_eq!(executed, crate::Executed::refusal());
-        let (service, evidence) =
-            crate::testing::run(verifier::Machine::work(&tools, &order, &None)).unwrap();
+        let checked = crate::testing::run(verifier::Machine::work(&tools, &order, &None)).unwrap();
+        let verifier::Checked::Work(service, evidence) = checked else {
+            panic!("an order's work is no batch");
+        };
         let mut receipt = receipt_from_me().receipt;
         receipt.spec_digest = order.header.spec_digest;
         receipt.units = executed.units;

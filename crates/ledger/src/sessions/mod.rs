@@ -1,0 +1,30 @@
+//! Sessions: lanes that are paid by vouchers, batches of receipts that are settled together, and samples of them that are checked.
+//!
+//! An order of open rounds is a session; each of its slots is a lane. A lane is matched like any slot. Then its worker serves requests
+//! that the ledger does not see, and now and then posts a batch: the sum root of their receipts, with a voucher that covers it. The
+//! batch becomes an order of one slot of its own, funded out of the lane: two blocks later some of its leaves are drawn, the worker shows
+//! them, and from there on it is judged like any other work. Judged wrong, or not shown, the whole batch goes back to the buyer.
+//!
+//! The ledger never learns what a request was, nor how many were made that nobody claimed.
+
+mod close_session;
+mod error;
+mod lane;
+mod open_batch;
+mod post_batch;
+mod records;
+mod sample;
+mod settle_batch;
+mod show_leaves;
+
+pub(crate) use close_session::close_session;
+pub use error::SessionError;
+pub(crate) use lane::{
+    batch_ended, check_open, lane_costs, lane_exposure, lane_timer_ended, open_lane,
+};
+pub(crate) use open_batch::open_batch;
+pub(crate) use post_batch::post_batch;
+pub use records::{Batch, Lane};
+pub(crate) use sample::sample;
+pub(crate) use settle_batch::settle_batch;
+pub(crate) use show_leaves::show_leaves;

@@ -1,0 +1,58 @@
+use super::Batch;
+use crate::{
+    bank,
+    execution::Execution,
+    fault::{Fault, OrFault},
+    market::{Order, Slot, close_slot, give_back, pay_checks, spend, verifiers_that_agree},
+};
+use fairweir_types::{
+    Amount, BoundedVec, Boxed, Event,
+    event::{BatchSettled, Payment},
+    order::SlotId,
+};
+
+/// Pays a batch whose samples were found right, or that has none: worker and verifiers get theirs, the fee burns, and what is left
+/// of the part for checks goes back to the buyer.
+pub(crate) fn settle_batch(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    (slot, batch): (&Slot, &Batch),
+    mut order: Order,
+) -> Result<(), Fault> {
+    let worker = slot.assigned()?;
+    let checked = slot
+        .opened
+        .map_or_else(Vec::new, |trace| verifiers_that_agree(slot, &trace));
+    let (checks, to_checks) = pay_checks(execution, &order, &checked)?;
+    bank::credit(execution, worker, batch.pay)?;
+    bank::burn(execution, order.settlement_fee)?;
+    let spent = Amount::sum([batch.pay, to_checks, order.settlement_fee]).or_fault()?;
+    let returned = order.slot_budget.checked_sub(spent).or_fault()?;
+    spend(&mut order, spent)?;
+    give_back(execution, &mut order, returned)?;
+    let in_dispute = slot
+        .dispute
+        .iter()
+        .filter(|drawn| drawn.trace.is_some() && drawn.trace == slot.opened)
+        .count();
+    let recomputed = checked.len().saturating_add(in_dispute);
+    execution.emit(Event::BatchSettled(Boxed::new(BatchSettled {
+        slot_id,
+        lane: batch.lane,
+        buyer: order.buyer,
+        root: batch.root,
+        count: batch.count,
+        samples: batch.samples.clone(),
+        paid: Payment {
+            to: worker,
+            amount: batch.pay,
+        },
+        checks: BoundedVec::truncating(checks),
+        burned: order.settlement_fee,
+        recomputed_by: u16::try_from(recomputed).unwrap_or(u16::MAX),
+        disputed: !slot.dispute.is_empty(),
+        randomness: slot.randomness,
+    })));
+    close_slot(execution, slot_id, slot, order)?;
+    super::batch_ended(execution, batch, false)
+}

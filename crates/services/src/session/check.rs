@@ -1,0 +1,201 @@
+//! Batches: what a worker shows of one, and how verifiers check it.
+
+use super::super::{
+    Blobs, Env, Registry, StopAt,
+    service::{AnyService, Evidence},
+};
+use commonware_codec::Encode as _;
+use fairweir_types::{
+    BoundedVec, Digest, decode,
+    event::LeavesShown,
+    limits::BLOB_BYTES_MAX,
+    receipt::Receipt,
+    session::{
+        KeptRequest, SampledLeaf, ShownLeaf, ShownLeaves, batch_trace, missing_leaf_trace,
+        request_slot,
+    },
+    sum_tree::{self, SumNode},
+};
+use futures::{StreamExt as _, stream};
+
+/// Leaves of one batch that are recomputed at a time: the engine steps them together.
+const AT_A_TIME: usize = 8;
+
+/// The nodes of a batch's leaves.
+pub(super) fn nodes(leaves: &[fairweir_types::session::Leaf]) -> Vec<SumNode> {
+    leaves
+        .iter()
+        .map(fairweir_types::session::Leaf::node)
+        .collect()
+}
+
+/// What a worker shows of its requests at the drawn positions: the blob, and what goes on the ledger.
+pub(super) fn show(
+    requests: &[KeptRequest],
+    samples: &[u32],
+) -> Option<(Vec<u8>, Vec<SampledLeaf>)> {
+    let leaves: Vec<_> = requests.iter().map(KeptRequest::leaf).collect();
+    let nodes = nodes(&leaves);
+    let mut shown = ShownLeaves::default();
+    let mut sampled = Vec::new();
+    for position in samples {
+        let position = usize::try_from(*position).ok()?;
+        let kept = requests.get(position)?;
+        sampled.push(SampledLeaf {
+            index: kept.request.request.index,
+            commitment: kept.receipt.receipt.output_commitment,
+        });
+        let leaf = ShownLeaf {
+            leaf: kept.leaf(),
+            path: sum_tree::path(&nodes, position)?,
+            request: kept.request.clone(),
+            receipt: kept.receipt.clone(),
+            spec: kept.spec.clone(),
+            disclosure: kept.disclosure.clone(),
+        };
+        shown.leaves.push(leaf).ok()?;
+    }
+    Some((shown.encode().to_vec(), sampled))
+}
+
+/// Checks a batch: the trace that its samples have together.
+///
+/// A leaf that is not what its root promises, or not shown at all, has a trace of its own that every verifier finds and no worker can open.
+///
+/// # Errors
+/// When the blob or an execution fails for a reason of this machine's.
+pub(crate) async fn batch(
+    registry: &Registry,
+    blobs: &dyn Blobs,
+    batch: &LeavesShown,
+) -> Result<Digest, crate::ExecuteError> {
+    let bytes = match blobs.get(batch.shown, BLOB_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_retryable() => return Err(error.into()),
+        Err(_) => Vec::new(),
+    };
+    let shown: ShownLeaves = decode(&bytes).unwrap_or_default();
+    let traces = stream::iter(0..batch.samples.len())
+        .map(|number| leaf(registry, blobs, batch, (number, &shown)))
+        .buffered(AT_A_TIME)
+        .collect::<Vec<_>>()
+        .await;
+    let traces: Result<Vec<Digest>, _> = traces.into_iter().collect();
+    Ok(batch_trace(&batch.slot_id, &traces?))
+}
+
+async fn leaf(
+    registry: &Registry,
+    blobs: &dyn Blobs,
+    batch: &LeavesShown,
+    (number, shown): (usize, &ShownLeaves),
+) -> Result<Digest, crate::ExecuteError> {
+    let position = u64::try_from(number).unwrap_or(u64::MAX);
+    let missing = missing_leaf_trace(&batch.slot_id, position);
+    let Some(found) = shown.leaves.as_slice().get(number) else {
+        return Ok(missing);
+    };
+    if let Some(fault) = fault_of(batch, number, found) {
+        tracing::info!(slot_id = %batch.slot_id, number, fault, "a leaf is not what its root promises");
+        return Ok(missing);
+    }
+    let Some(service) = registry.get(batch.kind) else {
+        return Err(crate::ExecuteError::Engine(
+            "no service of the batch's kind here".to_owned(),
+        ));
+    };
+    let evidence = recompute(service.as_ref(), blobs, batch, found).await?;
+    let receipt: &Receipt = &found.receipt.receipt;
+    Ok(service.trace(receipt, &evidence).unwrap_or(missing))
+}
+
+/// What of a shown leaf is not as it must be. Every check is of bytes that all verifiers have.
+fn fault_of(batch: &LeavesShown, number: usize, found: &ShownLeaf) -> Option<&'static str> {
+    let (receipt, request) = (&found.receipt.receipt, &found.request.request);
+    let sampled = batch.leaves.as_slice().get(number);
+    let position = batch.samples.as_slice().get(number);
+    let is_promised = found.path.count == u64::from(batch.count)
+        && position.is_some_and(|position| u64::from(*position) == found.path.position)
+        && found.path.verify(&found.leaf.node(), &batch.root).is_ok();
+    let amount = batch.prices.quote(&receipt.units);
+    let checks = [
+        ("path", is_promised),
+        (
+            "number",
+            sampled.is_some_and(|sampled| sampled.index == found.leaf.index)
+                && request.index == found.leaf.index,
+        ),
+        (
+            "commitment",
+            sampled.is_some_and(|sampled| sampled.commitment == receipt.output_commitment),
+        ),
+        ("receipt", found.leaf.receipt == receipt.digest()),
+        (
+            "worker",
+            found.receipt.worker.address() == batch.worker && found.receipt.is_signed(),
+        ),
+        (
+            "slot",
+            receipt.slot_id == request_slot(&batch.lane, found.leaf.index)
+                && receipt.attempt == 0
+                && request.lane == batch.lane,
+        ),
+        ("chain", receipt.chain_id == request.chain_id),
+        ("buyer", found.request.is_signed_by(&batch.payers)),
+        (
+            "kind",
+            receipt.kind == batch.kind && request.kind == batch.kind,
+        ),
+        (
+            "spec",
+            receipt.spec_digest == request.spec_digest
+                && Digest::of_blob(found.spec.as_slice()) == request.spec_digest,
+        ),
+        ("units", receipt.units.within(&request.demand.units)),
+        (
+            "amount",
+            amount.is_ok_and(|amount| amount == found.leaf.amount),
+        ),
+        (
+            "disclosure",
+            found.disclosure.to_blob().1 == receipt.disclosure,
+        ),
+    ];
+    checks
+        .into_iter()
+        .find_map(|(what, holds)| (!holds).then_some(what))
+}
+
+async fn recompute(
+    service: &dyn AnyService,
+    blobs: &dyn Blobs,
+    batch: &LeavesShown,
+    found: &ShownLeaf,
+) -> Result<Evidence, crate::ExecuteError> {
+    let demand = &found.request.request.demand;
+    let spec = found.spec.as_slice();
+    if service.admit_demand(demand, spec).is_err() {
+        return Ok(Evidence::Refused);
+    }
+    let may_stop = |account| batch.payers.include(account);
+    let stop = match &found.disclosure.stopped {
+        Some(stopped) if stopped.is_allowed_to(&found.receipt.receipt, may_stop) => {
+            StopAt::at(stopped.at)
+        }
+        _ => StopAt::default(),
+    };
+    let env = Env::checking(blobs, demand, &stop, found.disclosure.hint.as_slice());
+    service.collect(&env, spec).await
+}
+
+/// The root of a batch's leaves.
+pub(super) fn root(leaves: &[fairweir_types::session::Leaf]) -> Option<SumNode> {
+    sum_tree::root(&nodes(leaves)).ok()
+}
+
+/// What a sampled leaf list looks like to the ledger.
+pub(super) fn bounded(
+    sampled: Vec<SampledLeaf>,
+) -> BoundedVec<SampledLeaf, { fairweir_types::limits::BATCH_SAMPLES_MAX }> {
+    BoundedVec::truncating(sampled)
+}

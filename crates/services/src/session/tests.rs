@@ -1,0 +1,435 @@
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failing test should stop at the line that fails"
+)]
+
+use super::{check, *};
+use crate::{
+    Registry,
+    contract::Kind as _,
+    pipeline::{Identity, Shelf},
+    testing::{MemoryBlobs, run},
+    text::{Operations, Text, TextSpec},
+};
+use commonware_codec::Encode as _;
+use commonware_runtime::{Runner as _, deterministic};
+use fairweir_types::{
+    Amount, BoundedBytes, BoundedVec, ChainId, Digest, Millis, SecretKey, Units,
+    event::{BatchPosted, LaneOpened, LeavesDue, LeavesShown},
+    node_api::{Delivery, DeliveryReply},
+    order::{OrderId, PriceVector, SlotId, UnitVector},
+    session::{
+        Ask, KeptRequest, LeafOpening, Payers, ShownLeaves, SignedRequest, SignedVoucher, Voucher,
+        batch_slot, batch_trace,
+    },
+    sum_tree::SumNode,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+fn key(number: u8) -> SecretKey {
+    SecretKey::from_seed([number; 32]).unwrap()
+}
+
+fn buyer() -> SecretKey {
+    key(1)
+}
+
+fn worker() -> SecretKey {
+    key(2)
+}
+
+fn chain_id() -> ChainId {
+    ChainId::new("dev-sessions").unwrap()
+}
+
+fn lane_id() -> SlotId {
+    SlotId {
+        order: OrderId(Digest::of_blob(b"session")),
+        slot: 0,
+    }
+}
+
+fn prices() -> PriceVector {
+    let coin = Amount::from_coins(1).unwrap();
+    PriceVector {
+        input: coin,
+        output: coin,
+        ..PriceVector::default()
+    }
+}
+
+fn opened(cap: Amount) -> LaneOpened {
+    LaneOpened {
+        slot_id: lane_id(),
+        worker: worker().address(),
+        payers: Payers {
+            buyer: buyer().address(),
+            delegate: Some(key(3).address()),
+        },
+        kind: Text::ID,
+        prices: prices(),
+        cap,
+        until: Millis(1_000_000),
+    }
+}
+
+fn coin() -> Amount {
+    Amount::from_coins(1).unwrap()
+}
+
+fn lanes() -> Lanes {
+    let identity = Identity {
+        key: worker(),
+        seed: [9; 32],
+    };
+    Lanes::new(identity, chain_id(), Arc::new(Registry::standard()))
+}
+
+fn account(cap: Amount) -> LaneAccount {
+    LaneAccount::new(LaneTerms {
+        chain_id: chain_id(),
+        lane: lane_id(),
+        kind: Text::ID,
+        prices: prices(),
+        cap,
+    })
+}
+
+fn spec(text: &str) -> Vec<u8> {
+    TextSpec::new(text.to_owned(), Operations::default())
+        .unwrap()
+        .encode()
+        .to_vec()
+}
+
+fn ask(account: &mut LaneAccount, text: &str) -> Ask {
+    let spec = spec(text);
+    let demand = Registry::standard()
+        .get(Text::ID)
+        .unwrap()
+        .demand(&spec)
+        .unwrap();
+    let (request, credit) = account
+        .begin(Digest::of_blob(&spec), &demand, &buyer())
+        .unwrap();
+    Ask {
+        request,
+        spec: BoundedBytes::new(spec).unwrap(),
+        credit,
+    }
+}
+
+/// Serves a request to its end, giving all the credit that it needs.
+fn serve(lanes: &Lanes, account: &mut LaneAccount, text: &str) -> Delivery {
+    let ask = ask(account, text);
+    let index = ask.request.request.index;
+    let served = lanes.admit(ask).unwrap();
+    let mut received = 0;
+    while let Some(credit) = account.received(index, Units(received), &buyer()).unwrap() {
+        received = credit.stop.stop.output_max.get();
+        lanes.credit(&credit).unwrap();
+    }
+    let (running, mut follower) = served.start();
+    deterministic::Runner::default().start(|context| async move {
+        running.run(lanes, &MemoryBlobs::default(), &context).await;
+    });
+    loop {
+        match run(follower.next()).unwrap() {
+            DeliveryReply::Delivered(delivery) => {
+                let units = &delivery.receipt.receipt.units;
+                account.done(index, units).unwrap();
+                return (*delivery).clone();
+            }
+            DeliveryReply::Chunk(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn posted(root: SumNode, number: u32, count: u32) -> BatchPosted {
+    BatchPosted {
+        slot_id: batch_slot(&lane_id(), number),
+        lane: lane_id(),
+        number,
+        worker: worker().address(),
+        root,
+        count,
+    }
+}
+
+fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) -> LeavesShown {
+    let due = LeavesDue {
+        slot_id: batch_slot(&lane_id(), 0),
+        worker: worker().address(),
+        samples: BoundedVec::new(vec![0, count - 1]).unwrap(),
+        due: Millis(1),
+    };
+    let (blob, leaves) = lanes.shown(&due).unwrap();
+    LeavesShown {
+        slot_id: due.slot_id,
+        lane: lane_id(),
+        worker: worker().address(),
+        payers: opened(coin()).payers,
+        kind: Text::ID,
+        prices: prices(),
+        root,
+        count,
+        samples: due.samples,
+        leaves: BoundedVec::new(leaves).unwrap(),
+        shown: blobs.keep(blob),
+    }
+}
+
+/// A lane that served three requests and claimed them.
+fn claimed() -> (Lanes, SumNode) {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    for text in ["one river", "two rivers, two weirs", "three"] {
+        let delivery = serve(&lanes, &mut account, text);
+        assert!(delivery.receipt.is_signed());
+    }
+    let claim = lanes.claim(lane_id(), 10).unwrap();
+    let root = check::root(&claim.leaves).unwrap();
+    assert_eq!(claim.leaves.len(), 3);
+    assert!(root.sum <= claim.voucher.voucher.cumulative);
+    lanes.posted(&posted(root, 0, 3));
+    assert!(lanes.to_claim().is_empty());
+    (lanes, root)
+}
+
+fn trace_of(blobs: &MemoryBlobs, event: &LeavesShown) -> Digest {
+    run(check::batch(&Registry::standard(), blobs, event)).unwrap()
+}
+
+#[test]
+fn verifiers_find_the_trace_that_an_honest_worker_opens() {
+    let (lanes, root) = claimed();
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&lanes, &blobs, root, 3);
+    let openings: Vec<LeafOpening> = lanes
+        .openings(event.slot_id, event.samples.as_slice())
+        .unwrap();
+    let opened = batch_trace(
+        &event.slot_id,
+        openings.iter().map(|opening| &opening.trace),
+    );
+    assert_eq!(trace_of(&blobs, &event), opened);
+    // Settled work is forgotten, and cannot be claimed again.
+    lanes.settled(event.slot_id);
+    assert!(lanes.openings(event.slot_id, &[0]).is_none());
+    assert!(lanes.claim(lane_id(), 10).is_none());
+}
+
+#[test]
+fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
+    let (lanes, root) = claimed();
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&lanes, &blobs, root, 3);
+    let honest = trace_of(&blobs, &event);
+    let bytes = run(crate::Blobs::get(&blobs, event.shown, 1 << 20)).unwrap();
+    let shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
+    let one = Amount::from_base_units(1).unwrap();
+    type Change = fn(&mut fairweir_types::session::ShownLeaf);
+    let changes: [(&str, Change); 7] = [
+        ("another spec", |leaf| {
+            leaf.spec = BoundedBytes::new(spec("other")).unwrap();
+        }),
+        ("another request", |leaf| {
+            let request = leaf.request.request.clone();
+            leaf.request = SignedRequest::sign(request, &worker());
+        }),
+        ("more units", |leaf| {
+            leaf.receipt.receipt.units.input = Units(1 << 30);
+        }),
+        ("another place", |leaf| leaf.path.position += 1),
+        ("another count", |leaf| leaf.path.count += 1),
+        ("another number", |leaf| leaf.leaf.index += 1),
+        ("another receipt", |leaf| leaf.leaf.receipt = Digest::ZERO),
+    ];
+    let mut found = vec![honest];
+    for (what, change) in changes {
+        let mut shown = shown.clone();
+        change(&mut shown.leaves.as_mut_slice()[0]);
+        let event = LeavesShown {
+            shown: blobs.keep(shown.encode().to_vec()),
+            ..event.clone()
+        };
+        assert_ne!(trace_of(&blobs, &event), honest, "{what}");
+        found.push(trace_of(&blobs, &event));
+    }
+    let dearer = LeavesShown {
+        root: SumNode {
+            sum: root.sum.checked_add(one).unwrap(),
+            ..root
+        },
+        ..event.clone()
+    };
+    assert_ne!(trace_of(&blobs, &dearer), honest);
+    let cut = LeavesShown {
+        shown: blobs.keep(bytes[..bytes.len() / 2].to_vec()),
+        ..event
+    };
+    // All verifiers find the same for what was not shown.
+    assert_eq!(trace_of(&blobs, &cut), trace_of(&blobs, &cut));
+    assert_ne!(trace_of(&blobs, &cut), honest);
+}
+
+#[test]
+fn a_worker_takes_no_request_that_it_would_not_be_paid_for() {
+    let lanes = lanes();
+    let mut account = account(coin());
+    let first = ask(&mut account, "text");
+    let refused = |lanes: &Lanes, ask: Ask| lanes.admit(ask).unwrap_err().code();
+    assert_eq!(refused(&lanes, first.clone()), "no_such_lane");
+    lanes.open(&opened(coin()));
+
+    let stranger = Ask {
+        request: SignedRequest::sign(first.request.request.clone(), &key(7)),
+        ..first.clone()
+    };
+    assert_eq!(refused(&lanes, stranger), "not_the_buyer");
+    let other_spec = Ask {
+        spec: BoundedBytes::new(spec("other")).unwrap(),
+        ..first.clone()
+    };
+    assert_eq!(refused(&lanes, other_spec), "other_request");
+    let mut far = first.request.request.clone();
+    far.index = 1 << 40;
+    let far = Ask {
+        request: SignedRequest::sign(far, &buyer()),
+        ..first.clone()
+    };
+    assert_eq!(refused(&lanes, far), "number_used");
+    let mut unpaid = first.clone();
+    let voucher = Voucher {
+        cumulative: Amount::ZERO,
+        ..first.credit.voucher.voucher.clone()
+    };
+    unpaid.credit.voucher = SignedVoucher::sign(voucher, &buyer());
+    assert_eq!(refused(&lanes, unpaid), "credit_too_low");
+    let mut forged = first.clone();
+    forged.credit.voucher = SignedVoucher::sign(first.credit.voucher.voucher.clone(), &worker());
+    assert_eq!(refused(&lanes, forged), "not_the_buyer");
+
+    let mut delegated = first.clone();
+    delegated.request = SignedRequest::sign(first.request.request.clone(), &key(3));
+    assert!(lanes.admit(delegated).is_ok(), "a delegate asks");
+    assert_eq!(
+        refused(&lanes, first),
+        "number_used",
+        "no request is served twice"
+    );
+    // The next is covered only together with the first.
+    let second = ask(&mut account, "more");
+    assert!(lanes.admit(second).is_ok());
+    lanes.closing(lane_id());
+    let third = ask(&mut account, "late");
+    assert_eq!(refused(&lanes, third), "no_such_lane");
+}
+
+#[test]
+fn a_buyer_never_promises_more_than_a_chunk_ahead_nor_more_than_the_cap() {
+    let units = |output: u64| UnitVector {
+        input: Units(100),
+        output: Units(output),
+        ..UnitVector::default()
+    };
+    let demand = fairweir_types::order::Demand {
+        units: units(1_000),
+        ..fairweir_types::order::Demand::default()
+    };
+    let quote = |output| prices().quote(&units(output)).unwrap();
+    let cap = quote(1_000).checked_add(quote(500)).unwrap();
+    let mut account = account(cap);
+    let begin = |account: &mut LaneAccount| account.begin(Digest::ZERO, &demand, &buyer());
+    let (request, credit) = begin(&mut account).unwrap();
+    assert_eq!(credit.stop.stop.output_max, Units(CREDIT_CHUNK));
+    assert_eq!(credit.voucher.voucher.cumulative, quote(CREDIT_CHUNK));
+    let error = begin(&mut account).unwrap_err();
+    assert!(matches!(error, AccountError::CapReached { .. }), "{error}");
+    let index = request.request.index;
+    let mut received = |output| account.received(index, Units(output), &buyer()).unwrap();
+    assert!(received(31).is_none(), "half a chunk is left");
+    let more = received(32).unwrap();
+    assert_eq!(more.stop.stop.output_max, Units(32 + CREDIT_CHUNK));
+    assert_eq!(more.voucher.voucher.cumulative, quote(32 + CREDIT_CHUNK));
+    let end = received(990).unwrap();
+    assert_eq!(end.stop.stop.output_max, Units(1_000));
+    assert!(received(1_000).is_none());
+    assert_eq!(account.done(index, &units(400)).unwrap(), quote(400));
+    // What was promised and not taken is good for later requests, and vouchers never fall.
+    let (_, next) = begin(&mut account).unwrap();
+    assert_eq!(next.voucher.voucher.cumulative, quote(1_000));
+    assert_eq!(
+        account.lost(1),
+        quote(CREDIT_CHUNK),
+        "the worker may claim it"
+    );
+    assert_eq!(account.running(), 0);
+}
+
+/// A shelf in memory.
+#[derive(Debug, Default)]
+struct Kept(Mutex<BTreeMap<SlotId, Vec<u8>>>);
+
+impl Shelf for Kept {
+    fn keep(&self, slot_id: SlotId, output: &[u8]) {
+        self.0.lock().unwrap().insert(slot_id, output.to_vec());
+    }
+
+    fn forget(&self, slot_id: SlotId) {
+        self.0.lock().unwrap().remove(&slot_id);
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+}
+
+#[test]
+fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
+    let shelf = Arc::new(Kept::default());
+    let before = lanes();
+    before.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
+    before.open(&opened(coin()));
+    let mut account = account(coin());
+    for text in ["one", "two", "three"] {
+        serve(&before, &mut account, text);
+    }
+    let claim = before.claim(lane_id(), 2).unwrap();
+    let root = check::root(&claim.leaves).unwrap();
+
+    let after = lanes();
+    after.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
+    after.open(&opened(coin()));
+    after.posted(&posted(root, 0, 2));
+    assert_eq!(after.to_claim(), vec![(lane_id(), false, 1)]);
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&after, &blobs, root, 2);
+    let openings = after
+        .openings(event.slot_id, event.samples.as_slice())
+        .unwrap();
+    let opened = batch_trace(
+        &event.slot_id,
+        openings.iter().map(|opening| &opening.trace),
+    );
+    assert_eq!(trace_of(&blobs, &event), opened);
+    // Numbers that were used stay used.
+    let replayed = ask(&mut LaneAccount::new(account.terms().clone()), "again");
+    assert_eq!(after.admit(replayed).unwrap_err().code(), "number_used");
+    after.settled(event.slot_id);
+    let left: Vec<KeptRequest> = shelf
+        .all()
+        .iter()
+        .filter_map(|bytes| match fairweir_types::decode(bytes).unwrap() {
+            fairweir_types::session::Kept::Request(request) => Some((*request).clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(left.len(), 1, "what is settled is kept no more");
+}
