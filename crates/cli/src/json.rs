@@ -267,7 +267,8 @@ fn details(event: &Event) -> Value {
             "requests": event.count, "total": coins(event.root.sum), "samples": event.samples.as_slice(),
             "paid": {"to": address(event.paid.to), "amount": coins(event.paid.amount)},
             "checks": event.checks.iter().map(|check| json!({"to": address(check.to), "amount": coins(check.amount)})).collect::<Vec<_>>(),
-            "burned": coins(event.burned), "recomputed_by": event.recomputed_by, "disputed": event.disputed,
+            "burned": coins(event.burned), "returned": coins(event.returned), "recomputed_by": event.recomputed_by,
+            "disputed": event.disputed,
         }),
     }
 }

@@ -707,6 +707,8 @@ pub struct BatchSettled {
     pub checks: BoundedVec<Payment, { DRAWN_MAX * 2 }>,
     /// The settlement fee, burned.
     pub burned: Amount,
+    /// What of the part for checks goes back to the buyer.
+    pub returned: Amount,
     /// Verifiers that re-executed the samples and agree with the worker.
     pub recomputed_by: u16,
     /// Whether a dispute decided.
@@ -724,6 +726,7 @@ record!(BatchSettled {
     paid,
     checks,
     burned,
+    returned,
     recomputed_by,
     disputed,
     randomness

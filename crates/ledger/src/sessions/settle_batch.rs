@@ -49,6 +49,7 @@ pub(crate) fn settle_batch(
         },
         checks: BoundedVec::truncating(checks),
         burned: order.settlement_fee,
+        returned,
         recomputed_by: u16::try_from(recomputed).unwrap_or(u16::MAX),
         disputed: !slot.dispute.is_empty(),
         randomness: slot.randomness,

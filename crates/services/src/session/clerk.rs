@@ -22,6 +22,7 @@ use futures::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::SystemTime,
 };
 
 /// How often the clerk looks for what to claim.
@@ -61,8 +62,8 @@ pub struct Clerk<C> {
     due: BTreeMap<SlotId, LeavesDue>,
     /// Lanes with a claim under way.
     claiming: BTreeSet<SlotId>,
-    /// How long each lane's requests have waited.
-    waited: BTreeMap<SlotId, Duration>,
+    /// Since when each lane's requests wait.
+    waiting: BTreeMap<SlotId, SystemTime>,
     /// Requests of one batch that the ledger takes.
     most: usize,
 }
@@ -85,7 +86,7 @@ impl<C: ChainClient> Clerk<C> {
             options,
             due: BTreeMap::new(),
             claiming: BTreeSet::new(),
-            waited: BTreeMap::new(),
+            waiting: BTreeMap::new(),
         }
     }
 
@@ -100,7 +101,7 @@ impl<C: ChainClient> Clerk<C> {
             options: self.options,
             due: &mut self.due,
             claiming: &mut self.claiming,
-            waited: &mut self.waited,
+            waiting: &mut self.waiting,
             most: &mut self.most,
         };
         machine.claiming.clear();
@@ -160,7 +161,7 @@ struct Machine<'a> {
     options: ClerkOptions,
     due: &'a mut BTreeMap<SlotId, LeavesDue>,
     claiming: &'a mut BTreeSet<SlotId>,
-    waited: &'a mut BTreeMap<SlotId, Duration>,
+    waiting: &'a mut BTreeMap<SlotId, SystemTime>,
     most: &'a mut usize,
 }
 
@@ -178,7 +179,7 @@ impl Machine<'_> {
                 self.lanes.closing(closing.slot_id);
             }
             Event::LaneClosed(closed) if closed.worker == me => {
-                self.waited.remove(&closed.slot_id);
+                self.waiting.remove(&closed.slot_id);
                 self.lanes.closed(closed.slot_id);
             }
             Event::BatchPosted(posted) if posted.worker == me => {
@@ -262,11 +263,12 @@ impl Machine<'_> {
         clock: &'c E,
         room: usize,
     ) -> Vec<BoxFuture<'c, Done>> {
+        let now = clock.current();
         let mut errands = Vec::new();
         for (lane, is_closing, waiting) in self.lanes.to_claim() {
-            let waited = self.waited.entry(lane).or_default();
-            *waited += LOOK_EVERY;
-            let is_due = is_closing || waiting >= *self.most || *waited >= self.options.batch_after;
+            let since = *self.waiting.entry(lane).or_insert(now);
+            let waited = now.duration_since(since).unwrap_or_default();
+            let is_due = is_closing || waiting >= *self.most || waited >= self.options.batch_after;
             if !is_due || self.claiming.contains(&lane) || errands.len() >= room {
                 continue;
             }
@@ -276,7 +278,7 @@ impl Machine<'_> {
             let Some(root) = check::root(&claim.leaves) else {
                 continue;
             };
-            self.waited.remove(&lane);
+            self.waiting.remove(&lane);
             self.claiming.insert(lane);
             let action = Action::PostBatch(Boxed::new(PostBatch {
                 lane: claim.lane,

@@ -280,7 +280,7 @@ records! {
     BatchPosted { slot_id, lane, number, worker, root, count }
     LeavesDue { slot_id, worker, samples, due }
     LeavesShown { slot_id, lane, worker, payers, kind, prices, root, count, samples, leaves, shown }
-    BatchSettled { slot_id, lane, buyer, root, count, samples, paid, checks, burned, recomputed_by, disputed, randomness }
+    BatchSettled { slot_id, lane, buyer, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }
     Transferred { from, to, amount }
