@@ -94,9 +94,11 @@ def peer_libraries():
     return folder / "package" / "bins" / "linux-x64"
 
 
-def example(name):
-    """Builds an example of the engine, with optimisation, and returns its path."""
-    command = ["cargo", "build", "--quiet", "--locked", "--release", "--package", "fairweir-exact", "--features", "testing", "--example", name]
+def example(name, package="fairweir-exact", features="testing"):
+    """Builds an example of a package, with optimisation, and returns its path."""
+    command = ["cargo", "build", "--quiet", "--locked", "--release", "--package", package, "--example", name]
+    if features:
+        command += ["--features", features]
     subprocess.run(command, cwd=ROOT, env=dict(os.environ, CARGO_TARGET_DIR=str(TARGET)), check=True)
     return TARGET / "release" / "examples" / name
 

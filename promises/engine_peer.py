@@ -64,6 +64,7 @@ class Peer:
         self.context = library.llama_init_from_model(loaded, parameters)
         if not loaded or not self.context or library.llama_n_threads(self.context) != 1:
             raise RuntimeError("llama.cpp did not load the model on one thread")
+        self.model = loaded
         self.memory = library.llama_get_memory(self.context)
 
     def step(self, rows):

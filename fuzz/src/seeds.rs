@@ -28,6 +28,23 @@ const ENCODER: EncoderShape = EncoderShape {
     max_positions: 4,
 };
 
+/// Templates as models have them, and what else the language offers.
+const TEMPLATES: [&str; 6] = [
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are helpful<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+    "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}",
+    "{%- if tools is not none and tools is defined %}{%- for tool in tools | selectattr('type', 'equalto', 'function') %}{{- tool.function | tojson(indent=4) }}{{ '\n' }}{%- endfor %}{%- endif %}{%- if messages[0].role not in ['system', 'user'] %}{{ raise_exception('no') }}{%- endif %}",
+    "{%- macro part(item, depth=0) -%}{%- for key, value in item.items() -%}{{ '  ' * depth }}{{ key }}={{ value if value is string else part(value, depth + 1) }}{%- endfor -%}{%- endmacro -%}{{ part({'a': {'b': 'c'}}) }}",
+    "{% set ns = namespace(text='', found=false, list=[]) %}{% for m in messages %}{% set ns.text = ns.text ~ m.role.upper() %}{% set ns.list = ns.list + [m.content | string | replace('a', 'b')] %}{% if m.tool_calls %}{% set ns.found = true %}{% endif %}{% endfor %}{{ ns.text }}{{ ns.list | join(', ') | indent(2) }}{{ ns.text[1:3] }}{{ ns.list | map('length') | list }}",
+    "{% for i in range(3) %}{{ 'abc' * i }}{{ [i, 1.5] | sort | unique | list }}{{ 'x'.split('x') | batch(2) | list }}{% endfor %}{% filter upper %}a{% endfilter %}{% set x %}{{ 1 < 2 <= 2 }}{% endset %}{{ x | default('d') | length }}{{ dict(a=1) | dictsort | tojson }}{{ 'a,b'.split(',')[0].strip().startswith(('a', 'b')) }}",
+];
+
+/// A `tokenizer.json` as text encoders have it, with a text after the zero byte.
+const TOKENIZER_JSON: [&str; 3] = [
+    r###"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":0,"content":"[UNK]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":1}}],"special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]}}},"decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"[CLS]":1,"a":2,"##b":3}}}"###,
+    r#"{"version":"1.0","added_tokens":[],"normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"},{"type":"Replace","pattern":{"String":"a"},"content":"b"},{"type":"Prepend","prepend":"x"}]},"pre_tokenizer":{"type":"Split","pattern":{"Regex":"a+|."},"behavior":"Isolated","invert":false},"model":{"type":"WordLevel","vocab":{"[UNK]":0,"a":1},"unk_token":"[UNK]"}}"#,
+    r#"{"version":"1.0","added_tokens":[],"pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"always","split":true},"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0],["_a",-1.0],["b",-2.5]],"byte_fallback":false}}"#,
+];
+
 fn write(folder: &Path, target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = folder.join(target);
     fs::create_dir_all(&folder)?;
@@ -64,6 +81,34 @@ fn main() -> io::Result<()> {
         let (weights, config) = tiny_encoder(seed, &ENCODER);
         let both = [config.as_bytes(), &[0], &weights].concat();
         write(folder, "safetensors", &format!("encoder-{seed}"), &both)?;
+    }
+    for (number, source) in TEMPLATES.iter().enumerate() {
+        write(
+            folder,
+            "template",
+            &format!("chat-{number}"),
+            source.as_bytes(),
+        )?;
+    }
+    for (number, source) in TOKENIZER_JSON.iter().enumerate() {
+        let both = format!("{source}\0Ab ba? aab");
+        write(
+            folder,
+            "tokenizer",
+            &format!("json-{number}"),
+            both.as_bytes(),
+        )?;
+    }
+    for rule in ["default", "smollm", "llama-bpe"] {
+        let fields = format!(
+            "\0{rule}\0<s>\n</s>\na\nb\nab\n\u{120}\n\u{120}a\0a b\n\u{120} a\0\u{3}\u{3}\u{1}\u{1}\u{1}\u{1}\u{1}\0ab a </s>12"
+        );
+        write(
+            folder,
+            "tokenizer",
+            &format!("gguf-{rule}"),
+            fields.as_bytes(),
+        )?;
     }
     let empty = GgufWriter::default().entry("k", Entry::Flag(true)).finish();
     write(folder, "gguf", "empty", &empty)

@@ -37,6 +37,8 @@ pub struct Actor<N: Network> {
     network: N,
     sender: Sender<N>,
     from: Height,
+    honest: Registry,
+    worker: Registry,
 }
 
 impl<N: Network> Actor<N> {
@@ -56,7 +58,17 @@ impl<N: Network> Actor<N> {
             identity: Identity { key, seed },
             network,
             from,
+            honest: Registry::standard(),
+            worker: Registry::standard(),
         }
+    }
+
+    /// The same with these services: those that it offers and checks with, and, for a cheat, those that run its own work.
+    #[must_use]
+    pub fn serving(mut self, honest: Registry, worker: Registry) -> Self {
+        self.honest = honest;
+        self.worker = worker;
+        self
     }
 
     /// Its account.
@@ -89,21 +101,21 @@ impl<N: Network> Actor<N> {
         options: WorkerOptions,
         twist: Option<Arc<dyn Twist>>,
     ) -> Result<Handle<()>, ActorError> {
-        let standard = Registry::standard();
+        let honest = self.honest.clone();
         let incoming = worker::open_desk(&self.network)?;
         let endpoint = self.network.local_addr();
-        worker::register(&self.sender, &endpoint, &standard, &options).await?;
+        worker::register(&self.sender, &endpoint, &honest, &options).await?;
         let verifies = options.verifies;
         let chain = NodeChain::new(self.sender.clone());
         let handle = match twist {
             None => {
-                let equipment = self.equipment(chain, standard);
+                let equipment = self.equipment(chain, honest);
                 context.spawn(move |context| async move {
                     worker::run(&context, equipment, incoming, verifies).await;
                 })
             }
             Some(twist) => {
-                let registry = twisted_registry(&standard, &twist);
+                let registry = twisted_registry(&honest, &self.worker, &twist);
                 let equipment = self.equipment(TwistedChain::new(chain, twist), registry);
                 context.spawn(move |context| async move {
                     worker::run(&context, equipment, incoming, verifies).await;
@@ -123,17 +135,17 @@ impl<N: Network> Actor<N> {
         stake: Amount,
         twist: Option<Arc<dyn Twist>>,
     ) -> Result<Handle<()>, ActorError> {
-        let standard = Registry::standard();
-        verifier::register(&self.sender, &standard, stake, None).await?;
+        let honest = self.honest.clone();
+        verifier::register(&self.sender, &honest, stake, None).await?;
         let chain = NodeChain::new(self.sender.clone());
         let handle = match twist {
             None => {
-                let equipment = self.equipment(chain, standard);
+                let equipment = self.equipment(chain, honest);
                 context
                     .spawn(move |context| async move { verifier::run(&context, equipment).await })
             }
             Some(twist) => {
-                let registry = twisted_registry(&standard, &twist);
+                let registry = twisted_registry(&honest, &self.worker, &twist);
                 let equipment = self.equipment(TwistedChain::new(chain, twist), registry);
                 context
                     .spawn(move |context| async move { verifier::run(&context, equipment).await })

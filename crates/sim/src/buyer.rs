@@ -1,4 +1,4 @@
-//! A buyer: orders text work as any client does, and believes nothing that it cannot check.
+//! A buyer: orders work as any client does, and believes nothing that it cannot check.
 
 use commonware_codec::Encode as _;
 use commonware_runtime::Clock;
@@ -10,20 +10,25 @@ use fairweir_client::{
 use fairweir_net::{Network, PeerAddr};
 use fairweir_services::contract::Kind as _;
 use fairweir_services::{
-    AnyService, Registry,
-    text::{Deduplicate, Normalise, Operations, Redact, Text, TextOutput, TextSpec},
+    Registry,
+    inference::{
+        Models, NoModels,
+        chat::{Chat, ChatSpec},
+    },
+    text::{Deduplicate, Normalise, Operations, Redact, Text, TextSpec},
 };
 use fairweir_types::{
-    Address, Amount, BoundedBytes, Digest, Genesis, Millis, SecretKey, decode,
+    Address, Amount, BoundedBytes, Digest, Genesis, Millis, SecretKey,
     limits::SPEC_INLINE_BYTES_MAX,
     node_api::Delivery,
     order::{
-        OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds, SlotId, SlotRole, Urgency,
+        KindId, OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds, SlotId, SlotRole,
+        Urgency,
     },
 };
 use std::{future::Future, sync::Arc, time::Duration};
 
-/// Coins per million bytes that a buyer pays at most.
+/// Coins per million units that a buyer pays at most.
 const PRICE_MAX_COINS: u64 = 10;
 /// Chain time within which a worker must be matched.
 const MATCH_WITHIN: Millis = Millis(30_000);
@@ -47,6 +52,44 @@ where
     }
 }
 
+/// What a buyer asks for.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The kind.
+    pub kind: KindId,
+    /// The encoded spec.
+    pub spec: Vec<u8>,
+}
+
+impl Work {
+    /// A text, tidied.
+    ///
+    /// # Panics
+    /// If the text is longer than an order may have it.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        let operations = Operations {
+            normalise: Normalise::Nfc,
+            deduplicate: Deduplicate::ParagraphsAndLines,
+            redact: Redact::PersonalData,
+        };
+        let spec = TextSpec::new(text.to_owned(), operations);
+        Self {
+            kind: Text::ID,
+            spec: spec.expect("a simulated text is short").encode().to_vec(),
+        }
+    }
+
+    /// A question to a language model.
+    #[must_use]
+    pub fn chat(spec: &ChatSpec) -> Self {
+        Self {
+            kind: Chat::ID,
+            spec: spec.encode().to_vec(),
+        }
+    }
+}
+
 /// What a purchase came to.
 #[derive(Clone, Debug)]
 pub struct Purchase {
@@ -58,8 +101,8 @@ pub struct Purchase {
     pub after: Amount,
     /// How its slot ended.
     pub end: SlotEnd,
-    /// The checked output, and the words on its receipt. None if the order was refunded.
-    pub bought: Option<(TextOutput, Words)>,
+    /// The checked output as the kind encodes it, and the words on its receipt. None if the order was refunded.
+    pub bought: Option<(Vec<u8>, Words)>,
 }
 
 impl Purchase {
@@ -90,21 +133,18 @@ pub struct Buyer<N: Network> {
     network: N,
     sender: Sender<N>,
     genesis: Genesis,
-    text: Arc<dyn AnyService>,
+    registry: Registry,
 }
 
 impl<N: Network> Buyer<N> {
     /// A buyer that asks a node.
-    ///
-    /// # Panics
-    /// If no service handles text: a bug.
     #[must_use]
     pub fn new(key: SecretKey, network: N, node: PeerAddr, genesis: Genesis) -> Self {
         let client = NodeClient::new(network.clone(), node);
-        let registry = Registry::standard();
-        let text = registry.get(Text::ID).expect("text is a standard kind");
+        // What work needs is known without the models that do it.
+        let models: Arc<dyn Models> = Arc::new(NoModels);
         Self {
-            text: Arc::clone(text),
+            registry: Registry::with_models(&models),
             sender: Sender::new(client, genesis.chain_id.clone(), key),
             network,
             genesis,
@@ -132,27 +172,17 @@ impl<N: Network> Buyer<N> {
         Ok(account.balance)
     }
 
-    fn spec(text: &str) -> Vec<u8> {
-        let operations = Operations {
-            normalise: Normalise::Nfc,
-            deduplicate: Deduplicate::ParagraphsAndLines,
-            redact: Redact::PersonalData,
-        };
-        TextSpec::new(text.to_owned(), operations)
-            .expect("a simulated text is short")
-            .encode()
-            .to_vec()
-    }
-
-    fn header(&self, spec: &[u8]) -> OrderHeader {
+    fn header(&self, work: &Work) -> OrderHeader {
+        let spec = work.spec.as_slice();
+        let service = self.registry.get(work.kind).expect("the kind is known");
         let price = Amount::from_coins(PRICE_MAX_COINS).expect("a price below the cap");
         let is_inline = spec.len() <= SPEC_INLINE_BYTES_MAX;
         OrderHeader {
-            kind: self.text.id(),
+            kind: work.kind,
             spec_digest: Digest::of_blob(spec),
             spec_inline: is_inline
                 .then(|| BoundedBytes::new(spec.to_vec()).expect("its length was checked")),
-            demand: self.text.demand(spec).expect("the spec is well-formed"),
+            demand: service.demand(spec).expect("the spec is well-formed"),
             slots: 1,
             role: SlotRole::Worker,
             rounds: Rounds::Fixed(1),
@@ -169,15 +199,25 @@ impl<N: Network> Buyer<N> {
         }
     }
 
-    /// Posts an order for a text. A long one goes to the node as a blob first.
+    /// Posts an order for a text.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn post(&self, text: &str) -> Result<Posted, ClientError> {
-        let spec = Self::spec(text);
-        let header = self.header(&spec);
+        self.post_work(&Work::text(text)).await
+    }
+
+    /// Posts an order. A long spec goes to the node as a blob first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    ///
+    /// # Panics
+    /// If no kind takes the spec.
+    pub async fn post_work(&self, work: &Work) -> Result<Posted, ClientError> {
+        let header = self.header(work);
         if header.spec_inline.is_none() {
-            again(|| self.sender.client().put_blob(spec.clone())).await?;
+            again(|| self.sender.client().put_blob(work.spec.clone())).await?;
         }
         orders::post(&self.sender, header).await
     }
@@ -190,9 +230,20 @@ impl<N: Network> Buyer<N> {
     /// # Panics
     /// If a settled order's output or receipt does not check out, or the order had other than one end.
     pub async fn buy(&self, clock: &impl Clock, text: &str) -> Result<Purchase, ClientError> {
+        self.buy_work(clock, &Work::text(text)).await
+    }
+
+    /// The same for any work.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    ///
+    /// # Panics
+    /// As [`Buyer::buy`].
+    pub async fn buy_work(&self, clock: &impl Clock, work: &Work) -> Result<Purchase, ClientError> {
         let before = self.balance().await?;
-        let posted = self.post(text).await?;
-        self.complete(clock, text, posted, before).await
+        let posted = self.post_work(work).await?;
+        self.complete_work(clock, work, posted, before).await
     }
 
     /// Follows an order to its end.
@@ -222,21 +273,30 @@ impl<N: Network> Buyer<N> {
         posted: Posted,
         before: Amount,
     ) -> Result<Purchase, ClientError> {
+        let work = Work::text(text);
+        self.complete_work(clock, &work, posted, before).await
+    }
+
+    async fn complete_work(
+        &self,
+        clock: &impl Clock,
+        work: &Work,
+        posted: Posted,
+        before: Amount,
+    ) -> Result<Purchase, ClientError> {
         let (slot, end) = self.end_of(posted).await?;
         let bought = match &end {
             SlotEnd::Refunded(_) => None,
             SlotEnd::Settled(settlement) => {
                 let worker = settlement.settled.paid.to;
-                let delivery = self.fetch(clock, worker, slot).await?;
-                let spec = Self::spec(text);
+                let delivery = self.fetch(clock, work.kind, worker, slot).await?;
                 let client = self.sender.client();
                 let proof =
-                    again(|| orders::prove(client, settlement, &delivery, spec.clone())).await?;
+                    again(|| orders::prove(client, settlement, &delivery, work.spec.clone()))
+                        .await?;
                 let (proof, words) = verify::verify(&self.genesis, &proof.to_file())
                     .expect("a settled receipt checks out");
-                let output: TextOutput =
-                    decode(proof.output.as_slice()).expect("what was settled is an output");
-                Some((output, words))
+                Some((proof.output.as_slice().to_vec(), words))
             }
         };
         Ok(Purchase {
@@ -251,13 +311,14 @@ impl<N: Network> Buyer<N> {
     async fn fetch(
         &self,
         clock: &impl Clock,
+        kind: KindId,
         worker: Address,
         slot: SlotId,
     ) -> Result<Delivery, ClientError> {
         let mut fetches = 0;
         loop {
             let client = self.sender.client();
-            let endpoint = again(|| orders::endpoint(client, self.text.id(), worker)).await?;
+            let endpoint = again(|| orders::endpoint(client, kind, worker)).await?;
             let endpoint = endpoint.ok_or(ClientError::OtherAnswer)?;
             match orders::fetch(&self.network, &endpoint, self.sender.key(), slot).await {
                 Err(error) if error.is_retryable() && fetches < FETCHES_MAX => {

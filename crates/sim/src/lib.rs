@@ -10,6 +10,6 @@ mod world;
 
 pub use actor::{Actor, ActorError};
 pub use audit::{Audit, Story};
-pub use buyer::{Buyer, Purchase};
+pub use buyer::{Buyer, Purchase, Work};
 pub use plan::{Part, Plan};
 pub use world::{World, play};

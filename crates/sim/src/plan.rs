@@ -54,6 +54,8 @@ pub struct Plan {
     pub verifiers: Vec<Part>,
     /// Buyers.
     pub buyers: usize,
+    /// Whether workers and verifiers have the tiny models, and so the kinds that need some.
+    pub models: bool,
 }
 
 impl Plan {
@@ -73,6 +75,7 @@ impl Plan {
                 .collect(),
             verifiers: (0..5).map(|_| part(0)).collect(),
             buyers: 1,
+            models: false,
         }
     }
 
@@ -80,6 +83,7 @@ impl Plan {
     #[must_use]
     pub fn with_cheat(seed: u64, behaviour: Behaviour) -> Self {
         let mut plan = Self::honest(seed);
+        plan.models = behaviour.is_about_models();
         match behaviour.role() {
             Role::Worker => {
                 plan.workers[0].price = BAIT_PRICE;

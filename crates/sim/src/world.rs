@@ -2,7 +2,7 @@
 
 use crate::{
     Actor, Audit, Buyer, Part, Plan, Story,
-    byzantine::Role,
+    byzantine::{Role, Twist},
     plan::{ACCOUNT_BALANCE, buyer_name, key, seed_of, vote_key},
 };
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
@@ -17,11 +17,23 @@ use fairweir_node::{
     network::names,
     roles::{validator, worker::WorkerOptions},
 };
+use fairweir_services::{
+    Registry,
+    inference::{
+        Models,
+        testing::{TinyModels, tiny_chat_file},
+    },
+};
 use fairweir_types::{
     Address, Amount, Genesis, Height, event::SlashReason, node_api::AccountReport,
 };
 use futures::future::join_all;
-use std::{fmt, future::Future, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Virtual time that a story may take: an hour. A story that hangs is a failure, not a wait.
 const STORY_MAX: Duration = Duration::from_secs(3_600);
@@ -41,6 +53,17 @@ pub(crate) fn config(seed: u64) -> deterministic::Config {
     deterministic::Config::new()
         .with_seed(seed)
         .with_timeout(Some(STORY_MAX))
+}
+
+/// The kinds with the tiny models; for a cheat, with what it runs in their place.
+fn tiny_registry(twist: Option<&dyn Twist>) -> Registry {
+    static HONEST: OnceLock<Arc<TinyModels>> = OnceLock::new();
+    let other = twist.and_then(|twist| twist.model_file(&tiny_chat_file(1)));
+    let models: Arc<dyn Models> = match other {
+        Some(file) => TinyModels::with_chat(&file),
+        None => Arc::<TinyModels>::clone(HONEST.get_or_init(TinyModels::load)),
+    };
+    Registry::with_models(&models)
 }
 
 /// The peer of a name.
@@ -122,6 +145,11 @@ impl World {
             Height::ZERO,
         );
         let twist = part.behaviour.map(|behaviour| behaviour.twist());
+        let actor = if self.plan.models {
+            actor.serving(tiny_registry(None), tiny_registry(twist.as_deref()))
+        } else {
+            actor
+        };
         let stake = part.stake;
         let started = if role == Role::Worker {
             let options = WorkerOptions {

@@ -97,8 +97,17 @@ impl TinyModels {
     /// If a tiny model cannot be loaded.
     #[must_use]
     pub fn load() -> Arc<Self> {
-        let chat = |seed| {
-            let model = ChatModel::of_bytes(&tiny_chat_file(seed), Path::best());
+        Self::with_chat(&tiny_chat_file(1))
+    }
+
+    /// Loads them with other bytes in place of the file of [`TINY_CHAT`]: what a cheat may run.
+    ///
+    /// # Panics
+    /// If a tiny model cannot be loaded.
+    #[must_use]
+    pub fn with_chat(file: &[u8]) -> Arc<Self> {
+        let chat = |file: &[u8]| {
+            let model = ChatModel::of_bytes(file, Path::best());
             Arc::new(ChatEngine::inline(model.expect("a tiny model loads")))
         };
         let shape = tiny_encoder_shape();
@@ -111,8 +120,8 @@ impl TinyModels {
         let encoder = EmbeddingEngine::inline(&Mapped::of_bytes(files), Path::best())
             .expect("a tiny encoder loads");
         Arc::new(Self {
-            chat: chat(1),
-            other: chat(2),
+            chat: chat(file),
+            other: chat(&tiny_chat_file(2)),
             encoder: Arc::new(encoder),
         })
     }

@@ -11,8 +11,6 @@ const VOCABULARY_MAX: usize = 1 << 20;
 const MERGES_MAX: usize = 1 << 22;
 /// Bytes of one token: longer ones would let a few tokens fill an output.
 const TOKEN_BYTES_MAX: usize = 1_024;
-/// Bytes of a `tokenizer.json`.
-const TOKENIZER_JSON_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// `tokenizer.ggml.token_type` of tokens that no text contains.
 const CONTROL: i64 = 3;
 /// `tokenizer.ggml.token_type` of tokens that are matched before the text is split.
@@ -87,6 +85,9 @@ impl Tokens {
         ends.extend(number("tokenizer.ggml.eot_token_id"));
         let start = number("tokenizer.ggml.bos_token_id")
             .filter(|_| file.flag("tokenizer.ggml.add_bos_token").unwrap_or(false));
+        if start.is_some_and(|id| usize::try_from(id).is_ok_and(|id| id >= texts.len())) {
+            return Err(unusable("its start token is none of its tokens"));
+        }
         let mut plain = tokenizer.clone();
         plain.set_encode_special_tokens(true);
         Ok(Self {
@@ -153,26 +154,6 @@ impl Tokens {
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
-}
-
-/// Reads a `tokenizer.json` for a text encoder: no padding, cut at `length_max` tokens.
-///
-/// # Errors
-/// [`ModelError::Tokenizer`].
-pub(super) fn of_json(bytes: &[u8], length_max: usize) -> Result<Tokenizer, ModelError> {
-    if bytes.len() > TOKENIZER_JSON_BYTES_MAX {
-        return Err(unusable("its file is longer than 32 MiB"));
-    }
-    let mut tokenizer =
-        Tokenizer::from_bytes(bytes).map_err(|error| unusable(&error.to_string()))?;
-    tokenizer.with_padding(None);
-    tokenizer
-        .with_truncation(Some(tokenizers::TruncationParams {
-            max_length: length_max,
-            ..tokenizers::TruncationParams::default()
-        }))
-        .map_err(|error| unusable(&error.to_string()))?;
-    Ok(tokenizer)
 }
 
 fn unusable(reason: &str) -> ModelError {
@@ -290,6 +271,24 @@ fn token_bytes(texts: &[&str], control: &BTreeMap<u32, String>) -> Vec<Box<[u8]>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fairweir_exact::testing::{Entry, GgufWriter};
+
+    #[test]
+    fn a_start_token_is_one_of_the_tokens() {
+        let tokens = |start| {
+            let file = GgufWriter::default()
+                .entry("tokenizer.ggml.model", Entry::Text("gpt2".to_owned()))
+                .entry("tokenizer.ggml.tokens", Entry::Texts(vec!["a".to_owned()]))
+                .entry("tokenizer.ggml.merges", Entry::Texts(Vec::new()))
+                .entry("tokenizer.ggml.bos_token_id", Entry::Number(start))
+                .entry("tokenizer.ggml.add_bos_token", Entry::Flag(true))
+                .finish();
+            let file = fairweir_exact::gguf::File::parse(&file).unwrap();
+            Tokens::of_gguf(&file).and_then(|tokens| tokens.encode("", true))
+        };
+        assert_eq!(tokens(0).unwrap(), [0]);
+        assert!(matches!(tokens(1), Err(ModelError::Tokenizer(_))));
+    }
 
     #[test]
     fn every_byte_has_one_character() {

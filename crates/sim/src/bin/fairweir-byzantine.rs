@@ -11,15 +11,22 @@ use fairweir_net::{
     quic::{DialPolicy, QuicNetwork, QuicOptions},
 };
 use fairweir_node::{
-    DataDir, Keystore, Passphrase, network::names, random_seed, roles::worker::WorkerOptions,
+    DataDir, Keystore, Passphrase,
+    network::names,
+    random_seed,
+    roles::worker::{KindTerms, WorkerOptions},
     transport_seed,
+};
+use fairweir_services::{
+    Kind as _, Registry,
+    inference::{Engines, EnginesOptions, ModelStore, Models, chat::Chat, embedding::Embedding},
 };
 use fairweir_sim::{
     Actor,
-    byzantine::{Behaviour, Role},
+    byzantine::{Behaviour, Role, SwappedModels, Twist},
 };
-use fairweir_types::{Action, Address, Amount, SecretKey, tx::Transfer};
-use std::{io::Write as _, net::Ipv4Addr, path::PathBuf};
+use fairweir_types::{Action, Address, Amount, SecretKey, order::KindId, tx::Transfer};
+use std::{collections::BTreeMap, io::Write as _, net::Ipv4Addr, path::PathBuf, sync::Arc};
 use zeroize::Zeroizing;
 
 /// The file in the data folder that says where its node listens.
@@ -45,6 +52,9 @@ struct Arguments {
     /// Coins per million bytes, as a worker: low, so that it is matched.
     #[arg(long, value_name = "COINS", default_value = "0.01", value_parser = coins)]
     price: Amount,
+    /// The folder of models, for behaviours at language models: then it offers every model there. It may be the network's own.
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
 }
 
 /// Reads an amount of coins such as `0.01`.
@@ -115,6 +125,56 @@ async fn fund(
     Ok(())
 }
 
+/// What it offers of each kind, what it checks with, and what runs its own work.
+struct Kinds {
+    terms: BTreeMap<KindId, KindTerms>,
+    honest: Registry,
+    worker: Registry,
+}
+
+/// The kinds with the models of a folder, changed as the behaviour has it; text alone without a folder.
+fn kinds(arguments: &Arguments, twist: &dyn Twist) -> anyhow::Result<Kinds> {
+    let Some(folder) = &arguments.models else {
+        anyhow::ensure!(
+            !arguments.behaviour.is_about_models(),
+            "this behaviour needs --models FOLDER"
+        );
+        return Ok(Kinds {
+            terms: BTreeMap::new(),
+            honest: Registry::standard(),
+            worker: Registry::standard(),
+        });
+    };
+    let store = ModelStore::open(folder.clone())?;
+    let mut terms: BTreeMap<KindId, KindTerms> = BTreeMap::new();
+    for (id, info) in store.list()? {
+        let kind = if info.is_chat() {
+            Chat::ID
+        } else {
+            Embedding::ID
+        };
+        let terms = terms.entry(kind).or_default();
+        terms.capabilities.push(id.capability());
+    }
+    let options = EnginesOptions::default();
+    let honest: Arc<dyn Models> = Arc::new(Engines::new(store.clone(), options));
+    let changed = arguments.data.join("byzantine-models");
+    std::fs::create_dir_all(&changed)?;
+    let worker: Arc<dyn Models> =
+        SwappedModels::make(&store, Arc::clone(&honest), twist, &changed, options)?;
+    let registry = |models| {
+        [Chat::ID, Embedding::ID]
+            .into_iter()
+            .filter(|kind| !terms.contains_key(kind))
+            .fold(Registry::with_models(models), Registry::without)
+    };
+    Ok(Kinds {
+        honest: registry(&honest),
+        worker: registry(&worker),
+        terms,
+    })
+}
+
 async fn cheat(context: runtime::Context, arguments: Arguments) -> anyhow::Result<()> {
     let data = DataDir::open(&arguments.data)?;
     let keys = Keystore::open(&data, &passphrase(&data)?)?;
@@ -129,17 +189,20 @@ async fn cheat(context: runtime::Context, arguments: Arguments) -> anyhow::Resul
     if who.is_fresh {
         fund(&client, &header.chain_id, &keys, who.key.address()).await?;
     }
+    let twist = arguments.behaviour.twist();
+    let kinds = kinds(&arguments, twist.as_ref())?;
     let actor = Actor::new(
         (who.key, *who.seed),
         network.clone(),
         node,
         header.chain_id,
         header.height,
-    );
+    )
+    .serving(kinds.honest, kinds.worker);
     let account = actor.address();
     let stake = Amount::from_coins(STAKE_COINS).context("a number of coins")?;
     let behaviour = arguments.behaviour;
-    let twist = Some(behaviour.twist());
+    let twist = Some(twist);
     let role = context.child("cheat");
     let running = match behaviour.role() {
         Role::Worker => {
@@ -147,6 +210,7 @@ async fn cheat(context: runtime::Context, arguments: Arguments) -> anyhow::Resul
                 price: arguments.price,
                 stake,
                 verifies: false,
+                kinds: kinds.terms,
                 ..WorkerOptions::default()
             };
             actor.work(role, options, twist).await?

@@ -1,9 +1,16 @@
 //! Cheats: one behaviour per file. Each is a [`Twist`] around the real parts of a role, which are never changed.
 
 mod copying_verifier;
+mod edited_token;
 mod inflated_units;
 mod lying_verifier;
+mod model_file;
+mod other_seed;
+mod other_template;
 mod silent_verifier;
+mod skipped_layer;
+mod swapped_models;
+mod three_bit_weights;
 mod twisted_chain;
 mod twisted_service;
 mod withheld_opening;
@@ -11,9 +18,15 @@ mod withheld_receipt;
 mod wrong_output;
 
 pub use copying_verifier::CopyingVerifier;
+pub use edited_token::EditedToken;
 pub use inflated_units::InflatedUnits;
 pub use lying_verifier::LyingVerifier;
+pub use other_seed::OtherSeed;
+pub use other_template::OtherTemplate;
 pub use silent_verifier::SilentVerifier;
+pub use skipped_layer::SkippedLayer;
+pub use swapped_models::SwappedModels;
+pub use three_bit_weights::ThreeBitWeights;
 pub use twisted_chain::TwistedChain;
 pub use twisted_service::TwistedService;
 pub use withheld_opening::WithheldOpening;
@@ -22,14 +35,27 @@ pub use wrong_output::WrongOutput;
 
 use core::{fmt::Debug, str::FromStr};
 use fairweir_services::{AnyService, Executed, Registry};
-use fairweir_types::{Action, Digest, Event, order::Demand};
+use fairweir_types::{
+    Action, Digest, Event,
+    order::{Demand, KindId},
+};
 use std::sync::Arc;
 use thiserror::Error;
 
 /// What a cheat does differently. What it leaves out stays honest.
 pub trait Twist: Debug + Send + Sync + 'static {
+    /// What it runs in place of a chat model's file; `None` for the file itself.
+    fn model_file(&self, _file: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// What it executes in place of a spec; `None` for the spec itself.
+    fn spec(&self, _kind: KindId, _spec: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What becomes of an execution of its own.
-    fn execution(&self, executed: Executed, _demand: &Demand) -> Executed {
+    fn execution(&self, _kind: KindId, executed: Executed, _demand: &Demand) -> Executed {
         executed
     }
 
@@ -52,11 +78,16 @@ pub trait Twist: Debug + Send + Sync + 'static {
     }
 }
 
-/// The services of a cheat.
+/// The services of a cheat: `worker` runs its own work, `honest` whatever else it does.
 #[must_use]
-pub fn twisted_registry(registry: &Registry, twist: &Arc<dyn Twist>) -> Registry {
-    Registry::of(registry.iter().map(|service| -> Arc<dyn AnyService> {
-        Arc::new(TwistedService::new(Arc::clone(service), Arc::clone(twist)))
+pub fn twisted_registry(honest: &Registry, worker: &Registry, twist: &Arc<dyn Twist>) -> Registry {
+    Registry::of(honest.iter().map(|service| -> Arc<dyn AnyService> {
+        let worker = worker.get(service.id()).unwrap_or(service);
+        Arc::new(TwistedService::new(
+            Arc::clone(service),
+            Arc::clone(worker),
+            Arc::clone(twist),
+        ))
     }))
 }
 
@@ -76,6 +107,16 @@ pub enum Behaviour {
     WrongOutput,
     /// [`InflatedUnits`].
     InflatedUnits,
+    /// [`EditedToken`].
+    EditedToken,
+    /// [`SkippedLayer`].
+    SkippedLayer,
+    /// [`ThreeBitWeights`].
+    ThreeBitWeights,
+    /// [`OtherTemplate`].
+    OtherTemplate,
+    /// [`OtherSeed`].
+    OtherSeed,
     /// [`WithheldOpening`].
     WithheldOpening,
     /// [`WithheldReceipt`].
@@ -90,9 +131,14 @@ pub enum Behaviour {
 
 impl Behaviour {
     /// All behaviours.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::WrongOutput,
         Self::InflatedUnits,
+        Self::EditedToken,
+        Self::SkippedLayer,
+        Self::ThreeBitWeights,
+        Self::OtherTemplate,
+        Self::OtherSeed,
         Self::WithheldOpening,
         Self::WithheldReceipt,
         Self::CopyingVerifier,
@@ -106,6 +152,11 @@ impl Behaviour {
         match self {
             Self::WrongOutput => "wrong-output",
             Self::InflatedUnits => "inflated-units",
+            Self::EditedToken => "edited-token",
+            Self::SkippedLayer => "skipped-layer",
+            Self::ThreeBitWeights => "three-bit-weights",
+            Self::OtherTemplate => "other-template",
+            Self::OtherSeed => "other-seed",
             Self::WithheldOpening => "withheld-opening",
             Self::WithheldReceipt => "withheld-receipt",
             Self::CopyingVerifier => "copying-verifier",
@@ -120,10 +171,28 @@ impl Behaviour {
         match self {
             Self::WrongOutput
             | Self::InflatedUnits
+            | Self::EditedToken
+            | Self::SkippedLayer
+            | Self::ThreeBitWeights
+            | Self::OtherTemplate
+            | Self::OtherSeed
             | Self::WithheldOpening
             | Self::WithheldReceipt => Role::Worker,
             Self::CopyingVerifier | Self::LyingVerifier | Self::SilentVerifier => Role::Verifier,
         }
+    }
+
+    /// Whether it cheats at language models alone: then it is shown with work of that kind.
+    #[must_use]
+    pub const fn is_about_models(self) -> bool {
+        matches!(
+            self,
+            Self::EditedToken
+                | Self::SkippedLayer
+                | Self::ThreeBitWeights
+                | Self::OtherTemplate
+                | Self::OtherSeed
+        )
     }
 
     /// A cheat that has not begun.
@@ -132,6 +201,11 @@ impl Behaviour {
         match self {
             Self::WrongOutput => Arc::new(WrongOutput),
             Self::InflatedUnits => Arc::new(InflatedUnits),
+            Self::EditedToken => Arc::new(EditedToken),
+            Self::SkippedLayer => Arc::new(SkippedLayer),
+            Self::ThreeBitWeights => Arc::new(ThreeBitWeights),
+            Self::OtherTemplate => Arc::new(OtherTemplate),
+            Self::OtherSeed => Arc::new(OtherSeed),
             Self::WithheldOpening => Arc::new(WithheldOpening),
             Self::WithheldReceipt => Arc::new(WithheldReceipt),
             Self::CopyingVerifier => Arc::new(CopyingVerifier::default()),

@@ -14,14 +14,24 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct TwistedService {
     honest: Arc<dyn AnyService>,
+    /// What runs its own work: the same, or the kind with models of its own.
+    worker: Arc<dyn AnyService>,
     twist: Arc<dyn Twist>,
 }
 
 impl TwistedService {
-    /// Wraps an honest service.
+    /// Wraps an honest service, and the one that runs its own work.
     #[must_use]
-    pub const fn new(honest: Arc<dyn AnyService>, twist: Arc<dyn Twist>) -> Self {
-        Self { honest, twist }
+    pub const fn new(
+        honest: Arc<dyn AnyService>,
+        worker: Arc<dyn AnyService>,
+        twist: Arc<dyn Twist>,
+    ) -> Self {
+        Self {
+            honest,
+            worker,
+            twist,
+        }
     }
 }
 
@@ -45,8 +55,11 @@ impl AnyService for TwistedService {
         outlet: &'a mut dyn Outlet,
     ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
         async move {
-            let executed = self.honest.execute(env, spec, outlet).await?;
-            Ok(self.twist.execution(executed, env.limits))
+            let kind = self.id();
+            let other = self.twist.spec(kind, spec);
+            let spec = other.as_deref().unwrap_or(spec);
+            let executed = self.worker.execute(env, spec, outlet).await?;
+            Ok(self.twist.execution(kind, executed, env.limits))
         }
         .boxed()
     }

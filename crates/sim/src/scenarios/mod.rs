@@ -4,18 +4,35 @@ mod copying_verifier;
 mod crashes;
 mod cut_worker;
 mod determinism;
+mod edited_token;
 mod honest_day;
+mod inference_day;
 mod inflated_units;
 mod lossy;
 mod lying_verifier;
+mod other_seed;
+mod other_template;
 mod silent_verifier;
+mod skipped_layer;
+mod three_bit_weights;
 mod withheld_opening;
 mod withheld_receipt;
 mod wrong_output;
 
 use crate::Purchase;
 use fairweir_client::orders::SlotEnd;
-use fairweir_types::event::{Refunded, Settled};
+use fairweir_services::{
+    Passage,
+    inference::{
+        chat::{ChatSpec, Conversation, Micro, Parameters, Prompt},
+        testing::TINY_CHAT,
+    },
+};
+use fairweir_types::{
+    Digest,
+    digest::Domain,
+    event::{Refunded, Settled},
+};
 
 /// A story that can be told with any seed.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +48,12 @@ pub const ALL: &[Scenario] = &[
     story("honest-day", honest_day::run),
     story("wrong-output", wrong_output::run),
     story("inflated-units", inflated_units::run),
+    story("inference-day", inference_day::run),
+    story("edited-token", edited_token::run),
+    story("skipped-layer", skipped_layer::run),
+    story("three-bit-weights", three_bit_weights::run),
+    story("other-template", other_template::run),
+    story("other-seed", other_seed::run),
     story("withheld-opening", withheld_opening::run),
     story("withheld-receipt", withheld_receipt::run),
     story("lying-verifier", lying_verifier::run),
@@ -64,6 +87,27 @@ fn text(seed: u64, number: usize, lines: usize) -> String {
         written.expect("a string takes every text");
     }
     text
+}
+
+/// A question to the tiny model that no other seed or number gives: every third one greedy, of 8 to 40 tokens.
+fn question(seed: u64, number: usize) -> ChatSpec {
+    let draw = Digest::of(
+        Domain::Draw,
+        &[&seed.to_be_bytes(), &number.to_be_bytes(), b"question"],
+    );
+    let tokens = 8 + u32::try_from(number * 5 % 33).unwrap_or_default();
+    let parameters = Parameters {
+        temperature: Micro(if number % 3 == 2 { 0 } else { 800_000 }),
+        ..Parameters::greedy(tokens)
+    };
+    let messages =
+        format!(r#"[{{"role":"user","content":"Question {number} in world {seed}: what then?"}}]"#);
+    let conversation = Conversation {
+        messages: Passage::new(messages).expect("it is short"),
+        tools: Passage::default(),
+    };
+    let prompt = Prompt::Messages(conversation);
+    ChatSpec::new(TINY_CHAT, prompt, parameters, draw.0).expect("a seed has 32 bytes")
 }
 
 fn settled(purchase: &Purchase) -> &Settled {

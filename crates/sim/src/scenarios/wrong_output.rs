@@ -1,7 +1,7 @@
 //! A worker forges its output. The verifiers disagree, five others decide, the buyer has every base unit back.
 
 use super::refunded;
-use crate::{Plan, World, byzantine::Behaviour, play};
+use crate::{Plan, Work, World, byzantine::Behaviour, play};
 use fairweir_types::event::{RefundReason, SlashReason};
 
 pub(super) fn run(seed: u64) {
@@ -25,6 +25,25 @@ pub(super) fn run(seed: u64) {
     );
 }
 
+/// A worker cheats at a language model's answer.
+pub(super) fn at_inference(seed: u64, behaviour: Behaviour) {
+    told_of(
+        seed,
+        behaviour,
+        (RefundReason::Invalid, SlashReason::WrongTrace),
+        &[
+            "Matched",
+            "ReceiptSubmitted",
+            "VerifiersDrawn",
+            "ReceiptOpened",
+            "Disputed",
+            "Judged",
+            "Slashed",
+            "Refunded",
+        ],
+    );
+}
+
 /// A worker cheats at the work itself: it loses stake, nobody else does, and the buyer is where it was.
 pub(super) fn told_of(
     seed: u64,
@@ -38,7 +57,12 @@ pub(super) fn told_of(
         let world = World::boot(&context, &plan).await;
         let buyer = world.buyer(1);
         let bonded = world.bonded(cheat);
-        let purchase = buyer.buy(world.context(), &super::text(seed, 0, 5)).await;
+        let work = if behaviour.is_about_models() {
+            Work::chat(&super::question(seed, 0))
+        } else {
+            Work::text(&super::text(seed, 0, 5))
+        };
+        let purchase = buyer.buy_work(world.context(), &work).await;
         let purchase = purchase.expect("the order comes to an end");
         assert_eq!(refunded(&purchase).reason, refund);
         assert_eq!(purchase.before, purchase.after, "the buyer is made whole");

@@ -1,7 +1,7 @@
 //! The engine of one model that makes vectors.
 
 use super::pool::Threads;
-use crate::inference::{ModelError, ModelRole, store::Mapped, tokens};
+use crate::inference::{ModelError, ModelRole, encoder_tokens, store::Mapped};
 use fairweir_exact::{
     bert::Encoder,
     path::Path,
@@ -65,7 +65,7 @@ impl EmbeddingEngine {
         let encoder = Encoder::load(&file, mapped.file(ModelRole::Config)?, path)
             .map_err(|error| weights(&error))?;
         let length_max = encoder.shape().max_positions;
-        let tokenizer = tokens::of_json(mapped.file(ModelRole::Tokenizer)?, length_max)?;
+        let tokenizer = encoder_tokens::of_json(mapped.file(ModelRole::Tokenizer)?, length_max)?;
         let known = tokenizer.get_vocab_size(true);
         if known > encoder.shape().vocabulary {
             return Err(ModelError::Weights(format!(
