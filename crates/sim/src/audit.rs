@@ -51,6 +51,11 @@ impl Story {
             .filter(move |event| orders::concerns(event, order))
     }
 
+    /// All that happened, in order.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().map(|(_, event)| event)
+    }
+
     /// Who lost stake, and why.
     pub fn slashes(&self) -> impl Iterator<Item = &Slashed> {
         self.events.iter().filter_map(|(_, event)| match event {
@@ -98,6 +103,14 @@ impl Story {
             match event {
                 Event::OrderPosted(posted) if posted.buyer == buyer => orders.push(posted.order),
                 Event::Settled(settled) if settled.buyer == buyer => {
+                    let checks = settled.checks.iter().map(|check| check.amount);
+                    let spent = Amount::sum(checks.chain([settled.paid.amount, settled.burned]))?;
+                    balance = balance.checked_sub(spent)?;
+                }
+                Event::BatchPosted(posted) if orders.contains(&posted.lane.order) => {
+                    orders.push(posted.slot_id.order);
+                }
+                Event::BatchSettled(settled) if settled.buyer == buyer => {
                     let checks = settled.checks.iter().map(|check| check.amount);
                     let spent = Amount::sum(checks.chain([settled.paid.amount, settled.burned]))?;
                     balance = balance.checked_sub(spent)?;

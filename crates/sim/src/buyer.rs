@@ -39,7 +39,7 @@ const FETCH_PAUSE: Duration = Duration::from_millis(200);
 const ASKS_MAX: usize = 10;
 
 /// Asks again over a bad link; what is asked so is asked of memory or disk, and asking twice changes nothing.
-async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, ClientError>
+pub(crate) async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, ClientError>
 where
     F: Future<Output = Result<T, ClientError>>,
 {
@@ -151,6 +151,11 @@ impl<N: Network> Buyer<N> {
         }
     }
 
+    /// Its way to others.
+    pub(crate) const fn network(&self) -> &N {
+        &self.network
+    }
+
     /// Its account.
     #[must_use]
     pub fn address(&self) -> Address {
@@ -172,7 +177,7 @@ impl<N: Network> Buyer<N> {
         Ok(account.balance)
     }
 
-    fn header(&self, work: &Work) -> OrderHeader {
+    pub(crate) fn header(&self, work: &Work) -> OrderHeader {
         let spec = work.spec.as_slice();
         let service = self.registry.get(work.kind).expect("the kind is known");
         let price = Amount::from_coins(PRICE_MAX_COINS).expect("a price below the cap");

@@ -6,10 +6,12 @@ mod buyer;
 pub mod byzantine;
 mod plan;
 pub mod scenarios;
+mod session;
 mod world;
 
 pub use actor::{Actor, ActorError};
 pub use audit::{Audit, Story};
 pub use buyer::{Buyer, Purchase, Work};
 pub use plan::{Part, Plan};
+pub use session::Session;
 pub use world::{World, play};

@@ -22,7 +22,11 @@ const PRICE_HUNDREDTHS: u64 = 100;
 /// What a cheating worker asks: so that it is matched while its collateral lasts.
 const BAIT_PRICE: Amount = hundredths(50);
 /// Governed values: nobody is far away, and no buyer waits long.
-const PARAMS: &[(&str, u64)] = &[("unbonding_delay", 300_000), ("challenge_window", 1_000)];
+const PARAMS: &[(&str, u64)] = &[
+    ("unbonding_delay", 300_000),
+    ("challenge_window", 1_000),
+    ("sampling_bps", 5_000),
+];
 
 /// Hundredths of a coin.
 const fn hundredths(hundredths: u64) -> Amount {

@@ -3,7 +3,11 @@
 use super::{Shared, board::Told, offers::Reach};
 use crate::market::MarketError;
 use fairweir_net::Network;
-use fairweir_services::session::{AccountError, LaneAccount, LaneTerms};
+use fairweir_services::{
+    Kind as _,
+    inference::chat::Chat,
+    session::{AccountError, CREDIT_CHUNK, LaneAccount, LaneTerms},
+};
 use fairweir_types::{
     Action, Amount, BoundedVec, ByteCount, Digest, Millis, Rounding, Units,
     event::LaneOpened,
@@ -234,6 +238,11 @@ impl Lanes {
             kind: opened.kind,
             prices: opened.prices,
             cap: opened.cap,
+            chunk: if trade.kind == Chat::ID {
+                CREDIT_CHUNK
+            } else {
+                LaneTerms::WHOLE
+            },
         });
         let order = opened.slot_id.order;
         let lane = Arc::new(OpenLane {

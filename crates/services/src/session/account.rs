@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Output units that a buyer promises to pay ahead of what it got: the most that either side can lose (protocol rule 6).
-pub const CREDIT_CHUNK: u64 = 64;
+pub const CREDIT_CHUNK: Units = Units(64);
 
 /// What a lane was opened with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,14 @@ pub struct LaneTerms {
     pub prices: PriceVector,
     /// The most that all requests may cost together.
     pub cap: Amount,
+    /// How much output is promised ahead: [`CREDIT_CHUNK`] for work whose output comes bit by bit; [`LaneTerms::WHOLE`] for work that
+    /// comes at once, of which one request is the most that either side can lose.
+    pub chunk: Units,
+}
+
+impl LaneTerms {
+    /// All output of a request is promised when it begins.
+    pub const WHOLE: Units = Units(u64::MAX);
 }
 
 /// Why a lane takes no more.
@@ -129,7 +137,7 @@ impl LaneAccount {
             });
         }
         let index = self.next;
-        let credit = units.output.min(Units(CREDIT_CHUNK));
+        let credit = units.output.min(self.terms.chunk);
         let flight = Flight {
             demand: units,
             credit,
@@ -192,11 +200,12 @@ impl LaneAccount {
             .flights
             .get(&index)
             .ok_or(AccountError::NoSuchRequest)?;
-        let is_enough = output.get().saturating_add(CREDIT_CHUNK / 2) < flight.credit.get();
+        let chunk = self.terms.chunk.get();
+        let is_enough = output.get().saturating_add(chunk / 2) < flight.credit.get();
         if is_enough || flight.credit >= flight.demand.output {
             return Ok(None);
         }
-        let ahead = Units(output.get().saturating_add(CREDIT_CHUNK));
+        let ahead = Units(output.get().saturating_add(chunk));
         let credit = flight.demand.output.min(ahead.max(flight.credit));
         let promised = self.cost(&flight.demand, credit)?;
         if let Some(flight) = self.flights.get_mut(&index) {

@@ -96,6 +96,7 @@ fn account(cap: Amount) -> LaneAccount {
         kind: Text::ID,
         prices: prices(),
         cap,
+        chunk: LaneTerms::WHOLE,
     })
 }
 
@@ -345,19 +346,23 @@ fn a_buyer_never_promises_more_than_a_chunk_ahead_nor_more_than_the_cap() {
     };
     let quote = |output| prices().quote(&units(output)).unwrap();
     let cap = quote(1_000).checked_add(quote(500)).unwrap();
-    let mut account = account(cap);
+    let mut account = LaneAccount::new(LaneTerms {
+        chunk: CREDIT_CHUNK,
+        ..account(cap).terms().clone()
+    });
+    let chunk = CREDIT_CHUNK.get();
     let begin = |account: &mut LaneAccount| account.begin(Digest::ZERO, &demand, &buyer());
     let (request, credit) = begin(&mut account).unwrap();
-    assert_eq!(credit.stop.stop.output_max, Units(CREDIT_CHUNK));
-    assert_eq!(credit.voucher.voucher.cumulative, quote(CREDIT_CHUNK));
+    assert_eq!(credit.stop.stop.output_max, CREDIT_CHUNK);
+    assert_eq!(credit.voucher.voucher.cumulative, quote(chunk));
     let error = begin(&mut account).unwrap_err();
     assert!(matches!(error, AccountError::CapReached { .. }), "{error}");
     let index = request.request.index;
     let mut received = |output| account.received(index, Units(output), &buyer()).unwrap();
     assert!(received(31).is_none(), "half a chunk is left");
     let more = received(32).unwrap();
-    assert_eq!(more.stop.stop.output_max, Units(32 + CREDIT_CHUNK));
-    assert_eq!(more.voucher.voucher.cumulative, quote(32 + CREDIT_CHUNK));
+    assert_eq!(more.stop.stop.output_max, Units(32 + chunk));
+    assert_eq!(more.voucher.voucher.cumulative, quote(32 + chunk));
     let end = received(990).unwrap();
     assert_eq!(end.stop.stop.output_max, Units(1_000));
     assert!(received(1_000).is_none());
@@ -365,11 +370,7 @@ fn a_buyer_never_promises_more_than_a_chunk_ahead_nor_more_than_the_cap() {
     // What was promised and not taken is good for later requests, and vouchers never fall.
     let (_, next) = begin(&mut account).unwrap();
     assert_eq!(next.voucher.voucher.cumulative, quote(1_000));
-    assert_eq!(
-        account.lost(1),
-        quote(CREDIT_CHUNK),
-        "the worker may claim it"
-    );
+    assert_eq!(account.lost(1), quote(chunk), "the worker may claim it");
     assert_eq!(account.running(), 0);
 }
 

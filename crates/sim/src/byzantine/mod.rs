@@ -2,6 +2,7 @@
 
 mod copying_verifier;
 mod edited_token;
+mod inflated_claim;
 mod inflated_units;
 mod lying_verifier;
 mod model_file;
@@ -13,12 +14,14 @@ mod swapped_models;
 mod three_bit_weights;
 mod twisted_chain;
 mod twisted_service;
+mod withheld_leaves;
 mod withheld_opening;
 mod withheld_receipt;
 mod wrong_output;
 
 pub use copying_verifier::CopyingVerifier;
 pub use edited_token::EditedToken;
+pub use inflated_claim::InflatedClaim;
 pub use inflated_units::InflatedUnits;
 pub use lying_verifier::LyingVerifier;
 pub use other_seed::OtherSeed;
@@ -29,6 +32,7 @@ pub use swapped_models::SwappedModels;
 pub use three_bit_weights::ThreeBitWeights;
 pub use twisted_chain::TwistedChain;
 pub use twisted_service::TwistedService;
+pub use withheld_leaves::WithheldLeaves;
 pub use withheld_opening::WithheldOpening;
 pub use withheld_receipt::WithheldReceipt;
 pub use wrong_output::WrongOutput;
@@ -121,6 +125,10 @@ pub enum Behaviour {
     WithheldOpening,
     /// [`WithheldReceipt`].
     WithheldReceipt,
+    /// [`InflatedClaim`].
+    InflatedClaim,
+    /// [`WithheldLeaves`].
+    WithheldLeaves,
     /// [`CopyingVerifier`].
     CopyingVerifier,
     /// [`LyingVerifier`].
@@ -131,7 +139,7 @@ pub enum Behaviour {
 
 impl Behaviour {
     /// All behaviours.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::WrongOutput,
         Self::InflatedUnits,
         Self::EditedToken,
@@ -141,6 +149,8 @@ impl Behaviour {
         Self::OtherSeed,
         Self::WithheldOpening,
         Self::WithheldReceipt,
+        Self::InflatedClaim,
+        Self::WithheldLeaves,
         Self::CopyingVerifier,
         Self::LyingVerifier,
         Self::SilentVerifier,
@@ -159,6 +169,8 @@ impl Behaviour {
             Self::OtherSeed => "other-seed",
             Self::WithheldOpening => "withheld-opening",
             Self::WithheldReceipt => "withheld-receipt",
+            Self::InflatedClaim => "inflated-claim",
+            Self::WithheldLeaves => "withheld-leaves",
             Self::CopyingVerifier => "copying-verifier",
             Self::LyingVerifier => "lying-verifier",
             Self::SilentVerifier => "silent-verifier",
@@ -177,7 +189,9 @@ impl Behaviour {
             | Self::OtherTemplate
             | Self::OtherSeed
             | Self::WithheldOpening
-            | Self::WithheldReceipt => Role::Worker,
+            | Self::WithheldReceipt
+            | Self::InflatedClaim
+            | Self::WithheldLeaves => Role::Worker,
             Self::CopyingVerifier | Self::LyingVerifier | Self::SilentVerifier => Role::Verifier,
         }
     }
@@ -208,6 +222,8 @@ impl Behaviour {
             Self::OtherSeed => Arc::new(OtherSeed),
             Self::WithheldOpening => Arc::new(WithheldOpening),
             Self::WithheldReceipt => Arc::new(WithheldReceipt),
+            Self::InflatedClaim => Arc::new(InflatedClaim),
+            Self::WithheldLeaves => Arc::new(WithheldLeaves),
             Self::CopyingVerifier => Arc::new(CopyingVerifier::default()),
             Self::LyingVerifier => Arc::new(LyingVerifier),
             Self::SilentVerifier => Arc::new(SilentVerifier),

@@ -7,6 +7,6 @@ pub struct WithheldOpening;
 
 impl Twist for WithheldOpening {
     fn action(&self, action: Action) -> Option<Action> {
-        (!matches!(action, Action::OpenReceipt(_))).then_some(action)
+        (!matches!(action, Action::OpenReceipt(_) | Action::OpenBatch(_))).then_some(action)
     }
 }

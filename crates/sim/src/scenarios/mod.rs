@@ -12,6 +12,8 @@ mod lossy;
 mod lying_verifier;
 mod other_seed;
 mod other_template;
+mod session_cheat;
+mod session_day;
 mod silent_verifier;
 mod skipped_layer;
 mod three_bit_weights;
@@ -59,6 +61,10 @@ pub const ALL: &[Scenario] = &[
     story("lying-verifier", lying_verifier::run),
     story("silent-verifier", silent_verifier::run),
     story("copying-verifier", copying_verifier::run),
+    story("session-day", session_day::run),
+    story("session-wrong-output", session_cheat::wrong_output),
+    story("session-inflated-claim", session_cheat::inflated_claim),
+    story("session-withheld-leaves", session_cheat::withheld_leaves),
     story("lossy", lossy::run),
     story("cut-worker", cut_worker::run),
     story("crashes", crashes::run),

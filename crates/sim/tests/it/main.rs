@@ -12,6 +12,7 @@ mod lossy;
 mod lying_verifier;
 mod other_seed;
 mod other_template;
+mod sessions;
 mod silent_verifier;
 mod skipped_layer;
 mod three_bit_weights;

@@ -1,0 +1,19 @@
+#[test]
+fn requests_of_a_session_are_settled_once_and_samples_of_them_checked() {
+    crate::tell("session-day", 1);
+}
+
+#[test]
+fn wrong_answers_in_a_session_cost_more_than_its_lane_could_gain() {
+    crate::tell("session-wrong-output", 2);
+}
+
+#[test]
+fn claims_beyond_the_receipts_are_found() {
+    crate::tell("session-inflated-claim", 3);
+}
+
+#[test]
+fn drawn_requests_that_are_not_shown_cost_as_much_as_wrong_ones() {
+    crate::tell("session-withheld-leaves", 4);
+}
