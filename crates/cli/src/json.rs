@@ -263,7 +263,7 @@ fn details(event: &Event) -> Value {
             "shown": event.shown.to_string(),
         }),
         Event::BatchSettled(event) => json!({
-            "lane": event.lane.to_string(), "buyer": address(event.buyer), "root": event.root.digest.to_string(),
+            "lane": event.lane.to_string(), "buyer": address(event.payers.buyer), "root": event.root.digest.to_string(),
             "requests": event.count, "total": coins(event.root.sum), "samples": event.samples.as_slice(),
             "paid": {"to": address(event.paid.to), "amount": coins(event.paid.amount)},
             "checks": event.checks.iter().map(|check| json!({"to": address(check.to), "amount": coins(check.amount)})).collect::<Vec<_>>(),

@@ -491,7 +491,11 @@ fn check_output(delivery: &Delivery, settled_trace: &Digest) -> Result<(), Exit>
 pub(crate) fn recompute(proof: &ReceiptProof, service: &Arc<dyn AnyService>) -> Result<(), Exit> {
     let receipt = &proof.receipt.receipt;
     let stop = match &proof.disclosure.stopped {
-        Some(stopped) if stopped.is_allowed(receipt, proof.settled.buyer) => StopAt::at(stopped.at),
+        Some(stopped)
+            if stopped.is_allowed_to(receipt, |account| proof.settlement.is_of_buyer(account)) =>
+        {
+            StopAt::at(stopped.at)
+        }
         _ => StopAt::default(),
     };
     let hint = proof.disclosure.hint.as_slice();

@@ -13,7 +13,7 @@ use fairweir_types::{
     merkle,
     node_api::{Delivery, DeliveryReply, DeliveryRequest, DeskRequest, EventPage},
     order::{KindId, OrderHeader, OrderId, SlotId},
-    proof::ReceiptProof,
+    proof::{self, ReceiptProof},
     receipt::{SignedStop, Stop},
     tx::PostOrder,
 };
@@ -260,7 +260,7 @@ pub async fn fetch<N: Network>(
     }
 }
 
-fn delivery_request(buyer: &SecretKey, slot_id: SlotId) -> DeliveryRequest {
+pub(crate) fn delivery_request(buyer: &SecretKey, slot_id: SlotId) -> DeliveryRequest {
     DeliveryRequest {
         slot_id,
         buyer: buyer.account_key(),
@@ -304,7 +304,7 @@ impl<S: FrameStream> OutputStream<S> {
                 Ok(OutputItem::Whole(Box::new((*delivery).clone())))
             }
             DeliveryReply::Refused(refusal) => Err(ClientError::Refused(refusal)),
-            DeliveryReply::Stopping(_) => Err(ClientError::OtherAnswer),
+            DeliveryReply::Stopping(_) | DeliveryReply::Leaves(_) => Err(ClientError::OtherAnswer),
         }
     }
 }
@@ -364,12 +364,24 @@ pub async fn prove<N: Network>(
     delivery: &Delivery,
     spec: Vec<u8>,
 ) -> Result<ReceiptProof, ClientError> {
-    let block = client.block(settlement.height).await?;
-    let path = merkle::path(block.event_leaves.as_slice(), settlement.position)
-        .ok_or(ClientError::OtherAnswer)?;
+    let settled = proof::Settlement::Order(Boxed::new(settlement.settled.clone()));
+    let place = (settlement.height, settlement.position);
+    prove_at(client, settled, place, (delivery, spec)).await
+}
+
+/// Puts together the receipt file of work that was settled by the event at a position of a block.
+pub(crate) async fn prove_at<N: Network>(
+    client: &NodeClient<N>,
+    settlement: proof::Settlement,
+    (height, position): (Height, usize),
+    (delivery, spec): (&Delivery, Vec<u8>),
+) -> Result<ReceiptProof, ClientError> {
+    let block = client.block(height).await?;
+    let path =
+        merkle::path(block.event_leaves.as_slice(), position).ok_or(ClientError::OtherAnswer)?;
     Ok(ReceiptProof {
         receipt: delivery.receipt.clone(),
-        settled: settlement.settled.clone(),
+        settlement,
         path,
         header: block.header,
         descendants: block.descendants,

@@ -63,14 +63,14 @@ pub fn verify(genesis: &Genesis, file: &[u8]) -> Result<(ReceiptProof, Words), V
             )
         })
         .map_err(VerifyError::Finality)?;
-    let settled = &proof.settled;
+    let settlement = &proof.settlement;
     let words = Words {
         signed: true,
         settled: true,
-        sampled: settled.recomputed_by > 0,
-        recomputed_by: settled.recomputed_by,
-        disputed: settled.disputed,
-        randomness: settled.randomness,
+        sampled: settlement.recomputed_by() > 0,
+        recomputed_by: settlement.recomputed_by(),
+        disputed: settlement.is_disputed(),
+        randomness: settlement.randomness(),
     };
     Ok((proof, words))
 }

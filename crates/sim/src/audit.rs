@@ -110,7 +110,7 @@ impl Story {
                 Event::BatchPosted(posted) if orders.contains(&posted.lane.order) => {
                     orders.push(posted.slot_id.order);
                 }
-                Event::BatchSettled(settled) if settled.buyer == buyer => {
+                Event::BatchSettled(settled) if settled.payers.buyer == buyer => {
                     let checks = settled.checks.iter().map(|check| check.amount);
                     let spent = Amount::sum(checks.chain([settled.paid.amount, settled.burned]))?;
                     balance = balance.checked_sub(spent)?;

@@ -693,8 +693,8 @@ pub struct BatchSettled {
     pub slot_id: SlotId,
     /// Its lane.
     pub lane: SlotId,
-    /// The buyer.
-    pub buyer: Address,
+    /// Its buyer, with the delegate if there is one.
+    pub payers: Payers,
     /// The root over the requests' leaves, with what they cost together.
     pub root: SumNode,
     /// How many leaves it has.
@@ -719,7 +719,7 @@ pub struct BatchSettled {
 record!(BatchSettled {
     slot_id,
     lane,
-    buyer,
+    payers,
     root,
     count,
     samples,

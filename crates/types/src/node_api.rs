@@ -17,7 +17,7 @@ use crate::{
     outcome::TxOutcome,
     quantity::{Height, Millis, Nonce},
     receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
-    session::{Ask, Credit},
+    session::{Ask, Credit, Leaf},
 };
 
 /// Submits a transaction and waits until it is final.
@@ -478,6 +478,8 @@ pub enum DeskRequest {
     Ask(Boxed<Ask>),
     /// More credit for a request of a session.
     Credit(Boxed<Credit>),
+    /// The leaves of a batch of the buyer's session, while it is not settled.
+    Leaves(DeliveryRequest),
 }
 choice!(DeskRequest {
     1 => Fetch(DeliveryRequest),
@@ -485,7 +487,16 @@ choice!(DeskRequest {
     3 => Stop(Boxed<SignedStop>),
     4 => Ask(Boxed<Ask>),
     5 => Credit(Boxed<Credit>),
+    6 => Leaves(DeliveryRequest),
 });
+
+/// All leaves of a batch, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchLeaves {
+    /// The leaves.
+    pub leaves: BoundedVec<Leaf, { crate::limits::BATCH_LEAVES_MAX }>,
+}
+record!(BatchLeaves { leaves });
 
 /// A part of an output on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -527,10 +538,12 @@ pub enum DeliveryReply {
     Chunk(OutputChunk),
     /// The stop was taken: the worker makes no more than it allows.
     Stopping(SlotId),
+    Leaves(BatchLeaves),
 }
 choice!(DeliveryReply {
     1 => Refused(Refusal),
     2 => Delivered(Boxed<Delivery>),
     3 => Chunk(OutputChunk),
     4 => Stopping(SlotId),
+    5 => Leaves(BatchLeaves),
 });

@@ -7,18 +7,148 @@
 use crate::{
     block::BlockHeader,
     bounded::{BoundedBytes, BoundedVec},
-    codec::{decode, record},
+    codec::{Boxed, choice, decode, record},
     digest::Digest,
-    event::{Event, Settled},
+    event::{BatchSettled, Event, Payment, Settled},
+    keys::Address,
     limits::{BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, DESCENDANTS_MAX},
     merkle::{self, MerkleError, MerklePath},
-    receipt::{self, Disclosure, Salt, SignedReceipt},
+    receipt::{self, Disclosure, Randomness, Receipt, Salt, SignedReceipt},
+    session::{Leaf, request_slot},
+    sum_tree::{SumPath, SumPathError},
 };
 use commonware_codec::Encode;
 use thiserror::Error;
 
 /// The first bytes of every receipt file.
-pub const MAGIC: [u8; 8] = *b"FWRCPT\x00\x01";
+pub const MAGIC: [u8; 8] = *b"FWRCPT\x00\x02";
+
+/// A receipt of a session's request under the root of a settled batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InBatch {
+    /// The batch's settlement.
+    pub settled: BatchSettled,
+    /// The request's leaf.
+    pub leaf: Leaf,
+    /// The leaf's path to the batch's root.
+    pub path: SumPath,
+}
+record!(InBatch {
+    settled,
+    leaf,
+    path
+});
+
+/// How a receipt was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// By itself.
+    Order(Boxed<Settled>),
+    /// With many others.
+    Batch(Boxed<InBatch>),
+}
+choice!(Settlement {
+    1 => Order(Boxed<Settled>),
+    2 => Batch(Boxed<InBatch>),
+});
+
+impl Settlement {
+    /// The event that says so.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        match self {
+            Self::Order(settled) => Event::Settled(settled.clone()),
+            Self::Batch(batch) => Event::BatchSettled(Boxed::new(batch.settled.clone())),
+        }
+    }
+
+    /// To whom, and how much for this receipt.
+    #[must_use]
+    pub fn paid(&self) -> Payment {
+        match self {
+            Self::Order(settled) => settled.paid,
+            Self::Batch(batch) => Payment {
+                to: batch.settled.paid.to,
+                amount: batch.leaf.amount,
+            },
+        }
+    }
+
+    /// Whether the account bought the work.
+    #[must_use]
+    pub fn is_of_buyer(&self, account: Address) -> bool {
+        match self {
+            Self::Order(settled) => settled.buyer == account,
+            Self::Batch(batch) => batch.settled.payers.include(account),
+        }
+    }
+
+    /// Verifiers that re-executed this very work and agree; none for a request of a batch that was not drawn.
+    #[must_use]
+    pub fn recomputed_by(&self) -> u16 {
+        match self {
+            Self::Order(settled) => settled.recomputed_by,
+            Self::Batch(batch) => {
+                let is_drawn = batch
+                    .settled
+                    .samples
+                    .iter()
+                    .any(|position| u64::from(*position) == batch.path.position);
+                if is_drawn {
+                    batch.settled.recomputed_by
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
+    /// Whether a dispute decided.
+    #[must_use]
+    pub fn is_disputed(&self) -> bool {
+        match self {
+            Self::Order(settled) => settled.disputed,
+            Self::Batch(batch) => batch.settled.disputed,
+        }
+    }
+
+    /// Where the randomness of the draws came from.
+    #[must_use]
+    pub fn randomness(&self) -> Randomness {
+        match self {
+            Self::Order(settled) => settled.randomness,
+            Self::Batch(batch) => batch.settled.randomness,
+        }
+    }
+
+    /// Whether it is of this receipt.
+    fn is_of(&self, receipt: &Receipt) -> bool {
+        let digest = receipt.digest();
+        match self {
+            Self::Order(settled) => settled.receipt == digest && settled.slot_id == receipt.slot_id,
+            Self::Batch(batch) => {
+                batch.leaf.receipt == digest
+                    && receipt.attempt == 0
+                    && receipt.slot_id == request_slot(&batch.settled.lane, batch.leaf.index)
+            }
+        }
+    }
+
+    /// Whether the receipt is under the root that was settled.
+    fn check_root(&self) -> Result<(), ProofError> {
+        let Self::Batch(batch) = self else {
+            return Ok(());
+        };
+        let (path, settled) = (&batch.path, &batch.settled);
+        if path.count != u64::from(settled.count) {
+            return Err(ProofError::NotInBatch(SumPathError::Shape {
+                count: path.count,
+            }));
+        }
+        path.verify(&batch.leaf.node(), &settled.root)
+            .map_err(ProofError::NotInBatch)
+    }
+}
 
 /// A receipt with the proof that it was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +156,7 @@ pub struct ReceiptProof {
     /// The signed receipt.
     pub receipt: SignedReceipt,
     /// The settlement.
-    pub settled: Settled,
+    pub settlement: Settlement,
     /// The path of the settlement's event to the header's events root.
     pub path: MerklePath,
     /// The block that settled it.
@@ -46,7 +176,7 @@ pub struct ReceiptProof {
 }
 record!(ReceiptProof {
     receipt,
-    settled,
+    settlement,
     path,
     header,
     descendants,
@@ -84,6 +214,9 @@ pub enum ProofError {
     /// The path does not lead to the header's events root.
     #[error("the settlement is not in the block")]
     NotInBlock(#[source] MerkleError),
+    /// The receipt is not under the root of the batch that was settled.
+    #[error("the receipt is not in the batch that was settled")]
+    NotInBatch(#[source] SumPathError),
     /// Salt and trace do not open the receipt's commitment.
     #[error("the salt does not open the receipt's commitment")]
     NotOpened,
@@ -111,6 +244,7 @@ impl ProofError {
             Self::OtherReceipt => "other_receipt",
             Self::OtherWorker => "other_worker",
             Self::NotInBlock(_) => "not_in_block",
+            Self::NotInBatch(_) => "not_in_batch",
             Self::NotOpened => "not_opened",
             Self::OtherSpec => "other_spec",
             Self::OtherDisclosure => "other_disclosure",
@@ -161,20 +295,18 @@ impl ReceiptProof {
         if receipt.chain_id != self.header.chain_id {
             return Err(ProofError::OtherChain);
         }
-        if self.settled.receipt != receipt.digest() || self.settled.slot_id != receipt.slot_id {
+        if !self.settlement.is_of(receipt) {
             return Err(ProofError::OtherReceipt);
         }
-        if self.settled.paid.to != self.receipt.worker.address() {
+        if self.settlement.paid().to != self.receipt.worker.address() {
             return Err(ProofError::OtherWorker);
         }
-        let leaf = merkle::leaf(&Event::Settled(crate::Boxed::new(self.settled.clone())).encode());
+        let leaf = merkle::leaf(&self.settlement.event().encode());
         self.path
             .verify(&leaf, &self.header.events_root)
             .map_err(ProofError::NotInBlock)?;
-        let worker = self.receipt.worker.address();
-        if !receipt.is_opened_by(worker, &self.salt, &self.settled.trace) {
-            return Err(ProofError::NotOpened);
-        }
+        self.settlement.check_root()?;
+        self.check_opened()?;
         if self.has_spec() && Digest::of_blob(self.spec.as_slice()) != receipt.spec_digest {
             return Err(ProofError::OtherSpec);
         }
@@ -182,13 +314,34 @@ impl ReceiptProof {
         if has_disclosure && self.disclosure.to_blob().1 != receipt.disclosure {
             return Err(ProofError::OtherDisclosure);
         }
-        let trace = receipt::trace(
+        Ok(())
+    }
+
+    /// Whether salt, trace and output fit the receipt's commitment. The trace of a request in a batch is not on the ledger: without its
+    /// output there is nothing to open.
+    fn check_opened(&self) -> Result<(), ProofError> {
+        let receipt = &self.receipt.receipt;
+        let worker = self.receipt.worker.address();
+        let of_output = receipt::trace(
             &receipt.spec_digest,
             &Digest::of_blob(self.output.as_slice()),
             &receipt.units,
         );
-        if (self.has_spec() || !self.output.as_slice().is_empty()) && trace != self.settled.trace {
-            return Err(ProofError::OtherOutput);
+        let has_output = self.has_spec() || !self.output.as_slice().is_empty();
+        match &self.settlement {
+            Settlement::Order(settled) => {
+                if !receipt.is_opened_by(worker, &self.salt, &settled.trace) {
+                    return Err(ProofError::NotOpened);
+                }
+                if has_output && of_output != settled.trace {
+                    return Err(ProofError::OtherOutput);
+                }
+            }
+            Settlement::Batch(_) => {
+                if has_output && !receipt.is_opened_by(worker, &self.salt, &of_output) {
+                    return Err(ProofError::OtherOutput);
+                }
+            }
         }
         Ok(())
     }

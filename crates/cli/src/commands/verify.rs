@@ -76,9 +76,9 @@ impl Verify {
             output::json_pretty(&json!({
                 "chain_id": genesis.chain_id.as_str(),
                 "genesis": genesis.digest().to_string(),
-                "order": proof.settled.slot_id.order.to_string(),
+                "order": proof.receipt.receipt.slot_id.order.to_string(),
                 "worker": worker.to_string(),
-                "paid": proof.settled.paid.amount.to_string(),
+                "paid": proof.settlement.paid().amount.to_string(),
                 "height": proof.header.height.get(),
                 "signed": words.signed,
                 "settled": words.settled,
@@ -91,7 +91,7 @@ impl Verify {
             return;
         }
         let yes_no = |holds: bool| if holds { "yes" } else { "no" };
-        output::line(format!("order       {}", proof.settled.slot_id));
+        output::line(format!("order       {}", proof.receipt.receipt.slot_id));
         output::line(format!(
             "chain       {} (genesis {})",
             genesis.chain_id,
@@ -102,7 +102,7 @@ impl Verify {
             "settled     {}, in block {}: {} coins paid",
             yes_no(words.settled),
             proof.header.height,
-            proof.settled.paid.amount
+            proof.settlement.paid().amount
         ));
         output::line(format!(
             "sampled     {} ({})",

@@ -1,13 +1,15 @@
 //! What the chain says of our orders: one follower of its events for all requests.
 
 use super::{offers::Offers, receipts::Receipts};
-use fairweir_client::{ClientError, NodeClient, orders};
+use fairweir_client::{ClientError, NodeClient, orders, sessions};
 use fairweir_net::Network;
 use fairweir_types::{
-    Address, Amount, Event, Height,
-    event::{LaneOpened, Matched, RefundReason, SlashReason},
+    Address, Amount, Event, Height, SecretKey,
+    event::{BatchPosted, LaneOpened, Matched, RefundReason, SlashReason},
     node_api::EventPage,
     order::OrderId,
+    session::Leaf,
+    sum_tree,
 };
 use std::{
     collections::BTreeMap,
@@ -18,9 +20,12 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::mpsc, time::sleep};
+use tokio_util::task::TaskTracker;
 
 /// Time before a lost connection to the node is made again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often a worker is asked for a batch's leaves.
+const AUDIT_TRIES: u32 = 4;
 
 /// What is told about an order.
 #[derive(Clone, Debug)]
@@ -109,6 +114,8 @@ impl Board {
 pub(super) struct Follower<N> {
     pub(super) client: NodeClient<N>,
     pub(super) buyer: Address,
+    pub(super) key: SecretKey,
+    pub(super) tasks: TaskTracker,
     pub(super) board: Arc<Board>,
     pub(super) receipts: Arc<Receipts>,
     pub(super) offers: Arc<Offers<N>>,
@@ -159,8 +166,17 @@ impl<N: Network> Follower<N> {
                     self.board.tell(matched.slot_id.order, &told);
                 }
                 Event::LaneOpened(opened) if opened.payers.include(self.buyer) => {
+                    self.receipts.open_lane(opened);
                     let told = Told::LaneOpened(Box::new((**opened).clone()));
                     self.board.tell(opened.slot_id.order, &told);
+                }
+                Event::BatchPosted(posted) if self.receipts.is_ours(&posted.lane) => {
+                    self.audit(posted);
+                }
+                Event::BatchSettled(settled) if settled.payers.include(self.buyer) => {
+                    let position = usize::try_from(page.first).unwrap_or(usize::MAX);
+                    let place = (page.height, position.saturating_add(index));
+                    self.receipts.settle_batch(settled, place);
                 }
                 Event::Unmatched(unmatched) => {
                     let reasons = unmatched
@@ -177,6 +193,7 @@ impl<N: Network> Follower<N> {
                         .tell(replaced.slot_id.order, &Told::Replaced { reason });
                 }
                 Event::Refunded(refunded) if refunded.buyer == self.buyer => {
+                    self.receipts.refund_batch(refunded.slot_id);
                     let reason = refunded.reason;
                     self.board
                         .tell(refunded.slot_id.order, &Told::Refunded { reason });
@@ -187,5 +204,36 @@ impl<N: Network> Follower<N> {
                 self.receipts.end(slot_id, end);
             }
         }
+    }
+
+    /// Asks the worker for the leaves of a batch: they must give the root that it posted, and they place our receipts under it.
+    fn audit(&self, posted: &BatchPosted) {
+        let Some(kind) = self.receipts.kind_of(&posted.lane) else {
+            return;
+        };
+        let (receipts, offers) = (Arc::clone(&self.receipts), Arc::clone(&self.offers));
+        let (network, key) = (self.client.network().clone(), self.key.clone());
+        let posted = *posted;
+        self.tasks.spawn(async move {
+            for tries in 1..=AUDIT_TRIES {
+                let reach = offers.reach(kind, posted.worker).await;
+                let Ok(Some(reach)) = reach else { return };
+                match sessions::leaves(&network, &reach.endpoint, &key, posted.slot_id).await {
+                    Ok(leaves) => {
+                        let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
+                        if sum_tree::root(&nodes) == Ok(posted.root) {
+                            receipts.locate(posted.slot_id, &posted.lane, &leaves);
+                        } else {
+                            tracing::warn!(worker = %posted.worker, "a worker's leaves are not those of the root that it posted");
+                        }
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, tries, "a batch's leaves were not given");
+                        sleep(PAUSE * tries).await;
+                    }
+                }
+            }
+        });
     }
 }

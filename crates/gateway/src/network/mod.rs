@@ -148,14 +148,16 @@ impl<N: Network> NetworkMarket<N> {
         board.raise_tip(client.status().await?.header.height);
         let offers = Arc::new(Offers::new(client.clone()));
         let receipts = Arc::new(Receipts::default());
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let follower = Follower {
             client,
+            key: sender.key().clone(),
+            tasks: tasks.clone(),
             buyer: sender.key().address(),
             board: Arc::clone(&board),
             receipts: Arc::clone(&receipts),
             offers: Arc::clone(&offers),
         };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let stopped = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -306,6 +308,20 @@ impl<N: Network> Market for NetworkMarket<N> {
                 Standing::Unknown => Err(ReceiptError::Unknown),
                 Standing::NotSettled => Err(ReceiptError::NotSettled),
                 Standing::Refunded => Err(ReceiptError::Refunded),
+                Standing::InBatch(batched) => {
+                    let receipts::Batched {
+                        in_batch,
+                        place,
+                        delivery,
+                        spec,
+                    } = *batched;
+                    let client = self.shared.sender.client();
+                    let proof =
+                        fairweir_client::sessions::prove(client, in_batch, place, &delivery, spec)
+                            .await;
+                    let proof = proof.map_err(|error| unreachable(&error))?;
+                    Ok(proof.to_file())
+                }
                 Standing::Settled(settled) => {
                     let (settlement, delivery, spec) = *settled;
                     let client = self.shared.sender.client();

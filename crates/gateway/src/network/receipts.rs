@@ -1,7 +1,15 @@
 //! What receipts are put together from.
 
 use fairweir_client::orders::{Settlement, SlotEnd};
-use fairweir_types::{node_api::Delivery, order::SlotId};
+use fairweir_types::{
+    Height,
+    event::{BatchSettled, LaneOpened},
+    node_api::Delivery,
+    order::{KindId, SlotId},
+    proof::InBatch,
+    session::{Leaf, request_slot},
+    sum_tree::{self, SumPath},
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -9,6 +17,8 @@ use std::{
 
 /// Receipts that are kept; of more the oldest is forgotten.
 const RECEIPTS_MAX: usize = 4_096;
+/// Batches whose ends are remembered.
+const BATCHES_MAX: usize = 1_024;
 /// Bytes of specs and outputs that are kept.
 const BYTES_MAX: usize = 256 * 1_024 * 1_024;
 
@@ -17,6 +27,23 @@ struct Entry {
     spec: Vec<u8>,
     delivery: Option<Delivery>,
     end: Option<SlotEnd>,
+    /// Where it is under the root of a batch, for a request of a session.
+    place: Option<Place>,
+}
+
+/// Where a receipt is in its batch.
+#[derive(Clone, Debug)]
+struct Place {
+    batch: SlotId,
+    leaf: Leaf,
+    path: SumPath,
+}
+
+/// How a batch ended.
+#[derive(Clone, Debug)]
+enum BatchEnd {
+    Settled(Box<(BatchSettled, Height, usize)>),
+    Refunded,
 }
 
 impl Entry {
@@ -34,6 +61,10 @@ struct Newest {
     entries: BTreeMap<SlotId, Entry>,
     order: VecDeque<SlotId>,
     bytes: usize,
+    /// Batches of our sessions that ended, newest last.
+    batches: VecDeque<(SlotId, BatchEnd)>,
+    /// Lanes of our sessions, newest last.
+    lanes: VecDeque<(SlotId, KindId)>,
 }
 
 /// The newest receipts.
@@ -46,6 +77,17 @@ pub(super) enum Standing {
     NotSettled,
     Refunded,
     Settled(Box<(Settlement, Delivery, Vec<u8>)>),
+    /// With many others.
+    InBatch(Box<Batched>),
+}
+
+/// What the receipt of a request in a settled batch is put together from.
+#[derive(Debug)]
+pub(super) struct Batched {
+    pub(super) in_batch: InBatch,
+    pub(super) place: (Height, usize),
+    pub(super) delivery: Delivery,
+    pub(super) spec: Vec<u8>,
 }
 
 impl Receipts {
@@ -94,6 +136,9 @@ impl Receipts {
         let Some(entry) = newest.entries.get(&slot_id) else {
             return Standing::Unknown;
         };
+        if let (Some(place), Some(delivery)) = (&entry.place, &entry.delivery) {
+            return newest.in_batch(place, delivery, &entry.spec);
+        }
         match (&entry.end, &entry.delivery) {
             (Some(SlotEnd::Refunded(_)), _) => Standing::Refunded,
             (Some(SlotEnd::Settled(settlement)), Some(delivery)) => Standing::Settled(Box::new((
@@ -106,7 +151,88 @@ impl Receipts {
     }
 }
 
+impl Receipts {
+    /// A lane of ours was opened.
+    pub(super) fn open_lane(&self, opened: &LaneOpened) {
+        let mut newest = self.newest();
+        if newest.lanes.len() >= BATCHES_MAX {
+            newest.lanes.pop_front();
+        }
+        newest.lanes.push_back((opened.slot_id, opened.kind));
+    }
+
+    /// The kind of a lane of ours.
+    pub(super) fn kind_of(&self, lane: &SlotId) -> Option<KindId> {
+        let newest = self.newest();
+        let found = newest.lanes.iter().rev().find(|(id, _)| id == lane);
+        found.map(|(_, kind)| *kind)
+    }
+
+    /// Whether a lane is of one of our sessions.
+    pub(super) fn is_ours(&self, lane: &SlotId) -> bool {
+        self.kind_of(lane).is_some()
+    }
+
+    /// A batch was posted with these leaves: each receipt of ours learns where it is.
+    pub(super) fn locate(&self, batch: SlotId, lane: &SlotId, leaves: &[Leaf]) {
+        let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
+        let mut newest = self.newest();
+        for (position, leaf) in leaves.iter().enumerate() {
+            let slot_id = request_slot(lane, leaf.index);
+            if let Some(entry) = newest.entries.get_mut(&slot_id)
+                && let Some(path) = sum_tree::path(&nodes, position)
+            {
+                entry.place = Some(Place {
+                    batch,
+                    leaf: *leaf,
+                    path,
+                });
+            }
+        }
+    }
+
+    /// A batch was settled by the event at a position of a block.
+    pub(super) fn settle_batch(&self, settled: &BatchSettled, place: (Height, usize)) {
+        let (height, position) = place;
+        let end = BatchEnd::Settled(Box::new((settled.clone(), height, position)));
+        self.newest().end_batch(settled.slot_id, end);
+    }
+
+    /// A batch was refunded.
+    pub(super) fn refund_batch(&self, batch: SlotId) {
+        self.newest().end_batch(batch, BatchEnd::Refunded);
+    }
+}
+
 impl Newest {
+    fn end_batch(&mut self, batch: SlotId, end: BatchEnd) {
+        if self.batches.len() >= BATCHES_MAX {
+            self.batches.pop_front();
+        }
+        self.batches.push_back((batch, end));
+    }
+
+    fn in_batch(&self, place: &Place, delivery: &Delivery, spec: &[u8]) -> Standing {
+        let end = self.batches.iter().rev().find(|(id, _)| *id == place.batch);
+        match end {
+            None => Standing::NotSettled,
+            Some((_, BatchEnd::Refunded)) => Standing::Refunded,
+            Some((_, BatchEnd::Settled(settled))) => {
+                let (settled, height, position) = (**settled).clone();
+                Standing::InBatch(Box::new(Batched {
+                    in_batch: InBatch {
+                        settled,
+                        leaf: place.leaf,
+                        path: place.path.clone(),
+                    },
+                    place: (height, position),
+                    delivery: delivery.clone(),
+                    spec: spec.to_vec(),
+                }))
+            }
+        }
+    }
+
     fn shrink(&mut self) {
         while self.order.len() > RECEIPTS_MAX || self.bytes > BYTES_MAX {
             let Some(oldest) = self.order.pop_front() else {

@@ -39,7 +39,7 @@ pub(crate) fn settle_batch(
     execution.emit(Event::BatchSettled(Boxed::new(BatchSettled {
         slot_id,
         lane: batch.lane,
-        buyer: order.buyer,
+        payers: super::lane::payers_of(&order)?,
         root: batch.root,
         count: batch.count,
         samples: batch.samples.clone(),

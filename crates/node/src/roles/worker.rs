@@ -17,7 +17,7 @@ use fairweir_types::{
     Action, Address, Amount, BoundedBytes, BoundedVec, Boxed, ByteCount, ChainId, Digest, Height,
     Millis, Units, decode,
     limits::BLOB_BYTES_MAX,
-    node_api::{DeliveryReply, DeskRequest, Refusal},
+    node_api::{BatchLeaves, DeliveryReply, DeskRequest, Refusal},
     order::{Demand, KindId, Name, Offer, PriceVector, Privacy, UnitVector},
     session::Ask,
     tx::RegisterOffer,
@@ -324,6 +324,12 @@ async fn hand_over<S: FrameStream>(counter: &Counter, clock: &impl Clock, mut st
         }
         Ok(DeskRequest::Credit(credit)) => match lanes.credit(&credit) {
             Ok(slot_id) => DeliveryReply::Stopping(slot_id),
+            Err(error) => not_served(&error),
+        },
+        Ok(DeskRequest::Leaves(request)) => match lanes.leaves(&request) {
+            Ok(leaves) => DeliveryReply::Leaves(BatchLeaves {
+                leaves: BoundedVec::truncating(leaves),
+            }),
             Err(error) => not_served(&error),
         },
         Err(error) => refused("malformed", &error.to_string()),

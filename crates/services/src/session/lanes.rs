@@ -10,10 +10,12 @@ use core::fmt;
 use fairweir_types::{
     Address, Amount, BoundedVec, Boxed, ChainId, Digest, Units, decode,
     event::{BatchPosted, LaneOpened, LeavesDue},
+    keys::Purpose,
+    node_api::DeliveryRequest,
     order::{SlotId, UnitVector},
     receipt::SignedStop,
     session::{
-        Ask, Credit, Kept, KeptBatch, KeptRequest, LeafOpening, SampledLeaf, SignedVoucher,
+        Ask, Credit, Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, SampledLeaf, SignedVoucher,
         batch_slot,
     },
 };
@@ -512,7 +514,7 @@ fn take_voucher(lane: &mut Lane, voucher: &SignedVoucher) {
 pub(super) struct Claim {
     pub(super) lane: SlotId,
     pub(super) number: u32,
-    pub(super) leaves: Vec<fairweir_types::session::Leaf>,
+    pub(super) leaves: Vec<Leaf>,
     pub(super) voucher: SignedVoucher,
 }
 
@@ -660,6 +662,32 @@ impl Lanes {
                 .checked_add(posted.root.sum)
                 .unwrap_or(lane.opened.cap);
         }
+    }
+
+    /// Gives a batch's leaves to the session's buyer, who can then check the root and prove its receipts.
+    ///
+    /// # Errors
+    /// [`AskError::NoSuchLane`] or [`AskError::NotABuyer`].
+    pub fn leaves(&self, request: &DeliveryRequest) -> Result<Vec<Leaf>, AskError> {
+        let (lane_id, requests) = self
+            .requests_of(request.slot_id)
+            .ok_or(AskError::NoSuchLane)?;
+        let payers = self
+            .state()
+            .lanes
+            .get(&lane_id)
+            .map(|lane| lane.opened.payers)
+            .ok_or(AskError::NoSuchLane)?;
+        let is_buyer = payers.include(request.buyer.address())
+            && request.buyer.verify(
+                Purpose::Delivery,
+                &request.slot_id.encode(),
+                &request.signature,
+            );
+        if !is_buyer {
+            return Err(AskError::NotABuyer);
+        }
+        Ok(requests.iter().map(KeptRequest::leaf).collect())
     }
 
     /// The requests of a batch, in the order of their leaves.

@@ -11,7 +11,7 @@ use fairweir_types::{
     merkle::MerklePath,
     node_api::*,
     order::*,
-    proof::ReceiptProof,
+    proof::{InBatch, ReceiptProof, Settlement},
     receipt::{Disclosure, Randomness, SignedStop, Stop, Stopped, Tier, Verdict},
     session::*,
     sum_tree::{SumNode, SumPath},
@@ -280,7 +280,7 @@ records! {
     BatchPosted { slot_id, lane, number, worker, root, count }
     LeavesDue { slot_id, worker, samples, due }
     LeavesShown { slot_id, lane, worker, payers, kind, prices, root, count, samples, leaves, shown }
-    BatchSettled { slot_id, lane, buyer, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
+    BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }
     Transferred { from, to, amount }
@@ -320,7 +320,9 @@ records! {
     GenesisAccount { address, balance }
     GenesisParam { param, value }
     Genesis { chain_id, time, accounts, validators, params }
-    ReceiptProof { receipt, settled, path, header, descendants, certificate, salt, spec, output, disclosure }
+    InBatch { settled, leaf, path }
+    BatchLeaves { leaves }
+    ReceiptProof { receipt, settlement, path, header, descendants, certificate, salt, spec, output, disclosure }
     Submit { tx }
     AskStatus {}
     AskGenesis {}
@@ -370,7 +372,8 @@ choices! {
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body }
-    DeskRequest { Fetch, Follow, Stop, Ask, Credit }
+    DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }
     Kept { Request, Batch, Voucher }
-    DeliveryReply { Refused, Delivered, Chunk, Stopping }
+    Settlement { Order, Batch }
+    DeliveryReply { Refused, Delivered, Chunk, Stopping, Leaves }
 }

@@ -32,6 +32,7 @@ fn code(reply: &DeliveryReply) -> String {
         DeliveryReply::Delivered(_) => "delivered".to_owned(),
         DeliveryReply::Chunk(_) => "chunk".to_owned(),
         DeliveryReply::Stopping(_) => "stopping".to_owned(),
+        DeliveryReply::Leaves(_) => "leaves".to_owned(),
     }
 }
 
