@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let messages = json!([
         { "role": "system", "content": "Be brief." },
-        { "role": "user", "content": "Wie spät ist es?\n" },
+        { "role": "user", "content": "¿Qué hora es?\n" },
         { "role": "assistant", "content": "", "tool_calls": [{ "function": { "name": "clock", "arguments": "{}" } }] },
         { "role": "tool", "content": "12:00" },
         { "role": "user", "content": [{ "type": "text", "text": "And then?" }] },

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sibling_cannot_trade_its_amount_for_the_leafs() {
+    fn a_sibling_cannot_trade_its_amount_with_its_leaf() {
         let leaves = leaves(4);
         let root = root(&leaves).unwrap();
         let mut path = path(&leaves, 1).unwrap();
