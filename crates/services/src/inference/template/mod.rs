@@ -69,7 +69,7 @@ const fn blanks() -> WhitespaceConfig {
 fn unfold(source: &str) -> Result<String, Error> {
     let mut unfolded = String::with_capacity(source.len());
     let (mut done, mut tokens) = (0, 0);
-    for token in tokenize(source, false, SyntaxConfig::default(), blanks()) {
+    for token in tokenize(source, false, SyntaxConfig, blanks()) {
         let (token, span) = token?;
         tokens = match token {
             Token::VariableStart | Token::BlockStart => 0,
@@ -95,7 +95,7 @@ fn unfold(source: &str) -> Result<String, Error> {
 
 /// The instructions of a template, with guards.
 fn compile(source: &str) -> Result<Instructions<'_>, Error> {
-    let tree = parse(source, NAME, SyntaxConfig::default(), blanks())?;
+    let tree = parse(source, NAME, SyntaxConfig, blanks())?;
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&tree);
     let (instructions, _) = generator.finish();
