@@ -31,7 +31,8 @@ struct AddedToken {
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "type")]
 enum Normalizer {
-    BertNormalizer {
+    #[serde(rename = "BertNormalizer")]
+    Bert {
         clean_text: bool,
         handle_chinese_chars: bool,
         strip_accents: Option<bool>,
@@ -70,7 +71,8 @@ enum Behavior {
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "type")]
 enum PreTokenizer {
-    BertPreTokenizer,
+    #[serde(rename = "BertPreTokenizer")]
+    Bert,
     Whitespace,
     WhitespaceSplit,
     Split {

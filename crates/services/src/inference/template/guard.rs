@@ -164,6 +164,8 @@ impl Meter {
     /// How much longer a filter's result may be by this argument.
     fn factor(&self, value: &Value) -> Result<u64, Error> {
         match value.kind() {
+            // A fraction is no count: the operation itself refuses it.
+            ValueKind::Number if !value.is_integer() => Ok(1),
             ValueKind::Number => Ok(value.as_i64().map_or(u64::MAX, i64::unsigned_abs).max(1)),
             ValueKind::Map if value.is_kwargs() => {
                 let pairs = value.as_object().and_then(|object| object.try_iter_pairs());

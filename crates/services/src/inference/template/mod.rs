@@ -5,7 +5,10 @@ mod guard;
 use super::ModelError;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Value, context,
-    machinery::{CodeGenerator, Instructions, Vm, WhitespaceConfig, make_string_output, parse},
+    machinery::{
+        CodeGenerator, Instructions, Token, Vm, WhitespaceConfig, make_string_output, parse,
+        tokenize,
+    },
     syntax::SyntaxConfig,
 };
 use std::collections::BTreeMap;
@@ -14,6 +17,10 @@ use std::collections::BTreeMap;
 const SOURCE_BYTES_MAX: usize = 64 * 1_024;
 /// Instructions that one rendering may take, guards included: a loop over a thousand messages needs about a hundred thousand.
 const FUEL: u64 = 5_000_000;
+/// Words and signs between two braces: an expression's depth is a depth of the stack of who compiles it.
+const TOKENS_MAX: usize = 512;
+/// A name that is put between the factors of a product, and is 1.
+const ONE: &str = "__one__";
 /// Calls within calls in a template.
 const RECURSION_MAX: usize = 32;
 const NAME: &str = "chat";
@@ -43,19 +50,52 @@ fn environment<'source>() -> Environment<'source> {
     environment.set_recursion_limit(RECURSION_MAX);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", raise_exception);
+    environment.add_global(ONE, 1);
     guard::install(&mut environment);
     environment
 }
 
-/// The instructions of a template, with guards.
-fn compile(source: &str) -> Result<Instructions<'_>, Error> {
-    // As Hugging Face's transformers render templates.
-    let blanks = WhitespaceConfig {
+// As Hugging Face's transformers render templates.
+const fn blanks() -> WhitespaceConfig {
+    WhitespaceConfig {
         keep_trailing_newline: false,
         lstrip_blocks: true,
         trim_blocks: true,
-    };
-    let tree = parse(source, NAME, SyntaxConfig::default(), blanks)?;
+    }
+}
+
+/// The template with products that are computed when it runs, under guard: the compiler computes those of constants itself, and
+/// `'x' * 10**8` would take memory before any guard looks.
+fn unfold(source: &str) -> Result<String, Error> {
+    let mut unfolded = String::with_capacity(source.len());
+    let (mut done, mut tokens) = (0, 0);
+    for token in tokenize(source, false, SyntaxConfig, blanks()) {
+        let (token, span) = token?;
+        tokens = match token {
+            Token::VariableStart | Token::BlockStart => 0,
+            _ => tokens + 1,
+        };
+        if tokens > TOKENS_MAX {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "an expression is too long",
+            ));
+        }
+        if matches!(token, Token::Mul) {
+            let end = usize::try_from(span.end_offset).unwrap_or(usize::MAX);
+            unfolded.push_str(source.get(done..end).unwrap_or_default());
+            unfolded.push_str(ONE);
+            unfolded.push('*');
+            done = end;
+        }
+    }
+    unfolded.push_str(source.get(done..).unwrap_or_default());
+    Ok(unfolded)
+}
+
+/// The instructions of a template, with guards.
+fn compile(source: &str) -> Result<Instructions<'_>, Error> {
+    let tree = parse(source, NAME, SyntaxConfig, blanks())?;
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&tree);
     let (instructions, _) = generator.finish();
@@ -71,9 +111,10 @@ impl Template {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(ModelError::Template("it is longer than 64 KiB".to_owned()));
         }
-        compile(source).map_err(|error| unusable(&error))?;
+        let source = unfold(source).map_err(|error| unusable(&error))?;
+        compile(&source).map_err(|error| unusable(&error))?;
         Ok(Self {
-            source: source.to_owned(),
+            source,
             start: start.to_owned(),
             end: end.to_owned(),
         })
@@ -145,6 +186,10 @@ mod tests {
                 None,
             ),
             ("{{ 'x' * 101 }}", None),
+            (
+                "{{ 2 * 3 * 'x' }}{{ [1] * 2 }}{{ 1.5 * 2 }}",
+                Some("xxxxxx[1, 1]3.0"),
+            ),
             ("{% for %}", None),
             ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", None),
             (
@@ -230,6 +275,10 @@ mod tests {
             "{% set s = 'x' * 999999 %}{% for i in range(99999) %}{{ s[999998] }}{% endfor %}".to_owned(),
             "{{ dict(*[1]) }}".to_owned(),
             "{% block a %}{% endblock %}".to_owned(),
+            format!("{{{{ a{} }}}}", " + a".repeat(9_999)),
+            format!("{{{{ a{} }}}}", " | f".repeat(9_999)),
+            format!("{{{{ {}1 }}}}", "-".repeat(9_999)),
+            "{{ ('x' * 9999 * 9999) | length }}".to_owned(),
             "{% include 'chat' %}".to_owned(),
         ];
         for source in table {
