@@ -120,7 +120,7 @@ pub(crate) struct Terms {
     no_verify: bool,
     /// A model to fetch from the network before the work begins, by name or id; `all` for every one. May be given more than once.
     #[arg(long = "model", value_name = "NAME")]
-    models: Vec<String>,
+    fetch: Vec<String>,
     /// Do not serve this machine's models to others of the network.
     #[arg(long)]
     no_share: bool,
@@ -250,7 +250,7 @@ fn work(
             global,
             &network,
             client.node(),
-            &terms.models,
+            &terms.fetch,
         ))
         .await?;
         let engines = models::engines(global)?;
