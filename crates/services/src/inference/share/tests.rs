@@ -1,8 +1,4 @@
 //! Machines that have a model, machines that want it, and machines that lie, over the memory network.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failing test should stop at the line that fails"
-)]
 
 use super::*;
 use crate::inference::{
