@@ -14,8 +14,10 @@ use commonware_consensus::{
     marshal::{Identifier, core::Mailbox, standard::Standard},
     types::Height as ConsensusHeight,
 };
-use fairweir_ledger::State;
-use fairweir_types::{Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome};
+use fairweir_ledger::{Fault, State};
+use fairweir_types::{
+    Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome, node_api::SupplyReport,
+};
 use std::{fmt, sync::Arc};
 
 pub(crate) type Marshal = Mailbox<Scheme, Standard<ChainBlock>>;
@@ -115,6 +117,14 @@ impl ChainHandle {
     /// waits for it: keep it short.
     pub fn read<T>(&self, read: impl FnOnce(&dyn State) -> T) -> T {
         self.core.cache.read(read)
+    }
+
+    /// Where all money is after the newest finalised block. Only the first call reads the whole state.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn supply(&self) -> Result<SupplyReport, Fault> {
+        self.core.cache.supply()
     }
 
     /// The outcome of a transaction, if it is final and durable.

@@ -9,8 +9,8 @@ use crate::{
     watched::{Watched, Watcher},
 };
 use commonware_utils::sync::RwLock;
-use fairweir_ledger::{MemoryState, State, Writes};
-use fairweir_types::{BlockHeader, Event, TxOutcome};
+use fairweir_ledger::{Fault, MemoryState, State, Totals, Writes};
+use fairweir_types::{BlockHeader, Event, TxOutcome, node_api::SupplyReport};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 /// What a block did, and what a proposer needs to build on it.
@@ -40,6 +40,8 @@ struct Inner {
     applied: Applied,
     state: MemoryState,
     overlays: BTreeMap<BlockDigest, Arc<Executed>>,
+    /// Where all money is; counted when somebody first asks, kept up to date from then on.
+    totals: Option<Totals>,
 }
 
 /// The state in memory, shared by consensus, mempool and readers.
@@ -69,6 +71,7 @@ impl StateCache {
                 applied,
                 state,
                 overlays: BTreeMap::new(),
+                totals: None,
             }),
             version: Watched::new(0),
             ready: Watched::new(false),
@@ -85,6 +88,7 @@ impl StateCache {
                 work_pending: true,
             };
             inner.state = state;
+            inner.totals = None;
         }
         self.ready.set(true);
         self.changed();
@@ -140,6 +144,7 @@ impl StateCache {
                 executed.header.parent.0 == inner.applied.digest.0,
                 "a finalised block follows the applied block"
             );
+            inner.follow(&executed.writes);
             inner.state.apply(&executed.writes);
             inner.applied = Applied {
                 digest,
@@ -155,6 +160,17 @@ impl StateCache {
     /// Reads the applied state.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&dyn State) -> T) -> T {
         read(&self.inner.read().state)
+    }
+
+    /// Where all money is. The first call reads the whole state.
+    pub(crate) fn supply(&self) -> Result<SupplyReport, Fault> {
+        if let Some(totals) = self.inner.read().totals {
+            return Ok(totals.report());
+        }
+        let mut inner = self.inner.write();
+        let totals = Totals::of(&inner.state)?;
+        inner.totals = Some(totals);
+        Ok(totals.report())
     }
 
     /// The applied block.
@@ -209,6 +225,17 @@ impl Inner {
             layers,
             base: &self.state,
         })
+    }
+
+    /// Keeps the totals, if anybody ever asked for them.
+    fn follow(&mut self, writes: &Writes) {
+        let Some(mut totals) = self.totals.take() else {
+            return;
+        };
+        // Totals that do not follow are counted anew when somebody asks.
+        if totals.follow(&self.state, writes).is_ok() {
+            self.totals = Some(totals);
+        }
     }
 
     fn retain_descendants(&mut self) {

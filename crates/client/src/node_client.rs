@@ -37,6 +37,12 @@ impl<N: Network> NodeClient<N> {
         &self.network
     }
 
+    /// The node that it asks.
+    #[must_use]
+    pub const fn node(&self) -> &PeerAddr {
+        &self.node
+    }
+
     async fn ask(
         &self,
         question: &NodeRequest,

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub const NODE: Protocol = Protocol::new(1);
 /// A buyer asks a worker for its output: `DeliveryRequest`, `DeliveryReply`.
 pub const DELIVERY: Protocol = Protocol::new(2);
+// 3 is for models from machine to machine: `fairweir_services::inference::share::SHARE`.
 
 /// Bytes of one request or reply: a blob and what is around it.
 pub const MESSAGE_BYTES_MAX: usize = BLOB_BYTES_MAX + 64 * 1_024;

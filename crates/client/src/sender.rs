@@ -21,6 +21,9 @@ const ORDINARY_TX_BYTES: u64 = 512;
 
 /// Sends transactions of one account, one after the other. Clones share the order.
 ///
+/// The chain's height is asked for once: what becomes of each transaction says it anew. A height that is too old shows when a
+/// transaction is refused as expired, and is asked for again then.
+///
 /// A lost reply is no lost transaction: the same signed bytes are offered again, and the node answers with the outcome
 /// if they were included meanwhile.
 #[derive(Clone, Debug)]
@@ -28,7 +31,8 @@ pub struct Sender<N> {
     client: NodeClient<N>,
     chain_id: ChainId,
     key: SecretKey,
-    turn: Arc<Mutex<()>>,
+    /// Held while sending; the newest height that is known.
+    turn: Arc<Mutex<Option<Height>>>,
 }
 
 impl<N: Network> Sender<N> {
@@ -39,7 +43,7 @@ impl<N: Network> Sender<N> {
             client,
             chain_id,
             key,
-            turn: Arc::new(Mutex::new(())),
+            turn: Arc::default(),
         }
     }
 
@@ -66,21 +70,31 @@ impl<N: Network> Sender<N> {
     /// # Errors
     /// [`ClientError`] when it is not known to be included.
     pub async fn include(&self, action: Action) -> Result<Included, ClientError> {
-        let _turn = self.turn.lock().await;
+        let mut known = self.turn.lock().await;
         let mut rebuilt = 0;
         loop {
-            let tx = self.build(action.clone()).await?;
+            let tip = match *known {
+                Some(tip) => tip,
+                None => again(|| self.client.status()).await?.header.height,
+            };
+            *known = Some(tip);
+            let tx = self.build(action.clone(), tip).await?;
             match self.offer(&tx).await {
+                Ok(included) => {
+                    *known = Some(included.height.max(tip));
+                    return Ok(included);
+                }
                 // Another process may send for the same account, or the node may have answered from an older block.
                 Err(ClientError::Refused(refusal))
                     if matches!(
                         refusal.code.as_str(),
-                        "nonce_too_low" | "underpriced" | "dropped"
+                        "nonce_too_low" | "underpriced" | "dropped" | "expired"
                     ) && rebuilt < ATTEMPTS_MAX =>
                 {
+                    *known = None;
                     rebuilt += 1;
                 }
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -98,9 +112,8 @@ impl<N: Network> Sender<N> {
         }
     }
 
-    async fn build(&self, action: Action) -> Result<SignedTx, ClientError> {
+    async fn build(&self, action: Action, tip: Height) -> Result<SignedTx, ClientError> {
         let account = again(|| self.client.account(self.key.address())).await?;
-        let tip = again(|| self.client.status()).await?.header.height;
         let transaction = Transaction {
             chain_id: self.chain_id.clone(),
             sender: self.key.account_key(),
@@ -141,4 +154,147 @@ fn fee(account: &AccountReport, action: &Action) -> Amount {
             .fee_min
             .checked_mul_ratio(bytes, ORDINARY_TX_BYTES, fairweir_types::Rounding::Up);
     scaled.unwrap_or(account.fee_min).max(account.fee_min)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+    use crate::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX, NODE};
+    use commonware_codec::Encode as _;
+    use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
+    use fairweir_net::{PeerAddr, PeerId, memory::Hub, read_request, reply};
+    use fairweir_types::{
+        BlockHeader, BoundedText, Boxed, Digest, Millis, Nonce, TxOutcome, decode,
+        node_api::{NodeReply, NodeRequest, Refusal, Status, SupplyReport},
+        outcome::TxCode,
+        tx::Bond,
+    };
+    use std::sync::Mutex as StdMutex;
+
+    fn status(chain_id: &ChainId, height: Height) -> Status {
+        let header = BlockHeader {
+            version: 1,
+            chain_id: chain_id.clone(),
+            certificate_scheme: 1,
+            height,
+            parent: Digest::ZERO,
+            epoch: 0,
+            view: 0,
+            parent_view: 0,
+            proposer: [0; 32],
+            time: Millis(0),
+            beacon_signature: None,
+            beacon: Digest::ZERO,
+            transactions_root: Digest::ZERO,
+            outcomes_root: Digest::ZERO,
+            events_root: Digest::ZERO,
+            outbox_root: Digest::ZERO,
+            state_root: Digest::ZERO,
+            state_ops_root: Digest::ZERO,
+            state_range_start: 0,
+            state_range_end: 0,
+        };
+        Status {
+            header,
+            genesis: Digest::ZERO,
+            validators: 1,
+            offers: 0,
+            verifiers: 0,
+            open_orders: 0,
+            mempool: 0,
+            supply: SupplyReport::default(),
+            version: BoundedText::truncating("test"),
+        }
+    }
+
+    /// A node's height, and what it was asked.
+    #[derive(Debug)]
+    struct Node {
+        height: u64,
+        nonce: u64,
+        statuses: usize,
+    }
+
+    fn answer(node: &mut Node, chain_id: &ChainId, request: NodeRequest) -> NodeReply {
+        let height = Height(node.height);
+        match request {
+            NodeRequest::Account(_) => NodeReply::Account(AccountReport {
+                nonce: Nonce(node.nonce),
+                ..AccountReport::default()
+            }),
+            NodeRequest::Status(_) => {
+                node.statuses += 1;
+                NodeReply::Status(Boxed::new(status(chain_id, height)))
+            }
+            NodeRequest::Submit(submit) => {
+                let tx = SignedTx::decode_bounded(submit.tx.as_slice()).unwrap();
+                if tx.transaction.expiry <= height {
+                    return NodeReply::Refused(Refusal {
+                        code: BoundedText::truncating("expired"),
+                        reason: BoundedText::truncating("expired"),
+                    });
+                }
+                node.nonce += 1;
+                node.height += 1;
+                let outcome = TxOutcome {
+                    tx: tx.digest(),
+                    code: TxCode::OK,
+                    reason: BoundedText::truncating(""),
+                };
+                NodeReply::Included(Included {
+                    height: Height(node.height),
+                    outcome,
+                })
+            }
+            other => panic!("an unexpected question: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_status_is_asked_for_once_and_again_when_a_transaction_expired() {
+        deterministic::Runner::seeded(1).start(|context| async move {
+            let hub = Hub::new(context.child("net"), 1);
+            let (here, there) = (PeerId::new([1; 32]), PeerId::new([2; 32]));
+            let chain_id = ChainId::new("dev-sender").unwrap();
+            let node = Arc::new(StdMutex::new(Node {
+                height: 10,
+                nonce: 0,
+                statuses: 0,
+            }));
+            let network = hub.join(there).unwrap();
+            let mut incoming = network.accept(NODE, 4).unwrap();
+            let (served, chain) = (Arc::clone(&node), chain_id.clone());
+            context.child("node").spawn(move |_| async move {
+                while let Some((_, mut stream)) = incoming.next().await {
+                    let frame = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE);
+                    let request = decode(&frame.await.unwrap()).unwrap();
+                    let answer = answer(&mut served.lock().unwrap(), &chain, request);
+                    reply(stream, &answer.encode(), ANSWER_DEADLINE)
+                        .await
+                        .unwrap();
+                }
+            });
+            let client = NodeClient::new(hub.join(here).unwrap(), PeerAddr::from_id(there));
+            let key = SecretKey::from_seed([3; 32]).unwrap();
+            let sender = Sender::new(client, chain_id, key);
+            let action = || {
+                Action::Bond(Bond {
+                    amount: Amount::ZERO,
+                })
+            };
+            for _ in 0..3 {
+                sender.send(action()).await.unwrap();
+            }
+            assert_eq!(node.lock().unwrap().statuses, 1);
+            node.lock().unwrap().height = 10 * EXPIRY_BLOCKS;
+            for _ in 0..2 {
+                sender.clone().send(action()).await.unwrap();
+            }
+            assert_eq!(node.lock().unwrap().statuses, 2);
+        });
+    }
 }

@@ -36,6 +36,14 @@ fn all(tag: u8) -> (Vec<u8>, Vec<u8>) {
     (vec![tag], vec![tag.saturating_add(1)])
 }
 
+/// Whether the record under a key may hold money.
+pub(crate) fn holds_money(key: &[u8]) -> bool {
+    matches!(
+        key.first(),
+        Some(&(ACCOUNT | STAKE | OFFER | VERIFIER | ORDER | SLOT))
+    )
+}
+
 pub(crate) fn account(address: Address) -> Vec<u8> {
     key(ACCOUNT, &[&address.0])
 }

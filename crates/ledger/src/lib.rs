@@ -29,6 +29,7 @@ pub mod report;
 pub mod sessions;
 pub mod stake;
 mod state;
+mod totals;
 pub mod verification;
 
 pub use envelope::{EnvelopeError, check_envelope};
@@ -38,3 +39,4 @@ pub use genesis::genesis_writes;
 pub use params::Params;
 pub use refusal::Refusal;
 pub use state::{MemoryState, Overlay, State, Writes};
+pub use totals::Totals;

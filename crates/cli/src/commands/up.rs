@@ -28,7 +28,7 @@ use fairweir_node::{
 };
 use fairweir_services::{
     Registry,
-    inference::{Engines, Models},
+    inference::{Engines, Models, share::Library},
     pipeline::Identity,
     session::ClerkOptions,
 };
@@ -129,6 +129,8 @@ pub(crate) struct Running {
     outputs: PathBuf,
     /// The models of its workers and verifiers, each in memory once.
     pub(crate) engines: Arc<Engines>,
+    /// The same as others may fetch them.
+    library: Arc<Library>,
 }
 
 impl Up {
@@ -433,6 +435,9 @@ pub(crate) async fn start(
         task,
     } = local_node::start(&context, data, config, &keys, &founded.genesis).await?;
     let address = network.local_addr();
+    let library = models::library(engines.store())?;
+    fairweir_node::models::serve(&context, &network, Arc::clone(&library))
+        .map_err(|error| Exit::new(code::MACHINE, error))?;
     let mut running = Running {
         address,
         keys,
@@ -442,6 +447,7 @@ pub(crate) async fn start(
         chain,
         outputs: data.join("outputs"),
         engines,
+        library,
     };
     let started = start_roles(&context, &mut running, config.listen.ip(), policy);
     tokio::time::timeout(READY_WITHIN, started)
@@ -576,6 +582,8 @@ async fn start_worker(
     let sessions = running.outputs.with_file_name("sessions").join(name);
     equipment.sessions = Some(Arc::new(OutputStore::at(&sessions)?));
     let incoming = worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
+    fairweir_node::models::serve(context, &network, Arc::clone(&running.library))
+        .map_err(|error| Exit::new(code::MACHINE, error))?;
     let endpoint = network.local_addr();
     worker::register(&sender, &endpoint, registry, &options).await?;
     context.child("worker").spawn(move |context| async move {

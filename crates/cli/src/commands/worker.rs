@@ -7,7 +7,7 @@ use crate::{
 };
 use commonware_runtime::{Runner as _, tokio as runtime};
 use fairweir_client::{NodeClient, Sender};
-use fairweir_net::{Network as _, PeerAddr};
+use fairweir_net::{Network as _, PeerAddr, quic::QuicNetwork};
 use fairweir_node::{
     DataDir, Keystore, NodeBlobs, NodeChain, OutputStore, Passphrase, Ticket, random_seed,
     roles::{
@@ -17,7 +17,7 @@ use fairweir_node::{
 };
 use fairweir_services::{
     Registry,
-    inference::{Models, NoModels},
+    inference::{ModelStore, Models, NoModels},
     pipeline::Identity,
     session::ClerkOptions,
 };
@@ -118,6 +118,12 @@ pub(crate) struct Terms {
     /// Do not verify others' work.
     #[arg(long)]
     no_verify: bool,
+    /// A model to fetch from the network before the work begins, by name or id; `all` for every one. May be given more than once.
+    #[arg(long = "model", value_name = "NAME")]
+    fetch: Vec<String>,
+    /// Do not serve this machine's models to others of the network.
+    #[arg(long)]
+    no_share: bool,
     /// Where buyers reach this worker; by default any free port.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -240,6 +246,13 @@ fn work(
         check_genesis(global, &genesis, ticket.as_ref())?;
         let key = SecretKey::from_seed(*seed).map_err(|error| Exit::new(code::FAILED, error))?;
         let sender = Sender::new(client.clone(), genesis.chain_id.clone(), key.clone());
+        Box::pin(models::fetch::for_worker(
+            global,
+            &network,
+            client.node(),
+            &terms.fetch,
+        ))
+        .await?;
         let engines = models::engines(global)?;
         let registry = Arc::new(models::registry(&engines)?);
         let mut options = WorkerOptions {
@@ -252,6 +265,9 @@ fn work(
         models::offer(&engines, &mut options)?;
         let incoming =
             worker::open_desk(&network).map_err(|error| Exit::new(code::MACHINE, error))?;
+        if !terms.no_share {
+            serve_models(&context, &network, engines.store())?;
+        }
         let from = roles::resume_from(&client, key.address()).await?;
         worker::register(&sender, &network.local_addr(), &registry, &options).await?;
         tell_ready(global, &genesis, &key, &options);
@@ -275,6 +291,20 @@ fn work(
         network.close().await;
         ended
     })
+}
+
+/// Serves the models of a machine, if it has any.
+pub(crate) fn serve_models(
+    context: &runtime::Context,
+    network: &QuicNetwork,
+    store: &ModelStore,
+) -> Result<(), Exit> {
+    let library = models::library(store)?;
+    if library.is_empty() {
+        return Ok(());
+    }
+    fairweir_node::models::serve(context, network, library)
+        .map_err(|error| Exit::new(code::MACHINE, error))
 }
 
 /// The ticket says which network it is for; without one the folder's own genesis is compared, if there is any.

@@ -234,7 +234,7 @@ async fn wheel_of(
         })
 }
 
-fn bar(total: Option<u64>, tell: bool) -> ProgressBar {
+pub(crate) fn bar(total: Option<u64>, tell: bool) -> ProgressBar {
     if !tell {
         return ProgressBar::hidden();
     }

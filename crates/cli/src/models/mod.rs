@@ -1,6 +1,7 @@
 //! Models on this machine: where they are kept, which ones are known, and how they come here.
 
 pub(crate) mod download;
+pub(crate) mod fetch;
 pub(crate) mod source;
 
 use crate::{
@@ -16,7 +17,7 @@ use fairweir_services::{
     Kind as _, Registry,
     inference::{
         Engines, EnginesOptions, ModelError, ModelId, ModelInfo, ModelRole, ModelStore, Models,
-        chat::Chat, embedding::Embedding,
+        chat::Chat, embedding::Embedding, share::Library,
     },
 };
 use fairweir_types::{Amount, order::KindId};
@@ -73,7 +74,9 @@ const TOKEN_PRICE_COINS: u64 = 10;
 
 pub(crate) fn exit(error: ModelError) -> Exit {
     let code = match error {
-        ModelError::Disk { .. } | ModelError::Memory { .. } => code::MACHINE,
+        ModelError::Disk { .. } | ModelError::Memory { .. } | ModelError::Arriving(_) => {
+            code::MACHINE
+        }
         ModelError::NotHere(_) => code::FAILED,
         _ => code::DOES_NOT_HOLD,
     };
@@ -114,6 +117,11 @@ pub(crate) fn engines(global: &Global) -> Result<Arc<Engines>, Exit> {
 pub(crate) fn none(data: &DataDir) -> Result<Arc<Engines>, Exit> {
     let store = ModelStore::open(data.join("no-models")).map_err(exit)?;
     Ok(Arc::new(Engines::new(store, EnginesOptions::default())))
+}
+
+/// What this machine serves to others.
+pub(crate) fn library(store: &ModelStore) -> Result<Arc<Library>, Exit> {
+    Library::open(store).map(Arc::new).map_err(exit)
 }
 
 /// Every kind that this machine can run: text, and what it has models for.

@@ -129,6 +129,15 @@ fn without_a_node_a_question_says_how_to_start_one() {
 }
 
 #[test]
+fn models_are_fetched_from_peers_and_tickets_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let join = ["worker", "join", "fwjoin1no", "--model", "all"];
+    assert_fails(&fairweir(folder.path(), &join), 1, "no join ticket");
+    let fetch = ["model", "fetch", "some", "--from", "https://x.org"];
+    assert_fails(&fairweir(folder.path(), &fetch), 1, "fwpeer1");
+}
+
+#[test]
 fn a_file_that_is_no_receipt_is_refused_with_its_code() {
     let folder = tempfile::tempdir().unwrap();
     assert!(

@@ -1,7 +1,8 @@
 //! A ledger in memory with named accounts; every block's invariants are checked.
 
 use fairweir_ledger::{
-    BlockContext, BlockOutcome, MemoryState, apply_block, genesis_writes, invariants, market,
+    BlockContext, BlockOutcome, MemoryState, Totals, apply_block, genesis_writes, invariants,
+    market,
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
@@ -20,6 +21,7 @@ pub(crate) const BALANCE: &str = "10000";
 
 pub(crate) struct World {
     pub(crate) state: MemoryState,
+    pub(crate) totals: Totals,
     pub(crate) height: u64,
     pub(crate) time: u64,
     pub(crate) keys: BTreeMap<String, SecretKey>,
@@ -87,6 +89,7 @@ impl World {
             work_pending: false,
         };
         Self {
+            totals: Totals::of(&state).unwrap(),
             state,
             height: 0,
             time: 1_000_000,
@@ -113,8 +116,12 @@ impl World {
         self.height += 1;
         self.time += after_ms;
         let outcome = apply_block(&self.state, &self.context(), txs).unwrap();
+        let mut totals = self.totals;
+        totals.follow(&self.state, &outcome.writes).unwrap();
         self.state.apply(&outcome.writes);
         invariants::check(&self.state).unwrap();
+        assert_eq!(totals, Totals::of(&self.state).unwrap());
+        self.totals = totals;
         self.history.extend(outcome.events.iter().cloned());
         self.last = outcome;
     }

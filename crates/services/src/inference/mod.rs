@@ -2,6 +2,7 @@
 //! engine, whose results are the same bits on every machine.
 //!
 //! - [`model`] is what a model is: its files and its id. [`store`] keeps models on disk and in memory, each once.
+//!   [`share`] fetches them from other machines, and serves them.
 //! - [`tokens`], [`encoder_tokens`] and [`template`] turn a conversation into token ids as the model's own file says; [`json`] keeps answers in
 //!   JSON mode well formed.
 //! - [`engine`] runs answers and checks of one model together, step by step.
@@ -15,6 +16,7 @@ pub mod encoder_tokens;
 pub mod engine;
 pub mod json;
 pub mod model;
+pub mod share;
 pub mod store;
 pub mod template;
 #[cfg(any(test, feature = "testing"))]

@@ -156,6 +156,9 @@ pub enum ModelError {
         #[source]
         error: std::io::Error,
     },
+    /// Another process brings it already.
+    #[error("another process is fetching the model {0}: wait for it, or stop it")]
+    Arriving(String),
     /// What is here is not what it should be.
     #[error("the model is damaged: {0}")]
     Damaged(String),

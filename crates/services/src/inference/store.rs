@@ -1,5 +1,9 @@
 //! Models on disk: each in a folder named for its id, every byte checked when it comes in.
 
+mod arrival;
+
+pub use arrival::{Arrival, Part};
+
 use super::{ModelError, ModelId, ModelInfo, ModelRole, chat, embedding};
 use core::fmt::Debug;
 use memmap2::Mmap;
@@ -101,6 +105,11 @@ impl ModelStore {
         self.folder.join(id.to_string())
     }
 
+    /// Where a model's files are while they come from other machines.
+    fn arriving(&self, id: ModelId) -> PathBuf {
+        self.folder.join(format!("{id}.arriving"))
+    }
+
     /// Takes a model in: copies its files, and tries whether it can be used. Taking it in again changes its description.
     ///
     /// # Errors
@@ -156,6 +165,11 @@ impl ModelStore {
             let to = coming.join(role.file_name());
             fs::copy(path, &to).map_err(at(&to))?;
         }
+        Self::describe(coming, info)
+    }
+
+    /// Writes a model's description beside its files, and tries whether they can be used.
+    fn describe(coming: &Path, info: &ModelInfo) -> Result<(), ModelError> {
         let path = coming.join(INFO);
         let text = serde_json::to_vec_pretty(info)
             .map_err(|error| ModelError::Damaged(error.to_string()))?;
@@ -234,6 +248,8 @@ impl ModelStore {
     pub fn remove(&self, id: ModelId) -> Result<(), ModelError> {
         self.info(id)?;
         let folder = self.folder_of(id);
+        // What is left of an interrupted fetch, if anything.
+        let _ = fs::remove_dir_all(self.arriving(id));
         fs::remove_dir_all(&folder).map_err(at(&folder))
     }
 
