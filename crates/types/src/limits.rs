@@ -109,7 +109,9 @@ const _: () = assert!(
     "what opens a batch fits one transaction"
 );
 const _: () = assert!(
-    BATCH_LEAVES_MAX == BATCH_REQUESTS_MAX as usize && BATCH_LEAVES_MAX <= 1 << MERKLE_PATH_MAX,
+    BATCH_LEAVES_MAX == 65_536
+        && BATCH_REQUESTS_MAX == 65_536
+        && BATCH_LEAVES_MAX <= 1 << MERKLE_PATH_MAX,
     "every leaf of a batch has a path"
 );
 const _: () = assert!(DRAWN_MAX >= 5, "a dispute draws five");

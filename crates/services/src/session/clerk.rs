@@ -9,7 +9,7 @@ use crate::{
 use commonware_runtime::Clock;
 use core::{pin::pin, time::Duration};
 use fairweir_types::{
-    Action, BoundedVec, Boxed, Event, Height, TxCode,
+    Action, BoundedVec, Boxed, Event, Height, Millis, TxCode,
     event::LeavesDue,
     order::SlotId,
     tx::{OpenBatch, PostBatch, ShowLeaves},
@@ -22,7 +22,6 @@ use futures::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::SystemTime,
 };
 
 /// How often the clerk looks for what to claim.
@@ -62,8 +61,10 @@ pub struct Clerk<C> {
     due: BTreeMap<SlotId, LeavesDue>,
     /// Lanes with a claim under way.
     claiming: BTreeSet<SlotId>,
-    /// Since when each lane's requests wait.
-    waiting: BTreeMap<SlotId, SystemTime>,
+    /// Since which block's time each lane's requests wait.
+    waiting: BTreeMap<SlotId, Millis>,
+    /// The newest block's time.
+    now: Millis,
     /// Requests of one batch that the ledger takes.
     most: usize,
 }
@@ -87,6 +88,7 @@ impl<C: ChainClient> Clerk<C> {
             due: BTreeMap::new(),
             claiming: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            now: Millis::ZERO,
         }
     }
 
@@ -102,6 +104,7 @@ impl<C: ChainClient> Clerk<C> {
             due: &mut self.due,
             claiming: &mut self.claiming,
             waiting: &mut self.waiting,
+            now: &mut self.now,
             most: &mut self.most,
         };
         machine.claiming.clear();
@@ -110,6 +113,7 @@ impl<C: ChainClient> Clerk<C> {
         loop {
             match turn(&mut pages, &mut errands, clock).await {
                 Turn::Page(Some(Ok((page, seen)))) => {
+                    *machine.now = page.time;
                     for event in page.events.iter().skip(seen) {
                         errands.extend(machine.decide(chain, clock, event));
                     }
@@ -161,7 +165,8 @@ struct Machine<'a> {
     options: ClerkOptions,
     due: &'a mut BTreeMap<SlotId, LeavesDue>,
     claiming: &'a mut BTreeSet<SlotId>,
-    waiting: &'a mut BTreeMap<SlotId, SystemTime>,
+    waiting: &'a mut BTreeMap<SlotId, Millis>,
+    now: &'a mut Millis,
     most: &'a mut usize,
 }
 
@@ -263,11 +268,11 @@ impl Machine<'_> {
         clock: &'c E,
         room: usize,
     ) -> Vec<BoxFuture<'c, Done>> {
-        let now = clock.current();
+        let now = *self.now;
         let mut errands = Vec::new();
         for (lane, is_closing, waiting) in self.lanes.to_claim() {
             let since = *self.waiting.entry(lane).or_insert(now);
-            let waited = now.duration_since(since).unwrap_or_default();
+            let waited = Duration::from_millis(now.get().saturating_sub(since.get()));
             let is_due = is_closing || waiting >= *self.most || waited >= self.options.batch_after;
             if !is_due || self.claiming.contains(&lane) || errands.len() >= room {
                 continue;

@@ -1,9 +1,3 @@
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failing test should stop at the line that fails"
-)]
-
 use super::{check, *};
 use crate::{
     Registry,
