@@ -256,15 +256,15 @@ fn details(event: &Event) -> Value {
             "root": event.root.digest.to_string(), "requests": event.count, "total": coins(event.root.sum),
         }),
         Event::LeavesDue(event) => json!({
-            "worker": address(event.worker), "samples": event.samples.as_slice(), "due": event.due.get(),
+            "worker": address(event.worker), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(), "due": event.due.get(),
         }),
         Event::LeavesShown(event) => json!({
-            "lane": event.lane.to_string(), "worker": address(event.worker), "samples": event.samples.as_slice(),
+            "lane": event.lane.to_string(), "worker": address(event.worker), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(),
             "shown": event.shown.to_string(),
         }),
         Event::BatchSettled(event) => json!({
             "lane": event.lane.to_string(), "buyer": address(event.payers.buyer), "root": event.root.digest.to_string(),
-            "requests": event.count, "total": coins(event.root.sum), "samples": event.samples.as_slice(),
+            "requests": event.count, "total": coins(event.root.sum), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(),
             "paid": {"to": address(event.paid.to), "amount": coins(event.paid.amount)},
             "checks": event.checks.iter().map(|check| json!({"to": address(check.to), "amount": coins(check.amount)})).collect::<Vec<_>>(),
             "burned": coins(event.burned), "returned": coins(event.returned), "recomputed_by": event.recomputed_by,

@@ -133,6 +133,7 @@ pub const CODES: &[(u16, &str)] = &[
     (615, "cap_too_low"),
     (616, "spec_in_session"),
     (617, "batch_number"),
+    (618, "above_requests"),
 ];
 
 /// The name of a code.

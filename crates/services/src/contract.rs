@@ -74,6 +74,8 @@ pub trait Kind: Debug + Send + Sync + Sized + 'static {
     const ID: KindId;
     /// The name that people know it by: lower case, one word.
     const NAME: &'static str;
+    /// Whether an execution waits where its output is not paid for further ([`crate::StopAt::holds`]).
+    const HOLDS_AT_CREDIT: bool = false;
     /// Bytes of an encoded spec at most; longer ones are refused before they are decoded.
     const SPEC_BYTES_MAX: usize;
     /// What the buyer asks.

@@ -75,6 +75,9 @@ pub trait AnyService: Debug + Send + Sync + 'static {
     /// [`Kind::NAME`].
     fn name(&self) -> &'static str;
 
+    /// See [`Kind::HOLDS_AT_CREDIT`].
+    fn holds_at_credit(&self) -> bool;
+
     /// What an encoded spec needs at most.
     ///
     /// # Errors
@@ -249,6 +252,10 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Se
 
     fn name(&self) -> &'static str {
         K::NAME
+    }
+
+    fn holds_at_credit(&self) -> bool {
+        K::HOLDS_AT_CREDIT
     }
 
     fn demand(&self, spec: &[u8]) -> Result<Demand, SpecError> {

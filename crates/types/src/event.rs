@@ -7,7 +7,7 @@ use crate::{
     digest::Digest,
     keys::Address,
     limits::{BATCH_SAMPLES_MAX, DRAWN_MAX},
-    order::{KindId, NonMatches, OrderHeader, OrderId, PriceVector, SlotId},
+    order::{Demand, KindId, NonMatches, OrderHeader, OrderId, PriceVector, SlotId},
     quantity::{Millis, Nonce},
     receipt::{Randomness, SignedReceipt, Tier, Verdict},
     session::{Payers, SampledLeaf},
@@ -552,6 +552,8 @@ pub struct LaneOpened {
     pub kind: KindId,
     /// The worker's prices.
     pub prices: PriceVector,
+    /// The most that one request may take.
+    pub demand: Demand,
     /// The most that all requests may cost together.
     pub cap: Amount,
     /// The chain time at which the lane closes by itself.
@@ -563,6 +565,7 @@ record!(LaneOpened {
     payers,
     kind,
     prices,
+    demand,
     cap,
     until
 });
@@ -634,8 +637,8 @@ pub struct LeavesDue {
     pub slot_id: SlotId,
     /// Its worker.
     pub worker: Address,
-    /// The positions of the drawn leaves, ascending.
-    pub samples: BoundedVec<u32, BATCH_SAMPLES_MAX>,
+    /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
+    pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// The chain time until which they must be shown.
     pub due: Millis,
 }
@@ -661,12 +664,14 @@ pub struct LeavesShown {
     pub kind: KindId,
     /// The worker's prices.
     pub prices: PriceVector,
+    /// The most that one request may take.
+    pub demand: Demand,
     /// The root over the requests' leaves, with what they cost together.
     pub root: SumNode,
     /// How many leaves it has.
     pub count: u32,
-    /// The positions of the drawn leaves, ascending.
-    pub samples: BoundedVec<u32, BATCH_SAMPLES_MAX>,
+    /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
+    pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, what opens later.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
     /// The blob digest of the leaves themselves.
@@ -679,6 +684,7 @@ record!(LeavesShown {
     payers,
     kind,
     prices,
+    demand,
     root,
     count,
     samples,
@@ -699,8 +705,8 @@ pub struct BatchSettled {
     pub root: SumNode,
     /// How many leaves it has.
     pub count: u32,
-    /// The positions of the leaves that were checked, ascending.
-    pub samples: BoundedVec<u32, BATCH_SAMPLES_MAX>,
+    /// The drawn offsets, ascending: the leaves that cover them were checked.
+    pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// To the worker.
     pub paid: Payment,
     /// To the verifiers, for their checks.

@@ -111,6 +111,17 @@ pub struct Demand {
     /// Milliseconds from assignment to receipt at most.
     pub execution_max: Millis,
 }
+impl Demand {
+    /// Whether no part exceeds the same part of `limit`.
+    #[must_use]
+    pub fn within(&self, limit: &Self) -> bool {
+        self.units.within(&limit.units)
+            && self.bytes_in <= limit.bytes_in
+            && self.bytes_out_max <= limit.bytes_out_max
+            && self.memory_max <= limit.memory_max
+            && self.execution_max <= limit.execution_max
+    }
+}
 record!(Demand {
     units,
     bytes_in,

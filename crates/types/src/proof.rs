@@ -93,7 +93,7 @@ impl Settlement {
                     .settled
                     .samples
                     .iter()
-                    .any(|position| u64::from(*position) == batch.path.position);
+                    .any(|sample| batch.path.covers(batch.leaf.amount, *sample));
                 if is_drawn {
                     batch.settled.recomputed_by
                 } else {

@@ -144,6 +144,36 @@ pub fn path(leaves: &[SumNode], position: usize) -> Option<SumPath> {
 }
 
 impl SumPath {
+    /// What the leaves before this one count together. Means something once the path was verified.
+    ///
+    /// # Errors
+    /// [`AmountError`] when the sum exceeds the cap.
+    pub fn offset(&self) -> Result<Amount, AmountError> {
+        let mut siblings = self.siblings.iter();
+        let (mut offset, mut at, mut width) = (Amount::ZERO, self.position, self.count);
+        while width > 1 {
+            let is_odd_last = at & 1 == 0 && at.checked_add(1) == Some(width);
+            if !is_odd_last
+                && let Some(sibling) = siblings.next()
+                && at & 1 == 1
+            {
+                offset = offset.checked_add(sibling.sum)?;
+            }
+            at >>= 1;
+            width = width.div_ceil(2);
+        }
+        Ok(offset)
+    }
+
+    /// Whether a leaf of this amount covers an offset into the total: the interval from its own offset on, of its own length.
+    #[must_use]
+    pub fn covers(&self, amount: Amount, sample: Amount) -> bool {
+        let Ok(from) = self.offset() else {
+            return false;
+        };
+        from <= sample && from.checked_add(amount).is_ok_and(|to| sample < to)
+    }
+
     /// Checks that `leaf` lies at this position under `expected`, digest and sum.
     ///
     /// # Errors
@@ -205,6 +235,11 @@ mod tests {
             for (position, node) in leaves.iter().enumerate() {
                 let path = path(&leaves, position).unwrap();
                 assert_eq!(path.verify(node, &root), Ok(()));
+                let before =
+                    Amount::sum(leaves.iter().take(position).map(|leaf| leaf.sum)).unwrap();
+                assert_eq!(path.offset(), Ok(before));
+                assert!(path.covers(node.sum, before));
+                assert!(!path.covers(node.sum, before.checked_add(node.sum).unwrap()));
                 let dearer = leaf(
                     &u64::try_from(position).unwrap().to_be_bytes(),
                     node.sum

@@ -56,8 +56,6 @@ pub(super) struct Trade {
 pub(super) struct OpenLane {
     pub(super) opened: LaneOpened,
     pub(super) reach: Reach,
-    /// The most units that one of its requests may take.
-    units: UnitVector,
     account: Mutex<LaneAccount>,
     ends: Instant,
     is_bad: AtomicBool,
@@ -155,7 +153,7 @@ impl Lanes {
         lanes.retain(|lane| lane.is_good());
         let mut by_load: Vec<_> = lanes
             .iter()
-            .filter(|lane| demand.units.within(&lane.units))
+            .filter(|lane| demand.within(&lane.opened.demand))
             .map(Arc::clone)
             .collect();
         by_load.sort_by_key(|lane| lane.account().running());
@@ -183,7 +181,6 @@ impl Lanes {
         demand: &Demand,
     ) -> Result<(), MarketError> {
         let header = session_header(shared, trade, demand)?;
-        let units = header.demand.units;
         let posted = shared.poster.post(header).await?;
         self.sessions().push(Session {
             order: posted.order,
@@ -198,7 +195,7 @@ impl Lanes {
         while opened == 0 {
             match timeout_at(deadline, listening.told.recv()).await {
                 Ok(Some(Told::LaneOpened(lane))) => {
-                    self.join(shared, trade, (*lane, units)).await?;
+                    self.join(shared, trade, *lane).await?;
                     opened += 1;
                 }
                 Ok(Some(Told::Unmatched { reasons: why })) => {
@@ -217,7 +214,7 @@ impl Lanes {
         // Lanes are matched in one block, so those that were are told by now.
         while let Ok(told) = listening.told.try_recv() {
             if let Told::LaneOpened(lane) = told {
-                self.join(shared, trade, (*lane, units)).await?;
+                self.join(shared, trade, *lane).await?;
             }
         }
         Ok(())
@@ -227,7 +224,7 @@ impl Lanes {
         &self,
         shared: &Shared<N>,
         trade: &Trade,
-        (opened, units): (LaneOpened, UnitVector),
+        opened: LaneOpened,
     ) -> Result<(), MarketError> {
         let reach = shared.offers.reach(trade.kind, opened.worker).await;
         let reach = reach.map_err(|error| MarketError::Unreachable(error.to_string()))?;
@@ -248,7 +245,6 @@ impl Lanes {
         let lane = Arc::new(OpenLane {
             opened,
             reach,
-            units,
             account: Mutex::new(account),
             ends: Instant::now() + Duration::from_millis(OPEN_FOR.get()),
             is_bad: AtomicBool::new(false),
@@ -267,7 +263,7 @@ impl Lanes {
         for lane in self.open().get(trade).into_iter().flatten() {
             let quote = lane.opened.prices.quote(&demand.units);
             let left = lane.account().left();
-            if demand.units.within(&lane.units) && quote.is_ok_and(|quote| quote > left) {
+            if demand.within(&lane.opened.demand) && quote.is_ok_and(|quote| quote > left) {
                 lane.give_up();
             }
         }

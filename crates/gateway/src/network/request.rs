@@ -276,6 +276,10 @@ impl<N: Network> Request<N> {
         if let Some(fault) = claim.fault(&assignment) {
             return Ended::Failed(MarketError::Failed(fault.to_string()));
         }
+        if delivery.disclosure.stopped.is_some() && !self.is_unwanted {
+            let reason = "the worker ended the answer before its time";
+            return Ended::Failed(MarketError::Failed(reason.to_owned()));
+        }
         let units = &delivery.receipt.receipt.units;
         let done = lane.account().done(asked.index, units);
         match done {

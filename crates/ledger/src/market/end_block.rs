@@ -38,13 +38,16 @@ pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<bool, Fault> {
     let half = SWEEP_ITEMS_MAX.div_euclid(2);
     at_height.truncate(half.max(SWEEP_ITEMS_MAX.saturating_sub(at_time.len())));
     at_time.truncate(SWEEP_ITEMS_MAX.saturating_sub(at_height.len()));
-    for slot_id in at_height {
+    for (_, slot_id) in at_height {
         at_draw(execution, slot_id)?;
     }
-    for slot_id in at_time {
-        at_window_end(execution, slot_id)?;
+    for (timer, slot_id) in at_time {
+        // What was worked off before may have ended this slot, or given it another window: a lane goes with its last batch.
+        if execution.overlay.load::<Mark>(&timer)?.is_some() {
+            at_window_end(execution, slot_id)?;
+        }
     }
-    for slot_id in retries {
+    for (_, slot_id) in retries {
         let slot = slot_of(&execution.overlay, slot_id)?;
         match_slot(execution, slot_id, slot)?;
     }
@@ -56,15 +59,16 @@ fn due(
     from: &[u8],
     to: &[u8],
     limit: usize,
-) -> Result<Vec<SlotId>, Fault> {
+) -> Result<Vec<(Vec<u8>, SlotId)>, Fault> {
     scan::<Mark>(&execution.overlay, from, to, limit)?
         .into_iter()
         .map(|(key, Mark {})| {
             let id = key.get(9..).unwrap_or_default();
-            fairweir_types::decode(id).map_err(|source| Fault::Record {
+            let id = fairweir_types::decode(id).map_err(|source| Fault::Record {
                 key: key.clone(),
                 source,
-            })
+            })?;
+            Ok((key, id))
         })
         .collect()
 }

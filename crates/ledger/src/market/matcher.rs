@@ -184,7 +184,9 @@ impl CheapestMatcher<'_> {
         }
         fits_demand(header, offer)?;
         fits_requirements(header, offer)?;
-        if offer.owner == buyer || candidate.worker == buyer {
+        let delegate = header.open_rounds().and_then(|rounds| rounds.delegate);
+        let is_payer = |account| account == buyer || delegate == Some(account);
+        if is_payer(offer.owner) || is_payer(candidate.worker) {
             return Err(NonMatchReason::OwnedByBuyer(Shortfall::default()));
         }
         if candidate.excluded {

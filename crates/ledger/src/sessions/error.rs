@@ -73,6 +73,14 @@ pub enum SessionError {
         /// What its settlement costs beyond the reserve.
         cost: Amount,
     },
+    /// The claim exceeds what so many requests may cost.
+    #[error("so many requests cost {most} coins at most, the batch claims {claimed}")]
+    AboveRequests {
+        /// The most that they may cost.
+        most: Amount,
+        /// What is claimed.
+        claimed: Amount,
+    },
     /// Another number of leaves than was drawn.
     #[error("{expected} leaves are asked for, found {found}")]
     OtherLeaves {
@@ -137,6 +145,7 @@ impl SessionError {
             Self::CapTooLow { .. } => 615,
             Self::SpecInSession => 616,
             Self::BatchNumber { .. } => 617,
+            Self::AboveRequests { .. } => 618,
             Self::Fault(_) => 99,
         }
     }

@@ -109,6 +109,7 @@ pub(crate) fn open_lane(
         payers: payers_of(order)?,
         kind: order.header.kind,
         prices: slot.prices,
+        demand: order.header.demand,
         cap: rounds.lane_cap,
         until,
     };

@@ -103,7 +103,9 @@ fn check_claim(
             found: post.number,
         });
     }
-    if lane.open_batches >= BATCHES_OPEN_MAX {
+    // A lane that closes may always claim once more, or its buyer could choose a moment at which it cannot.
+    let spare = u32::from(lane_slot.phase == Phase::Closing);
+    if lane.open_batches >= BATCHES_OPEN_MAX.saturating_add(spare) {
         return Err(SessionError::TooManyBatches {
             max: BATCHES_OPEN_MAX,
         });
@@ -127,6 +129,17 @@ fn check_claim(
         return Err(SessionError::AboveVoucher {
             covered: voucher.cumulative,
             claimed,
+        });
+    }
+    // Else the stake that covers the lane would not: it is reckoned with what one request may cost.
+    let request = lane_slot.prices.quote(&session.header.demand.units);
+    let most = request
+        .and_then(|request| request.checked_mul_ratio(u64::from(post.count), 1, Rounding::Up))
+        .unwrap_or(Amount::MAX);
+    if post.total > most {
+        return Err(SessionError::AboveRequests {
+            most,
+            claimed: post.total,
         });
     }
     let left = left_for_work(&lane)?;

@@ -45,8 +45,8 @@ pub struct Batch {
     pub count: u32,
     /// What its worker gets when it is right.
     pub pay: Amount,
-    /// The positions of the leaves that are checked, ascending.
-    pub samples: BoundedVec<u32, BATCH_SAMPLES_MAX>,
+    /// The drawn offsets into what it costs, ascending: the leaves that cover them are checked.
+    pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, once they are shown.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
     /// The blob of the shown leaves; zero before.

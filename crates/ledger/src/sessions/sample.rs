@@ -5,17 +5,15 @@ use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
     market::{Phase, Slot, Timer, seed, store_slot},
-    params::Params,
+    params::{Params, money},
 };
 use fairweir_types::{
-    BoundedVec, Boxed, Bps, Digest, Event,
+    Amount, BoundedVec, Boxed, Bps, Digest, Event,
     digest::Domain,
     event::LeavesDue,
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
     order::SlotId,
 };
-use std::collections::BTreeSet;
-
 fn samples_limit() -> u64 {
     u64::try_from(BATCH_SAMPLES_MAX).unwrap_or(u64::MAX)
 }
@@ -41,8 +39,15 @@ pub(super) fn samples_max(params: &Params, count: u32) -> u64 {
         .min(samples_limit())
 }
 
-/// Draws the positions to check: the expected number, its fraction by lot, without putting back; ascending.
-fn draw_positions(params: &Params, count: u32, seed: &Digest) -> Result<Vec<u32>, Fault> {
+/// Draws the offsets to check: the expected number, its fraction by lot, each anywhere in what the batch costs; ascending.
+///
+/// Drawn by value, not by position, so that a claim is found as often as it is worth: whoever hides one dear leaf among many cheap ones
+/// is drawn for the dear one. Two may fall into one leaf.
+fn draw_offsets(
+    params: &Params,
+    (count, total): (u32, Amount),
+    seed: &Digest,
+) -> Result<Vec<Amount>, Fault> {
     let lot = |number: u64| {
         Digest::of(Domain::Draw, &[seed.as_bytes(), &number.to_be_bytes()]).leading_u64()
     };
@@ -59,21 +64,12 @@ fn draw_positions(params: &Params, count: u32, seed: &Digest) -> Result<Vec<u32>
     let fraction = expected.checked_rem(Bps::WHOLE).unwrap_or(0);
     let by_lot = u64::from(scaled(0, Bps::WHOLE)? < fraction);
     let wanted = whole.saturating_add(by_lot).min(samples_max(params, count));
-    let mut chosen = BTreeSet::new();
-    // Robert Floyd's sampling: one lot for each position, whatever was drawn before.
-    for (number, bound) in (1u64..).zip(u64::from(count).saturating_sub(wanted)..u64::from(count)) {
-        let drawn = scaled(number, bound.saturating_add(1))?;
-        let position = if chosen.contains(&drawn) {
-            bound
-        } else {
-            drawn
-        };
-        chosen.insert(position);
+    let mut drawn = Vec::new();
+    for number in 1..=wanted {
+        drawn.push(money(scaled(number, total.base_units())?));
     }
-    Ok(chosen
-        .into_iter()
-        .map(|position| u32::try_from(position).unwrap_or(u32::MAX))
-        .collect())
+    drawn.sort_unstable();
+    Ok(drawn)
 }
 
 /// Draws the samples of a batch; without any it only waits for its time.
@@ -87,8 +83,9 @@ pub(crate) fn sample(
         "batch of a slot that awaits its samples",
     )?;
     let seed = seed(execution, b"sample", slot_id, 0);
-    let positions = draw_positions(&execution.params, batch.count, &seed)?;
-    batch.samples = BoundedVec::truncating(positions);
+    let claim = (batch.count, batch.root.sum);
+    let offsets = draw_offsets(&execution.params, claim, &seed)?;
+    batch.samples = BoundedVec::truncating(offsets);
     let samples = batch.samples.clone();
     slot.randomness = execution.randomness;
     let (phase, window) = if samples.is_empty() {
@@ -126,23 +123,23 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_distinct_and_each_is_drawn_as_often_as_the_rate_says() {
+    fn what_is_dear_is_drawn_as_often_as_it_is_worth() {
         let params = params(500);
-        let mut drawn = [0u32; 30];
-        for number in 0..8_000u32 {
+        // One leaf of 700, then ten of 30: 1.5 of 30 requests are drawn, so the dear one 1.05 times.
+        let total = Amount::from_base_units(1_000).unwrap();
+        let (mut dear, mut all) = (0u32, 0u32);
+        for number in 0..4_000u32 {
             let seed = Digest::of(Domain::Draw, &[&number.to_be_bytes()]);
-            let positions = draw_positions(&params, 30, &seed).unwrap();
-            // 30 at 5 % are 1.5.
-            assert!((1..=2).contains(&positions.len()));
-            assert!(positions.is_sorted_by(|earlier, later| earlier < later));
-            for position in positions {
-                drawn[usize::try_from(position).unwrap()] += 1;
-            }
+            let offsets = draw_offsets(&params, (30, total), &seed).unwrap();
+            assert!((1..=2).contains(&offsets.len()));
+            assert!(offsets.is_sorted() && offsets.iter().all(|offset| *offset < total));
+            all += u32::try_from(offsets.len()).unwrap();
+            dear +=
+                u32::try_from(offsets.iter().filter(|at| at.base_units() < 700).count()).unwrap();
         }
-        for count in drawn {
-            // Expected 400; the standard deviation is below 20.
-            assert!(count.abs_diff(400) < 100, "{drawn:?}");
-        }
+        // Expected 6000 and 4200; the standard deviations are below 40.
+        assert!(all.abs_diff(6_000) < 200, "{all}");
+        assert!(dear.abs_diff(4_200) < 200, "{dear}");
     }
 
     #[test]
@@ -152,8 +149,9 @@ mod tests {
             let params = params(rate);
             assert_eq!(requests_max(&params), requests);
             assert!(samples_max(&params, requests) <= samples_limit());
-            let positions = draw_positions(&params, requests, &Digest::ZERO).unwrap();
-            assert!(positions.len() <= BATCH_SAMPLES_MAX);
+            let total = Amount::from_coins(1).unwrap();
+            let drawn = draw_offsets(&params, (requests, total), &Digest::ZERO).unwrap();
+            assert!(drawn.len() <= BATCH_SAMPLES_MAX);
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn show_leaves(
         payers: payers_of(&order)?,
         kind: order.header.kind,
         prices: record.prices,
+        demand: order.header.demand,
         root: batch.root,
         count: batch.count,
         samples: batch.samples.clone(),

@@ -244,10 +244,9 @@ fn trace(world: &World, line: &Line<'_>) -> Digest {
         .get(line.word(1))
         .and_then(|_| world.slot(line.word(1))?.batch)
     {
-        let traces: Vec<_> = batch
-            .samples
-            .iter()
-            .map(|at| leaf_trace(line, *at))
+        let traces: Vec<_> = (0u32..)
+            .zip(batch.samples.iter())
+            .map(|(at, _)| leaf_trace(line, at))
             .collect();
         return batch_trace(&world.slot_id(line.word(1)), &traces);
     }
@@ -299,11 +298,8 @@ fn post_batch(world: &World, line: &Line<'_>) -> tx::PostBatch {
 /// What a worker shows, or opens, of each sample.
 fn samples(world: &World, line: &Line<'_>) -> Vec<u32> {
     let batch = (line.word(1) != "nothing").then(|| world.slot(line.word(1)).unwrap().batch);
-    let samples = batch
-        .flatten()
-        .map_or_else(Vec::new, |batch| batch.samples.into_vec());
-    let count = line.option("leaves", samples.len());
-    samples.into_iter().take(count).collect()
+    let samples = batch.flatten().map_or(0, |batch| batch.samples.len());
+    (0u32..).take(line.option("leaves", samples)).collect()
 }
 
 fn show_leaves(world: &World, key: &SecretKey, line: &Line<'_>) -> tx::ShowLeaves {

@@ -1,17 +1,17 @@
 //! Batches: what a worker shows of one, and how verifiers check it.
 
 use super::super::{
-    Blobs, Env, Registry, StopAt,
+    BlobError, Blobs, Env, Registry, StopAt,
     service::{AnyService, Evidence},
 };
 use commonware_codec::Encode as _;
 use fairweir_types::{
-    BoundedVec, Digest, decode,
+    Amount, BoundedVec, Digest, decode,
     event::LeavesShown,
     limits::BLOB_BYTES_MAX,
     receipt::Receipt,
     session::{
-        KeptRequest, SampledLeaf, ShownLeaf, ShownLeaves, batch_trace, missing_leaf_trace,
+        KeptRequest, Leaf, SampledLeaf, ShownLeaf, ShownLeaves, batch_trace, missing_leaf_trace,
         request_slot,
     },
     sum_tree::{self, SumNode},
@@ -22,24 +22,21 @@ use futures::{StreamExt as _, stream};
 const AT_A_TIME: usize = 8;
 
 /// The nodes of a batch's leaves.
-pub(super) fn nodes(leaves: &[fairweir_types::session::Leaf]) -> Vec<SumNode> {
-    leaves
-        .iter()
-        .map(fairweir_types::session::Leaf::node)
-        .collect()
+pub(super) fn nodes(leaves: &[Leaf]) -> Vec<SumNode> {
+    leaves.iter().map(Leaf::node).collect()
 }
 
 /// What a worker shows of its requests at the drawn positions: the blob, and what goes on the ledger.
 pub(super) fn show(
     requests: &[KeptRequest],
-    samples: &[u32],
+    samples: &[Amount],
 ) -> Option<(Vec<u8>, Vec<SampledLeaf>)> {
     let leaves: Vec<_> = requests.iter().map(KeptRequest::leaf).collect();
     let nodes = nodes(&leaves);
     let mut shown = ShownLeaves::default();
     let mut sampled = Vec::new();
-    for position in samples {
-        let position = usize::try_from(*position).ok()?;
+    for sample in samples {
+        let position = position_of(&leaves, *sample)?;
         let kept = requests.get(position)?;
         sampled.push(SampledLeaf {
             index: kept.request.request.index,
@@ -58,6 +55,15 @@ pub(super) fn show(
     Some((shown.encode().to_vec(), sampled))
 }
 
+/// The leaf that covers an offset into what all leaves cost.
+pub(super) fn position_of(leaves: &[Leaf], sample: Amount) -> Option<usize> {
+    let mut end = Amount::ZERO;
+    leaves.iter().position(|leaf| {
+        end = end.checked_add(leaf.amount).unwrap_or(Amount::MAX);
+        sample < end
+    })
+}
+
 /// Checks a batch: the trace that its samples have together.
 ///
 /// A leaf that is not what its root promises, or not shown at all, has a trace of its own that every verifier finds and no worker can open.
@@ -71,7 +77,8 @@ pub(crate) async fn batch(
 ) -> Result<Digest, crate::ExecuteError> {
     let bytes = match blobs.get(batch.shown, BLOB_BYTES_MAX).await {
         Ok(bytes) => bytes,
-        Err(error) if error.is_retryable() => return Err(error.into()),
+        Err(error @ BlobError::Unreachable(_)) => return Err(error.into()),
+        // It is stored before it is claimed to be shown: what the store does not have was not shown, and every verifier finds that.
         Err(_) => Vec::new(),
     };
     let shown: ShownLeaves = decode(&bytes).unwrap_or_default();
@@ -113,10 +120,10 @@ async fn leaf(
 fn fault_of(batch: &LeavesShown, number: usize, found: &ShownLeaf) -> Option<&'static str> {
     let (receipt, request) = (&found.receipt.receipt, &found.request.request);
     let sampled = batch.leaves.as_slice().get(number);
-    let position = batch.samples.as_slice().get(number);
+    let sample = batch.samples.as_slice().get(number);
     let is_promised = found.path.count == u64::from(batch.count)
-        && position.is_some_and(|position| u64::from(*position) == found.path.position)
-        && found.path.verify(&found.leaf.node(), &batch.root).is_ok();
+        && found.path.verify(&found.leaf.node(), &batch.root).is_ok()
+        && sample.is_some_and(|sample| found.path.covers(found.leaf.amount, *sample));
     let amount = batch.prices.quote(&receipt.units);
     let checks = [
         ("path", is_promised),
@@ -152,6 +159,7 @@ fn fault_of(batch: &LeavesShown, number: usize, found: &ShownLeaf) -> Option<&'s
                 && Digest::of_blob(found.spec.as_slice()) == request.spec_digest,
         ),
         ("units", receipt.units.within(&request.demand.units)),
+        ("demand", request.demand.within(&batch.demand)),
         (
             "amount",
             amount.is_ok_and(|amount| amount == found.leaf.amount),
@@ -189,7 +197,7 @@ async fn recompute(
 }
 
 /// The root of a batch's leaves.
-pub(super) fn root(leaves: &[fairweir_types::session::Leaf]) -> Option<SumNode> {
+pub(super) fn root(leaves: &[Leaf]) -> Option<SumNode> {
     sum_tree::root(&nodes(leaves)).ok()
 }
 

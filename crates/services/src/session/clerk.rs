@@ -29,6 +29,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Errands under way at a time.
 const ERRANDS_MAX: usize = 32;
 /// The ledger's codes that say: fewer requests, and: too little to pay for its settlement.
+/// Milliseconds of blocks' time until a lane whose claim was refused claims again.
+const CLAIM_AGAIN_MS: u64 = 5_000;
+/// Codes after which a batch is surely not on the ledger, and not about to be.
+const SURELY_NOT_TAKEN: [TxCode; 5] = [
+    BATCH_SIZE,
+    TxCode(607),
+    TxCode(608),
+    BATCH_TOO_SMALL,
+    TxCode(618),
+];
 const BATCH_SIZE: TxCode = TxCode(605);
 const BATCH_TOO_SMALL: TxCode = TxCode(609);
 
@@ -45,7 +55,8 @@ impl Default for ClerkOptions {
     fn default() -> Self {
         Self {
             batch_requests: 1_000,
-            batch_after: Duration::from_secs(60),
+            // Twelve an hour: fewer than the batches that may wait for the end of a challenge window of an hour.
+            batch_after: Duration::from_secs(300),
         }
     }
 }
@@ -63,6 +74,8 @@ pub struct Clerk<C> {
     claiming: BTreeSet<SlotId>,
     /// Since which block's time each lane's requests wait.
     waiting: BTreeMap<SlotId, Millis>,
+    /// The time before which a lane claims nothing.
+    not_before: BTreeMap<SlotId, Millis>,
     /// The newest block's time.
     now: Millis,
     /// Requests of one batch that the ledger takes.
@@ -88,6 +101,7 @@ impl<C: ChainClient> Clerk<C> {
             due: BTreeMap::new(),
             claiming: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            not_before: BTreeMap::new(),
             now: Millis::ZERO,
         }
     }
@@ -104,6 +118,7 @@ impl<C: ChainClient> Clerk<C> {
             due: &mut self.due,
             claiming: &mut self.claiming,
             waiting: &mut self.waiting,
+            not_before: &mut self.not_before,
             now: &mut self.now,
             most: &mut self.most,
         };
@@ -166,6 +181,7 @@ struct Machine<'a> {
     due: &'a mut BTreeMap<SlotId, LeavesDue>,
     claiming: &'a mut BTreeSet<SlotId>,
     waiting: &'a mut BTreeMap<SlotId, Millis>,
+    not_before: &'a mut BTreeMap<SlotId, Millis>,
     now: &'a mut Millis,
     most: &'a mut usize,
 }
@@ -185,6 +201,7 @@ impl Machine<'_> {
             }
             Event::LaneClosed(closed) if closed.worker == me => {
                 self.waiting.remove(&closed.slot_id);
+                self.not_before.remove(&closed.slot_id);
                 self.lanes.closed(closed.slot_id);
             }
             Event::BatchPosted(posted) if posted.worker == me => {
@@ -274,7 +291,8 @@ impl Machine<'_> {
             let since = *self.waiting.entry(lane).or_insert(now);
             let waited = Duration::from_millis(now.get().saturating_sub(since.get()));
             let is_due = is_closing || waiting >= *self.most || waited >= self.options.batch_after;
-            if !is_due || self.claiming.contains(&lane) || errands.len() >= room {
+            let is_early = self.not_before.get(&lane).is_some_and(|time| now < *time);
+            if !is_due || is_early || self.claiming.contains(&lane) || errands.len() >= room {
                 continue;
             }
             let Some(claim) = self.lanes.claim(lane, *self.most) else {
@@ -307,8 +325,13 @@ impl Machine<'_> {
         if code != Some(TxCode::OK) {
             self.claiming.remove(&lane);
         }
-        if code.is_some_and(|code| code != TxCode::OK) {
+        if code.is_some_and(|code| SURELY_NOT_TAKEN.contains(&code)) {
             self.lanes.refused(lane);
+        }
+        if code != Some(TxCode::OK) {
+            // What was refused is refused again for a while, and each claim costs its fee.
+            let again = self.now.get().saturating_add(CLAIM_AGAIN_MS);
+            self.not_before.insert(lane, Millis(again));
         }
         match code {
             Some(BATCH_SIZE) => *self.most = (*self.most / 2).max(1),

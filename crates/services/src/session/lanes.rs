@@ -35,6 +35,8 @@ const KEPT_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 const KEPT_OVERHEAD_BYTES: usize = 1_024;
 /// How far ahead of the lowest number that was not used yet a request's number may be.
 const INDEX_WINDOW: u64 = 4_096;
+/// Numbers past a gap that are remembered before the gap is given up.
+const USED_MAX: usize = 1_024;
 
 /// Why a worker does not serve a request. Each has a stable code.
 #[derive(Debug, Error)]
@@ -51,6 +53,9 @@ pub enum AskError {
         /// What differs.
         field: &'static str,
     },
+    /// It may take more than the session allows.
+    #[error("the request may take more than the session allows for one")]
+    AboveDemand,
     /// The number was used before, or is too far ahead.
     #[error("request number {index} was used before, or is too far ahead")]
     NumberUsed {
@@ -84,6 +89,7 @@ impl AskError {
             Self::NoSuchLane => "no_such_lane",
             Self::NotABuyer => "not_the_buyer",
             Self::OtherRequest { .. } => "other_request",
+            Self::AboveDemand => "above_demand",
             Self::NumberUsed { .. } => "number_used",
             Self::Spec(_) => "spec_refused",
             Self::CreditTooLow { .. } => "credit_too_low",
@@ -103,8 +109,6 @@ struct Flight {
     stop: StopAt,
     /// The buyer's newest word how far it pays.
     credit: SignedStop,
-    /// The buyer's word that it wants no more, if it said so.
-    last: Option<SignedStop>,
 }
 
 /// One lane.
@@ -118,6 +122,8 @@ struct Lane {
     /// Numbers from here on are new, but for those in `used`.
     floor: u64,
     used: BTreeSet<u64>,
+    /// The numbers before a restart are not all known: the first new one says where they go on.
+    is_restored: bool,
     /// Finished requests that are in no batch yet, in the order in which they finished.
     waiting: Vec<u64>,
     kept: BTreeMap<u64, KeptRequest>,
@@ -134,6 +140,7 @@ impl Lane {
             earned: Amount::ZERO,
             floor: 0,
             used: BTreeSet::new(),
+            is_restored: false,
             waiting: Vec::new(),
             kept: BTreeMap::new(),
             batches: BTreeMap::new(),
@@ -148,13 +155,18 @@ impl Lane {
     }
 
     fn is_new(&self, index: u64) -> bool {
-        index >= self.floor
-            && index < self.floor.saturating_add(INDEX_WINDOW)
-            && !self.used.contains(&index)
+        let is_near = self.is_restored || index < self.floor.saturating_add(INDEX_WINDOW);
+        index >= self.floor && index < u64::MAX && is_near && !self.used.contains(&index)
     }
 
     fn use_number(&mut self, index: u64) {
         self.used.insert(index);
+        // A number that was never used, because its request was refused, does not hold up those after it.
+        if self.used.len() > USED_MAX
+            && let Some(oldest) = self.used.first().copied()
+        {
+            self.floor = self.floor.max(oldest);
+        }
         while self.used.remove(&self.floor) {
             self.floor += 1;
         }
@@ -279,12 +291,26 @@ impl Lanes {
             return Err(AskError::NotABuyer);
         }
         let service = self.check_request(&ask, &lane.opened)?;
+        if !request.demand.within(&lane.opened.demand) {
+            return Err(AskError::AboveDemand);
+        }
         if !lane.is_new(request.index) {
             return Err(AskError::NumberUsed {
                 index: request.index,
             });
         }
         service.admit_demand(&request.demand, ask.spec.as_slice())?;
+        // Work that cannot wait for credit is paid for when it begins, or its output would be had for nothing.
+        let is_covered = service.holds_at_credit()
+            || ask.credit.stop.stop.output_max >= request.demand.units.output;
+        if !is_covered {
+            return Err(AskError::CreditTooLow {
+                covered: Amount::ZERO,
+                needed: lane
+                    .cost(&request.demand.units, request.demand.units.output)
+                    .unwrap_or(Amount::MAX),
+            });
+        }
         if flights >= FLIGHTS_MAX || bytes >= KEPT_BYTES_MAX {
             return Err(AskError::Busy);
         }
@@ -295,14 +321,18 @@ impl Lanes {
             units: request.demand.units,
             stop: StopAt::credited(Units(0)),
             credit: ask.credit.stop.clone(),
-            last: None,
         };
         let (voucher, promised) =
             self.check_credit(lane, (slot_id, &flight), &ask.credit, promised_elsewhere)?;
         let flight = Flight { promised, ..flight };
         flight.stop.raise_credit(ask.credit.stop.stop.output_max);
         let stop = flight.stop.clone();
+        if lane.is_restored {
+            lane.used.clear();
+            lane.floor = request.index;
+        }
         lane.use_number(request.index);
+        lane.is_restored = false;
         take_voucher(lane, voucher);
         state.flights.insert(slot_id, (lane_id, flight));
         Ok(Served {
@@ -390,6 +420,7 @@ impl Lanes {
         let voucher = voucher.clone();
         if let Some((_, flight)) = state.flights.get_mut(&slot_id)
             && credit.stop.stop.output_max > flight.credit.stop.output_max
+            && flight.stop.get().is_none()
         {
             flight.promised = promised;
             flight.credit = credit.stop.clone();
@@ -407,7 +438,7 @@ impl Lanes {
     /// [`AskError::NoSuchLane`] or [`AskError::NotABuyer`].
     pub fn stop(&self, signed: &SignedStop) -> Result<SlotId, AskError> {
         let slot_id = signed.stop.slot_id;
-        let mut state = self.state();
+        let state = self.state();
         let (lane_id, _) = state.flights.get(&slot_id).ok_or(AskError::NoSuchLane)?;
         let lane = state.lanes.get(lane_id).ok_or(AskError::NoSuchLane)?;
         let signer = signed.buyer.address();
@@ -418,11 +449,9 @@ impl Lanes {
         {
             return Err(AskError::NotABuyer);
         }
-        if let Some((_, flight)) = state.flights.get_mut(&slot_id)
-            && flight.last.is_none()
-        {
-            flight.stop.lower(signed.stop.output_max);
-            flight.last = Some(signed.clone());
+        if let Some((_, flight)) = state.flights.get(&slot_id) {
+            // It ends with what was made, whatever number the buyer says: its credit covers that.
+            flight.stop.lower(flight.credit.stop.output_max);
         }
         Ok(slot_id)
     }
@@ -438,11 +467,7 @@ impl Lanes {
     pub(super) fn word_for(&self, slot_id: SlotId, at: Units) -> Option<SignedStop> {
         let state = self.state();
         let (_, flight) = state.flights.get(&slot_id)?;
-        [Some(&flight.credit), flight.last.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|word| word.stop.output_max >= at)
-            .cloned()
+        (flight.credit.stop.output_max >= at).then(|| flight.credit.clone())
     }
 
     /// A request came to nothing.
@@ -456,7 +481,7 @@ impl Lanes {
         let Some((lane_id, flight)) = state.flights.remove(&slot_id) else {
             return;
         };
-        if kept.amount == Amount::ZERO {
+        if kept.amount == Amount::ZERO || !state.lanes.contains_key(&lane_id) {
             return;
         }
         let voucher = state
@@ -553,12 +578,24 @@ impl Lanes {
             }
         }
         lane.waiting.sort_unstable();
+        if lane.voucher.is_some() {
+            lane.is_restored = true;
+            let past = lane.kept.keys().next_back().map_or(0, |last| last + 1);
+            lane.floor = lane.floor.max(past);
+        }
         state.lanes.insert(opened.slot_id, lane);
     }
 
     pub(super) fn closing(&self, lane: SlotId) {
-        if let Some(lane) = self.state().lanes.get_mut(&lane) {
+        let mut state = self.state();
+        if let Some(lane) = state.lanes.get_mut(&lane) {
             lane.is_closing = true;
+        }
+        // What is under way ends with what was made, while it can still be claimed.
+        for (of, flight) in state.flights.values() {
+            if *of == lane {
+                flight.stop.lower(flight.credit.stop.output_max);
+            }
         }
     }
 
@@ -629,7 +666,7 @@ impl Lanes {
         })
     }
 
-    /// The ledger refused the next batch of a lane: another may be made of its requests.
+    /// The ledger surely did not take the next batch of a lane: another may be made of its requests.
     pub(super) fn refused(&self, lane_id: SlotId) {
         let mut state = self.state();
         let Some(lane) = state.lanes.get_mut(&lane_id) else {
@@ -651,12 +688,24 @@ impl Lanes {
         let Some(lane) = state.lanes.get_mut(&posted.lane) else {
             return;
         };
-        lane.next_batch = lane.next_batch.max(number.saturating_add(1));
-        if let Some(batch) = lane.batches.get(&number) {
+        if number < lane.next_batch {
+            return;
+        }
+        lane.next_batch = number.saturating_add(1);
+        let is_kept = lane.batches.get(&number).is_some_and(|batch| {
+            let leaves: Vec<Leaf> = batch
+                .indices
+                .iter()
+                .filter_map(|index| lane.kept.get(index).map(KeptRequest::leaf))
+                .collect();
+            super::check::root(&leaves) == Some(posted.root)
+        });
+        if let Some(batch) = lane.batches.get(&number).filter(|_| is_kept) {
             let claimed: BTreeSet<u64> = batch.indices.iter().copied().collect();
             lane.waiting.retain(|index| !claimed.contains(index));
         } else {
             // Settled before a restart: its requests are kept no more, but its voucher covers them still.
+            lane.batches.remove(&number);
             lane.earned = lane
                 .earned
                 .checked_add(posted.root.sum)
@@ -669,16 +718,13 @@ impl Lanes {
     /// # Errors
     /// [`AskError::NoSuchLane`] or [`AskError::NotABuyer`].
     pub fn leaves(&self, request: &DeliveryRequest) -> Result<Vec<Leaf>, AskError> {
-        let (lane_id, requests) = self
-            .requests_of(request.slot_id)
+        let state = self.state();
+        let (lane_id, number) = state
+            .batches
+            .get(&request.slot_id)
             .ok_or(AskError::NoSuchLane)?;
-        let payers = self
-            .state()
-            .lanes
-            .get(&lane_id)
-            .map(|lane| lane.opened.payers)
-            .ok_or(AskError::NoSuchLane)?;
-        let is_buyer = payers.include(request.buyer.address())
+        let lane = state.lanes.get(lane_id).ok_or(AskError::NoSuchLane)?;
+        let is_buyer = lane.opened.payers.include(request.buyer.address())
             && request.buyer.verify(
                 Purpose::Delivery,
                 &request.slot_id.encode(),
@@ -687,7 +733,12 @@ impl Lanes {
         if !is_buyer {
             return Err(AskError::NotABuyer);
         }
-        Ok(requests.iter().map(KeptRequest::leaf).collect())
+        let batch = lane.batches.get(number).ok_or(AskError::NoSuchLane)?;
+        let leaves = batch
+            .indices
+            .iter()
+            .filter_map(|index| lane.kept.get(index));
+        Ok(leaves.map(KeptRequest::leaf).collect())
     }
 
     /// The requests of a batch, in the order of their leaves.
@@ -711,12 +762,13 @@ impl Lanes {
     }
 
     /// What opens a batch's drawn leaves.
-    pub(super) fn openings(&self, slot_id: SlotId, samples: &[u32]) -> Option<Vec<LeafOpening>> {
+    pub(super) fn openings(&self, slot_id: SlotId, samples: &[Amount]) -> Option<Vec<LeafOpening>> {
         let (_, requests) = self.requests_of(slot_id)?;
+        let leaves: Vec<Leaf> = requests.iter().map(KeptRequest::leaf).collect();
         samples
             .iter()
-            .map(|position| {
-                let kept = requests.get(usize::try_from(*position).ok()?)?;
+            .map(|sample| {
+                let kept = requests.get(super::check::position_of(&leaves, *sample)?)?;
                 let salt = crate::pipeline::worker_salt(
                     &self.identity.seed,
                     &self.chain_id,

@@ -9,10 +9,10 @@ use crate::{
 use commonware_codec::Encode as _;
 use commonware_runtime::{Runner as _, deterministic};
 use fairweir_types::{
-    Amount, BoundedBytes, BoundedVec, ChainId, Digest, Millis, SecretKey, Units,
+    Amount, BoundedBytes, BoundedVec, ByteCount, ChainId, Digest, Millis, SecretKey, Units,
     event::{BatchPosted, LaneOpened, LeavesDue, LeavesShown},
     node_api::{Delivery, DeliveryReply},
-    order::{OrderId, PriceVector, SlotId, UnitVector},
+    order::{Demand, OrderId, PriceVector, SlotId, UnitVector},
     session::{
         Ask, KeptRequest, LeafOpening, Payers, ShownLeaves, SignedRequest, SignedVoucher, Voucher,
         batch_slot, batch_trace,
@@ -66,8 +66,25 @@ fn opened(cap: Amount) -> LaneOpened {
         },
         kind: Text::ID,
         prices: prices(),
+        demand: demand_max(),
         cap,
         until: Millis(1_000_000),
+    }
+}
+
+fn demand_max() -> Demand {
+    let most = Units(1 << 16);
+    Demand {
+        units: UnitVector {
+            input: most,
+            output: most,
+            time: most,
+            ..UnitVector::default()
+        },
+        bytes_in: ByteCount(1 << 17),
+        bytes_out_max: ByteCount(1 << 22),
+        memory_max: ByteCount(1 << 30),
+        execution_max: Millis(600_000),
     }
 }
 
@@ -160,7 +177,14 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
     let due = LeavesDue {
         slot_id: batch_slot(&lane_id(), 0),
         worker: worker().address(),
-        samples: BoundedVec::new(vec![0, count - 1]).unwrap(),
+        // The first base unit, and the last.
+        samples: BoundedVec::new(vec![
+            Amount::ZERO,
+            root.sum
+                .checked_sub(Amount::from_base_units(1).unwrap())
+                .unwrap(),
+        ])
+        .unwrap(),
         due: Millis(1),
     };
     let (blob, leaves) = lanes.shown(&due).unwrap();
@@ -171,6 +195,7 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
         payers: opened(coin()).payers,
         kind: Text::ID,
         prices: prices(),
+        demand: demand_max(),
         root,
         count,
         samples: due.samples,
@@ -216,7 +241,7 @@ fn verifiers_find_the_trace_that_an_honest_worker_opens() {
     assert_eq!(trace_of(&blobs, &event), opened);
     // Settled work is forgotten, and cannot be claimed again.
     lanes.settled(event.slot_id);
-    assert!(lanes.openings(event.slot_id, &[0]).is_none());
+    assert!(lanes.openings(event.slot_id, &[Amount::ZERO]).is_none());
     assert!(lanes.claim(lane_id(), 10).is_none());
 }
 

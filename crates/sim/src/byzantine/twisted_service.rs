@@ -44,6 +44,10 @@ impl AnyService for TwistedService {
         self.honest.name()
     }
 
+    fn holds_at_credit(&self) -> bool {
+        self.honest.holds_at_credit()
+    }
+
     fn demand(&self, spec: &[u8]) -> Result<Demand, SpecError> {
         self.honest.demand(spec)
     }

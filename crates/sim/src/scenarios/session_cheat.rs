@@ -7,31 +7,26 @@ use fairweir_types::{
     event::{RefundReason, SlashReason},
 };
 
+/// How a batch may end, and why its worker loses stake.
+type End = (RefundReason, SlashReason);
+
+const WRONG: End = (RefundReason::Invalid, SlashReason::WrongTrace);
+const NOT_SHOWN: End = (RefundReason::Unopened, SlashReason::Unopened);
+
 pub(super) fn wrong_output(seed: u64) {
-    told_of(
-        seed,
-        Behaviour::WrongOutput,
-        (RefundReason::Invalid, SlashReason::WrongTrace),
-    );
+    told_of(seed, Behaviour::WrongOutput, &[WRONG]);
 }
 
+/// A draw beyond what its receipts add up to falls on nothing that it could show.
 pub(super) fn inflated_claim(seed: u64) {
-    told_of(
-        seed,
-        Behaviour::InflatedClaim,
-        (RefundReason::Invalid, SlashReason::WrongTrace),
-    );
+    told_of(seed, Behaviour::InflatedClaim, &[WRONG, NOT_SHOWN]);
 }
 
 pub(super) fn withheld_leaves(seed: u64) {
-    told_of(
-        seed,
-        Behaviour::WithheldLeaves,
-        (RefundReason::Unopened, SlashReason::Unopened),
-    );
+    told_of(seed, Behaviour::WithheldLeaves, &[NOT_SHOWN]);
 }
 
-fn told_of(seed: u64, behaviour: Behaviour, (refund, slash): (RefundReason, SlashReason)) {
+fn told_of(seed: u64, behaviour: Behaviour, ends: &[End]) {
     let plan = Plan::with_cheat(seed, behaviour);
     let cheat = plan.cheat().expect("there is a cheat");
     play(seed, |context| async move {
@@ -61,12 +56,18 @@ fn told_of(seed: u64, behaviour: Behaviour, (refund, slash): (RefundReason, Slas
                 _ => None,
             })
             .collect();
-        assert_eq!(refunds, [refund], "the batch goes back");
+        let [refund] = refunds.as_slice() else {
+            panic!("one batch goes back, not {refunds:?}");
+        };
         let lost: Vec<_> = story.slashes().collect();
         let [lost] = lost.as_slice() else {
             panic!("one participant is slashed once, not {lost:?}");
         };
-        assert_eq!((lost.account, lost.reason), (cheat, slash));
+        assert_eq!(lost.account, cheat);
+        assert!(
+            ends.contains(&(*refund, lost.reason)),
+            "{refund:?}, {lost:?}"
+        );
         assert_eq!(bonded.checked_sub(lost.amount), Ok(left));
         assert!(
             lost.amount > cap,

@@ -159,7 +159,9 @@ fn in_batch(seed: u64, position: usize) -> ReceiptProof {
     let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
     settled.root = sum_tree::root(&nodes).unwrap();
     settled.count = 3;
-    settled.samples = BoundedVec::new(vec![1]).unwrap();
+    // Falls into the leaf at position 1: the first has 11 or 17.
+    let first = leaves[0].amount;
+    settled.samples = BoundedVec::new(vec![first]).unwrap();
     settled.recomputed_by = 2;
     settled.paid.to = worker.address();
     proof.receipt = SignedReceipt::sign(receipt, &worker);

@@ -274,12 +274,12 @@ records! {
     ShowLeaves { slot_id, shown, leaves }
     OpenBatch { slot_id, openings }
     CloseSession { order }
-    LaneOpened { slot_id, worker, payers, kind, prices, cap, until }
+    LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
     LaneClosing { slot_id, worker, until }
     LaneClosed { slot_id, worker, claimed, returned }
     BatchPosted { slot_id, lane, number, worker, root, count }
     LeavesDue { slot_id, worker, samples, due }
-    LeavesShown { slot_id, lane, worker, payers, kind, prices, root, count, samples, leaves, shown }
+    LeavesShown { slot_id, lane, worker, payers, kind, prices, demand, root, count, samples, leaves, shown }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }
