@@ -2,11 +2,7 @@
 //! and prints for each the milliseconds to the first token, those to the last, and the tokens.
 
 #![expect(clippy::print_stdout, reason = "a program of the command line")]
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "it measures time"
-)]
+#![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use commonware_codec::Encode as _;
 use fairweir_services::{

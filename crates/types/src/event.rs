@@ -6,12 +6,16 @@ use crate::{
     codec::{Boxed, choice, record, tag},
     digest::Digest,
     keys::Address,
-    limits::{BATCH_SAMPLES_MAX, DRAWN_MAX},
-    order::{Demand, KindId, NonMatches, OrderHeader, OrderId, PriceVector, SlotId},
+    limits::DRAWN_MAX,
+    order::{KindId, NonMatches, OrderHeader, OrderId, SlotId},
     quantity::{Millis, Nonce},
     receipt::{Randomness, SignedReceipt, Tier, Verdict},
-    session::{Payers, SampledLeaf},
-    sum_tree::SumNode,
+};
+
+mod session;
+
+pub use session::{
+    BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LeavesDue, LeavesShown,
 };
 
 /// Money moved between accounts.
@@ -537,205 +541,6 @@ record!(OrderClosed {
     order,
     deposit,
     returned
-});
-
-/// A lane of a session serves requests from here on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneOpened {
-    /// The lane.
-    pub slot_id: SlotId,
-    /// Its worker.
-    pub worker: Address,
-    /// Who may ask and pay.
-    pub payers: Payers,
-    /// The kind of service.
-    pub kind: KindId,
-    /// The worker's prices.
-    pub prices: PriceVector,
-    /// The most that one request may take.
-    pub demand: Demand,
-    /// The most that all requests may cost together.
-    pub cap: Amount,
-    /// The chain time at which the lane closes by itself.
-    pub until: Millis,
-}
-record!(LaneOpened {
-    slot_id,
-    worker,
-    payers,
-    kind,
-    prices,
-    demand,
-    cap,
-    until
-});
-
-/// A lane takes no more requests; its worker may still claim payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneClosing {
-    /// The lane.
-    pub slot_id: SlotId,
-    /// Its worker.
-    pub worker: Address,
-    /// The chain time until which batches are taken.
-    pub until: Millis,
-}
-record!(LaneClosing {
-    slot_id,
-    worker,
-    until
-});
-
-/// A lane left the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneClosed {
-    /// The lane.
-    pub slot_id: SlotId,
-    /// Its worker.
-    pub worker: Address,
-    /// What its batches claimed together.
-    pub claimed: Amount,
-    /// What of its budget went back to the payers.
-    pub returned: Amount,
-}
-record!(LaneClosed {
-    slot_id,
-    worker,
-    claimed,
-    returned
-});
-
-/// A worker claimed payment for requests of a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchPosted {
-    /// The batch.
-    pub slot_id: SlotId,
-    /// Its lane.
-    pub lane: SlotId,
-    /// Its number in the lane, from 0.
-    pub number: u32,
-    /// The worker.
-    pub worker: Address,
-    /// The root over the requests' leaves, with what they cost together.
-    pub root: SumNode,
-    /// How many leaves it has.
-    pub count: u32,
-}
-record!(BatchPosted {
-    slot_id,
-    lane,
-    number,
-    worker,
-    root,
-    count
-});
-
-/// Requests of a batch were drawn for a check; its worker must show them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeavesDue {
-    /// The batch.
-    pub slot_id: SlotId,
-    /// Its worker.
-    pub worker: Address,
-    /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
-    pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
-    /// The chain time until which they must be shown.
-    pub due: Millis,
-}
-record!(LeavesDue {
-    slot_id,
-    worker,
-    samples,
-    due
-});
-
-/// A worker showed the sampled leaves of a batch: all that its verifiers need to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeavesShown {
-    /// The batch.
-    pub slot_id: SlotId,
-    /// Its lane.
-    pub lane: SlotId,
-    /// The worker.
-    pub worker: Address,
-    /// Who may ask and pay.
-    pub payers: Payers,
-    /// The kind of service.
-    pub kind: KindId,
-    /// The worker's prices.
-    pub prices: PriceVector,
-    /// The most that one request may take.
-    pub demand: Demand,
-    /// The root over the requests' leaves, with what they cost together.
-    pub root: SumNode,
-    /// How many leaves it has.
-    pub count: u32,
-    /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
-    pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
-    /// Of each, in their order, what opens later.
-    pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
-    /// The blob digest of the leaves themselves.
-    pub shown: Digest,
-}
-record!(LeavesShown {
-    slot_id,
-    lane,
-    worker,
-    payers,
-    kind,
-    prices,
-    demand,
-    root,
-    count,
-    samples,
-    leaves,
-    shown
-});
-
-/// A batch was settled: its worker is paid. This is the leaf that the proof of a session's receipt leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchSettled {
-    /// The batch.
-    pub slot_id: SlotId,
-    /// Its lane.
-    pub lane: SlotId,
-    /// Its buyer, with the delegate if there is one.
-    pub payers: Payers,
-    /// The root over the requests' leaves, with what they cost together.
-    pub root: SumNode,
-    /// How many leaves it has.
-    pub count: u32,
-    /// The drawn offsets, ascending: the leaves that cover them were checked.
-    pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
-    /// To the worker.
-    pub paid: Payment,
-    /// To the verifiers, for their checks.
-    pub checks: BoundedVec<Payment, { DRAWN_MAX * 2 }>,
-    /// The settlement fee, burned.
-    pub burned: Amount,
-    /// What of the part for checks goes back to the buyer.
-    pub returned: Amount,
-    /// Verifiers that re-executed the samples and agree with the worker.
-    pub recomputed_by: u16,
-    /// Whether a dispute decided.
-    pub disputed: bool,
-    /// Where the randomness of the draws came from.
-    pub randomness: Randomness,
-}
-record!(BatchSettled {
-    slot_id,
-    lane,
-    payers,
-    root,
-    count,
-    samples,
-    paid,
-    checks,
-    burned,
-    returned,
-    recomputed_by,
-    disputed,
-    randomness
 });
 
 /// Something the ledger did.

@@ -12,19 +12,19 @@
 //! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `right` and
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
+mod sessions;
+
 use crate::world::{World, coins, key_of};
 use fairweir_ledger::{market::Phase, params, refusal};
 use fairweir_types::{
     Action, Address, BoundedBytes, BoundedText, BoundedVec, Boxed, ByteCount, ChainId, Digest,
     Event, Height, Millis, Nonce, Receipt, SecretKey, SignedReceipt, TxCode, Units,
     order::{
-        Demand, KindId, Offer, OpenRounds, OrderHeader, OrderId, PriceVector, Privacy,
-        Requirements, Rounds, SlotId, SlotRole, UnitVector, Urgency,
+        Demand, KindId, Offer, OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds,
+        SlotId, SlotRole, UnitVector, Urgency,
     },
     receipt::{Tier, output_commitment, verdict_commitment},
-    session::{
-        LeafOpening, SampledLeaf, SignedVoucher, Voucher, batch_slot, batch_trace, request_slot,
-    },
+    session::{batch_slot, batch_trace},
     tx,
 };
 use std::collections::BTreeMap;
@@ -246,7 +246,7 @@ fn trace(world: &World, line: &Line<'_>) -> Digest {
     {
         let traces: Vec<_> = (0u32..)
             .zip(batch.samples.iter())
-            .map(|(at, _)| leaf_trace(line, at))
+            .map(|(at, _)| sessions::leaf_trace(line, at))
             .collect();
         return batch_trace(&world.slot_id(line.word(1)), &traces);
     }
@@ -258,102 +258,6 @@ fn trace(world: &World, line: &Line<'_>) -> Digest {
         )),
     };
     fairweir_types::receipt::trace(&Digest::of_blob(b"spec"), &output(line), &units)
-}
-
-/// The trace of the request at a position of a batch, which has its number in the lane too.
-fn leaf_trace(line: &Line<'_>, position: u32) -> Digest {
-    let word = line.words.get(2).copied().unwrap_or("right");
-    Digest::of_blob(format!("{word} {position}").as_bytes())
-}
-
-fn post_batch(world: &World, line: &Line<'_>) -> tx::PostBatch {
-    let lane = some_slot(world, line);
-    let signer = line.options.get("signed-by").copied().unwrap_or("A");
-    let total = coins(line.options.get("total").copied().unwrap_or("1"));
-    let voucher = Voucher {
-        chain_id: crate::world::chain_id(),
-        lane: line
-            .options
-            .get("voucher-lane")
-            .map_or(lane, |lane| world.slot_id(lane)),
-        cumulative: line
-            .options
-            .get("voucher")
-            .map_or(total, |covered| coins(covered)),
-    };
-    let next = fairweir_ledger::market::slot(&world.state, lane)
-        .unwrap()
-        .and_then(|slot| slot.lane)
-        .map_or(0, |lane| lane.batches);
-    tx::PostBatch {
-        lane,
-        number: line.option("number", next),
-        root: Digest::of_blob(b"root"),
-        count: line.option("count", 2),
-        total,
-        voucher: SignedVoucher::sign(voucher, &world.keys[signer]),
-    }
-}
-
-/// What a worker shows, or opens, of each sample.
-fn samples(world: &World, line: &Line<'_>) -> Vec<u32> {
-    let batch = (line.word(1) != "nothing").then(|| world.slot(line.word(1)).unwrap().batch);
-    let samples = batch.flatten().map_or(0, |batch| batch.samples.len());
-    (0u32..).take(line.option("leaves", samples)).collect()
-}
-
-fn show_leaves(world: &World, key: &SecretKey, line: &Line<'_>) -> tx::ShowLeaves {
-    let slot_id = some_slot(world, line);
-    let leaves = samples(world, line).into_iter().map(|position| {
-        let lane = world.slot(line.word(1)).unwrap().batch.unwrap().lane;
-        let index = u64::from(position);
-        let trace = leaf_trace(line, position);
-        let request = request_slot(&lane, index);
-        SampledLeaf {
-            index,
-            commitment: output_commitment(key.address(), &request, 0, &SALT, &trace),
-        }
-    });
-    tx::ShowLeaves {
-        slot_id,
-        shown: Digest::of_blob(b"leaves"),
-        leaves: BoundedVec::truncating(leaves),
-    }
-}
-
-fn open_batch(world: &World, line: &Line<'_>) -> tx::OpenBatch {
-    let openings = samples(world, line)
-        .into_iter()
-        .map(|position| LeafOpening {
-            salt: SALT,
-            trace: leaf_trace(line, position),
-        });
-    tx::OpenBatch {
-        slot_id: some_slot(world, line),
-        openings: BoundedVec::truncating(openings),
-    }
-}
-
-fn session(world: &World, line: &Line<'_>) -> OrderHeader {
-    let header = header(line);
-    let spec = line.options.contains_key("with-spec");
-    OrderHeader {
-        spec_digest: if spec {
-            header.spec_digest
-        } else {
-            Digest::ZERO
-        },
-        spec_inline: header.spec_inline.filter(|_| spec),
-        rounds: Rounds::Open(OpenRounds {
-            lane_cap: coins(line.options.get("cap").copied().unwrap_or("4")),
-            open_for: Millis(line.option("open", 60_000)),
-            delegate: line
-                .options
-                .get("delegate")
-                .map(|name| address(world, name)),
-        }),
-        ..header
-    }
 }
 
 fn tier(world: &World, slot: &str) -> Tier {
@@ -416,11 +320,11 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
             header: header(line),
         })),
         "session" => Action::PostOrder(Boxed::new(tx::PostOrder {
-            header: session(world, line),
+            header: sessions::session(world, line),
         })),
-        "batch" => Action::PostBatch(Boxed::new(post_batch(world, line))),
-        "show" => Action::ShowLeaves(Boxed::new(show_leaves(world, key, line))),
-        "open-batch" => Action::OpenBatch(Boxed::new(open_batch(world, line))),
+        "batch" => Action::PostBatch(Boxed::new(sessions::post_batch(world, line))),
+        "show" => Action::ShowLeaves(Boxed::new(sessions::show_leaves(world, key, line))),
+        "open-batch" => Action::OpenBatch(Boxed::new(sessions::open_batch(world, line))),
         "close" => Action::CloseSession(tx::CloseSession {
             order: some_order(world, line),
         }),

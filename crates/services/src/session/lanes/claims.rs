@@ -1,0 +1,296 @@
+//! What the clerk does with the desk: lanes open and close, batches are made, shown, opened and forgotten.
+
+use super::{AskError, LANES_MAX, Lane, Lanes, bytes_of};
+use crate::session::check;
+use commonware_codec::Encode as _;
+use fairweir_types::{
+    Amount, BoundedVec,
+    event::{BatchPosted, LaneOpened, LeavesDue},
+    keys::Purpose,
+    node_api::DeliveryRequest,
+    order::SlotId,
+    session::{
+        Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, SampledLeaf, SignedVoucher, batch_slot,
+    },
+};
+use std::collections::BTreeSet;
+
+/// A batch that a worker is about to post.
+#[derive(Clone, Debug)]
+pub(in crate::session) struct Claim {
+    pub(in crate::session) lane: SlotId,
+    pub(in crate::session) number: u32,
+    pub(in crate::session) leaves: Vec<Leaf>,
+    pub(in crate::session) voucher: SignedVoucher,
+}
+
+/// What the clerk does with the desk.
+impl Lanes {
+    /// A lane of ours was opened.
+    pub(in crate::session) fn open(&self, opened: &LaneOpened) {
+        let mut state = self.state();
+        if state.lanes.contains_key(&opened.slot_id) {
+            return;
+        }
+        if state.lanes.len() >= LANES_MAX {
+            tracing::error!("too many lanes at a time, one is not served");
+            return;
+        }
+        let mut lane = Lane::new(opened.clone());
+        for kept in state.found.remove(&opened.slot_id).unwrap_or_default() {
+            match kept {
+                Kept::Request(request) => {
+                    let index = request.request.request.index;
+                    lane.earned = lane
+                        .earned
+                        .checked_add(request.amount)
+                        .unwrap_or(opened.cap);
+                    lane.use_number(index);
+                    state.bytes += bytes_of(&request);
+                    lane.waiting.push(index);
+                    lane.kept.insert(index, (*request).clone());
+                }
+                Kept::Batch(batch) => {
+                    let slot_id = batch_slot(&batch.lane, batch.number);
+                    state.batches.insert(slot_id, (batch.lane, batch.number));
+                    lane.batches.insert(batch.number, batch);
+                }
+                Kept::Voucher(voucher) => lane.voucher = Some((*voucher).clone()),
+            }
+        }
+        lane.waiting.sort_unstable();
+        if lane.voucher.is_some() {
+            lane.is_restored = true;
+            let past = lane.kept.keys().next_back().map_or(0, |last| last + 1);
+            lane.floor = lane.floor.max(past);
+        }
+        state.lanes.insert(opened.slot_id, lane);
+    }
+
+    pub(in crate::session) fn closing(&self, lane: SlotId) {
+        let mut state = self.state();
+        if let Some(lane) = state.lanes.get_mut(&lane) {
+            lane.is_closing = true;
+        }
+        // What is under way ends with what was made, while it can still be claimed.
+        for (of, flight) in state.flights.values() {
+            if *of == lane {
+                flight.stop.lower(flight.credit.stop.output_max);
+            }
+        }
+    }
+
+    /// A lane left the state: nothing of it can be claimed any more.
+    pub(in crate::session) fn closed(&self, lane_id: SlotId) {
+        let mut state = self.state();
+        let Some(lane) = state.lanes.remove(&lane_id) else {
+            return;
+        };
+        state.batches.retain(|_, (of, _)| *of != lane_id);
+        for kept in lane.kept.values() {
+            state.bytes -= bytes_of(kept);
+        }
+        if let Some(shelf) = &state.shelf {
+            shelf.forget(lane_id);
+            for kept in lane.kept.values() {
+                shelf.forget(kept.request.slot_id());
+            }
+            for number in lane.batches.keys() {
+                shelf.forget(batch_slot(&lane_id, *number));
+            }
+        }
+    }
+
+    /// Lanes that have something to claim: whether each closes, and how many requests wait.
+    pub(in crate::session) fn to_claim(&self) -> Vec<(SlotId, bool, usize)> {
+        let state = self.state();
+        let waiting = state
+            .lanes
+            .iter()
+            .filter(|(_, lane)| !lane.waiting.is_empty());
+        waiting
+            .map(|(id, lane)| (*id, lane.is_closing, lane.waiting.len()))
+            .collect()
+    }
+
+    /// The next batch of a lane, of so many requests at most; kept before it is posted.
+    pub(in crate::session) fn claim(&self, lane_id: SlotId, most: usize) -> Option<Claim> {
+        let mut state = self.state();
+        let lane = state.lanes.get_mut(&lane_id)?;
+        let voucher = lane.voucher.clone()?;
+        let number = lane.next_batch;
+        // One that may be on the ledger already is claimed again as it was, never another under its number.
+        let batch = match lane.batches.get(&number) {
+            Some(batch) => batch.clone(),
+            None => KeptBatch {
+                lane: lane_id,
+                number,
+                indices: BoundedVec::truncating(lane.waiting.iter().take(most).copied()),
+            },
+        };
+        let leaves: Vec<_> = batch
+            .indices
+            .iter()
+            .filter_map(|index| lane.kept.get(index).map(KeptRequest::leaf))
+            .collect();
+        let slot_id = batch_slot(&lane_id, number);
+        lane.batches.insert(number, batch.clone());
+        if let Some(shelf) = &state.shelf {
+            shelf.keep(slot_id, &Kept::Batch(batch).encode());
+        }
+        state.batches.insert(slot_id, (lane_id, number));
+        (!leaves.is_empty()).then_some(Claim {
+            lane: lane_id,
+            number,
+            leaves,
+            voucher,
+        })
+    }
+
+    /// The ledger surely did not take the next batch of a lane: another may be made of its requests.
+    pub(in crate::session) fn refused(&self, lane_id: SlotId) {
+        let mut state = self.state();
+        let Some(lane) = state.lanes.get_mut(&lane_id) else {
+            return;
+        };
+        let number = lane.next_batch;
+        lane.batches.remove(&number);
+        let slot_id = batch_slot(&lane_id, number);
+        state.batches.remove(&slot_id);
+        if let Some(shelf) = &state.shelf {
+            shelf.forget(slot_id);
+        }
+    }
+
+    /// A batch of ours is on the ledger: its requests wait no more.
+    pub(in crate::session) fn posted(&self, posted: &BatchPosted) {
+        let number = posted.number;
+        let mut state = self.state();
+        let Some(lane) = state.lanes.get_mut(&posted.lane) else {
+            return;
+        };
+        if number < lane.next_batch {
+            return;
+        }
+        lane.next_batch = number.saturating_add(1);
+        let is_kept = lane.batches.get(&number).is_some_and(|batch| {
+            let leaves: Vec<Leaf> = batch
+                .indices
+                .iter()
+                .filter_map(|index| lane.kept.get(index).map(KeptRequest::leaf))
+                .collect();
+            check::root(&leaves) == Some(posted.root)
+        });
+        if let Some(batch) = lane.batches.get(&number).filter(|_| is_kept) {
+            let claimed: BTreeSet<u64> = batch.indices.iter().copied().collect();
+            lane.waiting.retain(|index| !claimed.contains(index));
+        } else {
+            // Settled before a restart: its requests are kept no more, but its voucher covers them still.
+            lane.batches.remove(&number);
+            lane.earned = lane
+                .earned
+                .checked_add(posted.root.sum)
+                .unwrap_or(lane.opened.cap);
+        }
+    }
+
+    /// Gives a batch's leaves to the session's buyer, who can then check the root and prove its receipts.
+    ///
+    /// # Errors
+    /// [`AskError::NoSuchLane`] or [`AskError::NotABuyer`].
+    pub fn leaves(&self, request: &DeliveryRequest) -> Result<Vec<Leaf>, AskError> {
+        let state = self.state();
+        let (lane_id, number) = state
+            .batches
+            .get(&request.slot_id)
+            .ok_or(AskError::NoSuchLane)?;
+        let lane = state.lanes.get(lane_id).ok_or(AskError::NoSuchLane)?;
+        let is_buyer = lane.opened.payers.include(request.buyer.address())
+            && request.buyer.verify(
+                Purpose::Delivery,
+                &request.slot_id.encode(),
+                &request.signature,
+            );
+        if !is_buyer {
+            return Err(AskError::NotABuyer);
+        }
+        let batch = lane.batches.get(number).ok_or(AskError::NoSuchLane)?;
+        let leaves = batch
+            .indices
+            .iter()
+            .filter_map(|index| lane.kept.get(index));
+        Ok(leaves.map(KeptRequest::leaf).collect())
+    }
+
+    /// The requests of a batch, in the order of their leaves.
+    fn requests_of(&self, slot_id: SlotId) -> Option<(SlotId, Vec<KeptRequest>)> {
+        let state = self.state();
+        let (lane_id, number) = *state.batches.get(&slot_id)?;
+        let lane = state.lanes.get(&lane_id)?;
+        let batch = lane.batches.get(&number)?;
+        let requests: Option<Vec<_>> = batch
+            .indices
+            .iter()
+            .map(|index| lane.kept.get(index).cloned())
+            .collect();
+        Some((lane_id, requests?))
+    }
+
+    /// What is shown of a batch's drawn leaves: the blob, and what goes on the ledger.
+    pub(in crate::session) fn shown(&self, due: &LeavesDue) -> Option<(Vec<u8>, Vec<SampledLeaf>)> {
+        let (_, requests) = self.requests_of(due.slot_id)?;
+        check::show(&requests, due.samples.as_slice())
+    }
+
+    /// What opens a batch's drawn leaves.
+    pub(in crate::session) fn openings(
+        &self,
+        slot_id: SlotId,
+        samples: &[Amount],
+    ) -> Option<Vec<LeafOpening>> {
+        let (_, requests) = self.requests_of(slot_id)?;
+        let leaves: Vec<Leaf> = requests.iter().map(KeptRequest::leaf).collect();
+        samples
+            .iter()
+            .map(|sample| {
+                let kept = requests.get(check::position_of(&leaves, *sample)?)?;
+                let salt = crate::pipeline::worker_salt(
+                    &self.identity.seed,
+                    &self.chain_id,
+                    &kept.request.slot_id(),
+                    0,
+                );
+                Some(LeafOpening {
+                    salt,
+                    trace: kept.trace,
+                })
+            })
+            .collect()
+    }
+
+    /// A batch is settled or refunded: its requests are forgotten.
+    pub(in crate::session) fn settled(&self, slot_id: SlotId) {
+        let mut state = self.state();
+        let Some((lane_id, number)) = state.batches.remove(&slot_id) else {
+            return;
+        };
+        let Some(lane) = state.lanes.get_mut(&lane_id) else {
+            return;
+        };
+        let Some(batch) = lane.batches.remove(&number) else {
+            return;
+        };
+        let gone: Vec<_> = batch
+            .indices
+            .iter()
+            .filter_map(|index| lane.kept.remove(index))
+            .collect();
+        state.bytes -= gone.iter().map(bytes_of).sum::<usize>();
+        if let Some(shelf) = &state.shelf {
+            shelf.forget(slot_id);
+            for kept in gone {
+                shelf.forget(kept.request.slot_id());
+            }
+        }
+    }
+}
