@@ -129,7 +129,7 @@ impl dyn AnyService {
         self.admit_demand(&header.demand, spec)
     }
 
-    /// As [`Self::admit`], for a request that has a demand but no header.
+    /// As `admit`, for a request that has a demand but no header.
     ///
     /// # Errors
     /// [`SpecError`].
