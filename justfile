@@ -16,7 +16,7 @@ sim seeds="200":
 
 # A benchmark by name, side by side where there is a peer: just bench transfers.
 bench name:
-    cargo bench --package fairweir-ledger --bench {{name}}
+    cargo bench --bench {{name}}
 
 # A development network on this machine.
 devnet:

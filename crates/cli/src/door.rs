@@ -12,7 +12,7 @@ use fairweir_gateway::{
     OrderFees, Payment, TokenCounter, serve,
 };
 use fairweir_net::quic::QuicNetwork;
-use fairweir_node::{DataDir, Keystore};
+use fairweir_node::{DataDir, Keystore, OutputStore};
 use fairweir_services::inference::{
     ModelId, ModelStore,
     chat::{CONTEXT_MAX, Prompt, PromptReader},
@@ -155,6 +155,13 @@ pub(crate) struct Door {
     pub(crate) price_max: Amount,
     pub(crate) concurrent_max: usize,
     pub(crate) payment: Payment,
+    /// Where sessions survive a crash.
+    pub(crate) sessions: Arc<OutputStore>,
+}
+
+/// Where a gateway's open sessions are written down.
+pub(crate) fn sessions(data: &DataDir) -> Result<Arc<OutputStore>, Exit> {
+    Ok(Arc::new(OutputStore::at(&data.join("gateway-sessions"))?))
 }
 
 /// Serves until `shutdown`.
@@ -175,6 +182,7 @@ pub(crate) async fn open(
         match_within: Millis(30_000),
         fees: OrderFees::default(),
         payment: door.payment,
+        sessions: Some(door.sessions),
     };
     let market = NetworkMarket::start(door.sender, options).await?;
     let options = GatewayOptions {

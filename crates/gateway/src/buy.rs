@@ -129,7 +129,7 @@ pub(crate) async fn answer(
     for run in &runs {
         gateway.owners.put(run.purchase.slot_id, key);
     }
-    let purchases: Vec<Purchase> = runs.iter().map(|run| run.purchase).collect();
+    let mut purchases: Vec<Purchase> = runs.iter().map(|run| run.purchase).collect();
     let answering = Answering::new(ask.kind, &ask.model)?;
     let mut response = if ask.is_stream {
         let first_by = deadline.min(Instant::now() + FIRST_WITHIN);
@@ -138,11 +138,15 @@ pub(crate) async fn answer(
             .into_iter()
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| of_ask(&ask, error))?;
-        streamed(guard, answering, ask, answers, deadline)
+        streamed((gateway, guard), answering, ask, answers, deadline)
     } else {
         let answers = try_join_all(runs.into_iter().map(whole))
             .await
             .map_err(|error| of_ask(&ask, error))?;
+        purchases = answers.iter().map(|(_, settled)| settled.purchase).collect();
+        for purchase in &purchases {
+            gateway.owners.put(purchase.slot_id, &guard.admission.id);
+        }
         let body = match ask.kind {
             AskKind::Chat => openai::chat_body(&answering, &ask, &answers),
             AskKind::Completion => openai::completion_body(&answering, &ask, &answers),
@@ -213,7 +217,10 @@ async fn whole(mut run: ChatRun) -> Result<(ChatOutput, Settled), MarketError> {
 
 const fn settled<O>(purchase: Purchase, done: &Done<O>) -> Settled {
     Settled {
-        purchase,
+        purchase: Purchase {
+            slot_id: done.slot_id,
+            ..purchase
+        },
         worker: done.worker,
         cost: done.cost,
     }
@@ -228,11 +235,12 @@ struct Streaming {
     open: usize,
     deadline: Instant,
     is_ended: bool,
-    _guard: Guard,
+    gateway: Arc<Gateway>,
+    guard: Guard,
 }
 
 fn streamed(
-    guard: Guard,
+    (gateway, guard): (&Arc<Gateway>, Guard),
     answering: Answering,
     ask: Ask,
     answers: Vec<Answer>,
@@ -256,7 +264,8 @@ fn streamed(
         open,
         deadline,
         is_ended: false,
-        _guard: guard,
+        gateway: Arc::clone(gateway),
+        guard,
     };
     let rest = stream::unfold(streaming, |mut streaming| async move {
         let frame = streaming.next().await?;
@@ -314,6 +323,8 @@ impl Streaming {
             ChatEvent::Done(done) => {
                 let purchase = *self.purchases.get(index)?;
                 let settled = settled(purchase, &done);
+                let key = &self.guard.admission.id;
+                self.gateway.owners.put(settled.purchase.slot_id, key);
                 match self.writer.end(index, &done.output, settled) {
                     Ok(end) => Some(self.close(end)),
                     Err(error) => Some(self.fail(&error)),
@@ -359,7 +370,7 @@ pub(crate) async fn vectors(
         error.param = error.param.map(|_| "input".to_owned());
         error
     })?;
-    gateway.owners.put(embedded.purchase.slot_id, key);
+    gateway.owners.put(embedded.done.slot_id, key);
     let width = embedded.done.output.numbers().next().map_or(0, |v| v.len());
     if let Some(asked) = ask.dimensions.filter(|asked| *asked != width) {
         let message = format!(
@@ -370,7 +381,7 @@ pub(crate) async fn vectors(
     let settled = settled(embedded.purchase, &embedded.done);
     let body = openai::embedding_body(&ask, &embedded.done.output, &settled)?;
     let mut response = json_response(body);
-    tell_purchases(response.headers_mut(), &[embedded.purchase]);
+    tell_purchases(response.headers_mut(), &[settled.purchase]);
     Ok(response)
 }
 

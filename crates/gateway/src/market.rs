@@ -60,6 +60,8 @@ pub enum ChatEvent {
 pub struct Done<O> {
     /// The output.
     pub output: O,
+    /// What its receipt is for: another slot than the one it was bought for, when a worker failed and the work went on elsewhere.
+    pub slot_id: SlotId,
     /// Who made it.
     pub worker: Address,
     /// What it costs when it is settled as it stands, checks and fees included.

@@ -1,5 +1,5 @@
-//! How long a model's answers take in this process, without a network: `answer_time MODEL.gguf FOLDER TOKENS` reads questions, one a line,
-//! and prints for each the milliseconds to the first token, those to the last, and the tokens.
+//! How long a model's answers take in this process, without a network: `answer_time MODEL.gguf FOLDER TOKENS THREADS` reads questions, one
+//! a line, and prints for each the milliseconds to the first token, those to the last, and the tokens.
 
 #![expect(clippy::print_stdout, reason = "a program of the command line")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
@@ -28,14 +28,18 @@ impl Outlet for First {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let usage = "usage: answer_time MODEL.gguf FOLDER TOKENS";
+    let usage = "usage: answer_time MODEL.gguf FOLDER TOKENS THREADS";
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().ok_or(usage);
     let (file, folder) = (PathBuf::from(next()?), PathBuf::from(next()?));
     let tokens_max: u32 = next()?.parse()?;
+    let options = EnginesOptions {
+        threads: next()?.parse()?,
+        ..EnginesOptions::default()
+    };
     let store = ModelStore::open(folder.join("models"))?;
     let (model, _) = store.add("model", "", "", &[(ModelRole::Gguf, file)])?;
-    let models: Arc<dyn Models> = Arc::new(Engines::new(store, EnginesOptions::default()));
+    let models: Arc<dyn Models> = Arc::new(Engines::new(store, options));
     let service = chat::service(models);
     for (number, line) in std::io::stdin().lines().enumerate() {
         let messages = serde_json::json!([{ "role": "user", "content": line? }]).to_string();

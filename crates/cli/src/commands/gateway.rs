@@ -57,6 +57,7 @@ impl Gateway {
         }
         let store = models::store(global)?;
         let api_keys = door::api_keys(&data)?;
+        let sessions = door::sessions(&data)?;
         with_connection(global, |connection: Connection| async move {
             if let Some(coins) = self.fund {
                 door::fund(&connection, &keys, (&self.owner, coins)).await?;
@@ -82,6 +83,7 @@ impl Gateway {
                 } else {
                     Payment::Sessions
                 },
+                sessions,
             };
             let shutdown = async {
                 let _ = wait_for_end().await;

@@ -48,6 +48,11 @@ enum Change {
         /// How many coins.
         amount: Amount,
     },
+    /// Close a session of yours: its workers claim what they served, and the rest of the escrow comes back.
+    ///
+    /// A session is an order of open rounds; `fairweir --json events` shows its lanes (lane_opened). Requests under way end where they
+    /// are paid to. It closes by itself when its time is over.
+    Close(Which),
     /// Dispute the verdict on an order of yours while its challenge window is open.
     ///
     /// Five verifiers that did not judge it before decide. A deposit (`fairweir config params`, challenge_deposit) is
@@ -87,6 +92,11 @@ impl Change {
                 let (order, amount) = (which.order, *amount);
                 let action = Action::TopUp(tx::TopUp { order, amount });
                 (which, action, format!("topped up by {amount} coins"))
+            }
+            Self::Close(which) => {
+                let order = which.order;
+                let action = Action::CloseSession(tx::CloseSession { order });
+                (which, action, "closing".to_owned())
             }
             Self::Challenge { which, slot } => {
                 let (order, slot) = (which.order, *slot);

@@ -308,6 +308,7 @@ impl Up {
             price_max: Amount::from_coins(100).unwrap_or(Amount::MAX),
             concurrent_max: 256,
             payment: Payment::default(),
+            sessions: door::sessions(data)?,
         };
         if global.json {
             output::json(&json!({"url": format!("http://{address}/v1"), "api_key": secret}));

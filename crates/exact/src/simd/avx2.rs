@@ -197,7 +197,7 @@ unsafe fn quad(values: *const i8, at: usize) -> __m256i {
 /// # Safety
 ///
 /// `rows` must have the rows `row..row + M`, with a block for each tile.
-#[inline]
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn columns_q4<const M: usize>(
     tiles: &[TileQ4],
@@ -252,7 +252,7 @@ unsafe fn columns_q4<const M: usize>(
 /// # Safety
 ///
 /// As [`columns_q4`].
-#[inline]
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn columns_q8<const M: usize>(
     tiles: &[TileQ8],

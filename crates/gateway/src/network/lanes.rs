@@ -1,19 +1,20 @@
 //! Open lanes: sessions are opened before they are needed, and requests go to the lane with the least to do.
 
-use super::{Shared, board::Told, offers::Reach};
-use crate::market::MarketError;
-use fairweir_net::Network;
-use fairweir_services::{
-    Kind as _,
-    inference::chat::Chat,
-    session::{AccountError, CREDIT_CHUNK, LaneAccount, LaneTerms},
+use super::{
+    Shared,
+    board::Told,
+    lane::{KeptLane, OpenLane, Trade},
 };
+use crate::market::MarketError;
+use fairweir_client::ClientError;
+use fairweir_net::Network;
+use fairweir_services::session::{AccountError, Mark};
 use fairweir_types::{
     Action, Amount, BoundedVec, ByteCount, Digest, Millis, Rounding, Units,
     event::LaneOpened,
     limits::SESSION_SPEC_BYTES_MAX,
     order::{
-        Demand, KindId, Name, OpenRounds, OrderHeader, OrderId, Privacy, Requirements, Rounds,
+        Demand, OpenRounds, OrderHeader, OrderId, Privacy, Requirements, Rounds,
         SlotRole, UnitVector, Urgency,
     },
     session::{Credit, SignedRequest},
@@ -21,22 +22,21 @@ use fairweir_types::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Lanes that one session opens: a request that one worker fails goes on at the other.
-const LANES_PER_SESSION: u16 = 2;
-/// Requests of the largest size, at the highest price, that a lane's cap pays for: at usual sizes and prices some hundreds.
-const REQUESTS_PER_LANE: u64 = 8;
+/// Lanes that one session opens: a request that one worker fails goes on at another, even while a second one starts again.
+const LANES_PER_SESSION: u16 = 3;
+/// Requests of the largest size, at the highest price, that a lane's cap pays for: at usual sizes and prices some thousands. What a worker
+/// stakes for a lane grows by a hundredth for each.
+const REQUESTS_PER_LANE: u64 = 32;
 /// How long lanes stay open.
 const OPEN_FOR: Millis = Millis(6 * 3_600_000);
-/// How long before its end a lane takes no more requests.
-const CLOSING_MARGIN: Duration = Duration::from_secs(15 * 60);
+/// A request waits for a lane whose worker was not reached, rather than open a session more, for so long at a time, and so often.
+const REST_WAIT_MAX: Duration = Duration::from_secs(5);
+const RESTS_MAX: usize = 6;
 /// The most that one request of a session may take: what it costs bounds what a cheat could gain, and so the stake that covers a lane.
 const REQUEST_UNITS_MAX: Units = Units(2_048);
 /// Milliseconds that one request may run.
@@ -44,37 +44,8 @@ const REQUEST_TIME_MAX: Millis = Millis(600_000);
 /// How much longer than its time for a match an order may take to become final.
 const LEDGER_MARGIN: Duration = Duration::from_secs(30);
 
-/// What requests a lane takes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Trade {
-    pub(super) kind: KindId,
-    pub(super) capability: Name,
-}
-
-/// A lane that serves.
-#[derive(Debug)]
-pub(super) struct OpenLane {
-    pub(super) opened: LaneOpened,
-    pub(super) reach: Reach,
-    account: Mutex<LaneAccount>,
-    ends: Instant,
-    is_bad: AtomicBool,
-}
-
-impl OpenLane {
-    pub(super) fn account(&self) -> MutexGuard<'_, LaneAccount> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The worker failed a request: it gets no more of ours.
-    pub(super) fn give_up(&self) {
-        self.is_bad.store(true, Ordering::Relaxed);
-    }
-
-    fn is_good(&self) -> bool {
-        !self.is_bad.load(Ordering::Relaxed) && Instant::now() + CLOSING_MARGIN < self.ends
-    }
-}
+/// The ledger's word for a lane that takes requests.
+const SERVING: &str = "serving";
 
 /// A request that begins in a lane.
 #[derive(Debug)]
@@ -82,6 +53,14 @@ pub(super) struct Begun {
     pub(super) lane: Arc<OpenLane>,
     pub(super) request: SignedRequest,
     pub(super) credit: Credit,
+}
+
+/// What there is for a request.
+enum Found {
+    Begun(Box<Begun>),
+    /// Lanes whose workers were not reached; the first is tried again then.
+    Resting(Instant),
+    Nothing,
 }
 
 /// A session that was opened, with those of its lanes that were matched.
@@ -96,7 +75,7 @@ impl Session {
     fn is_over(&self) -> bool {
         self.lanes
             .iter()
-            .all(|lane| !lane.is_good() && lane.account().running() == 0)
+            .all(|lane| lane.ready_at().is_none() && lane.account().running() == 0)
     }
 }
 
@@ -121,57 +100,111 @@ impl Lanes {
         trade: &Trade,
         (spec, demand): (&[u8], &Demand),
     ) -> Result<Begun, MarketError> {
-        let digest = Digest::of_blob(spec);
-        if let Some(begun) = self.begin_in_open(shared, trade, digest, demand)? {
-            return Ok(begun);
+        let work = (Digest::of_blob(spec), demand);
+        for _ in 0..RESTS_MAX {
+            match self.begin_in_open(shared, trade, work)? {
+                Found::Begun(begun) => return Ok(*begun),
+                Found::Resting(until) => sleep_until(until).await,
+                Found::Nothing => break,
+            }
         }
         let _turn = self.opening.lock().await;
         // Another request may have opened one meanwhile.
-        if let Some(begun) = self.begin_in_open(shared, trade, digest, demand)? {
-            return Ok(begun);
+        if let Found::Begun(begun) = self.begin_in_open(shared, trade, work)? {
+            return Ok(*begun);
         }
         self.retire(trade, demand);
         self.close_where(shared, Session::is_over).await;
         self.open_session(shared, trade, demand).await?;
-        self.begin_in_open(shared, trade, digest, demand)?
-            .ok_or_else(|| MarketError::NoWorker {
+        match self.begin_in_open(shared, trade, work)? {
+            Found::Begun(begun) => Ok(*begun),
+            Found::Resting(_) | Found::Nothing => Err(MarketError::NoWorker {
                 reasons: Vec::new(),
-            })
+            }),
+        }
     }
 
     fn begin_in_open<N: Network>(
         &self,
         shared: &Shared<N>,
         trade: &Trade,
-        digest: Digest,
-        demand: &Demand,
-    ) -> Result<Option<Begun>, MarketError> {
+        (digest, demand): (Digest, &Demand),
+    ) -> Result<Found, MarketError> {
         let mut open = self.open();
         let Some(lanes) = open.get_mut(trade) else {
-            return Ok(None);
+            return Ok(Found::Nothing);
         };
-        lanes.retain(|lane| lane.is_good());
-        let mut by_load: Vec<_> = lanes
-            .iter()
-            .filter(|lane| demand.within(&lane.opened.demand))
-            .map(Arc::clone)
-            .collect();
-        by_load.sort_by_key(|lane| lane.account().running());
-        for lane in by_load {
-            let begun = lane.account().begin(digest, demand, shared.sender.key());
-            match begun {
+        lanes.retain(|lane| lane.ready_at().is_some());
+        let now = Instant::now();
+        let (mut ready, mut resting) = (Vec::new(), None::<Instant>);
+        for lane in lanes.iter().filter(|lane| lane.takes(demand)) {
+            match lane.ready_at() {
+                Some(at) if at <= now => ready.push(Arc::clone(lane)),
+                Some(at) => resting = Some(resting.map_or(at, |other| other.min(at))),
+                None => {}
+            }
+        }
+        ready.sort_by_key(|lane| lane.account().running());
+        for lane in ready {
+            match lane.begin(digest, demand, shared.sender.key()) {
                 Ok((request, credit)) => {
-                    return Ok(Some(Begun {
+                    let begun = Begun {
                         lane,
                         request,
                         credit,
-                    }));
+                    };
+                    return Ok(Found::Begun(Box::new(begun)));
                 }
                 Err(AccountError::CapReached { .. }) => {}
                 Err(error) => return Err(MarketError::Spec(error.to_string())),
             }
         }
-        Ok(None)
+        Ok(match resting {
+            Some(until) if until <= now + REST_WAIT_MAX => Found::Resting(until),
+            Some(_) | None => Found::Nothing,
+        })
+    }
+
+    /// Takes up again the lanes that a former process of this gateway left open.
+    pub(super) async fn resume<N: Network>(&self, shared: &Shared<N>) -> Result<(), ClientError> {
+        let Some(shelf) = &shared.options.sessions else {
+            return Ok(());
+        };
+        let kept: Vec<_> = shelf
+            .all()
+            .iter()
+            .filter_map(|bytes| KeptLane::decode(bytes))
+            .collect();
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let client = shared.sender.client();
+        let now = client.status().await?.header.time;
+        for kept in kept {
+            let (slot_id, until) = (kept.opened.slot_id, kept.opened.until);
+            let is_open = match client.order(slot_id.order).await {
+                Ok(report) => report.slots.iter().any(|slot| {
+                    slot.slot_id == slot_id && slot.phase.as_str() == SERVING && now < until
+                }),
+                Err(error) if error.refusal_code() == Some("not_found") => false,
+                Err(error) => return Err(error),
+            };
+            if !is_open {
+                shelf.forget(slot_id);
+                continue;
+            }
+            if !self.sessions().iter().any(|session| session.order == slot_id.order) {
+                self.sessions().push(Session {
+                    order: slot_id.order,
+                    lanes: Vec::new(),
+                });
+            }
+            let left = Duration::from_millis(until.get().saturating_sub(now.get()));
+            if let Err(error) = self.join(shared, kept, left).await {
+                tracing::warn!(%slot_id, %error, "a lane is not taken up again");
+            }
+        }
+        Ok(())
     }
 
     async fn open_session<N: Network>(
@@ -180,7 +213,17 @@ impl Lanes {
         trade: &Trade,
         demand: &Demand,
     ) -> Result<(), MarketError> {
-        let header = session_header(shared, trade, demand)?;
+        let units = session_units(demand);
+        let price_max = &shared.options.price_max;
+        // A cap by prices that nobody asks would lock money, and workers' stakes, for nothing.
+        let dearest = shared.offers.dearest(trade, &units, price_max).await;
+        let request = match dearest.map_err(|error| MarketError::Unreachable(error.to_string()))? {
+            Some(request) => request,
+            None => price_max
+                .quote(&units)
+                .map_err(|error| MarketError::Spec(error.to_string()))?,
+        };
+        let header = session_header(shared, trade, (demand, request))?;
         let posted = shared.poster.post(header).await?;
         self.sessions().push(Session {
             order: posted.order,
@@ -195,7 +238,7 @@ impl Lanes {
         while opened == 0 {
             match timeout_at(deadline, listening.told.recv()).await {
                 Ok(Some(Told::LaneOpened(lane))) => {
-                    self.join(shared, trade, *lane).await?;
+                    self.join_new(shared, trade, *lane).await?;
                     opened += 1;
                 }
                 Ok(Some(Told::Unmatched { reasons: why })) => {
@@ -214,47 +257,46 @@ impl Lanes {
         // Lanes are matched in one block, so those that were are told by now.
         while let Ok(told) = listening.told.try_recv() {
             if let Told::LaneOpened(lane) = told {
-                self.join(shared, trade, *lane).await?;
+                self.join_new(shared, trade, *lane).await?;
             }
         }
         Ok(())
     }
 
-    async fn join<N: Network>(
+    async fn join_new<N: Network>(
         &self,
         shared: &Shared<N>,
         trade: &Trade,
         opened: LaneOpened,
     ) -> Result<(), MarketError> {
-        let reach = shared.offers.reach(trade.kind, opened.worker).await;
+        let kept = KeptLane {
+            trade: trade.clone(),
+            opened,
+            mark: Mark::default(),
+        };
+        self.join(shared, kept, Duration::from_millis(OPEN_FOR.get()))
+            .await
+    }
+
+    async fn join<N: Network>(
+        &self,
+        shared: &Shared<N>,
+        kept: KeptLane,
+        open_for: Duration,
+    ) -> Result<(), MarketError> {
+        let (kind, worker) = (kept.trade.kind, kept.opened.worker);
+        let reach = shared.offers.reach(kind, worker).await;
         let reach = reach.map_err(|error| MarketError::Unreachable(error.to_string()))?;
         let Some(reach) = reach else { return Ok(()) };
-        let account = LaneAccount::new(LaneTerms {
-            chain_id: shared.sender.chain_id().clone(),
-            lane: opened.slot_id,
-            kind: opened.kind,
-            prices: opened.prices,
-            cap: opened.cap,
-            chunk: if trade.kind == Chat::ID {
-                CREDIT_CHUNK
-            } else {
-                LaneTerms::WHOLE
-            },
-        });
-        let order = opened.slot_id.order;
-        let lane = Arc::new(OpenLane {
-            opened,
-            reach,
-            account: Mutex::new(account),
-            ends: Instant::now() + Duration::from_millis(OPEN_FOR.get()),
-            is_bad: AtomicBool::new(false),
-        });
+        let (order, trade) = (kept.opened.slot_id.order, kept.trade.clone());
+        let at = (shared.sender.chain_id(), shared.options.sessions.clone());
+        let lane = Arc::new(OpenLane::new(at, kept, reach, open_for));
         let mut sessions = self.sessions();
         if let Some(session) = sessions.iter_mut().find(|session| session.order == order) {
             session.lanes.push(Arc::clone(&lane));
         }
         drop(sessions);
-        self.open().entry(trade.clone()).or_default().push(lane);
+        self.open().entry(trade).or_default().push(lane);
         Ok(())
     }
 
@@ -290,6 +332,9 @@ impl Lanes {
                 .partition(|session| is_over(session));
             *sessions = kept;
             let over: Vec<Session> = over;
+            for lane in over.iter().flat_map(|session| &session.lanes) {
+                lane.forget();
+            }
             over.into_iter().map(|session| session.order).collect()
         };
         for order in orders {
@@ -301,22 +346,22 @@ impl Lanes {
     }
 }
 
-fn session_header<N: Network>(
-    shared: &Shared<N>,
-    trade: &Trade,
-    demand: &Demand,
-) -> Result<OrderHeader, MarketError> {
-    let spec = |error: &dyn core::fmt::Display| MarketError::Spec(error.to_string());
-    let options = &shared.options;
-    let units = UnitVector {
+/// The most units of one request in a session that is opened for one like this.
+fn session_units(demand: &Demand) -> UnitVector {
+    UnitVector {
         input: demand.units.input.max(REQUEST_UNITS_MAX),
         output: demand.units.output.max(REQUEST_UNITS_MAX),
         ..demand.units
-    };
-    let request = options
-        .price_max
-        .quote(&units)
-        .map_err(|error| spec(&error))?;
+    }
+}
+
+fn session_header<N: Network>(
+    shared: &Shared<N>,
+    trade: &Trade,
+    (demand, request): (&Demand, Amount),
+) -> Result<OrderHeader, MarketError> {
+    let spec = |error: &dyn core::fmt::Display| MarketError::Spec(error.to_string());
+    let options = &shared.options;
     let lane_cap = request
         .checked_mul_ratio(REQUESTS_PER_LANE, 1, Rounding::Up)
         .map_err(|error| spec(&error))?;
@@ -326,7 +371,7 @@ fn session_header<N: Network>(
         spec_digest: Digest::ZERO,
         spec_inline: None,
         demand: Demand {
-            units,
+            units: session_units(demand),
             bytes_in: ByteCount(u64::try_from(SESSION_SPEC_BYTES_MAX).unwrap_or(u64::MAX)),
             bytes_out_max: demand.bytes_out_max,
             memory_max: demand.memory_max,

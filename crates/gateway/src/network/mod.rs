@@ -1,6 +1,7 @@
 //! The market on the network: orders are posted, followed, and their outputs taken from the workers.
 
 mod board;
+mod lane;
 mod lanes;
 mod offers;
 mod outlet;
@@ -23,6 +24,7 @@ use fairweir_services::{
         chat::{Chat, ChatSpec},
         embedding::{Embedding, EmbeddingSpec},
     },
+    pipeline::Shelf,
 };
 use fairweir_types::{
     Amount, Bps, Millis, Rounding,
@@ -106,6 +108,8 @@ pub struct NetworkOptions {
     pub fees: OrderFees,
     /// How requests are paid.
     pub payment: Payment,
+    /// Where open sessions survive a crash of the gateway; without it the next process opens new ones.
+    pub sessions: Option<Arc<dyn Shelf>>,
 }
 
 /// What every order needs.
@@ -165,18 +169,21 @@ impl<N: Network> NetworkMarket<N> {
                 () = stopped.cancelled() => {}
             }
         });
+        let models = RwLock::new(options.models.clone());
+        let shared = Arc::new(Shared {
+            poster: Poster::new(sender.clone(), board),
+            lanes: Lanes::default(),
+            tasks: tasks.clone(),
+            sender,
+            options,
+            offers,
+            receipts,
+            running: Arc::default(),
+        });
+        shared.lanes.resume(&shared).await?;
         Ok(Arc::new(Self {
-            models: RwLock::new(options.models.clone()),
-            shared: Arc::new(Shared {
-                poster: Poster::new(sender.clone(), board),
-                lanes: Lanes::default(),
-                tasks: tasks.clone(),
-                sender,
-                options,
-                offers,
-                receipts,
-                running: Arc::default(),
-            }),
+            models,
+            shared,
             tasks,
             stop,
         }))

@@ -1,5 +1,6 @@
 //! What workers offer now.
 
+use super::lane::Trade;
 use crate::market::{Model, ModelKind};
 use fairweir_client::{ClientError, NodeClient};
 use fairweir_net::{Network, PeerAddr};
@@ -8,9 +9,9 @@ use fairweir_services::{
     inference::{ModelId, chat::Chat, embedding::Embedding},
 };
 use fairweir_types::{
-    Address,
+    Address, Amount,
     node_api::OfferReport,
-    order::{KindId, PriceVector},
+    order::{KindId, PriceVector, UnitVector},
 };
 use std::{
     sync::{
@@ -112,6 +113,26 @@ impl<N: Network> Offers<N> {
             .iter()
             .filter(|model| is_offered(kind_of(model.kind), model.id));
         Ok(offered.cloned().collect())
+    }
+
+    /// What units cost at most among the offers for a trade, as far as they are within the highest price; `None` without such offers.
+    pub(super) async fn dearest(
+        &self,
+        trade: &Trade,
+        units: &UnitVector,
+        price_max: &PriceVector,
+    ) -> Result<Option<Amount>, ClientError> {
+        let offers = self.all().await?;
+        let quotes = offers
+            .iter()
+            .filter(|report| {
+                let offer = &report.offer;
+                offer.kind == trade.kind
+                    && offer.capabilities.iter().any(|c| *c == trade.capability)
+                    && offer.prices.first_above(price_max).is_none()
+            })
+            .filter_map(|report| report.offer.prices.quote(units).ok());
+        Ok(quotes.max())
     }
 
     /// Where a worker is reached.

@@ -8,7 +8,7 @@ use fairweir_services::{
         embedding::EmbeddingOutput,
     },
 };
-use fairweir_types::{Address, Amount, BoundedVec, decode};
+use fairweir_types::{Amount, BoundedVec, decode, node_api::Delivery};
 use tokio::sync::{mpsc, oneshot};
 
 /// Who waits for an output.
@@ -98,7 +98,10 @@ impl Outlet {
     }
 
     /// Hands the whole output on.
-    pub(super) async fn whole(self, output: &[u8], worker: Address, cost: Amount) {
+    pub(super) async fn whole(self, delivery: &Delivery, cost: Amount) {
+        let output = delivery.output.as_slice();
+        let slot_id = delivery.receipt.receipt.slot_id;
+        let worker = delivery.receipt.worker.address();
         if output.is_empty() {
             return self.fail(MarketError::Refused).await;
         }
@@ -108,6 +111,7 @@ impl Outlet {
                 let event = match decode::<ChatOutput>(output).map_err(failed) {
                     Ok(output) => ChatEvent::Done(Box::new(Done {
                         output,
+                        slot_id,
                         worker,
                         cost,
                     })),
@@ -118,6 +122,7 @@ impl Outlet {
             Self::Embedding(Some(sender)) => {
                 let done = decode(output).map_err(failed).map(|output| Done {
                     output,
+                    slot_id,
                     worker,
                     cost,
                 });

@@ -126,9 +126,7 @@ impl<N: Network> Pursuit<N> {
         match bought {
             Ok((delivery, cost)) => {
                 let _ = self.cost.send(cost);
-                let worker = delivery.receipt.worker.address();
-                let output = delivery.output.as_slice();
-                self.outlet.whole(output, worker, cost).await;
+                self.outlet.whole(&delivery, cost).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "an order failed");

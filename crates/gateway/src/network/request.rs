@@ -2,7 +2,8 @@
 
 use super::{
     Shared,
-    lanes::{Begun, OpenLane, Trade},
+    lane::{OpenLane, Trade},
+    lanes::Begun,
     outlet::{Extent, Outlet},
     pursuit::{Work, assembled},
 };
@@ -20,16 +21,23 @@ use fairweir_types::{
     receipt::SignedStop,
     session::{Ask, Credit, SignedRequest},
 };
+use futures::{FutureExt as _, future::BoxFuture};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// Workers that one request is tried on.
-const TRIES_MAX: usize = 4;
+const TRIES_MAX: usize = 8;
 /// Without a sign of life for so long a worker is given up: prompts of thousands of tokens take their time.
 const STALL: Duration = Duration::from_secs(60);
+/// A worker that gave nothing for so long is asked whether it is at work, and has so long to say so: a machine that vanished is given up
+/// after both, where its connection would take 20 s to be found dead.
+const QUIET: Duration = Duration::from_secs(3);
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// How long the end of a request that is over may still be on its way.
+const OVER_WITHIN: Duration = Duration::from_secs(2);
 /// After a hang-up: how long the end may take.
 const END_WITHIN: Duration = Duration::from_secs(20);
 
@@ -45,15 +53,25 @@ pub(super) struct Request<N> {
     told: Extent,
     /// The client is gone.
     is_unwanted: bool,
-    /// What workers that failed may still claim.
-    lost: Amount,
 }
 
 /// How one worker's part ended.
 enum Ended {
     Whole(Box<Delivery>, Amount),
-    /// The worker failed; another may go on.
-    Failed(MarketError),
+    /// The worker was not reached, or not for the whole answer; another may go on, and this one may come back.
+    Lost(MarketError),
+    /// The worker gave something wrong; another may go on.
+    Wrong(MarketError),
+}
+
+/// What a worker that says nothing answers when it is asked whether it is at work.
+type Probe<'a> = BoxFuture<'a, Probed>;
+
+enum Probed {
+    Works,
+    /// It knows no such request: it is over, and its end is on the way, or the worker started again.
+    Over,
+    Unreachable(ClientError),
 }
 
 impl<N: Network> Request<N> {
@@ -72,7 +90,6 @@ impl<N: Network> Request<N> {
             cost,
             told: Extent::EMPTY,
             is_unwanted: false,
-            lost: Amount::ZERO,
         }
     }
 
@@ -81,20 +98,14 @@ impl<N: Network> Request<N> {
         let running = super::pursuit::Running::new(&self.shared.running);
         let bought = self.buy().await;
         drop(running);
-        let lost = self.lost;
         match bought {
-            Ok((delivery, amount)) => {
-                let cost = amount.checked_add(lost).unwrap_or(amount);
+            Ok((delivery, cost)) => {
+                // Workers that failed have no receipt to claim with: whoever asked pays once.
                 let _ = self.cost.send(cost);
-                let worker = delivery.receipt.worker.address();
-                let output = delivery.output.as_slice();
-                self.outlet.whole(output, worker, cost).await;
+                self.outlet.whole(&delivery, cost).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "a request failed");
-                if lost > Amount::ZERO {
-                    let _ = self.cost.send(lost);
-                }
                 match self.begun.take() {
                     Some(begun) => {
                         let _ = begun.send(Err(error));
@@ -120,16 +131,22 @@ impl<N: Network> Request<N> {
             let begun = shared.lanes.begin(&shared, &trade, work).await?;
             let (lane, index) = (Arc::clone(&begun.lane), begun.request.request.index);
             match self.on(begun).await {
-                Ended::Whole(delivery, amount) => return Ok((delivery, amount)),
-                Ended::Failed(error) => {
-                    // What it was promised it may claim, delivered or not: that is the most that it can take.
-                    let lost = lane.account().lost(index);
-                    self.lost = self.lost.checked_add(lost).unwrap_or(self.lost);
+                Ended::Whole(delivery, amount) => {
+                    lane.praise();
+                    return Ok((delivery, amount));
+                }
+                Ended::Lost(error) => {
+                    lane.rest();
+                    last = error;
+                }
+                Ended::Wrong(error) => {
                     lane.give_up();
-                    tracing::warn!(worker = %lane.opened.worker, %error, "a worker failed a request, which goes on elsewhere");
                     last = error;
                 }
             }
+            // A worker that could show a receipt may claim all that it was promised: that is counted as spent.
+            lane.account().lost(index);
+            tracing::warn!(worker = %lane.opened.worker, error = %last, "a worker failed a request, which goes on elsewhere");
             if self.is_unwanted {
                 return Err(MarketError::Closed);
             }
@@ -144,12 +161,11 @@ impl<N: Network> Request<N> {
             request,
             credit,
         } = begun;
-        let failed = |error: &dyn core::fmt::Display| {
-            Ended::Failed(MarketError::Unreachable(error.to_string()))
-        };
+        let lost =
+            |error: &ClientError| Ended::Lost(MarketError::Unreachable(error.to_string()));
         let spec = match BoundedBytes::new(self.work.spec.clone()) {
             Ok(spec) => spec,
-            Err(error) => return Ended::Failed(MarketError::Spec(error.to_string())),
+            Err(error) => return Ended::Wrong(MarketError::Spec(error.to_string())),
         };
         let slot_id = request.slot_id();
         self.shared.receipts.expect(slot_id, self.work.spec.clone());
@@ -162,12 +178,12 @@ impl<N: Network> Request<N> {
         let network = shared.sender.client().network();
         let stream = match sessions::ask(network, &lane.reach.endpoint, ask).await {
             Ok(stream) => stream,
-            Err(error) => return failed(&error),
+            Err(error) => return lost(&error),
         };
         self.tell_begun(&lane, &request);
         match self.follow(&lane, &request, stream).await {
             Ok(delivery) => self.finish(&lane, &request, delivery),
-            Err(error) => failed(&error),
+            Err(error) => lost(&error),
         }
     }
 
@@ -196,8 +212,11 @@ impl<N: Network> Request<N> {
         let mut seen = Extent::default();
         let mut rest = Vec::new();
         let mut deadline = Instant::now() + STALL;
+        let mut quiet_since = Instant::now();
+        let mut probe: Option<Probe<'_>> = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
+            let probe_at = quiet_since + QUIET;
             let item = tokio::select! {
                 biased;
                 item = stream.next(left) => item?,
@@ -207,7 +226,22 @@ impl<N: Network> Request<N> {
                     self.stop(lane, index, seen.tokens);
                     continue;
                 }
+                probed = async { probe.as_mut().expect("the branch is on").await }, if probe.is_some() => {
+                    probe = None;
+                    quiet_since = Instant::now();
+                    match probed {
+                        Probed::Works => {}
+                        Probed::Over => deadline = deadline.min(Instant::now() + OVER_WITHIN),
+                        Probed::Unreachable(error) => return Err(error),
+                    }
+                    continue;
+                }
+                () = sleep_until(probe_at), if probe.is_none() => {
+                    probe = Some(self.probe(lane, index));
+                    continue;
+                }
             };
+            quiet_since = Instant::now();
             let bytes = match item {
                 OutputItem::Whole(delivery) => return Ok(delivery),
                 OutputItem::Chunk(bytes) => bytes,
@@ -233,11 +267,31 @@ impl<N: Network> Request<N> {
         }
     }
 
+    /// Asks a worker that says nothing whether it is at work, by giving the newest credit once more.
+    fn probe(&self, lane: &Arc<OpenLane>, index: u64) -> Probe<'static> {
+        let key = self.shared.sender.key();
+        let credit = lane.account().again(index, key);
+        let (shared, lane) = (Arc::clone(&self.shared), Arc::clone(lane));
+        async move {
+            let Ok(credit) = credit else {
+                return Probed::Over;
+            };
+            let network = shared.sender.client().network();
+            let asked = sessions::credit(network, &lane.reach.endpoint, credit);
+            match timeout(PROBE_WITHIN, asked).await {
+                Ok(Ok(())) => Probed::Works,
+                Ok(Err(ClientError::Refused(_))) => Probed::Over,
+                Ok(Err(error)) => Probed::Unreachable(error),
+                Err(_) => Probed::Unreachable(ClientError::StreamEnded),
+            }
+        }
+        .boxed()
+    }
+
     /// Promises more, off the way of the chunks.
     fn give_credit(&self, lane: &Arc<OpenLane>, index: u64, tokens: usize) {
         let received = Units(u64::try_from(tokens).unwrap_or(u64::MAX));
-        let key = self.shared.sender.key();
-        let credit = lane.account().received(index, received, key);
+        let credit = lane.received(index, received, self.shared.sender.key());
         if let Ok(Some(credit)) = credit {
             self.shared.tasks.spawn(send_credit(
                 Arc::clone(&self.shared),
@@ -271,14 +325,14 @@ impl<N: Network> Request<N> {
         let claim = Claim::of_delivery(&delivery);
         if claim.worker != lane.opened.worker || !delivery.receipt.is_signed() {
             let reason = "the receipt is not signed by the worker";
-            return Ended::Failed(MarketError::Failed(reason.to_owned()));
+            return Ended::Wrong(MarketError::Failed(reason.to_owned()));
         }
         if let Some(fault) = claim.fault(&assignment) {
-            return Ended::Failed(MarketError::Failed(fault.to_string()));
+            return Ended::Wrong(MarketError::Failed(fault.to_string()));
         }
         if delivery.disclosure.stopped.is_some() && !self.is_unwanted {
             let reason = "the worker ended the answer before its time";
-            return Ended::Failed(MarketError::Failed(reason.to_owned()));
+            return Ended::Wrong(MarketError::Failed(reason.to_owned()));
         }
         let units = &delivery.receipt.receipt.units;
         let done = lane.account().done(asked.index, units);
@@ -287,7 +341,7 @@ impl<N: Network> Request<N> {
                 self.shared.receipts.deliver(request.slot_id(), &delivery);
                 Ended::Whole(delivery, amount)
             }
-            Err(error) => Ended::Failed(MarketError::Failed(error.to_string())),
+            Err(error) => Ended::Wrong(MarketError::Failed(error.to_string())),
         }
     }
 }

@@ -164,6 +164,7 @@ impl ScriptMarket {
             return Err(error);
         }
         let purchase = self.purchase();
+        let slot_id = purchase.slot_id;
         let (sender, events) = mpsc::channel(4);
         let output = output(spec);
         let pause = Duration::from_millis(self.pause.load(Ordering::SeqCst));
@@ -183,6 +184,7 @@ impl ScriptMarket {
                 }
                 let done = Done {
                     output,
+                    slot_id,
                     worker: Address::default(),
                     cost: amount(COST),
                 };
@@ -244,12 +246,13 @@ impl Market for ScriptMarket {
             vectors: BoundedVec::new(vectors).unwrap(),
         };
         let _ = cost.send(amount(COST));
+        let purchase = self.purchase();
         let done = Done {
             output,
+            slot_id: purchase.slot_id,
             worker: Address::default(),
             cost: amount(COST),
         };
-        let purchase = self.purchase();
         std::future::ready(Ok(Embedded { purchase, done })).boxed()
     }
 

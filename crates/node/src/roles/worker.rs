@@ -363,6 +363,7 @@ async fn answer_ask<S: FrameStream>(counter: &Counter, clock: &impl Clock, ask: 
             runs.await;
         }
     }
+    running.keep(&counter.lanes);
 }
 
 /// A buyer that takes too long for one message is left; what it missed it can fetch.

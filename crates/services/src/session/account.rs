@@ -66,6 +66,15 @@ struct Flight {
     quote: Amount,
 }
 
+/// How far an account is used: whoever takes it up again begins there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The next request's number.
+    pub next: u64,
+    /// The highest voucher given.
+    pub promised: Amount,
+}
+
 /// The buyer's account of one lane.
 #[derive(Clone, Debug)]
 pub struct LaneAccount {
@@ -88,6 +97,28 @@ impl LaneAccount {
             spent: Amount::ZERO,
             flights: BTreeMap::new(),
             promised: Amount::ZERO,
+        }
+    }
+
+    /// The account of a lane that another process used before, as it stood at a [`mark`](Self::mark) or beyond it.
+    #[must_use]
+    pub const fn resumed(terms: LaneTerms, mark: Mark) -> Self {
+        Self {
+            terms,
+            next: mark.next,
+            // What was promised and not taken may still be claimed: it is gone.
+            spent: mark.promised,
+            flights: BTreeMap::new(),
+            promised: mark.promised,
+        }
+    }
+
+    /// How far the account is used.
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            next: self.next,
+            promised: self.promised,
         }
     }
 
@@ -184,6 +215,14 @@ impl LaneAccount {
             voucher: SignedVoucher::sign(voucher, key),
             stop: SignedStop::sign(stop, key),
         })
+    }
+
+    /// The newest credit of a request once more, for a worker that may not have it.
+    ///
+    /// # Errors
+    /// [`AccountError::NoSuchRequest`].
+    pub fn again(&mut self, index: u64, key: &SecretKey) -> Result<Credit, AccountError> {
+        self.credit(index, key)
     }
 
     /// More credit once half of the newest chunk was received; `None` while there is enough.

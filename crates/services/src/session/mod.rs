@@ -14,7 +14,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use account::{AccountError, CREDIT_CHUNK, LaneAccount, LaneTerms};
+pub use account::{AccountError, CREDIT_CHUNK, LaneAccount, LaneTerms, Mark};
 pub use clerk::{Clerk, ClerkOptions};
 pub use lanes::{AskError, Lanes, Served};
 pub use serve::Running;

@@ -14,7 +14,7 @@ use fairweir_types::{
     session::KeptRequest,
 };
 use futures::future::{Either, select};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long work waits for credit before it ends where its credit does.
 const CREDIT_WITHIN: Duration = Duration::from_secs(10);
@@ -26,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub struct Running {
     served: Served,
     feed: Feed,
+    /// What there is to be paid for, until it is kept.
+    made: Mutex<Option<KeptRequest>>,
 }
 
 impl Served {
@@ -34,7 +36,12 @@ impl Served {
     pub fn start(self) -> (Running, Follower) {
         let feed = Feed::default();
         let follower = Follower::of(feed.clone());
-        (Running { served: self, feed }, follower)
+        let running = Running {
+            served: self,
+            feed,
+            made: Mutex::default(),
+        };
+        (running, follower)
     }
 }
 
@@ -63,6 +70,18 @@ impl Running {
                 self.feed.end();
             }
         }
+    }
+
+    /// Keeps what was made, to claim it: to be called once the output is handed over, or its buyer is gone. A worker that crashes before
+    /// claims nothing, and so a buyer that had to ask elsewhere pays once.
+    pub fn keep(&self, lanes: &Lanes) {
+        if let Some(made) = self.made().take() {
+            lanes.done(self.served.slot_id, made);
+        }
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<KeptRequest>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nobody takes the output any more: the work ends where its credit does.
@@ -149,7 +168,7 @@ impl Running {
             spec: served.ask.spec.clone(),
             disclosure: disclosure.clone(),
         };
-        lanes.done(slot_id, kept);
+        *self.made() = Some(kept);
         Ok(Delivery {
             receipt,
             salt,

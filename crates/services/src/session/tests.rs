@@ -148,6 +148,7 @@ fn serve(lanes: &Lanes, account: &mut LaneAccount, text: &str) -> Delivery {
     let (running, mut follower) = served.start();
     deterministic::Runner::default().start(|context| async move {
         running.run(lanes, &MemoryBlobs::default(), &context).await;
+        running.keep(lanes);
     });
     loop {
         match run(follower.next()).unwrap() {
@@ -452,4 +453,42 @@ fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
         })
         .collect();
     assert_eq!(left.len(), 1, "what is settled is kept no more");
+}
+
+#[test]
+fn an_answer_that_nobody_got_is_not_claimed() {
+    let shelf = Arc::new(Kept::default());
+    let lanes = lanes();
+    lanes.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    let served = lanes.admit(ask(&mut account, "one")).unwrap();
+    let (running, follower) = served.start();
+    let desk = lanes.clone();
+    deterministic::Runner::default().start(|context| async move {
+        running.run(&desk, &MemoryBlobs::default(), &context).await;
+    });
+    // The process ends here, before its buyer has the output: it asks elsewhere, and pays there.
+    drop(follower);
+    assert_eq!(lanes.to_claim(), vec![]);
+    assert_eq!(shelf.all(), Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn a_buyer_that_restarts_uses_no_number_twice_and_no_coin() {
+    let cap = coin();
+    let mut before = account(cap);
+    let (_, first) = before
+        .begin(Digest::ZERO, &demand_max(), &buyer())
+        .unwrap();
+    let mark = before.mark();
+    assert_eq!(mark.next, 1);
+    assert_eq!(mark.promised, first.voucher.voucher.cumulative);
+    let mut after = LaneAccount::resumed(before.terms().clone(), mark);
+    assert_eq!(after.left(), cap.checked_sub(mark.promised).unwrap());
+    let (request, second) = after.begin(Digest::ZERO, &demand_max(), &buyer()).unwrap();
+    assert_eq!(request.request.index, 1);
+    let promised = first.voucher.voucher.cumulative;
+    let both = promised.checked_add(promised).unwrap();
+    assert_eq!(second.voucher.voucher.cumulative, both, "what the first may still take is not given again");
 }

@@ -1,0 +1,425 @@
+//! One open lane: its account, whether its worker can be relied upon, and what of it survives a restart.
+
+use super::offers::Reach;
+use commonware_codec::{Copying, Decode as _, Encode as _};
+use fairweir_services::{
+    Kind as _,
+    inference::chat::Chat,
+    pipeline::Shelf,
+    session::{AccountError, CREDIT_CHUNK, LaneAccount, LaneTerms, Mark},
+};
+use fairweir_types::{
+    Amount, ChainId, Digest, Rounding, SecretKey, Units,
+    event::LaneOpened,
+    order::{Demand, KindId, Name},
+    session::{Credit, SignedRequest},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long before its end a lane takes no more requests.
+const CLOSING_MARGIN: Duration = Duration::from_secs(15 * 60);
+/// How long a lane rests after its worker was not reached, doubled for each time that follows, up to the longest.
+const REST_FIRST: Duration = Duration::from_millis(500);
+const REST_LONGEST: Duration = Duration::from_secs(60);
+/// Parts of a lane, in requests and in coins, that are written down as used before they are: a restart loses one at most.
+const PARTS: u64 = 64;
+/// Of what is written down.
+const FORMAT: u8 = 1;
+
+/// What requests a lane takes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Trade {
+    pub(super) kind: KindId,
+    pub(super) capability: Name,
+}
+
+/// Whether the worker can be relied upon.
+#[derive(Clone, Copy, Debug)]
+enum Health {
+    Good,
+    /// It was not reached, so many times in a row. It may come back.
+    Resting {
+        until: Instant,
+        times: u32,
+    },
+    /// It gave something wrong: it gets no more of ours.
+    Bad,
+}
+
+impl Health {
+    fn after_failure(self, now: Instant) -> Self {
+        let times = match self {
+            Self::Bad => return self,
+            // What failed together is one failure.
+            Self::Resting { until, .. } if until > now => return self,
+            Self::Resting { times, .. } => times.saturating_add(1),
+            Self::Good => 0,
+        };
+        let rest = REST_FIRST.saturating_mul(1 << times.min(16));
+        Self::Resting {
+            until: now + rest.min(REST_LONGEST),
+            times,
+        }
+    }
+
+    fn ready_at(self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Good => Some(now),
+            Self::Resting { until, .. } => Some(until.max(now)),
+            Self::Bad => None,
+        }
+    }
+}
+
+/// A lane that serves.
+#[derive(Debug)]
+pub(super) struct OpenLane {
+    pub(super) opened: LaneOpened,
+    pub(super) reach: Reach,
+    trade: Trade,
+    account: Mutex<LaneAccount>,
+    ends: Instant,
+    health: Mutex<Health>,
+    shelf: Option<Arc<dyn Shelf>>,
+    written: Mutex<Mark>,
+}
+
+/// A lane as it is written down.
+#[derive(Debug)]
+pub(super) struct KeptLane {
+    pub(super) trade: Trade,
+    pub(super) opened: LaneOpened,
+    pub(super) mark: Mark,
+}
+
+impl KeptLane {
+    fn encode(&self) -> Vec<u8> {
+        let Mark { next, promised } = self.mark;
+        (
+            FORMAT,
+            self.trade.capability.clone(),
+            self.opened.clone(),
+            next,
+            promised,
+        )
+            .encode()
+            .to_vec()
+    }
+
+    /// `None` for what is damaged, or of another format.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        type Fields = (u8, Name, LaneOpened, u64, Amount);
+        let fields = Fields::decode_cfg(Copying(bytes), &((), (), (), (), ()));
+        let (format, capability, opened, next, promised) = fields.ok()?;
+        let kind = opened.kind;
+        (format == FORMAT).then_some(Self {
+            trade: Trade { kind, capability },
+            opened,
+            mark: Mark { next, promised },
+        })
+    }
+}
+
+impl OpenLane {
+    /// A lane whose account stands at a mark, for as long as it is open.
+    pub(super) fn new(
+        (chain_id, shelf): (&ChainId, Option<Arc<dyn Shelf>>),
+        kept: KeptLane,
+        reach: Reach,
+        open_for: Duration,
+    ) -> Self {
+        let KeptLane {
+            trade,
+            opened,
+            mark,
+        } = kept;
+        let terms = LaneTerms {
+            chain_id: chain_id.clone(),
+            lane: opened.slot_id,
+            kind: opened.kind,
+            prices: opened.prices,
+            cap: opened.cap,
+            chunk: if trade.kind == Chat::ID {
+                CREDIT_CHUNK
+            } else {
+                LaneTerms::WHOLE
+            },
+        };
+        Self {
+            opened,
+            reach,
+            trade,
+            account: Mutex::new(LaneAccount::resumed(terms, mark)),
+            ends: Instant::now() + open_for,
+            health: Mutex::new(Health::Good),
+            shelf,
+            written: Mutex::new(mark),
+        }
+    }
+
+    pub(super) fn account(&self) -> MutexGuard<'_, LaneAccount> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The worker gave something wrong: it gets no more of ours.
+    pub(super) fn give_up(&self) {
+        *self.health() = Health::Bad;
+    }
+
+    /// The worker was not reached: it gets nothing for a while.
+    pub(super) fn rest(&self) {
+        let mut health = self.health();
+        *health = health.after_failure(Instant::now());
+    }
+
+    /// The worker did what it was asked for.
+    pub(super) fn praise(&self) {
+        let mut health = self.health();
+        if matches!(*health, Health::Resting { .. }) {
+            *health = Health::Good;
+        }
+    }
+
+    /// When it takes requests again; `None` when it takes no more.
+    pub(super) fn ready_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        if now + CLOSING_MARGIN >= self.ends {
+            return None;
+        }
+        self.health().ready_at(now)
+    }
+
+    /// Whether a request is within what the session allows for one.
+    pub(super) fn takes(&self, demand: &Demand) -> bool {
+        demand.within(&self.opened.demand)
+    }
+
+    /// Begins a request: its number, and its first credit, which are written down as used before anybody sees them.
+    pub(super) fn begin(
+        &self,
+        digest: Digest,
+        demand: &Demand,
+        key: &SecretKey,
+    ) -> Result<(SignedRequest, Credit), AccountError> {
+        let mut account = self.account();
+        let begun = account.begin(digest, demand, key)?;
+        self.write_down(account.mark());
+        Ok(begun)
+    }
+
+    /// More credit once it is time, written down as the first is.
+    pub(super) fn received(
+        &self,
+        index: u64,
+        output: Units,
+        key: &SecretKey,
+    ) -> Result<Option<Credit>, AccountError> {
+        let mut account = self.account();
+        let credit = account.received(index, output, key)?;
+        if credit.is_some() {
+            self.write_down(account.mark());
+        }
+        Ok(credit)
+    }
+
+    fn write_down(&self, mark: Mark) {
+        let Some(shelf) = &self.shelf else { return };
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if mark.next <= written.next && mark.promised <= written.promised {
+            return;
+        }
+        let cap = self.opened.cap;
+        let part = cap
+            .checked_mul_ratio(1, PARTS, Rounding::Up)
+            .unwrap_or_default();
+        let ahead = Mark {
+            next: mark.next.saturating_add(PARTS),
+            promised: mark.promised.checked_add(part).unwrap_or(cap).min(cap),
+        };
+        let kept = KeptLane {
+            trade: self.trade.clone(),
+            opened: self.opened.clone(),
+            mark: ahead,
+        };
+        shelf.keep(self.opened.slot_id, &kept.encode());
+        *written = ahead;
+    }
+
+    /// Nothing of it is to be taken up again.
+    pub(super) fn forget(&self) {
+        if let Some(shelf) = &self.shelf {
+            shelf.forget(self.opened.slot_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+    use fairweir_net::{PeerAddr, PeerId};
+    use fairweir_types::{
+        ByteCount, Millis,
+        order::{OrderId, PriceVector, SlotId, UnitVector},
+        session::Payers,
+    };
+    use std::collections::BTreeMap;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// A shelf in memory that counts what is written.
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<(BTreeMap<SlotId, Vec<u8>>, usize)>);
+
+    impl Shelf for Memory {
+        fn keep(&self, slot_id: SlotId, output: &[u8]) {
+            let mut memory = self.0.lock().unwrap();
+            memory.0.insert(slot_id, output.to_vec());
+            memory.1 += 1;
+        }
+
+        fn forget(&self, slot_id: SlotId) {
+            self.0.lock().unwrap().0.remove(&slot_id);
+        }
+
+        fn all(&self) -> Vec<Vec<u8>> {
+            self.0.lock().unwrap().0.values().cloned().collect()
+        }
+    }
+
+    fn coins(base_units: u64) -> Amount {
+        Amount::from_base_units(base_units).unwrap()
+    }
+
+    fn demand() -> Demand {
+        Demand {
+            units: UnitVector {
+                input: Units(10),
+                output: Units(10),
+                ..UnitVector::default()
+            },
+            bytes_in: ByteCount(1_000),
+            ..Demand::default()
+        }
+    }
+
+    /// A lane of a million requests, each of 20 base units.
+    fn kept() -> KeptLane {
+        let price = coins(1_000_000);
+        KeptLane {
+            trade: Trade {
+                kind: Chat::ID,
+                capability: Name::new("model").unwrap(),
+            },
+            opened: LaneOpened {
+                slot_id: SlotId {
+                    order: OrderId(Digest::ZERO),
+                    slot: 1,
+                },
+                worker: fairweir_types::Address::default(),
+                payers: Payers::default(),
+                kind: Chat::ID,
+                prices: PriceVector {
+                    input: price,
+                    output: price,
+                    ..PriceVector::default()
+                },
+                demand: demand(),
+                cap: coins(20_000_000),
+                until: Millis(1),
+            },
+            mark: Mark::default(),
+        }
+    }
+
+    fn lane(kept: KeptLane, shelf: &Arc<Memory>, open_for: Duration) -> OpenLane {
+        let endpoint = PeerAddr::new(PeerId::new([0; 32]), Vec::new()).unwrap();
+        let prices = kept.opened.prices;
+        let shelf = Arc::clone(shelf) as Arc<dyn Shelf>;
+        let chain_id = ChainId::new("dev-test").unwrap();
+        OpenLane::new(
+            (&chain_id, Some(shelf)),
+            kept,
+            Reach { endpoint, prices },
+            open_for,
+        )
+    }
+
+    fn key() -> SecretKey {
+        SecretKey::from_seed([7; 32]).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_down_is_never_behind_what_was_given() {
+        let shelf = Arc::new(Memory::default());
+        let before = lane(kept(), &shelf, HOUR);
+        let mut given = Mark::default();
+        for _ in 0..1_000 {
+            let (request, credit) = before.begin(Digest::ZERO, &demand(), &key()).unwrap();
+            given = Mark {
+                next: request.request.index + 1,
+                promised: credit.voucher.voucher.cumulative,
+            };
+            let kept = KeptLane::decode(&shelf.all()[0]).unwrap();
+            assert!(kept.mark.next >= given.next && kept.mark.promised >= given.promised);
+        }
+        assert!(shelf.0.lock().unwrap().1 <= 17, "not for every request");
+        let kept = KeptLane::decode(&shelf.all()[0]).unwrap();
+        let after = lane(kept, &shelf, HOUR);
+        let (request, credit) = after.begin(Digest::ZERO, &demand(), &key()).unwrap();
+        assert!(request.request.index >= given.next);
+        assert!(credit.voucher.voucher.cumulative > given.promised);
+        after.forget();
+        assert_eq!(shelf.all(), Vec::<Vec<u8>>::new());
+        assert!(KeptLane::decode(b"not a lane").is_none());
+    }
+
+    #[test]
+    fn a_worker_that_is_not_reached_rests_longer_each_time_and_one_that_cheats_for_ever() {
+        let mut now = Instant::now();
+        let mut health = Health::Good;
+        let wait = |health: Health, now| health.ready_at(now).unwrap() - now;
+        for expected in [0, 500, 1_000, 2_000, 4_000] {
+            assert_eq!(wait(health, now), Duration::from_millis(expected));
+            now += wait(health, now);
+            health = health.after_failure(now);
+            // What fails meanwhile is the same failure.
+            let later = now + Duration::from_millis(10);
+            assert_eq!(wait(health.after_failure(later), now), wait(health, now));
+        }
+        for _ in 0..20 {
+            now += wait(health, now);
+            health = health.after_failure(now);
+        }
+        assert_eq!(wait(health, now), REST_LONGEST);
+        assert!(Health::Bad.after_failure(now).ready_at(now).is_none());
+    }
+
+    #[test]
+    fn a_lane_takes_nothing_once_it_is_about_to_close_or_its_worker_cheats() {
+        let shelf = Arc::default();
+        let ending = lane(kept(), &shelf, CLOSING_MARGIN);
+        assert!(ending.ready_at().is_none());
+        let open = lane(kept(), &shelf, HOUR);
+        assert!(open.ready_at().is_some_and(|at| at <= Instant::now()));
+        open.rest();
+        assert!(open.ready_at().is_some_and(|at| at > Instant::now()));
+        open.praise();
+        assert!(open.ready_at().is_some_and(|at| at <= Instant::now()));
+        open.give_up();
+        open.praise();
+        open.rest();
+        assert!(open.ready_at().is_none());
+    }
+}
