@@ -143,7 +143,10 @@ pub(crate) async fn answer(
         let answers = try_join_all(runs.into_iter().map(whole))
             .await
             .map_err(|error| of_ask(&ask, error))?;
-        purchases = answers.iter().map(|(_, settled)| settled.purchase).collect();
+        purchases = answers
+            .iter()
+            .map(|(_, settled)| settled.purchase)
+            .collect();
         for purchase in &purchases {
             gateway.owners.put(purchase.slot_id, &guard.admission.id);
         }

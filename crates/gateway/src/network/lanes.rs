@@ -14,8 +14,8 @@ use fairweir_types::{
     event::LaneOpened,
     limits::SESSION_SPEC_BYTES_MAX,
     order::{
-        Demand, OpenRounds, OrderHeader, OrderId, Privacy, Requirements, Rounds,
-        SlotRole, UnitVector, Urgency,
+        Demand, OpenRounds, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotRole,
+        UnitVector, Urgency,
     },
     session::{Credit, SignedRequest},
     tx::CloseSession,
@@ -193,7 +193,11 @@ impl Lanes {
                 shelf.forget(slot_id);
                 continue;
             }
-            if !self.sessions().iter().any(|session| session.order == slot_id.order) {
+            if !self
+                .sessions()
+                .iter()
+                .any(|session| session.order == slot_id.order)
+            {
                 self.sessions().push(Session {
                     order: slot_id.order,
                     lanes: Vec::new(),

@@ -161,8 +161,7 @@ impl<N: Network> Request<N> {
             request,
             credit,
         } = begun;
-        let lost =
-            |error: &ClientError| Ended::Lost(MarketError::Unreachable(error.to_string()));
+        let lost = |error: &ClientError| Ended::Lost(MarketError::Unreachable(error.to_string()));
         let spec = match BoundedBytes::new(self.work.spec.clone()) {
             Ok(spec) => spec,
             Err(error) => return Ended::Wrong(MarketError::Spec(error.to_string())),

@@ -478,9 +478,7 @@ fn an_answer_that_nobody_got_is_not_claimed() {
 fn a_buyer_that_restarts_uses_no_number_twice_and_no_coin() {
     let cap = coin();
     let mut before = account(cap);
-    let (_, first) = before
-        .begin(Digest::ZERO, &demand_max(), &buyer())
-        .unwrap();
+    let (_, first) = before.begin(Digest::ZERO, &demand_max(), &buyer()).unwrap();
     let mark = before.mark();
     assert_eq!(mark.next, 1);
     assert_eq!(mark.promised, first.voucher.voucher.cumulative);
@@ -490,5 +488,8 @@ fn a_buyer_that_restarts_uses_no_number_twice_and_no_coin() {
     assert_eq!(request.request.index, 1);
     let promised = first.voucher.voucher.cumulative;
     let both = promised.checked_add(promised).unwrap();
-    assert_eq!(second.voucher.voucher.cumulative, both, "what the first may still take is not given again");
+    assert_eq!(
+        second.voucher.voucher.cumulative, both,
+        "what the first may still take is not given again"
+    );
 }
