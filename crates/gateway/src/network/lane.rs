@@ -2,6 +2,7 @@
 
 use super::offers::Reach;
 use commonware_codec::{Copying, Decode as _, Encode as _};
+use fairweir_net::PeerAddr;
 use fairweir_services::{
     Kind as _,
     inference::chat::Chat,
@@ -16,10 +17,12 @@ use fairweir_types::{
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::time::Instant;
 
+/// How long lanes stay open.
+pub(super) const OPEN_FOR: Duration = Duration::from_secs(6 * 3_600);
 /// How long before its end a lane takes no more requests.
 const CLOSING_MARGIN: Duration = Duration::from_secs(15 * 60);
 /// How long a lane rests after its worker was not reached, doubled for each time that follows, up to the longest.
@@ -79,10 +82,11 @@ impl Health {
 #[derive(Debug)]
 pub(super) struct OpenLane {
     pub(super) opened: LaneOpened,
-    pub(super) reach: Reach,
+    reach: Mutex<Reach>,
     trade: Trade,
     account: Mutex<LaneAccount>,
     ends: Instant,
+    ends_at: SystemTime,
     health: Mutex<Health>,
     shelf: Option<Arc<dyn Shelf>>,
     written: Mutex<Mark>,
@@ -94,10 +98,19 @@ pub(super) struct KeptLane {
     pub(super) trade: Trade,
     pub(super) opened: LaneOpened,
     pub(super) mark: Mark,
+    /// When it closes by itself, at the earliest: the chain's time stands still while the chain does.
+    pub(super) ends: SystemTime,
 }
 
 impl KeptLane {
+    /// How long it is still open.
+    fn left(&self) -> Duration {
+        let left = self.ends.duration_since(SystemTime::now());
+        left.unwrap_or_default().min(OPEN_FOR)
+    }
+
     fn encode(&self) -> Vec<u8> {
+        let ends = self.ends.duration_since(UNIX_EPOCH).unwrap_or_default();
         let Mark { next, promised } = self.mark;
         (
             FORMAT,
@@ -105,6 +118,7 @@ impl KeptLane {
             self.opened.clone(),
             next,
             promised,
+            ends.as_secs(),
         )
             .encode()
             .to_vec()
@@ -112,30 +126,32 @@ impl KeptLane {
 
     /// `None` for what is damaged, or of another format.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        type Fields = (u8, Name, LaneOpened, u64, Amount);
-        let fields = Fields::decode_cfg(Copying(bytes), &((), (), (), (), ()));
-        let (format, capability, opened, next, promised) = fields.ok()?;
+        type Fields = (u8, Name, LaneOpened, u64, Amount, u64);
+        let fields = Fields::decode_cfg(Copying(bytes), &((), (), (), (), (), ()));
+        let (format, capability, opened, next, promised, ends) = fields.ok()?;
         let kind = opened.kind;
         (format == FORMAT).then_some(Self {
             trade: Trade { kind, capability },
             opened,
             mark: Mark { next, promised },
+            ends: UNIX_EPOCH.checked_add(Duration::from_secs(ends))?,
         })
     }
 }
 
 impl OpenLane {
-    /// A lane whose account stands at a mark, for as long as it is open.
+    /// A lane whose account stands at a mark.
     pub(super) fn new(
         (chain_id, shelf): (&ChainId, Option<Arc<dyn Shelf>>),
         kept: KeptLane,
         reach: Reach,
-        open_for: Duration,
     ) -> Self {
+        let left = kept.left();
         let KeptLane {
             trade,
             opened,
             mark,
+            ends,
         } = kept;
         let terms = LaneTerms {
             chain_id: chain_id.clone(),
@@ -151,10 +167,11 @@ impl OpenLane {
         };
         Self {
             opened,
-            reach,
+            reach: Mutex::new(reach),
             trade,
             account: Mutex::new(LaneAccount::resumed(terms, mark)),
-            ends: Instant::now() + open_for,
+            ends_at: ends,
+            ends: Instant::now() + left,
             health: Mutex::new(Health::Good),
             shelf,
             written: Mutex::new(mark),
@@ -163,6 +180,17 @@ impl OpenLane {
 
     pub(super) fn account(&self) -> MutexGuard<'_, LaneAccount> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where its worker is reached.
+    pub(super) fn endpoint(&self) -> PeerAddr {
+        let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.endpoint.clone()
+    }
+
+    /// The worker's offer names this endpoint now.
+    pub(super) fn reached_at(&self, reach: Reach) {
+        *self.reach.lock().unwrap_or_else(PoisonError::into_inner) = reach;
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -189,8 +217,7 @@ impl OpenLane {
     }
 
     /// When it takes requests again; `None` when it takes no more.
-    pub(super) fn ready_at(&self) -> Option<Instant> {
-        let now = Instant::now();
+    pub(super) fn ready_at(&self, now: Instant) -> Option<Instant> {
         if now + CLOSING_MARGIN >= self.ends {
             return None;
         }
@@ -248,6 +275,7 @@ impl OpenLane {
             trade: self.trade.clone(),
             opened: self.opened.clone(),
             mark: ahead,
+            ends: self.ends_at,
         };
         shelf.keep(self.opened.slot_id, &kept.encode());
         *written = ahead;
@@ -268,7 +296,7 @@ mod tests {
         reason = "a failing test should stop at the line that fails"
     )]
     use super::*;
-    use fairweir_net::{PeerAddr, PeerId};
+    use fairweir_net::PeerId;
     use fairweir_types::{
         ByteCount, Millis,
         order::{OrderId, PriceVector, SlotId, UnitVector},
@@ -340,20 +368,16 @@ mod tests {
                 until: Millis(1),
             },
             mark: Mark::default(),
+            ends: SystemTime::now() + HOUR,
         }
     }
 
-    fn lane(kept: KeptLane, shelf: &Arc<Memory>, open_for: Duration) -> OpenLane {
+    fn lane(kept: KeptLane, shelf: &Arc<Memory>) -> OpenLane {
         let endpoint = PeerAddr::new(PeerId::new([0; 32]), Vec::new()).unwrap();
         let prices = kept.opened.prices;
         let shelf = Arc::clone(shelf) as Arc<dyn Shelf>;
         let chain_id = ChainId::new("dev-test").unwrap();
-        OpenLane::new(
-            (&chain_id, Some(shelf)),
-            kept,
-            Reach { endpoint, prices },
-            open_for,
-        )
+        OpenLane::new((&chain_id, Some(shelf)), kept, Reach { endpoint, prices })
     }
 
     fn key() -> SecretKey {
@@ -363,7 +387,7 @@ mod tests {
     #[test]
     fn what_is_written_down_is_never_behind_what_was_given() {
         let shelf = Arc::new(Memory::default());
-        let before = lane(kept(), &shelf, HOUR);
+        let before = lane(kept(), &shelf);
         let mut given = Mark::default();
         for _ in 0..1_000 {
             let (request, credit) = before.begin(Digest::ZERO, &demand(), &key()).unwrap();
@@ -376,7 +400,7 @@ mod tests {
         }
         assert!(shelf.0.lock().unwrap().1 <= 17, "not for every request");
         let kept = KeptLane::decode(&shelf.all()[0]).unwrap();
-        let after = lane(kept, &shelf, HOUR);
+        let after = lane(kept, &shelf);
         let (request, credit) = after.begin(Digest::ZERO, &demand(), &key()).unwrap();
         assert!(request.request.index >= given.next);
         assert!(credit.voucher.voucher.cumulative > given.promised);
@@ -409,17 +433,19 @@ mod tests {
     #[test]
     fn a_lane_takes_nothing_once_it_is_about_to_close_or_its_worker_cheats() {
         let shelf = Arc::default();
-        let ending = lane(kept(), &shelf, CLOSING_MARGIN);
-        assert!(ending.ready_at().is_none());
-        let open = lane(kept(), &shelf, HOUR);
-        assert!(open.ready_at().is_some_and(|at| at <= Instant::now()));
+        let ends = SystemTime::now() + CLOSING_MARGIN;
+        let ending = lane(KeptLane { ends, ..kept() }, &shelf);
+        let now = Instant::now();
+        assert!(ending.ready_at(now).is_none());
+        let open = lane(kept(), &shelf);
+        assert_eq!(open.ready_at(now), Some(now));
         open.rest();
-        assert!(open.ready_at().is_some_and(|at| at > Instant::now()));
+        assert!(open.ready_at(now).is_some_and(|at| at > now));
         open.praise();
-        assert!(open.ready_at().is_some_and(|at| at <= Instant::now()));
+        assert_eq!(open.ready_at(now), Some(now));
         open.give_up();
         open.praise();
         open.rest();
-        assert!(open.ready_at().is_none());
+        assert!(open.ready_at(now).is_none());
     }
 }

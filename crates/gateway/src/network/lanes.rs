@@ -3,7 +3,7 @@
 use super::{
     Shared,
     board::Told,
-    lane::{KeptLane, OpenLane, Trade},
+    lane::{KeptLane, OPEN_FOR, OpenLane, Trade},
 };
 use crate::market::MarketError;
 use fairweir_client::ClientError;
@@ -23,7 +23,7 @@ use fairweir_types::{
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -32,8 +32,6 @@ const LANES_PER_SESSION: u16 = 3;
 /// Requests of the largest size, at the highest price, that a lane's cap pays for: at usual sizes and prices some thousands. What a worker
 /// stakes for a lane grows by a hundredth for each.
 const REQUESTS_PER_LANE: u64 = 32;
-/// How long lanes stay open.
-const OPEN_FOR: Millis = Millis(6 * 3_600_000);
 /// A request waits for a lane whose worker was not reached, rather than open a session more, for so long at a time, and so often.
 const REST_WAIT_MAX: Duration = Duration::from_secs(5);
 const RESTS_MAX: usize = 6;
@@ -75,7 +73,7 @@ impl Session {
     fn is_over(&self) -> bool {
         self.lanes
             .iter()
-            .all(|lane| lane.ready_at().is_none() && lane.account().running() == 0)
+            .all(|lane| lane.ready_at(Instant::now()).is_none() && lane.account().running() == 0)
     }
 }
 
@@ -134,11 +132,11 @@ impl Lanes {
         let Some(lanes) = open.get_mut(trade) else {
             return Ok(Found::Nothing);
         };
-        lanes.retain(|lane| lane.ready_at().is_some());
         let now = Instant::now();
+        lanes.retain(|lane| lane.ready_at(now).is_some());
         let (mut ready, mut resting) = (Vec::new(), None::<Instant>);
         for lane in lanes.iter().filter(|lane| lane.takes(demand)) {
-            match lane.ready_at() {
+            match lane.ready_at(now) {
                 Some(at) if at <= now => ready.push(Arc::clone(lane)),
                 Some(at) => resting = Some(resting.map_or(at, |other| other.min(at))),
                 None => {}
@@ -179,13 +177,13 @@ impl Lanes {
             return Ok(());
         }
         let client = shared.sender.client();
-        let now = client.status().await?.header.time;
         for kept in kept {
-            let (slot_id, until) = (kept.opened.slot_id, kept.opened.until);
+            let slot_id = kept.opened.slot_id;
             let is_open = match client.order(slot_id.order).await {
-                Ok(report) => report.slots.iter().any(|slot| {
-                    slot.slot_id == slot_id && slot.phase.as_str() == SERVING && now < until
-                }),
+                Ok(report) => report
+                    .slots
+                    .iter()
+                    .any(|slot| slot.slot_id == slot_id && slot.phase.as_str() == SERVING),
                 Err(error) if error.refusal_code() == Some("not_found") => false,
                 Err(error) => return Err(error),
             };
@@ -203,8 +201,7 @@ impl Lanes {
                     lanes: Vec::new(),
                 });
             }
-            let left = Duration::from_millis(until.get().saturating_sub(now.get()));
-            if let Err(error) = self.join(shared, kept, left).await {
+            if let Err(error) = self.join(shared, kept).await {
                 tracing::warn!(%slot_id, %error, "a lane is not taken up again");
             }
         }
@@ -277,16 +274,15 @@ impl Lanes {
             trade: trade.clone(),
             opened,
             mark: Mark::default(),
+            ends: SystemTime::now() + OPEN_FOR,
         };
-        self.join(shared, kept, Duration::from_millis(OPEN_FOR.get()))
-            .await
+        self.join(shared, kept).await
     }
 
     async fn join<N: Network>(
         &self,
         shared: &Shared<N>,
         kept: KeptLane,
-        open_for: Duration,
     ) -> Result<(), MarketError> {
         let (kind, worker) = (kept.trade.kind, kept.opened.worker);
         let reach = shared.offers.reach(kind, worker).await;
@@ -294,7 +290,7 @@ impl Lanes {
         let Some(reach) = reach else { return Ok(()) };
         let (order, trade) = (kept.opened.slot_id.order, kept.trade.clone());
         let at = (shared.sender.chain_id(), shared.options.sessions.clone());
-        let lane = Arc::new(OpenLane::new(at, kept, reach, open_for));
+        let lane = Arc::new(OpenLane::new(at, kept, reach));
         let mut sessions = self.sessions();
         if let Some(session) = sessions.iter_mut().find(|session| session.order == order) {
             session.lanes.push(Arc::clone(&lane));
@@ -385,7 +381,7 @@ fn session_header<N: Network>(
         role: SlotRole::Worker,
         rounds: Rounds::Open(OpenRounds {
             lane_cap: lane_cap.max(Amount::from_base_units(1).unwrap_or_default()),
-            open_for: OPEN_FOR,
+            open_for: Millis(u64::try_from(OPEN_FOR.as_millis()).unwrap_or(u64::MAX)),
             delegate: None,
         }),
         price_max: options.price_max,

@@ -137,6 +137,8 @@ impl<N: Network> Request<N> {
                 }
                 Ended::Lost(error) => {
                     lane.rest();
+                    // It may have come back elsewhere.
+                    shared.offers.forget();
                     last = error;
                 }
                 Ended::Wrong(error) => {
@@ -175,7 +177,11 @@ impl<N: Network> Request<N> {
         };
         let shared = Arc::clone(&self.shared);
         let network = shared.sender.client().network();
-        let stream = match sessions::ask(network, &lane.reach.endpoint, ask).await {
+        let (kind, worker) = (request.request.kind, lane.opened.worker);
+        if let Ok(Some(reach)) = shared.offers.reach(kind, worker).await {
+            lane.reached_at(reach);
+        }
+        let stream = match sessions::ask(network, &lane.endpoint(), ask).await {
             Ok(stream) => stream,
             Err(error) => return lost(&error),
         };
@@ -276,7 +282,8 @@ impl<N: Network> Request<N> {
                 return Probed::Over;
             };
             let network = shared.sender.client().network();
-            let asked = sessions::credit(network, &lane.reach.endpoint, credit);
+            let endpoint = lane.endpoint();
+            let asked = sessions::credit(network, &endpoint, credit);
             match timeout(PROBE_WITHIN, asked).await {
                 Ok(Ok(())) => Probed::Works,
                 Ok(Err(ClientError::Refused(_))) => Probed::Over,
@@ -351,7 +358,7 @@ const CREDIT_TRIES: u32 = 5;
 async fn send_credit<N: Network>(shared: Arc<Shared<N>>, lane: Arc<OpenLane>, credit: Credit) {
     let network = shared.sender.client().network();
     for tries in 1..=CREDIT_TRIES {
-        match sessions::credit(network, &lane.reach.endpoint, credit.clone()).await {
+        match sessions::credit(network, &lane.endpoint(), credit.clone()).await {
             // A request that is over needs none.
             Ok(()) | Err(ClientError::Refused(_)) => return,
             Err(error) => {
@@ -364,7 +371,7 @@ async fn send_credit<N: Network>(shared: Arc<Shared<N>>, lane: Arc<OpenLane>, cr
 
 async fn send_stop<N: Network>(shared: Arc<Shared<N>>, lane: Arc<OpenLane>, stop: SignedStop) {
     let network = shared.sender.client().network();
-    if let Err(error) = sessions::stop(network, &lane.reach.endpoint, stop).await {
+    if let Err(error) = sessions::stop(network, &lane.endpoint(), stop).await {
         tracing::debug!(%error, "a worker did not take a stop");
     }
 }
