@@ -197,7 +197,8 @@ mod tests {
     )]
     use super::*;
     use fairweir_types::{
-        Address, Amount, BlockHeader, BoundedText, BoundedVec, ChainId, Millis, TxCode, block, event::Bonded,
+        Address, Amount, BlockHeader, BoundedText, BoundedVec, ChainId, Millis, TxCode, block,
+        event::Bonded,
     };
 
     fn event(base_units: u64) -> Event {
@@ -252,7 +253,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let [first, second] = &outcomes;
-        assert_eq!(part(&[first.clone()], &events), "outcomes");
+        assert_eq!(part(std::slice::from_ref(first), &events), "outcomes");
         assert_eq!(part(&[second.clone(), first.clone()], &events), "outcomes");
         assert_eq!(part(&[outcome(0), outcome(2)], &events), "outcomes");
         assert_eq!(part(&outcomes, &[event(2), event(1)]), "events");
