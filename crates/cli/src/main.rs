@@ -5,7 +5,6 @@ mod connection;
 mod describe;
 mod door;
 mod failure;
-mod json;
 mod local_node;
 mod main_job;
 mod models;
@@ -107,6 +106,8 @@ enum Command {
     Embed(commands::embed::Embed),
     /// Serve OpenAI's API in front of the network.
     Gateway(commands::gateway::Gateway),
+    /// Serve the explorer's API over everything that happened.
+    Explorer(commands::explorer::Explorer),
     /// Make, list and revoke the keys of a gateway's clients.
     #[command(subcommand)]
     Apikey(commands::apikey::Apikey),
@@ -166,6 +167,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Chat(chat) => chat.run(global),
         Command::Embed(embed) => embed.run(global),
         Command::Gateway(gateway) => gateway.run(global),
+        Command::Explorer(explorer) => explorer.run(global),
         Command::Apikey(apikey) => apikey.run(global),
         Command::Model(model) => model.run(global),
         Command::Status(status) => status.run(global),

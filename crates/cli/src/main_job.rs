@@ -3,7 +3,7 @@
 use crate::{
     describe::{self, Names},
     failure::{Exit, code},
-    json, output,
+    output,
 };
 use commonware_codec::Encode as _;
 use fairweir_client::{
@@ -11,6 +11,7 @@ use fairweir_client::{
     orders::{self, OutputItem, OutputStream, Posted, SlotEnd},
     verify,
 };
+use fairweir_gateway::json;
 use fairweir_net::{Network, PeerAddr, quic::QuicNetwork};
 use fairweir_services::{
     AnyService, Served as _, StopAt,

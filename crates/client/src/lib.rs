@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod blocks;
 mod error;
 mod node_client;
 pub mod orders;
@@ -8,6 +9,7 @@ mod sender;
 pub mod sessions;
 pub mod verify;
 
+pub use blocks::{BlockError, BlockStream, FinalBlock};
 pub use error::ClientError;
 pub use node_client::{EventStream, NodeClient};
 pub use sender::Sender;

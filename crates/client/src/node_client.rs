@@ -7,11 +7,12 @@ use crate::{
 use commonware_codec::Encode;
 use fairweir_net::{FrameStream, Network, PeerAddr, request};
 use fairweir_types::{
-    Address, Block, BoundedBytes, Digest, Genesis, Height, SignedTx, decode,
+    Address, Block, BoundedBytes, Digest, Genesis, Height, SignedTx, TxOutcome, decode,
+    limits::BLOCK_TXS_MAX,
     node_api::{
         AccountReport, AskAccount, AskBlock, AskBody, AskDuties, AskGenesis, AskOffers, AskOrder,
-        AskStatus, BlockReport, Duties, EventPage, Follow, GetBlob, Included, NodeReply,
-        NodeRequest, OfferReport, OrderReport, PutBlob, Status, Submit,
+        AskOutcomes, AskStatus, BlockReport, Duties, EventPage, Follow, GetBlob, Included,
+        NodeReply, NodeRequest, OfferReport, OrderReport, PutBlob, Status, Submit,
     },
     order::{KindId, OrderId},
 };
@@ -178,6 +179,30 @@ impl<N: Network> NodeClient<N> {
             NodeReply::Body(block) => Ok((*block).clone()),
             _ => Err(ClientError::OtherAnswer),
         }
+    }
+
+    /// What became of all transactions of a block, in their order.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::OtherAnswer`] for a node that never comes to an end.
+    pub async fn outcomes(&self, height: Height) -> Result<Vec<TxOutcome>, ClientError> {
+        let mut outcomes: Vec<TxOutcome> = Vec::new();
+        while outcomes.len() <= BLOCK_TXS_MAX {
+            let first = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
+            let question = NodeRequest::Outcomes(AskOutcomes { height, first });
+            let NodeReply::Outcomes(page) = self.ask(&question, ANSWER_DEADLINE).await? else {
+                return Err(ClientError::OtherAnswer);
+            };
+            let (is_empty, more) = (page.outcomes.is_empty(), page.more);
+            outcomes.extend(page.outcomes.into_vec());
+            if !more {
+                return Ok(outcomes);
+            }
+            if is_empty {
+                break;
+            }
+        }
+        Err(ClientError::OtherAnswer)
     }
 
     /// Submits a transaction and waits until it is final. Submitting the same transaction again is harmless.

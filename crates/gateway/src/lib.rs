@@ -3,6 +3,8 @@
 mod buy;
 mod connection;
 mod error;
+pub mod explorer;
+pub mod json;
 mod keys;
 mod market;
 mod network;

@@ -397,10 +397,42 @@ pub async fn serve(
         tasks: TaskTracker::new(),
     });
     let router = router(Arc::clone(&gateway));
+    let doors = Doors {
+        connections_max: gateway.options.connections_max,
+        header_within: gateway.options.header_within,
+        shutdown_within: gateway.options.shutdown_within,
+    };
+    let until = async {
+        tokio::select! {
+            () = save_now_and_then(&gateway) => {}
+            () = shutdown => {}
+        }
+        gateway.tasks.close();
+    };
+    answer_connections(doors, router, listener, until, gateway.tasks.wait()).await;
+    save(&gateway).await;
+    Ok(())
+}
+
+/// How connections are let in and out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doors {
+    pub(crate) connections_max: usize,
+    pub(crate) header_within: Duration,
+    pub(crate) shutdown_within: Duration,
+}
+
+/// Answers connections until `until` resolves, and then the requests that run, and `rest`, to their end, for a time.
+pub(crate) async fn answer_connections(
+    doors: Doors,
+    router: Router,
+    listener: TcpListener,
+    until: impl Future<Output = ()> + Send,
+    rest: impl Future<Output = ()> + Send,
+) {
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(gateway.options.connections_max));
-    let header_within = gateway.options.header_within;
+    let places = Arc::new(Semaphore::new(doors.connections_max));
     let accept = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -408,7 +440,7 @@ pub async fn serve(
             };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let spoken = speak(stream, router.clone(), header_within, stop.clone());
+                    let spoken = speak(stream, router.clone(), doors.header_within, stop.clone());
                     let abandoned = abandon.clone();
                     connections.spawn(async move {
                         tokio::select! {
@@ -427,26 +459,19 @@ pub async fn serve(
     };
     tokio::select! {
         () = accept => {}
-        () = save_now_and_then(&gateway) => {}
-        () = shutdown => {}
+        () = until => {}
     }
     drop(listener);
     stop.cancel();
     connections.close();
-    gateway.tasks.close();
     let ended = async {
         connections.wait().await;
-        gateway.tasks.wait().await;
+        rest.await;
     };
-    if timeout(gateway.options.shutdown_within, ended)
-        .await
-        .is_err()
-    {
-        tracing::warn!("requests were still running when the gateway stopped");
+    if timeout(doors.shutdown_within, ended).await.is_err() {
+        tracing::warn!("requests were still running when the server stopped");
         abandon.cancel();
     }
-    save(&gateway).await;
-    Ok(())
 }
 
 async fn save(gateway: &Arc<Gateway>) {

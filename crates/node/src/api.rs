@@ -8,11 +8,11 @@ use fairweir_ledger::{Fault, report};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
     BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
-    limits::EVENT_PAGE_MAX,
+    limits::{EVENT_PAGE_MAX, OUTCOME_PAGE_MAX},
     merkle,
     node_api::{
         Blob, BlobStored, BlockReport, Duties, EventPage, Included, NodeReply, NodeRequest,
-        Refusal, Status,
+        OutcomePage, Refusal, Status,
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
@@ -126,6 +126,11 @@ impl Api {
             NodeRequest::Block(ask) => self.block(ask.height).await,
             NodeRequest::Body(ask) => match self.chain.finalised(ask.height).await {
                 Ok(Some(found)) => NodeReply::Body(Boxed::new(found.block)),
+                Ok(None) => not_found("final block"),
+                Err(error) => refused("closed", &error.to_string()),
+            },
+            NodeRequest::Outcomes(ask) => match self.chain.finalised(ask.height).await {
+                Ok(Some(found)) => NodeReply::Outcomes(outcome_page(&found, ask.first)),
                 Ok(None) => not_found("final block"),
                 Err(error) => refused("closed", &error.to_string()),
             },
@@ -295,6 +300,16 @@ impl Api {
                 }
             }
         }
+    }
+}
+
+/// What became of a block's transactions from a position on.
+fn outcome_page(block: &FinalisedBlock, first: u32) -> OutcomePage {
+    let first = usize::try_from(first).unwrap_or(usize::MAX);
+    let left = block.outcomes.get(first..).unwrap_or_default();
+    OutcomePage {
+        outcomes: BoundedVec::truncating(left.iter().cloned()),
+        more: left.len() > OUTCOME_PAGE_MAX,
     }
 }
 

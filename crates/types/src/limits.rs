@@ -75,6 +75,8 @@ pub const DESCENDANTS_MAX: usize = 64;
 pub const MERKLE_PATH_MAX: usize = 24;
 /// Events that one page of the node protocol carries.
 pub const EVENT_PAGE_MAX: usize = 512;
+/// Outcomes of transactions in one page: with their longest reasons they stay far below a message.
+pub const OUTCOME_PAGE_MAX: usize = 1_024;
 /// Records (accounts, offers, orders) that one page of the node protocol carries.
 pub const RECORD_PAGE_MAX: usize = 256;
 /// Bytes of a human-readable text in a message (reason, note).

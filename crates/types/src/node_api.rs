@@ -10,8 +10,8 @@ use crate::{
     genesis::Genesis,
     keys::{AccountKey, Address, Signature},
     limits::{
-        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, EVENT_PAGE_MAX, RECORD_PAGE_MAX,
-        TEXT_BYTES_MAX, TX_BYTES_MAX,
+        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, EVENT_PAGE_MAX, OUTCOME_PAGE_MAX,
+        RECORD_PAGE_MAX, TEXT_BYTES_MAX, TX_BYTES_MAX,
     },
     order::{KindId, Offer, OrderId, SlotId},
     outcome::TxOutcome,
@@ -96,6 +96,16 @@ pub struct AskBody {
 }
 record!(AskBody { height });
 
+/// Asks what became of a block's transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskOutcomes {
+    /// The block.
+    pub height: Height,
+    /// The position in the block where the page begins.
+    pub first: u32,
+}
+record!(AskOutcomes { height, first });
+
 /// Puts a blob into the node's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutBlob {
@@ -131,6 +141,7 @@ pub enum NodeRequest {
     GetBlob(GetBlob),
     Body(AskBody),
     Duties(AskDuties),
+    Outcomes(AskOutcomes),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -145,6 +156,7 @@ choice!(NodeRequest {
     10 => GetBlob(GetBlob),
     11 => Body(AskBody),
     12 => Duties(AskDuties),
+    13 => Outcomes(AskOutcomes),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -386,6 +398,16 @@ record!(BlockReport {
     event_leaves
 });
 
+/// What became of some of a block's transactions, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutcomePage {
+    /// The outcomes.
+    pub outcomes: BoundedVec<TxOutcome, OUTCOME_PAGE_MAX>,
+    /// Whether the block has more after this page.
+    pub more: bool,
+}
+record!(OutcomePage { outcomes, more });
+
 /// Bytes of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
@@ -422,6 +444,7 @@ pub enum NodeReply {
     Blob(Blob),
     Body(Boxed<Block>),
     Duties(Duties),
+    Outcomes(OutcomePage),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -437,6 +460,7 @@ choice!(NodeReply {
     11 => Blob(Blob),
     12 => Body(Boxed<Block>),
     13 => Duties(Duties),
+    14 => Outcomes(OutcomePage),
 });
 
 /// An output as a worker keeps it for its buyer over a restart.

@@ -1,4 +1,5 @@
-use crate::{Global, connection::with_connection, failure::Exit, json, output};
+use crate::{Global, connection::with_connection, failure::Exit, output};
+use fairweir_gateway::json;
 use fairweir_types::Address;
 
 /// Show an account: balance, stake, transactions sent.

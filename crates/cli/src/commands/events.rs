@@ -3,9 +3,10 @@ use crate::{
     connection::with_connection,
     describe::{self, Names},
     failure::{Exit, code},
-    json, output,
+    output,
 };
 use fairweir_client::orders::concerns;
+use fairweir_gateway::json;
 use fairweir_types::{Digest, Event, Height, Millis, order::OrderId};
 use serde_json::json;
 

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod events;
+pub(crate) mod explorer;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod model;

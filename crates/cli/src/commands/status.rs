@@ -2,8 +2,9 @@ use crate::{
     Global,
     connection::with_connection,
     failure::{Exit, code},
-    json, output,
+    output,
 };
+use fairweir_gateway::json;
 use fairweir_types::node_api::Status as Report;
 
 /// Show what the network is doing, and that all money is accounted for.

@@ -357,7 +357,7 @@ impl Up {
         let status = connection.client.status().await?;
         if global.json {
             output::json_pretty(
-                &json!({"job": bought.report, "status": crate::json::status(&status)}),
+                &json!({"job": bought.report, "status": fairweir_gateway::json::status(&status)}),
             );
         } else {
             output::line(words);

@@ -1,9 +1,10 @@
 use crate::{
     Global, describe,
     failure::{Exit, code},
-    json, models, output,
+    models, output,
 };
 use fairweir_client::verify::{Words, verify};
+use fairweir_gateway::json;
 use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, StopAt};
 use fairweir_types::{Digest, Genesis, decode, proof::ReceiptProof};
 use futures::{FutureExt as _, future::BoxFuture};

@@ -27,7 +27,16 @@ pub(crate) struct World {
     pub(crate) keys: BTreeMap<String, SecretKey>,
     pub(crate) orders: BTreeMap<String, OrderId>,
     pub(crate) last: BlockOutcome,
-    pub(crate) history: Vec<Event>,
+    pub(crate) genesis: Genesis,
+    pub(crate) blocks: Vec<Made>,
+}
+
+/// A block that was made.
+pub(crate) struct Made {
+    pub(crate) context: BlockContext,
+    pub(crate) txs: Vec<VerifiedTx>,
+    pub(crate) outcomes: Vec<TxOutcome>,
+    pub(crate) events: Vec<Event>,
 }
 
 pub(crate) fn coins(text: &str) -> Amount {
@@ -96,7 +105,8 @@ impl World {
             keys,
             orders: BTreeMap::new(),
             last,
-            history: Vec::new(),
+            genesis,
+            blocks: Vec::new(),
         }
     }
 
@@ -104,7 +114,7 @@ impl World {
         let beacon = Digest::of(Domain::Beacon, &[&self.height.to_be_bytes()]);
         let fairweir_types::AccountKey::Ed25519(public) = key_of("validator").account_key();
         BlockContext {
-            chain_id: chain_id(),
+            chain_id: self.genesis.chain_id.clone(),
             height: Height(self.height),
             time: Millis(self.time),
             beacon,
@@ -115,15 +125,34 @@ impl World {
     pub(crate) fn block(&mut self, after_ms: u64, txs: &[VerifiedTx]) {
         self.height += 1;
         self.time += after_ms;
-        let outcome = apply_block(&self.state, &self.context(), txs).unwrap();
+        let context = self.context();
+        let outcome = apply_block(&self.state, &context, txs).unwrap();
+        assert_eq!(outcome.outcomes.len(), txs.len());
         let mut totals = self.totals;
         totals.follow(&self.state, &outcome.writes).unwrap();
         self.state.apply(&outcome.writes);
         invariants::check(&self.state).unwrap();
         assert_eq!(totals, Totals::of(&self.state).unwrap());
         self.totals = totals;
-        self.history.extend(outcome.events.iter().cloned());
+        self.blocks.push(Made {
+            context,
+            txs: txs.to_vec(),
+            outcomes: outcome.outcomes.clone(),
+            events: outcome.events.clone(),
+        });
         self.last = outcome;
+    }
+
+    /// Every event so far.
+    pub(crate) fn history(&self) -> impl DoubleEndedIterator<Item = &Event> {
+        self.blocks.iter().flat_map(|made| made.events.iter())
+    }
+
+    /// Whether the blocks so far are whole: numbered one by one, with an outcome for every transaction.
+    pub(crate) fn are_blocks_whole(&self) -> bool {
+        (1..).zip(&self.blocks).all(|(height, made)| {
+            made.context.height == Height(height) && made.txs.len() == made.outcomes.len()
+        })
     }
 
     pub(crate) fn nonce(&self, address: Address) -> Nonce {

@@ -332,6 +332,7 @@ records! {
     Follow { from }
     AskBlock { height }
     AskBody { height }
+    AskOutcomes { height, first }
     AskDuties { account }
     PutBlob { bytes }
     GetBlob { digest }
@@ -345,6 +346,7 @@ records! {
     SlotReport { slot_id, phase, worker, due, receipt }
     OrderReport { order, buyer, posted, slots }
     Duties { tip, since }
+    OutcomePage { outcomes, more }
     EventPage { height, time, first, more, events }
     BlockReport { header, descendants, certificate, event_leaves }
     Blob { bytes }
@@ -370,8 +372,8 @@ choices! {
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled,
     }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }
     Kept { Request, Batch, Voucher }
     Settlement { Order, Batch }

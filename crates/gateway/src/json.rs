@@ -4,16 +4,16 @@ use fairweir_client::orders::slot_of;
 use fairweir_types::{
     Address, Amount, Event,
     node_api::{AccountReport, Status, SupplyReport},
-    order::{NonMatch, OrderId, UnitVector},
+    order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
 };
 use serde_json::{Value, json};
 
-fn coins(amount: Amount) -> Value {
+pub(crate) fn coins(amount: Amount) -> Value {
     Value::String(amount.to_string())
 }
 
-fn address(address: Address) -> Value {
+pub(crate) fn address(address: Address) -> Value {
     Value::String(address.to_string())
 }
 
@@ -32,21 +32,23 @@ fn non_matches(candidates: &[NonMatch]) -> Value {
         .collect()
 }
 
-const fn tier(tier: Tier) -> &'static str {
+pub(crate) const fn tier(tier: Tier) -> &'static str {
     match tier {
         Tier::First => "first",
         Tier::Dispute => "dispute",
     }
 }
 
-pub(crate) const fn randomness(randomness: Randomness) -> &'static str {
+/// Where randomness came from.
+#[must_use]
+pub const fn randomness(randomness: Randomness) -> &'static str {
     match randomness {
         Randomness::ValidatorTrusted => "validator_trusted",
         Randomness::Beacon => "beacon",
     }
 }
 
-const fn verdict(verdict: Verdict) -> &'static str {
+pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Valid => "valid",
         Verdict::Invalid => "invalid",
@@ -55,7 +57,7 @@ const fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-fn units(units: &UnitVector) -> Value {
+pub(crate) fn units(units: &UnitVector) -> Value {
     json!({
         "input": units.input.get(),
         "cached_input": units.cached_input.get(),
@@ -65,7 +67,7 @@ fn units(units: &UnitVector) -> Value {
 }
 
 /// The snake-case name of a variant without payload.
-fn snake(variant: impl std::fmt::Debug) -> String {
+pub(crate) fn snake(variant: impl std::fmt::Debug) -> String {
     let mut name = String::new();
     for character in format!("{variant:?}").chars() {
         if character.is_ascii_uppercase() && !name.is_empty() {
@@ -77,7 +79,8 @@ fn snake(variant: impl std::fmt::Debug) -> String {
 }
 
 /// The snake-case name of an event.
-pub(crate) const fn event_name(event: &Event) -> &'static str {
+#[must_use]
+pub const fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Transferred(_) => "transferred",
         Event::Bonded(_) => "bonded",
@@ -117,7 +120,8 @@ pub(crate) const fn event_name(event: &Event) -> &'static str {
 }
 
 /// An event with its name and the order that it is about.
-pub(crate) fn event(event: &Event) -> Value {
+#[must_use]
+pub fn event(event: &Event) -> Value {
     let mut value = details(event);
     if let Some(object) = value.as_object_mut() {
         object.insert("event".to_owned(), event_name(event).into());
@@ -127,6 +131,11 @@ pub(crate) fn event(event: &Event) -> Value {
         }
     }
     value
+}
+
+/// A slot as it stands in paths: the order and the slot's number.
+pub(crate) fn slot_name(slot_id: SlotId) -> String {
+    format!("{}:{}", slot_id.order, slot_id.slot)
 }
 
 fn order_id(order: OrderId) -> Value {
@@ -252,18 +261,18 @@ fn details(event: &Event) -> Value {
             "worker": address(event.worker), "claimed": coins(event.claimed), "returned": coins(event.returned),
         }),
         Event::BatchPosted(event) => json!({
-            "lane": event.lane.to_string(), "number": event.number, "worker": address(event.worker),
+            "lane": slot_name(event.lane), "number": event.number, "worker": address(event.worker),
             "root": event.root.digest.to_string(), "requests": event.count, "total": coins(event.root.sum),
         }),
         Event::LeavesDue(event) => json!({
             "worker": address(event.worker), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(), "due": event.due.get(),
         }),
         Event::LeavesShown(event) => json!({
-            "lane": event.lane.to_string(), "worker": address(event.worker), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(),
+            "lane": slot_name(event.lane), "worker": address(event.worker), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(),
             "shown": event.shown.to_string(),
         }),
         Event::BatchSettled(event) => json!({
-            "lane": event.lane.to_string(), "buyer": address(event.payers.buyer), "root": event.root.digest.to_string(),
+            "lane": slot_name(event.lane), "buyer": address(event.payers.buyer), "root": event.root.digest.to_string(),
             "requests": event.count, "total": coins(event.root.sum), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(),
             "paid": {"to": address(event.paid.to), "amount": coins(event.paid.amount)},
             "checks": event.checks.iter().map(|check| json!({"to": address(check.to), "amount": coins(check.amount)})).collect::<Vec<_>>(),
@@ -274,7 +283,8 @@ fn details(event: &Event) -> Value {
 }
 
 /// Where all money is.
-pub(crate) fn supply(supply: &SupplyReport) -> Value {
+#[must_use]
+pub fn supply(supply: &SupplyReport) -> Value {
     json!({
         "genesis": coins(supply.genesis),
         "minted": coins(supply.minted),
@@ -288,7 +298,8 @@ pub(crate) fn supply(supply: &SupplyReport) -> Value {
 }
 
 /// A status.
-pub(crate) fn status(status: &Status) -> Value {
+#[must_use]
+pub fn status(status: &Status) -> Value {
     json!({
         "chain_id": status.header.chain_id.as_str(),
         "genesis": status.genesis.to_string(),
@@ -307,7 +318,8 @@ pub(crate) fn status(status: &Status) -> Value {
 }
 
 /// An account.
-pub(crate) fn account(account: &AccountReport) -> Value {
+#[must_use]
+pub fn account(account: &AccountReport) -> Value {
     json!({
         "address": address(account.address),
         "balance": coins(account.balance),

@@ -66,7 +66,7 @@ impl<'a> Line<'a> {
 }
 
 /// Runs a script; panics with the line that fails.
-pub(crate) fn run(name: &str, text: &str) {
+pub(crate) fn run(name: &str, text: &str) -> Option<World> {
     let mut params = Vec::new();
     let mut world = None;
     for (number, line) in (1..).zip(text.lines()) {
@@ -85,6 +85,8 @@ pub(crate) fn run(name: &str, text: &str) {
             panic!("{name}:{number}: {line}\nlast events: {events:#?}");
         }
     }
+    assert!(world.iter().all(World::are_blocks_whole));
+    world
 }
 
 /// Every code that an action or an envelope can be refused with must be expected somewhere.
@@ -558,7 +560,7 @@ fn expect(world: &World, line: &Line<'_>) {
             assert_eq!(world.name_of(worker), line.word(2));
         }
         "candidate" => {
-            let others = world.history.iter().rev().find_map(|event| match event {
+            let others = world.history().rev().find_map(|event| match event {
                 Event::Matched(matched) => Some(&matched.others),
                 Event::Unmatched(unmatched) => Some(&unmatched.candidates),
                 _ => None,
@@ -572,19 +574,11 @@ fn expect(world: &World, line: &Line<'_>) {
             assert_eq!(reason.name(), line.word(2), "{reason:?}");
         }
         "event" => assert!(
-            world
-                .history
-                .iter()
-                .any(|event| matches(world, event, line)),
+            world.history().any(|event| matches(world, event, line)),
             "no such event in {:#?}",
-            world.history
+            world.history().collect::<Vec<_>>()
         ),
-        "no-event" => assert!(
-            !world
-                .history
-                .iter()
-                .any(|event| matches(world, event, line))
-        ),
+        "no-event" => assert!(!world.history().any(|event| matches(world, event, line))),
         other => panic!("cannot expect {other}"),
     }
 }

@@ -1,0 +1,159 @@
+//! What index and network are doing, and accounts with what they have now.
+
+use super::{Explorer, Pairs, Shared, failure::Failure, parameters};
+use crate::{
+    explorer::{error::IndexError, records::Account, store::Item},
+    server::json_response,
+};
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use fairweir_types::{Address, node_api};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How far the index is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct IndexStatus {
+    /// The newest block in it; 0 is the genesis.
+    height: u64,
+    /// That block's digest; empty at the genesis.
+    digest: String,
+    /// What stands in the way of following the chain now, if anything does.
+    trouble: Option<String>,
+}
+
+/// Where all money is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Supply {
+    genesis: String,
+    minted: String,
+    burned: String,
+    balances: String,
+    bonded: String,
+    unbonding: String,
+    escrow: String,
+    /// Whether every base unit is accounted for.
+    conserved: bool,
+}
+
+/// What the node says of the network.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NetworkStatus {
+    height: u64,
+    time_ms: u64,
+    validators: u16,
+    offers: u32,
+    verifiers: u32,
+    open_orders: u32,
+    /// Transactions that wait.
+    mempool: u32,
+    supply: Supply,
+    /// The version of the node's program.
+    version: String,
+}
+
+/// What index and network are doing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Status {
+    chain_id: String,
+    /// The digest of the genesis.
+    genesis: String,
+    index: IndexStatus,
+    /// Null while the node does not answer.
+    network: Option<NetworkStatus>,
+    /// The version of the explorer's program.
+    version: String,
+}
+
+/// What an account has now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Holdings {
+    balance: String,
+    nonce: String,
+    /// Slashable stake.
+    bonded: String,
+    /// Stake on its way back, still slashable.
+    unbonding: String,
+    /// Stake that covers open work.
+    exposure: String,
+}
+
+/// An account, with what it has now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountNow {
+    #[serde(flatten)]
+    account: Account,
+    /// As the node says; null while it does not answer.
+    now: Option<Holdings>,
+}
+
+fn network(status: &node_api::Status) -> NetworkStatus {
+    let supply = &status.supply;
+    NetworkStatus {
+        height: status.header.height.get(),
+        time_ms: status.header.time.get(),
+        validators: status.validators,
+        offers: status.offers,
+        verifiers: status.verifiers,
+        open_orders: status.open_orders,
+        mempool: status.mempool,
+        supply: Supply {
+            genesis: supply.genesis.to_string(),
+            minted: supply.minted.to_string(),
+            burned: supply.burned.to_string(),
+            balances: supply.balances.to_string(),
+            bonded: supply.bonded.to_string(),
+            unbonding: supply.unbonding.to_string(),
+            escrow: supply.escrow.to_string(),
+            conserved: supply.is_conserved(),
+        },
+        version: status.version.as_str().to_owned(),
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Response, Failure> {
+    let text = serde_json::to_string(value).map_err(IndexError::from)?;
+    Ok(json_response(text))
+}
+
+pub(super) async fn status(
+    State(explorer): Shared,
+    Query(pairs): Query<Pairs>,
+) -> Result<Response, Failure> {
+    parameters(pairs, &[])?;
+    let tip = explorer.index.tip().await?;
+    let (chain_id, genesis) = explorer.chain.clone();
+    json(&Status {
+        chain_id,
+        genesis,
+        index: IndexStatus {
+            height: tip.height,
+            digest: tip.digest,
+            trouble: explorer.following.trouble(),
+        },
+        network: explorer.live.status().await.as_ref().map(network),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+pub(super) async fn account(
+    explorer: &Explorer,
+    found: Item,
+    address: &str,
+) -> Result<Response, Failure> {
+    let account: Account = serde_json::from_str(&found.record).map_err(IndexError::from)?;
+    let now = match address.parse::<Address>() {
+        Ok(address) => explorer.live.account(address).await,
+        Err(_) => None,
+    };
+    let now = now.map(|report| Holdings {
+        balance: report.balance.to_string(),
+        nonce: report.nonce.to_string(),
+        bonded: report.bonded.to_string(),
+        unbonding: report.unbonding.to_string(),
+        exposure: report.exposure.to_string(),
+    });
+    json(&AccountNow { account, now })
+}
