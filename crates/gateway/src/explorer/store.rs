@@ -91,7 +91,7 @@ impl Store {
 
     /// The tip of an index of this format and genesis, if there is one.
     pub(crate) async fn tip_of(&self, genesis: &str) -> Result<Option<Tip>, IndexError> {
-        if !self.has_tables().await {
+        if !self.has_tables().await? {
             return Ok(None);
         }
         let mut connection = self.pool.acquire().await?;
@@ -104,9 +104,19 @@ impl Store {
         }
     }
 
-    async fn has_tables(&self) -> bool {
+    async fn has_tables(&self) -> Result<bool, IndexError> {
+        /// The codes that SQLite and PostgreSQL give a table that is not there; any other error must not pass for an empty database.
+        const NO_TABLE: [&str; 2] = ["1", "42P01"];
         let sql = AssertSqlSafe(format!("SELECT name FROM {META} LIMIT 1"));
-        sqlx::query(sql).fetch_optional(&self.pool).await.is_ok()
+        match sqlx::query(sql).fetch_optional(&self.pool).await {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| NO_TABLE.contains(&&*code)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Throws away what there is, and begins a writing that makes the tables anew.
