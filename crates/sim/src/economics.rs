@@ -9,7 +9,7 @@ use fairweir_ledger::{
 use fairweir_services::session::CREDIT_CHUNK;
 use fairweir_types::{
     Amount, ByteCount, Genesis, SecretKey, Transaction,
-    limits::{BATCHES_OPEN_MAX, BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
+    limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX, BATCHES_OPEN_MAX},
     order::{OrderId, SlotId},
     receipt::{Salt, Tier},
     tx::{Action, CommitVerdict, RevealVerdict},
@@ -140,7 +140,9 @@ impl Sheet {
         let mut sum = 0.0;
         while chosen <= drawn {
             if chosen >= quorum {
-                sum += binomial(drawn, chosen) * share.powf(chosen) * (1.0 - share).powf(drawn - chosen);
+                sum += binomial(drawn, chosen)
+                    * share.powf(chosen)
+                    * (1.0 - share).powf(drawn - chosen);
             }
             chosen += 1.0;
         }
@@ -292,7 +294,10 @@ fn amount(coins: f64) -> Amount {
     Amount::from_base_units((coins * COIN).round() as u64).expect("below the cap")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "amounts of the examples are below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "amounts of the examples are below 2^53"
+)]
 fn coins(amount: Amount) -> f64 {
     amount.base_units() as f64 / COIN
 }
@@ -378,7 +383,10 @@ fn parameters(page: &mut String) {
     for name in SHOWN {
         let spec = PARAMS.iter().find(|spec| spec.name == name);
         let spec = spec.expect("the ledger has the parameter");
-        page.push_str(&format!("| `{name}` | {} | {} |\n", spec.default, spec.unit));
+        page.push_str(&format!(
+            "| `{name}` | {} | {} |\n",
+            spec.default, spec.unit
+        ));
     }
     page.push_str(&format!(
         "| credit chunk | {} | output units that a voucher runs ahead; one whole request for work that comes at once |\n| batches open at a time | {BATCHES_OPEN_MAX} | batches of a lane |\n| samples of a batch | {BATCH_SAMPLES_MAX} | leaves at most; so a batch has at most samples ÷ rate requests |\n",

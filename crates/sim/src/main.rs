@@ -144,7 +144,9 @@ fn table(wanted: &Table) -> ExitCode {
         return ExitCode::from(2);
     }
     if !wanted.json {
-        line("| behaviour | rules | against | seeds | expected loss | mean loss | 95 % interval | slashed | taken | slipped | verdict |");
+        line(
+            "| behaviour | rules | against | seeds | expected loss | mean loss | 95 % interval | slashed | taken | slipped | verdict |",
+        );
         line("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     }
     let begun = Instant::now();

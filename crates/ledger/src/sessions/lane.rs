@@ -75,11 +75,7 @@ pub(crate) fn lane_costs(params: &Params, cap: Amount) -> Result<(Amount, Amount
 ///
 /// # Errors
 /// [`AmountError`] when it exceeds the cap of all money.
-pub fn lane_exposure(
-    params: &Params,
-    request: Amount,
-    cap: Amount,
-) -> Result<Amount, AmountError> {
+pub fn lane_exposure(params: &Params, request: Amount, cap: Amount) -> Result<Amount, AmountError> {
     request
         .checked_mul_ratio(Bps::WHOLE, params.sampling_bps.max(1), Rounding::Up)?
         .checked_add(cap)?

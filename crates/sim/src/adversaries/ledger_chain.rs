@@ -11,8 +11,8 @@ use fairweir_ledger::{
 use fairweir_net::PeerAddr;
 use fairweir_services::{ChainClient, ChainError, PastOrder};
 use fairweir_types::{
-    Action, Address, Amount, BoundedVec, ByteCount, ChainId, Digest, Event, Genesis,
-    Height, Millis, Nonce, SecretKey, Transaction, TxCode, TxOutcome, VerifiedTx,
+    Action, Address, Amount, BoundedVec, ByteCount, ChainId, Digest, Event, Genesis, Height,
+    Millis, Nonce, SecretKey, Transaction, TxCode, TxOutcome, VerifiedTx,
     digest::Domain,
     merkle,
     node_api::EventPage,
@@ -210,7 +210,9 @@ impl LedgerChain {
     /// If the state does not read.
     #[must_use]
     pub fn open_orders(&self) -> u32 {
-        report::counts(&self.books().state).expect("the state reads").2
+        report::counts(&self.books().state)
+            .expect("the state reads")
+            .2
     }
 
     /// The newest block.
@@ -363,7 +365,11 @@ impl Seat {
     #[must_use]
     pub fn nonce(&self) -> Nonce {
         let books = self.chain.books();
-        books.nonces.get(&self.address()).copied().unwrap_or_default()
+        books
+            .nonces
+            .get(&self.address())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Where a worker is reached.
@@ -473,4 +479,3 @@ impl Stream for Pages {
         }
     }
 }
-

@@ -46,8 +46,10 @@ pub(super) struct Told {
 /// Reads the outcome off the ledger. All orders must be closed.
 pub(super) fn read(town: &Town, adversaries: &[Address], told: Told) -> Outcome {
     let events = town.chain.events();
-    let change = |account: Address| signed(town.chain.wealth(account)) - signed(town.before(account).0);
-    let is_slashed = |account: &Address| slashes(&events).any(|slashed| slashed.account == *account);
+    let change =
+        |account: Address| signed(town.chain.wealth(account)) - signed(town.before(account).0);
+    let is_slashed =
+        |account: &Address| slashes(&events).any(|slashed| slashed.account == *account);
     let mut found = Outcome {
         outcome: adversaries.iter().copied().map(change).sum::<i64>() + signed(told.received),
         expected: told.expected,

@@ -52,7 +52,10 @@ pub(super) fn plan(seed: u64, verifiers: u32) -> Plan {
 }
 
 pub(super) fn float(amount: Amount) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "amounts of a story are below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "amounts of a story are below 2^53"
+    )]
     {
         signed(amount) as f64
     }
@@ -98,22 +101,34 @@ fn quote(town: &Town, work: &Work, price: u64) -> f64 {
 
 /// A worker cheats at one order and is found for sure: it loses the quote that was at stake and the share of its stake.
 pub(super) fn worker(seed: u64, cheats: bool, behaviour: Behaviour) -> Outcome {
-    let kind = if behaviour.is_about_models() { Chat::ID } else { Text::ID };
-    cheating_worker(seed, kind, (cheats.then(|| behaviour.twist()), WORKER_STAKE), |params, quote, stake| {
-        if behaviour == Behaviour::WithheldReceipt {
-            let penalty = quote * share(params, "late_penalty_bps");
-            return penalty.max(governed(params, "late_penalty_min"));
-        }
-        quote + stake * share(params, "slash_share_bps")
-    })
+    let kind = if behaviour.is_about_models() {
+        Chat::ID
+    } else {
+        Text::ID
+    };
+    cheating_worker(
+        seed,
+        kind,
+        (cheats.then(|| behaviour.twist()), WORKER_STAKE),
+        |params, quote, stake| {
+            if behaviour == Behaviour::WithheldReceipt {
+                let penalty = quote * share(params, "late_penalty_bps");
+                return penalty.max(governed(params, "late_penalty_min"));
+            }
+            quote + stake * share(params, "slash_share_bps")
+        },
+    )
 }
 
 /// The same, and it unbonds what it can before it is found.
 pub(super) fn fleeing_stake(seed: u64, cheats: bool) -> Outcome {
     let twist = cheats.then(|| -> Arc<dyn Twist> { Arc::new(FleeingStake { unbonds: FLEEING }) });
-    cheating_worker(seed, Text::ID, (twist, FLEEING_STAKE), |params, quote, stake| {
-        quote + stake * share(params, "slash_share_bps")
-    })
+    cheating_worker(
+        seed,
+        Text::ID,
+        (twist, FLEEING_STAKE),
+        |params, quote, stake| quote + stake * share(params, "slash_share_bps"),
+    )
 }
 
 fn cheating_worker(
@@ -124,7 +139,10 @@ fn cheating_worker(
 ) -> Outcome {
     let mut plan = plan(seed, HONEST_VERIFIERS);
     plan.workers[0].stake = stake;
-    let cheats: Cheats = twist.map(|twist| (names::worker(1), twist)).into_iter().collect();
+    let cheats: Cheats = twist
+        .map(|twist| (names::worker(1), twist))
+        .into_iter()
+        .collect();
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, kind, cheats).await;
         let right = buy(&town, seed, (1, kind)).await;
@@ -199,5 +217,7 @@ pub(super) fn collusion(seed: u64, cheats: bool) -> Outcome {
 
 /// The texts of a story.
 pub(super) fn texts(seed: u64, count: usize) -> Vec<Work> {
-    (0..count).map(|number| work(seed, number, Text::ID)).collect()
+    (0..count)
+        .map(|number| work(seed, number, Text::ID))
+        .collect()
 }

@@ -2,26 +2,23 @@
 
 use super::Seat;
 use crate::{Work, buyer::header_of, world::Context};
+use core::time::Duration;
 use fairweir_client::{
     ClientError,
     orders::{OutputItem, OutputStream},
     sessions,
 };
-use fairweir_net::{
-    PeerAddr,
-    memory::MemoryNetwork,
-};
+use fairweir_net::{PeerAddr, memory::MemoryNetwork};
+use fairweir_services::Registry;
 use fairweir_services::session::{LaneAccount, LaneTerms};
 use fairweir_types::{
     Action, Amount, BoundedBytes, Boxed, Digest, Event, Height, Millis, SecretKey, Units,
     event::LaneOpened,
-    order::{OpenRounds, OrderHeader, OrderId, PriceVector, Rounds, UnitVector},
+    order::{OpenRounds, OrderHeader, OrderId, PriceVector, Rounds},
     session::Ask,
     tx::{CloseSession, PostOrder},
 };
-use core::time::Duration;
 use futures::StreamExt as _;
-use fairweir_services::Registry;
 
 type Stream = <MemoryNetwork<Context> as fairweir_net::Network>::Stream;
 
@@ -47,7 +44,11 @@ pub(crate) struct Patron {
 }
 
 impl Patron {
-    pub(super) const fn new(seat: Seat, network: MemoryNetwork<Context>, registry: Registry) -> Self {
+    pub(super) const fn new(
+        seat: Seat,
+        network: MemoryNetwork<Context>,
+        registry: Registry,
+    ) -> Self {
         Self {
             seat,
             network,
@@ -185,8 +186,8 @@ impl Patron {
         self.lane.as_mut().expect("a lane is open")
     }
 
-    /// The next request of the lane as an honest client asks it, with the lane's prices and the most that it may take.
-    pub(crate) fn next_ask(&mut self, work: &Work) -> (Ask, PriceVector, UnitVector) {
+    /// The next request of the lane as an honest client asks it, with the lane's prices.
+    pub(crate) fn next_ask(&mut self, work: &Work) -> (Ask, PriceVector) {
         let demand = header_of(&self.registry, work).demand;
         let key = self.seat.key().clone();
         let lane = self.lane();
@@ -201,18 +202,17 @@ impl Patron {
             spec: BoundedBytes::new(work.spec.clone()).expect("a simulated spec is short"),
             credit: begun.1,
         };
-        (ask, prices, demand.units)
+        (ask, prices)
     }
 
-    /// The same of a lane that pretends to have no cap.
-    pub(crate) fn next_ask_beyond_cap(&mut self, work: &Work) -> (Ask, PriceVector, UnitVector) {
+    /// From here on it asks as if its lane had no cap.
+    pub(crate) fn forget_cap(&mut self) {
         let lane = self.lane();
         let terms = LaneTerms {
             cap: Amount::MAX,
             ..lane.account.terms().clone()
         };
         lane.account = LaneAccount::new(terms);
-        self.next_ask(work)
     }
 
     /// Sends a request to the lane's worker.
@@ -224,7 +224,7 @@ impl Patron {
 
     /// Asks as an honest client does; returns what the answer costs.
     pub(crate) async fn ask(&mut self, work: &Work) -> Amount {
-        let (ask, prices, _) = self.next_ask(work);
+        let (ask, prices) = self.next_ask(work);
         let index = ask.request.request.index;
         let mut stream = self.open(ask).await.expect("the worker answers");
         let units = loop {
@@ -234,7 +234,9 @@ impl Patron {
             }
         };
         let account = &mut self.lane().account;
-        account.done(index, &units).expect("it costs what was promised at most");
+        account
+            .done(index, &units)
+            .expect("it costs what was promised at most");
         prices.quote(&units).expect("it is little")
     }
 
@@ -254,14 +256,5 @@ impl Patron {
                 Err(_) => return Amount::ZERO,
             }
         }
-    }
-
-    /// What so much output of a request is worth, with its whole input.
-    pub(crate) fn worth(&self, prices: &PriceVector, most: &UnitVector, output: u64) -> Amount {
-        let units = UnitVector {
-            output: Units(output),
-            ..*most
-        };
-        prices.quote(&units).expect("it is little")
     }
 }

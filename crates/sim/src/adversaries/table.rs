@@ -67,7 +67,10 @@ struct Told {
     twin_taken: i64,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "amounts of a story are below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "amounts of a story are below 2^53"
+)]
 fn tell(row: &Row, (seed, number): (u64, u64)) -> Told {
     let cheat = (row.tell)(seed, true);
     let twin = (row.reference == Reference::Twin).then(|| (row.tell)(seed, false));
@@ -86,7 +89,10 @@ fn tell(row: &Row, (seed, number): (u64, u64)) -> Told {
 /// # Panics
 /// If a story does not come to its end.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "amounts of a story are below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "amounts of a story are below 2^53"
+)]
 pub fn measure(row: &'static Row, (first, seeds): (u64, u64), threads: usize) -> Line {
     let wanted = seeds.saturating_mul(row.times);
     let next = AtomicU64::new(0);
@@ -111,9 +117,14 @@ pub fn measure(row: &'static Row, (first, seeds): (u64, u64), threads: usize) ->
     // Sums of floats do not depend on which thread was faster.
     told.sort_by_key(|(number, _)| *number);
     let told: Vec<_> = told.into_iter().map(|(_, told)| told).collect();
-    let mean = |value: &dyn Fn(&Told) -> f64| told.iter().map(value).sum::<f64>() / told.len().max(1) as f64;
+    let mean = |value: &dyn Fn(&Told) -> f64| {
+        told.iter().map(value).sum::<f64>() / told.len().max(1) as f64
+    };
     let losses: Vec<_> = told.iter().map(|told| told.loss / COIN).collect();
-    let taken: i64 = told.iter().map(|told| told.cheat.taken + told.twin_taken).sum();
+    let taken: i64 = told
+        .iter()
+        .map(|told| told.cheat.taken + told.twin_taken)
+        .sum();
     Line {
         row,
         expected: mean(&|told| told.cheat.expected) / COIN,

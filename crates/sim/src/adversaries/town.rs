@@ -139,8 +139,14 @@ impl Town {
             town.start(name, *role);
         }
         let people = town.people();
-        town.wealth = people.iter().map(|who| (*who, town.chain.wealth(*who))).collect();
-        town.fees = people.iter().map(|who| (*who, town.chain.fees(*who))).collect();
+        town.wealth = people
+            .iter()
+            .map(|who| (*who, town.chain.wealth(*who)))
+            .collect();
+        town.fees = people
+            .iter()
+            .map(|who| (*who, town.chain.fees(*who)))
+            .collect();
         town
     }
 
@@ -238,7 +244,8 @@ impl Town {
         };
         let context = self.context.child("role");
         if role == Role::Verifier {
-            return context.spawn(move |clock| async move { verifier::run(&clock, equipment).await });
+            return context
+                .spawn(move |clock| async move { verifier::run(&clock, equipment).await });
         }
         let network = &self.networks[name];
         let incoming = worker::open_desk(network).expect("a desk opens once in a life");

@@ -56,7 +56,11 @@ fn overhead(town: &Town) -> f64 {
 
 /// A buyer plays its trick, or, in the twin of the challenger, buys what is challenged.
 pub(super) fn buyer(seed: u64, cheats: bool, trick: Trick) -> Outcome {
-    let kind: KindId = if trick == Trick::Unpaying { Chat::ID } else { Text::ID };
+    let kind: KindId = if trick == Trick::Unpaying {
+        Chat::ID
+    } else {
+        Text::ID
+    };
     let plan = plan(seed, VERIFIERS);
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, kind, Cheats::new()).await;
@@ -85,7 +89,10 @@ pub(super) fn buyer(seed: u64, cheats: bool, trick: Trick) -> Outcome {
             }
             Trick::Challenger => unreachable!("it was told above"),
         };
-        if !matches!(trick, Trick::Unfunded | Trick::WashTrader | Trick::EarlyClose) {
+        if !matches!(
+            trick,
+            Trick::Unfunded | Trick::WashTrader | Trick::EarlyClose
+        ) {
             patron.close().await;
         }
         town.settle().await;
@@ -106,7 +113,7 @@ async fn session(town: &Town, patron: &mut Patron, (trick, works): (Trick, &[Wor
     let longest = works.iter().max_by_key(|work| work.spec.len());
     let longest = longest.expect("there are some").clone();
     let chunk: Units = LaneTerms::WHOLE;
-    // Enough for the longest alone.
+    // Enough for the first ones alone.
     let cap = if trick == Trick::Overdrawing {
         patron.quote_at_most(&longest)
     } else {
@@ -116,9 +123,8 @@ async fn session(town: &Town, patron: &mut Patron, (trick, works): (Trick, &[Wor
     town.heard().await;
     match trick {
         Trick::Overdrawing => {
-            let first = patron.ask(&longest).await;
-            let beyond = overdrawing_buyer(patron, works).await;
-            first.checked_add(beyond).expect("it is little")
+            patron.forget_cap();
+            overdrawing_buyer(patron, works).await
         }
         Trick::Replaying => replaying_buyer(patron, works).await,
         _ => early_close(patron, works).await,

@@ -17,7 +17,10 @@ pub(crate) fn forged_request(books: &mut Books, worker: &SecretKey) {
     let Some(model) = fitting.max_by_key(|request| request.amount) else {
         return;
     };
-    let next = requests.iter().map(|kept| kept.request.request.index + 1).max();
+    let next = requests
+        .iter()
+        .map(|kept| kept.request.request.index + 1)
+        .max();
     let mut forged = model.clone();
     let mut request = forged.request.request.clone();
     request.index = next.unwrap_or_default();

@@ -8,14 +8,16 @@ use fairweir_types::{
 pub(crate) async fn overdrawing_buyer(patron: &mut Patron, works: &[Work]) -> Amount {
     let mut worth = Amount::ZERO;
     for work in works {
-        let (mut ask, ..) = patron.next_ask_beyond_cap(work);
+        let (mut ask, _) = patron.next_ask(work);
         let mut voucher = ask.credit.voucher.voucher.clone();
         voucher.cumulative = Amount::MAX;
         ask.credit = Credit {
             voucher: SignedVoucher::sign(voucher, patron.key()),
             ..ask.credit
         };
-        worth = worth.checked_add(patron.try_ask(ask).await).expect("little");
+        worth = worth
+            .checked_add(patron.try_ask(ask).await)
+            .expect("little");
     }
     worth
 }

@@ -6,10 +6,12 @@ pub(crate) async fn replaying_buyer(patron: &mut Patron, works: &[Work]) -> Amou
     let mut first = None;
     let mut worth = Amount::ZERO;
     for work in works {
-        let (mut ask, ..) = patron.next_ask(work);
+        let (mut ask, _) = patron.next_ask(work);
         let voucher = first.get_or_insert_with(|| ask.credit.voucher.clone());
         ask.credit.voucher = voucher.clone();
-        worth = worth.checked_add(patron.try_ask(ask).await).expect("little");
+        worth = worth
+            .checked_add(patron.try_ask(ask).await)
+            .expect("little");
     }
     worth
 }
