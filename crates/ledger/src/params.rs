@@ -74,7 +74,7 @@ params! {
     7 settlement_fee_bps: "basis points of the quote", 0..=1_000, 100, "One per cent, burned: wash trading loses money (protocol rule 9).";
     8 settlement_fee_min: "base units", 0..=1_000_000_000, 1_000, "The record work of a settlement is not free.";
     9 check_fee_bps: "basis points of the quote, per check", 0..=10_000, 2_500, "Verification costs about a quarter of generation (protocol rule 10).";
-    10 check_fee_min: "base units", 0..=1_000_000_000, 1_000, "The two transactions of a verdict must be worth their fee.";
+    10 check_fee_min: "base units", 0..=1_000_000_000, 10_000, "The two transactions of a verdict must be worth their fee.";
     11 deposit_per_byte: "base units per byte", 0..=1_000_000, 100, "Refundable: whoever fills the state lends money to it (protocol rule 10).";
     12 late_penalty_bps: "basis points of the quote", 0..=10_000, 1_000, "A missed deadline costs a tenth of the price.";
     13 slash_share_bps: "basis points of the stake", 0..=1_000, 500, "Until a kind has a referee, a majority takes the held payment and at most this share (protocol rule 7).";
@@ -174,6 +174,12 @@ pub(crate) fn of_genesis_params(given: &[GenesisParam]) -> Params {
     })
 }
 
+/// The governed values that a chain begins with.
+#[must_use]
+pub fn of_genesis(genesis: &Genesis) -> Params {
+    of_genesis_params(genesis.params.as_slice())
+}
+
 /// Checks the governed values of a genesis against their ranges and against each other.
 ///
 /// # Errors
@@ -193,7 +199,7 @@ pub fn check_genesis_params(genesis: &Genesis) -> Result<(), GenesisError> {
             });
         }
     }
-    match first_broken(&of_genesis_params(genesis.params.as_slice())) {
+    match first_broken(&of_genesis(genesis)) {
         Some(broken) => Err(GenesisError::ParamsDisagree {
             name: broken.name,
             rule: broken.rule,

@@ -178,30 +178,7 @@ impl<N: Network> Buyer<N> {
     }
 
     pub(crate) fn header(&self, work: &Work) -> OrderHeader {
-        let spec = work.spec.as_slice();
-        let service = self.registry.get(work.kind).expect("the kind is known");
-        let price = Amount::from_coins(PRICE_MAX_COINS).expect("a price below the cap");
-        let is_inline = spec.len() <= SPEC_INLINE_BYTES_MAX;
-        OrderHeader {
-            kind: work.kind,
-            spec_digest: Digest::of_blob(spec),
-            spec_inline: is_inline
-                .then(|| BoundedBytes::new(spec.to_vec()).expect("its length was checked")),
-            demand: service.demand(spec).expect("the spec is well-formed"),
-            slots: 1,
-            role: SlotRole::Worker,
-            rounds: Rounds::Fixed(1),
-            price_max: PriceVector {
-                input: price,
-                cached_input: Amount::ZERO,
-                output: price,
-                time: Amount::ZERO,
-            },
-            urgency: Urgency::Normal,
-            match_within: MATCH_WITHIN,
-            requirements: Requirements::default(),
-            privacy: Privacy::Public,
-        }
+        header_of(&self.registry, work)
     }
 
     /// Posts an order for a text.
@@ -333,5 +310,33 @@ impl<N: Network> Buyer<N> {
                 delivery => return delivery,
             }
         }
+    }
+}
+
+/// The header of an order of one slot for this work.
+pub(crate) fn header_of(registry: &Registry, work: &Work) -> OrderHeader {
+    let spec = work.spec.as_slice();
+    let service = registry.get(work.kind).expect("the kind is known");
+    let price = Amount::from_coins(PRICE_MAX_COINS).expect("a price below the cap");
+    let is_inline = spec.len() <= SPEC_INLINE_BYTES_MAX;
+    OrderHeader {
+        kind: work.kind,
+        spec_digest: Digest::of_blob(spec),
+        spec_inline: is_inline
+            .then(|| BoundedBytes::new(spec.to_vec()).expect("its length was checked")),
+        demand: service.demand(spec).expect("the spec is well-formed"),
+        slots: 1,
+        role: SlotRole::Worker,
+        rounds: Rounds::Fixed(1),
+        price_max: PriceVector {
+            input: price,
+            cached_input: Amount::ZERO,
+            output: price,
+            time: Amount::ZERO,
+        },
+        urgency: Urgency::Normal,
+        match_within: MATCH_WITHIN,
+        requirements: Requirements::default(),
+        privacy: Privacy::Public,
     }
 }

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod actor;
+pub mod adversaries;
 mod audit;
 mod buyer;
 pub mod byzantine;
+pub mod economics;
 mod plan;
 pub mod scenarios;
 mod session;

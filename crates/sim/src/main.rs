@@ -1,7 +1,10 @@
 //! Tells the stories of the network with many seeds, and says how to tell one again that did not hold.
 
-use clap::Parser;
-use fairweir_sim::scenarios::{self, Scenario};
+use clap::{Args, Parser, Subcommand};
+use fairweir_sim::{
+    adversaries::{self, Line, Row, Verdict},
+    scenarios::{self, Scenario},
+};
 use std::{
     io::Write as _,
     panic,
@@ -12,8 +15,10 @@ use std::{
 
 /// Simulate the network: every scenario with every seed, until all are told or the budget is used.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Seeds to use.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
@@ -26,6 +31,32 @@ struct Arguments {
     /// One scenario by name, or all.
     #[arg(long, value_name = "NAME", default_value = "all")]
     scenario: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure what each behaviour costs at default parameters; fails unless all lose and nobody honest does.
+    Adversaries(Table),
+}
+
+/// The adversary table.
+#[derive(Debug, Args)]
+struct Table {
+    /// Seeds for each behaviour; what is rarely found takes some times as many.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// One behaviour by name, or all.
+    #[arg(long, value_name = "NAME", default_value = "all")]
+    behaviour: String,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// A line of JSON for each behaviour in place of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 /// How often progress is told.
@@ -68,8 +99,83 @@ fn chosen(name: &str) -> Option<Vec<&'static Scenario>> {
     }
 }
 
+fn told(line: &Line, is_json: bool) -> String {
+    let (row, loss) = (line.row, &line.loss);
+    if is_json {
+        return serde_json::json!({
+            "behaviour": row.name, "rules": row.rules, "against": format!("{:?}", row.reference).to_lowercase(),
+            "seeds": loss.count, "expected": line.expected, "mean": loss.mean, "low": loss.low(), "high": loss.high(),
+            "slashed": line.slashed, "taken": line.taken, "slipped": line.slipped,
+            "verdict": format!("{:?}", line.verdict()).to_lowercase(),
+        })
+        .to_string();
+    }
+    format!(
+        "| {} | {} | {} | {} | {:.6} | {:.6} | {:.6} to {:.6} | {:.3} | {} | {:.6} | {} |",
+        row.name,
+        row.rules,
+        format!("{:?}", row.reference).to_lowercase(),
+        loss.count,
+        line.expected,
+        loss.mean,
+        loss.low(),
+        loss.high(),
+        line.slashed,
+        line.taken,
+        line.slipped,
+        format!("{:?}", line.verdict()).to_lowercase(),
+    )
+}
+
+/// The adversary table: coins, with the 95 % interval of each mean by the normal approximation.
+fn table(wanted: &Table) -> ExitCode {
+    let rows: Vec<&Row> = if wanted.behaviour == "all" {
+        adversaries::ALL.iter().collect()
+    } else {
+        adversaries::named(&wanted.behaviour).into_iter().collect()
+    };
+    if rows.is_empty() {
+        let names: Vec<_> = adversaries::ALL.iter().map(|row| row.name).collect();
+        line(&format!(
+            "no behaviour is called {}; there are: all, {}",
+            wanted.behaviour,
+            names.join(", ")
+        ));
+        return ExitCode::from(2);
+    }
+    if !wanted.json {
+        line(
+            "| behaviour | rules | against | seeds | expected loss | mean loss | 95 % interval | slashed | taken | slipped | verdict |",
+        );
+        line("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    }
+    let begun = Instant::now();
+    let (mut held, mut stories) = (0, 0);
+    for row in &rows {
+        let found = adversaries::measure(row, (wanted.seed, wanted.seeds), wanted.threads);
+        line(&told(&found, wanted.json));
+        stories += found.loss.count;
+        held += usize::from(found.verdict() == Verdict::Holds);
+    }
+    if !wanted.json {
+        line(&format!(
+            "{held} of {} behaviours lose and take nothing, {stories} stories in {} s",
+            rows.len(),
+            begun.elapsed().as_secs()
+        ));
+    }
+    if held == rows.len() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Adversaries(wanted)) = &arguments.command {
+        return table(wanted);
+    }
     let Some(chosen) = chosen(&arguments.scenario) else {
         let names: Vec<_> = scenarios::ALL
             .iter()

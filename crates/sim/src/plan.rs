@@ -29,7 +29,7 @@ const PARAMS: &[(&str, u64)] = &[
 ];
 
 /// Hundredths of a coin.
-const fn hundredths(hundredths: u64) -> Amount {
+pub(crate) const fn hundredths(hundredths: u64) -> Amount {
     match Amount::from_base_units(hundredths * (Amount::COIN_BASE_UNITS / 100)) {
         Some(amount) => amount,
         None => Amount::MAX,
@@ -60,6 +60,8 @@ pub struct Plan {
     pub buyers: usize,
     /// Whether workers and verifiers have the tiny models, and so the kinds that need some.
     pub models: bool,
+    /// Governed values that differ from their defaults.
+    pub params: &'static [(&'static str, u64)],
 }
 
 impl Plan {
@@ -80,6 +82,7 @@ impl Plan {
             verifiers: (0..5).map(|_| part(0)).collect(),
             buyers: 1,
             models: false,
+            params: PARAMS,
         }
     }
 
@@ -135,7 +138,8 @@ impl Plan {
             })
             .collect();
         accounts.sort_by_key(|account| account.address);
-        let mut params: Vec<_> = PARAMS
+        let mut params: Vec<_> = self
+            .params
             .iter()
             .map(|(name, value)| GenesisParam {
                 param: params::number_of(name).expect("the ledger has the parameter"),

@@ -37,6 +37,8 @@ use std::{
 
 /// Virtual time that a story may take: an hour. A story that hangs is a failure, not a wait.
 const STORY_MAX: Duration = Duration::from_secs(3_600);
+/// Virtual time for a story at default parameters: some challenge windows of an hour.
+const LONG_STORY_MAX: Duration = Duration::from_secs(6 * 3_600);
 /// Bytes of blobs that the node keeps.
 const BLOB_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 
@@ -48,6 +50,11 @@ pub fn play<F: Future>(seed: u64, story: impl FnOnce(Context) -> F) -> F::Output
     deterministic::Runner::new(config(seed)).start(story)
 }
 
+/// The same for a story with the windows of default parameters, which are longer than a story otherwise may take.
+pub(crate) fn play_long<F: Future>(seed: u64, story: impl FnOnce(Context) -> F) -> F::Output {
+    deterministic::Runner::new(config(seed).with_timeout(Some(LONG_STORY_MAX))).start(story)
+}
+
 /// How the runtime of a story is set up.
 pub(crate) fn config(seed: u64) -> deterministic::Config {
     deterministic::Config::new()
@@ -56,7 +63,7 @@ pub(crate) fn config(seed: u64) -> deterministic::Config {
 }
 
 /// The kinds with the tiny models; for a cheat, with what it runs in their place.
-fn tiny_registry(twist: Option<&dyn Twist>) -> Registry {
+pub(crate) fn tiny_registry(twist: Option<&dyn Twist>) -> Registry {
     static HONEST: OnceLock<Arc<TinyModels>> = OnceLock::new();
     let other = twist.and_then(|twist| twist.model_file(&tiny_chat_file(1)));
     let models: Arc<dyn Models> = match other {

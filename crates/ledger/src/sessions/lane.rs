@@ -72,11 +72,10 @@ pub(crate) fn lane_costs(params: &Params, cap: Amount) -> Result<(Amount, Amount
 /// With g the most that one request costs, c the lane's cap, p the sampling rate, s the share of the stake S that a wrong batch costs:
 /// cheating in n requests gains at most n·g ≤ c and is found with probability 1−(1−p)^n ≥ np/(1+np). The loss s·S·np/(1+np)
 /// exceeds n·g for every n when s·S·p ≥ g + p·c, so the stake set aside is (g/p + c)/s, rounded up.
-pub(crate) fn lane_exposure(
-    params: &Params,
-    request: Amount,
-    cap: Amount,
-) -> Result<Amount, AmountError> {
+///
+/// # Errors
+/// [`AmountError`] when it exceeds the cap of all money.
+pub fn lane_exposure(params: &Params, request: Amount, cap: Amount) -> Result<Amount, AmountError> {
     request
         .checked_mul_ratio(Bps::WHOLE, params.sampling_bps.max(1), Rounding::Up)?
         .checked_add(cap)?

@@ -19,9 +19,8 @@ mod show_leaves;
 
 pub(crate) use close_session::close_session;
 pub use error::SessionError;
-pub(crate) use lane::{
-    batch_ended, check_open, lane_costs, lane_exposure, lane_timer_ended, open_lane,
-};
+pub use lane::lane_exposure;
+pub(crate) use lane::{batch_ended, check_open, lane_costs, lane_timer_ended, open_lane};
 pub(crate) use open_batch::open_batch;
 pub(crate) use post_batch::post_batch;
 pub use records::{Batch, Lane};

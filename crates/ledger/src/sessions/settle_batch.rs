@@ -11,8 +11,9 @@ use fairweir_types::{
     order::SlotId,
 };
 
-/// Pays a batch whose samples were found right, or that has none: worker and verifiers get theirs, the fee burns, and what is left
-/// of the part for checks goes back to the buyer.
+/// Pays a batch whose samples were found right, or that has none: worker and verifiers get theirs and the fee burns. What is left of the
+/// part for checks makes up first what the worker paid towards it, and goes back to the buyer beyond that: else a buyer of a small lane
+/// would be given back what its worker paid for checks that nobody made.
 pub(crate) fn settle_batch(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -24,9 +25,14 @@ pub(crate) fn settle_batch(
         .opened
         .map_or_else(Vec::new, |trace| verifiers_that_agree(slot, &trace));
     let (checks, to_checks) = pay_checks(execution, &order, &checked)?;
-    bank::credit(execution, worker, batch.pay)?;
+    let costs = Amount::sum([batch.pay, to_checks, order.settlement_fee]).or_fault()?;
+    let unspent = order.slot_budget.checked_sub(costs).or_fault()?;
+    let withheld = batch.root.sum.checked_sub(batch.pay).or_fault()?;
+    let made_up = unspent.at_most(withheld);
+    let pay = batch.pay.checked_add(made_up).or_fault()?;
+    bank::credit(execution, worker, pay)?;
     bank::burn(execution, order.settlement_fee)?;
-    let spent = Amount::sum([batch.pay, to_checks, order.settlement_fee]).or_fault()?;
+    let spent = costs.checked_add(made_up).or_fault()?;
     let returned = order.slot_budget.checked_sub(spent).or_fault()?;
     spend(&mut order, spent)?;
     give_back(execution, &mut order, returned)?;
@@ -45,7 +51,7 @@ pub(crate) fn settle_batch(
         samples: batch.samples.clone(),
         paid: Payment {
             to: worker,
-            amount: batch.pay,
+            amount: pay,
         },
         checks: BoundedVec::truncating(checks),
         burned: order.settlement_fee,

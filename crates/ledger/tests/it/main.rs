@@ -49,6 +49,7 @@ scripts!(
     too_few_verifiers,
     slots_and_streams,
     a_session_from_escrow_to_settlement,
+    a_small_lane_pays_its_worker,
     sessions_that_cheat,
     sessions_that_are_refused,
     sessions_with_many_batches,

@@ -1,26 +1,45 @@
-//! Cheats: one behaviour per file. Each is a [`Twist`] around the real parts of a role, which are never changed.
+//! Cheats: one behaviour per file. Workers and verifiers are [`Twist`]s around the real parts of a role, which are never changed, or
+//! cook the books that a worker keeps; buyers do with a session or an order what no honest client does.
 
+mod claimed_again;
+mod collusion;
 mod copying_verifier;
+mod early_close;
 mod edited_token;
+mod fleeing_stake;
+mod forged_request;
+mod frivolous_challenger;
+mod idle_verifier;
 mod inflated_claim;
 mod inflated_units;
 mod lying_verifier;
 mod model_file;
 mod other_seed;
 mod other_template;
+mod overdrawing_buyer;
+mod repeated_leaf;
+mod replaying_buyer;
 mod silent_verifier;
 mod skipped_layer;
 mod swapped_models;
 mod three_bit_weights;
 mod twisted_chain;
 mod twisted_service;
+mod unclaimed_lane;
+mod unfunded_buyer;
+mod unpaying_buyer;
+mod wash_trader;
 mod withheld_leaves;
 mod withheld_opening;
 mod withheld_receipt;
 mod wrong_output;
 
+pub use claimed_again::ClaimedAgain;
+pub use collusion::{ColludingVerifier, Collusion};
 pub use copying_verifier::CopyingVerifier;
 pub use edited_token::EditedToken;
+pub use fleeing_stake::FleeingStake;
+pub use idle_verifier::IdleVerifier;
 pub use inflated_claim::InflatedClaim;
 pub use inflated_units::InflatedUnits;
 pub use lying_verifier::LyingVerifier;
@@ -32,10 +51,21 @@ pub use swapped_models::SwappedModels;
 pub use three_bit_weights::ThreeBitWeights;
 pub use twisted_chain::TwistedChain;
 pub use twisted_service::TwistedService;
+pub use unclaimed_lane::UnclaimedLane;
 pub use withheld_leaves::WithheldLeaves;
 pub use withheld_opening::WithheldOpening;
 pub use withheld_receipt::WithheldReceipt;
 pub use wrong_output::WrongOutput;
+
+pub(crate) use early_close::early_close;
+pub(crate) use forged_request::forged_request;
+pub(crate) use frivolous_challenger::frivolous_challenger;
+pub(crate) use overdrawing_buyer::overdrawing_buyer;
+pub(crate) use repeated_leaf::repeated_leaf;
+pub(crate) use replaying_buyer::replaying_buyer;
+pub(crate) use unfunded_buyer::unfunded_buyer;
+pub(crate) use unpaying_buyer::unpaying_buyer;
+pub(crate) use wash_trader::wash_trader;
 
 use core::{fmt::Debug, str::FromStr};
 use fairweir_services::{AnyService, Executed, Registry};
@@ -71,6 +101,16 @@ pub trait Twist: Debug + Send + Sync + 'static {
     /// What becomes of the trace that it found as a verifier.
     fn trace(&self, trace: Digest) -> Digest {
         trace
+    }
+
+    /// What becomes of the trace of a spec: [`Twist::trace`], unless the spec matters.
+    fn found(&self, _spec: &Digest, trace: Digest) -> Digest {
+        self.trace(trace)
+    }
+
+    /// What it sends besides, once an action of its role is on the chain.
+    fn besides(&self, _action: &Action) -> Option<Action> {
+        None
     }
 
     /// Hears what happens on the chain, before its role does.
@@ -135,11 +175,17 @@ pub enum Behaviour {
     LyingVerifier,
     /// [`SilentVerifier`].
     SilentVerifier,
+    /// [`IdleVerifier`].
+    IdleVerifier,
+    /// [`ClaimedAgain`].
+    ClaimedAgain,
+    /// [`UnclaimedLane`].
+    UnclaimedLane,
 }
 
 impl Behaviour {
     /// All behaviours.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::WrongOutput,
         Self::InflatedUnits,
         Self::EditedToken,
@@ -154,6 +200,9 @@ impl Behaviour {
         Self::CopyingVerifier,
         Self::LyingVerifier,
         Self::SilentVerifier,
+        Self::IdleVerifier,
+        Self::ClaimedAgain,
+        Self::UnclaimedLane,
     ];
 
     /// Its name.
@@ -174,6 +223,9 @@ impl Behaviour {
             Self::CopyingVerifier => "copying-verifier",
             Self::LyingVerifier => "lying-verifier",
             Self::SilentVerifier => "silent-verifier",
+            Self::IdleVerifier => "idle-verifier",
+            Self::ClaimedAgain => "claimed-again",
+            Self::UnclaimedLane => "unclaimed-lane",
         }
     }
 
@@ -191,8 +243,13 @@ impl Behaviour {
             | Self::WithheldOpening
             | Self::WithheldReceipt
             | Self::InflatedClaim
-            | Self::WithheldLeaves => Role::Worker,
-            Self::CopyingVerifier | Self::LyingVerifier | Self::SilentVerifier => Role::Verifier,
+            | Self::WithheldLeaves
+            | Self::ClaimedAgain
+            | Self::UnclaimedLane => Role::Worker,
+            Self::CopyingVerifier
+            | Self::LyingVerifier
+            | Self::SilentVerifier
+            | Self::IdleVerifier => Role::Verifier,
         }
     }
 
@@ -227,6 +284,9 @@ impl Behaviour {
             Self::CopyingVerifier => Arc::new(CopyingVerifier::default()),
             Self::LyingVerifier => Arc::new(LyingVerifier),
             Self::SilentVerifier => Arc::new(SilentVerifier),
+            Self::IdleVerifier => Arc::new(IdleVerifier),
+            Self::ClaimedAgain => Arc::new(ClaimedAgain),
+            Self::UnclaimedLane => Arc::new(UnclaimedLane),
         }
     }
 }

@@ -40,7 +40,15 @@ impl<C: ChainClient> ChainClient for TwistedChain<C> {
 
     async fn submit(&self, action: Action) -> Result<TxOutcome, ChainError> {
         match self.twist.action(action) {
-            Some(action) => self.honest.submit(action).await,
+            Some(action) => {
+                let besides = self.twist.besides(&action);
+                let outcome = self.honest.submit(action).await;
+                if let Some(besides) = besides {
+                    // Whatever becomes of it: its role goes on with what it sent itself.
+                    let _ = self.honest.submit(besides).await;
+                }
+                outcome
+            }
             None => Ok(pretended()),
         }
     }

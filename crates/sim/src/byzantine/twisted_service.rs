@@ -83,7 +83,7 @@ impl AnyService for TwistedService {
     fn trace(&self, receipt: &Receipt, evidence: &Evidence) -> Option<Digest> {
         self.honest
             .trace(receipt, evidence)
-            .map(|trace| self.twist.trace(trace))
+            .map(|trace| self.twist.found(&receipt.spec_digest, trace))
     }
 
     fn judge(&self, assignment: &Assignment, claim: &Claim, evidence: &Evidence) -> Judgement {

@@ -82,7 +82,7 @@ pub fn named(name: &str) -> Option<&'static Scenario> {
 }
 
 /// A text of so many lines that no other seed or number gives.
-fn text(seed: u64, number: usize, lines: usize) -> String {
+pub(crate) fn text(seed: u64, number: usize, lines: usize) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     for line in 0..lines {
@@ -96,7 +96,7 @@ fn text(seed: u64, number: usize, lines: usize) -> String {
 }
 
 /// A question to the tiny model that no other seed or number gives: every third one greedy, of 8 to 40 tokens.
-fn question(seed: u64, number: usize) -> ChatSpec {
+pub(crate) fn question(seed: u64, number: usize) -> ChatSpec {
     let draw = Digest::of(
         Domain::Draw,
         &[&seed.to_be_bytes(), &number.to_be_bytes(), b"question"],
@@ -114,6 +114,17 @@ fn question(seed: u64, number: usize) -> ChatSpec {
     };
     let prompt = Prompt::Messages(conversation);
     ChatSpec::new(TINY_CHAT, prompt, parameters, draw.0).expect("a seed has 32 bytes")
+}
+
+/// A question whose answer may be longer than a buyer's credit.
+pub(crate) fn long_question(seed: u64) -> ChatSpec {
+    let short = question(seed, 0);
+    let parameters = Parameters {
+        tokens_max: 200,
+        ..short.parameters().clone()
+    };
+    let prompt = short.prompt().clone();
+    ChatSpec::new(TINY_CHAT, prompt, parameters, short.seed()).expect("a seed has 32 bytes")
 }
 
 fn settled(purchase: &Purchase) -> &Settled {

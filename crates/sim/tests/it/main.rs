@@ -1,9 +1,11 @@
 //! The network on one thread: one file per story.
 
+mod adversaries;
 mod copying_verifier;
 mod crashes;
 mod cut_worker;
 mod determinism;
+mod economics;
 mod edited_token;
 mod honest_day;
 mod inference_day;

@@ -1,0 +1,137 @@
+//! Stories of a worker that cheats in a lane: samples find it at the governed rate.
+
+use super::{
+    Cheats, Outcome, Town,
+    measure::{Told, read},
+    orders::{WORKER_STAKE, float, plan, share, texts},
+};
+use crate::{
+    byzantine::{Behaviour, forged_request, repeated_leaf},
+    plan::{hundredths, key},
+    world::play_long,
+};
+use fairweir_node::network::names;
+use fairweir_services::{Kind as _, session::LaneTerms, text::Text};
+use fairweir_types::Amount;
+
+/// Requests of a lane: a quarter of its batches are sampled at the default rate of one per cent.
+pub(super) const REQUESTS: u32 = 25;
+/// Its cap: with the longest request its worker's least stake just covers it.
+pub(super) const CAP: Amount = hundredths(275);
+/// Seven honest verifiers: two, and five for a dispute.
+const VERIFIERS: u32 = 7;
+
+/// How a worker cheats in a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cheat {
+    /// By a behaviour of its role.
+    Twist(Behaviour),
+    /// [`repeated_leaf`].
+    RepeatedLeaf,
+    /// [`forged_request`].
+    ForgedRequest,
+}
+
+/// What a lane came to before it was closed.
+struct Lane {
+    /// What each request cost.
+    costs: Vec<f64>,
+    /// What they cost together, and what the voucher covers.
+    total: f64,
+    covered: f64,
+}
+
+impl Lane {
+    /// The dearest request that the voucher covers once more.
+    fn again(&self) -> f64 {
+        let left = self.covered - self.total;
+        let fitting = self.costs.iter().copied().filter(|cost| *cost <= left);
+        fitting.fold(0.0, f64::max)
+    }
+}
+
+/// The loss by formula. With P the probability that something of the batch is sampled, T what its requests cost, V what its voucher covers,
+/// v what a claim without work is worth, s·S the share of the stake:
+/// who is found loses s·S and the batch's total on top of not being paid; who is not gains what it claims.
+fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 {
+    let slash = float(WORKER_STAKE) * share(params, "slash_share_bps");
+    let rate = share(params, "sampling_bps");
+    let sampled = (f64::from(REQUESTS) * rate).min(1.0);
+    let (total, covered) = (lane.total, lane.covered);
+    match cheat {
+        // No work at all, and all its pay: P·(s·S + T) − (1 − P)·T.
+        Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
+            sampled * (slash + total) - (1.0 - sampled) * total
+        }
+        // All the work; a sum that is not its leaves' is found by any sample: P·(s·S + V + T) − (1 − P)·(V − T).
+        Cheat::Twist(Behaviour::InflatedClaim) => {
+            sampled * (slash + covered + total) - (1.0 - sampled) * (covered - total)
+        }
+        Cheat::Twist(Behaviour::UnclaimedLane) => total,
+        // All the work; one leaf of n + 1 is forged, and found when drawn by its value: Q = (n + 1)·p·v/(T + v).
+        Cheat::ForgedRequest => {
+            let forged = lane.again();
+            let claimed = total + forged;
+            let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0) * forged / claimed;
+            drawn * (slash + claimed + total) - (1.0 - drawn) * forged
+        }
+        // Nothing of it shows in a sample: a gain, at most the chunk that is promised ahead.
+        Cheat::RepeatedLeaf => -lane.again(),
+        // The second claim is refused; it costs its fee.
+        Cheat::Twist(_) => 0.0,
+    }
+}
+
+/// A worker serves a lane and cheats with it.
+pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
+    let plan = plan(seed, VERIFIERS);
+    let mut twists = Cheats::new();
+    if let (true, Cheat::Twist(behaviour)) = (cheats, cheat) {
+        twists.insert(names::worker(1), behaviour.twist());
+    }
+    play_long(seed, |context| async move {
+        let town = Town::boot(&context, &plan, Text::ID, twists).await;
+        let mut patron = town.patron(1);
+        let works = texts(seed, usize::try_from(REQUESTS).expect("few requests"));
+        let longest = works.iter().max_by_key(|work| work.spec.len());
+        let longest = longest.expect("there are some").clone();
+        patron.open_session(&longest, CAP, LaneTerms::WHOLE).await;
+        town.heard().await;
+        let mut right = Vec::new();
+        for work in &works {
+            right.push(patron.ask(work).await);
+        }
+        let name = names::worker(1);
+        if cheats {
+            match cheat {
+                Cheat::RepeatedLeaf => town.restart(&name, repeated_leaf).await,
+                Cheat::ForgedRequest => {
+                    let cook = |books: &mut super::Books| forged_request(books, &key(&name));
+                    town.restart(&name, cook).await;
+                }
+                Cheat::Twist(_) => {}
+            }
+        }
+        town.heard().await;
+        patron.close().await;
+        town.settle().await;
+        let costs: Vec<_> = right.iter().map(|cost| float(*cost)).collect();
+        let lane = Lane {
+            total: costs.iter().sum(),
+            covered: float(patron.promised()),
+            costs,
+        };
+        let is_wrong = cheats && cheat == Cheat::Twist(Behaviour::WrongOutput);
+        let refused = float(town.chain.refused_fees(Town::worker(1)));
+        let told = Told {
+            expected: expected(cheat, &lane, &town.chain.params()) + refused,
+            right: if is_wrong {
+                Amount::ZERO
+            } else {
+                Amount::sum(right).expect("it is little")
+            },
+            ..Told::default()
+        };
+        read(&town, &[Town::worker(1)], told)
+    })
+}

@@ -1,0 +1,151 @@
+//! Stories of buyers that cheat.
+
+use super::{
+    Cheats, Outcome, Patron, Town,
+    lanes::CAP,
+    measure::{Told, read},
+    orders::{buy, float, governed, plan, share, texts},
+};
+use crate::{
+    Work,
+    byzantine::{
+        early_close, frivolous_challenger, overdrawing_buyer, replaying_buyer, unfunded_buyer,
+        unpaying_buyer, wash_trader,
+    },
+    scenarios,
+    world::play_long,
+};
+use fairweir_services::{
+    Kind as _,
+    inference::chat::Chat,
+    session::{CREDIT_CHUNK, LaneTerms},
+    text::Text,
+};
+use fairweir_types::{Amount, Units, order::KindId};
+
+/// Seven honest verifiers: two, and five for a dispute.
+const VERIFIERS: u32 = 7;
+/// Requests of a session.
+const REQUESTS: usize = 5;
+
+/// How a buyer cheats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trick {
+    /// [`unpaying_buyer`].
+    Unpaying,
+    /// [`early_close`].
+    EarlyClose,
+    /// [`overdrawing_buyer`].
+    Overdrawing,
+    /// [`replaying_buyer`].
+    Replaying,
+    /// [`unfunded_buyer`].
+    Unfunded,
+    /// [`frivolous_challenger`].
+    Challenger,
+    /// [`wash_trader`].
+    WashTrader,
+}
+
+/// What a buyer pays besides work: the fees of its transactions, what was burned, and checks.
+fn overhead(town: &Town) -> f64 {
+    let buyer = Town::buyer(1);
+    let fees = float(town.chain.fees(buyer)) - float(town.before(buyer).1);
+    fees + float(town.chain.burned_and_checks(buyer))
+}
+
+/// A buyer plays its trick, or, in the twin of the challenger, buys what is challenged.
+pub(super) fn buyer(seed: u64, cheats: bool, trick: Trick) -> Outcome {
+    let kind: KindId = if trick == Trick::Unpaying {
+        Chat::ID
+    } else {
+        Text::ID
+    };
+    let plan = plan(seed, VERIFIERS);
+    play_long(seed, |context| async move {
+        let town = Town::boot(&context, &plan, kind, Cheats::new()).await;
+        let mut patron = town.patron(1);
+        let works = texts(seed, REQUESTS);
+        if trick == Trick::Challenger {
+            return challenged(&town, &patron, (seed, cheats)).await;
+        }
+        let received = match trick {
+            Trick::Unpaying => {
+                let long = Work::chat(&scenarios::long_question(seed));
+                patron.open_session(&long, CAP, CREDIT_CHUNK).await;
+                town.heard().await;
+                unpaying_buyer(&mut patron, &long).await
+            }
+            Trick::EarlyClose | Trick::Overdrawing | Trick::Replaying => {
+                session(&town, &mut patron, (trick, &works)).await
+            }
+            Trick::Unfunded => {
+                unfunded_buyer(&patron, &works[0]).await;
+                Amount::ZERO
+            }
+            Trick::WashTrader => {
+                wash_trader(&patron, &works).await;
+                Amount::ZERO
+            }
+            Trick::Challenger => unreachable!("it was told above"),
+        };
+        if !matches!(
+            trick,
+            Trick::Unfunded | Trick::WashTrader | Trick::EarlyClose
+        ) {
+            patron.close().await;
+        }
+        town.settle().await;
+        let told = Told {
+            received,
+            expected: overhead(&town),
+            ..Told::default()
+        };
+        let mut adversaries = vec![Town::buyer(1)];
+        if trick == Trick::WashTrader {
+            adversaries.push(Town::worker(1));
+        }
+        read(&town, &adversaries, told)
+    })
+}
+
+async fn session(town: &Town, patron: &mut Patron, (trick, works): (Trick, &[Work])) -> Amount {
+    let longest = works.iter().max_by_key(|work| work.spec.len());
+    let longest = longest.expect("there are some").clone();
+    let chunk: Units = LaneTerms::WHOLE;
+    // Enough for the first ones alone.
+    let cap = if trick == Trick::Overdrawing {
+        patron.quote_at_most(&longest)
+    } else {
+        CAP
+    };
+    patron.open_session(&longest, cap, chunk).await;
+    town.heard().await;
+    match trick {
+        Trick::Overdrawing => {
+            patron.forget_cap();
+            overdrawing_buyer(patron, works).await
+        }
+        Trick::Replaying => replaying_buyer(patron, works).await,
+        _ => early_close(patron, works).await,
+    }
+}
+
+/// The loser of a challenge pays the checks of all whom it called.
+async fn challenged(town: &Town, patron: &Patron, (seed, cheats): (u64, bool)) -> Outcome {
+    if cheats {
+        let order = patron.post(&texts(seed, 1)[0]).await;
+        frivolous_challenger(patron, order).await;
+        town.settle().await;
+    } else {
+        buy(town, seed, (1, Text::ID)).await;
+    }
+    let params = town.chain.params();
+    let quote = float(patron.quote_at_most(&texts(seed, 1)[0]));
+    let check = (quote * share(&params, "check_fee_bps")).max(governed(&params, "check_fee_min"));
+    let told = Told {
+        expected: governed(&params, "dispute_draw") * check,
+        ..Told::default()
+    };
+    read(town, &[Town::buyer(1)], told)
+}
