@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Exit, code},
-    models,
+    models, output,
 };
 use core::future::Future;
 use fairweir_client::Sender;
@@ -13,13 +13,17 @@ use fairweir_gateway::{
 };
 use fairweir_net::quic::QuicNetwork;
 use fairweir_node::{DataDir, Keystore, OutputStore};
-use fairweir_services::inference::{
-    ModelId, ModelStore,
-    chat::{CONTEXT_MAX, Prompt, PromptReader},
+use fairweir_services::{
+    inference::{
+        ModelId, ModelStore,
+        chat::{CONTEXT_MAX, Prompt, PromptReader},
+    },
+    pipeline::Shelf,
 };
 use fairweir_types::{Action, Address, Amount, Millis, order::PriceVector, tx};
 use std::{
     collections::BTreeMap,
+    fs::{File, TryLockError},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -156,12 +160,34 @@ pub(crate) struct Door {
     pub(crate) concurrent_max: usize,
     pub(crate) payment: Payment,
     /// Where sessions survive a crash.
-    pub(crate) sessions: Arc<OutputStore>,
+    pub(crate) sessions: Option<Sessions>,
 }
 
-/// Where a gateway's open sessions are written down.
-pub(crate) fn sessions(data: &DataDir) -> Result<Arc<OutputStore>, Exit> {
-    Ok(Arc::new(OutputStore::at(&data.join("gateway-sessions"))?))
+/// Where one gateway's open sessions are written down, for as long as it runs.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    store: Arc<OutputStore>,
+    _lock: File,
+}
+
+/// The place in a folder; none while another gateway of the same folder has it: two that went on with one session would use its
+/// numbers twice.
+pub(crate) fn sessions(data: &DataDir) -> Result<Option<Sessions>, Exit> {
+    let lock = File::create(data.join("gateway-sessions.lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            output::progress(
+                "another gateway of this folder has its sessions; this one opens its own",
+            );
+            return Ok(None);
+        }
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    Ok(Some(Sessions {
+        store: Arc::new(OutputStore::at(&data.join("gateway-sessions"))?),
+        _lock: lock,
+    }))
 }
 
 /// Serves until `shutdown`.
@@ -182,7 +208,10 @@ pub(crate) async fn open(
         match_within: Millis(30_000),
         fees: OrderFees::default(),
         payment: door.payment,
-        sessions: Some(door.sessions),
+        sessions: door.sessions.as_ref().map(|sessions| {
+            let store: Arc<dyn Shelf> = sessions.store.clone();
+            store
+        }),
     };
     let market = NetworkMarket::start(door.sender, options).await?;
     let options = GatewayOptions {
