@@ -112,7 +112,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Opens a network that can reach `node`.
     pub(crate) async fn open(node: PeerAddr) -> Result<Self, Exit> {
-        let network = bind_for(&node, None).await?;
+        let network = bind_for(&node, None, None).await?;
         Ok(Self {
             client: NodeClient::new(network.clone(), node),
             network,
@@ -138,6 +138,7 @@ impl Connection {
 pub(crate) async fn bind_for(
     peer: &PeerAddr,
     listen: Option<SocketAddr>,
+    secret_key: Option<[u8; 32]>,
 ) -> Result<QuicNetwork, Exit> {
     let is_local = peer
         .addrs()
@@ -156,7 +157,10 @@ pub(crate) async fn bind_for(
         DialPolicy::Any
     };
     let options = QuicOptions {
-        secret_key: *random_seed()?,
+        secret_key: match secret_key {
+            Some(given) => given,
+            None => *random_seed()?,
+        },
         listen: listen.unwrap_or(any),
         policy,
         advertise: Vec::new(),

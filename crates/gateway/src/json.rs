@@ -327,5 +327,6 @@ pub fn account(account: &AccountReport) -> Value {
         "bonded": coins(account.bonded),
         "unbonding": coins(account.unbonding),
         "exposure": coins(account.exposure),
+        "verifies": account.verifies.as_ref().map(|enrolled| enrolled.kinds.iter().map(|kind| kind.0).collect::<Vec<_>>()),
     })
 }

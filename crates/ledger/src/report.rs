@@ -5,15 +5,16 @@ use crate::{
     fault::{Fault, present},
     keys, market,
     params::Params,
-    registry::{OfferRecord, counters},
+    registry::{OfferRecord, VerifierRecord, counters},
     stake,
-    state::{State, scan},
+    state::{State, load, scan},
 };
 use fairweir_types::{
     Address, BoundedText, BoundedVec, ByteCount, Height,
     limits::RECORD_PAGE_MAX,
     node_api::{AccountReport, OfferPage, OfferReport, OrderReport, SlotReport},
     order::{KindId, OrderId, SlotId},
+    tx::EnrolVerifier,
 };
 
 /// Bytes of an ordinary transaction, for the fee that a report suggests.
@@ -34,6 +35,12 @@ pub fn account(state: &dyn State, address: Address) -> Result<AccountReport, Fau
         unbonding: staked.unbonding,
         exposure: staked.exposure,
         fee_min: Params::load(state)?.fee_min(ORDINARY_TX_BYTES),
+        verifies: load::<VerifierRecord>(state, &keys::verifier(address))?.map(|record| {
+            EnrolVerifier {
+                owner: record.owner,
+                kinds: record.kinds,
+            }
+        }),
     })
 }
 

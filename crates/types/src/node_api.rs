@@ -18,6 +18,7 @@ use crate::{
     quantity::{Height, Millis, Nonce},
     receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
     session::{Ask, Credit, Leaf},
+    tx::EnrolVerifier,
 };
 
 /// Submits a transaction and waits until it is final.
@@ -255,7 +256,7 @@ record!(Status {
 });
 
 /// An account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountReport {
     /// The account.
     pub address: Address,
@@ -271,6 +272,8 @@ pub struct AccountReport {
     pub exposure: Amount,
     /// The lowest fee that a transaction of ordinary size needs now.
     pub fee_min: Amount,
+    /// What it verifies, and for whom, if it is enrolled.
+    pub verifies: Option<EnrolVerifier>,
 }
 record!(AccountReport {
     address,
@@ -279,7 +282,8 @@ record!(AccountReport {
     bonded,
     unbonding,
     exposure,
-    fee_min
+    fee_min,
+    verifies
 });
 
 /// A registered offer.

@@ -175,7 +175,7 @@ impl Fetch {
             None => global.node_address()?,
         };
         runtime()?.block_on(async {
-            let network = bind_for(&source, None).await?;
+            let network = bind_for(&source, None, None).await?;
             let found = fetch::on_network(&network, &source).await;
             let result = match &self.model {
                 Some(name) => {

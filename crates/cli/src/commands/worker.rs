@@ -21,7 +21,7 @@ use fairweir_services::{
     pipeline::Identity,
     session::ClerkOptions,
 };
-use fairweir_types::{Action, Amount, Genesis, SecretKey, tx};
+use fairweir_types::{Action, Amount, Digest, Genesis, SecretKey, digest::Domain, tx};
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc};
 use zeroize::Zeroizing;
@@ -227,6 +227,11 @@ fn keep_key(global: &Global, data: &DataDir, ticket: &Ticket) -> Result<(), Exit
     Ok(keys.save(data, &passphrase)?)
 }
 
+/// The transport's key of a worker: always the same, so that a worker which starts again is where its offers say.
+fn transport_key(seed: &[u8; 32]) -> [u8; 32] {
+    Digest::of(Domain::KeyDerivation, &[b"transport", seed]).0
+}
+
 fn work(
     global: &Global,
     node: PeerAddr,
@@ -240,7 +245,7 @@ fn work(
     let storage = data.join("worker");
     let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));
     runner.start(|context| async move {
-        let network = bind_for(&node, terms.listen).await?;
+        let network = bind_for(&node, terms.listen, Some(transport_key(&seed))).await?;
         let client = NodeClient::new(network.clone(), node);
         let genesis = client.genesis().await?;
         check_genesis(global, &genesis, ticket.as_ref())?;

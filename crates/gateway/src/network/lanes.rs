@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const LANES_PER_SESSION: u16 = 3;
 /// Requests of the largest size, at the highest price, that a lane's cap pays for: at usual sizes and prices some thousands. What a worker
 /// stakes for a lane grows by a hundredth for each.
-const REQUESTS_PER_LANE: u64 = 32;
+const REQUESTS_PER_LANE: u64 = 64;
 /// A request waits for a lane whose worker was not reached, rather than open a session more, for so long at a time, and so often.
 const REST_WAIT_MAX: Duration = Duration::from_secs(5);
 const RESTS_MAX: usize = 6;

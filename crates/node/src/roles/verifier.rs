@@ -20,11 +20,13 @@ pub async fn enrol<N: Network>(
     owner: Option<Address>,
 ) -> Result<(), ClientError> {
     let kinds = BoundedVec::truncating(registry.iter().map(|service| service.id()));
-    let owner = owner.unwrap_or_else(|| sender.key().address());
-    sender
-        .send(Action::EnrolVerifier(EnrolVerifier { owner, kinds }))
-        .await
-        .map(|_| ())
+    let own = sender.key().address();
+    let owner = owner.unwrap_or(own);
+    let wanted = EnrolVerifier { owner, kinds };
+    if sender.client().account(own).await?.verifies.as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    sender.send(Action::EnrolVerifier(wanted)).await.map(|_| ())
 }
 
 /// Bonds the stake and enrols.

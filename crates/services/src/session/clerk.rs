@@ -54,7 +54,8 @@ pub struct ClerkOptions {
 impl Default for ClerkOptions {
     fn default() -> Self {
         Self {
-            batch_requests: 1_000,
+            // The most of which the samples of one batch are still one in a hundred.
+            batch_requests: 1_600,
             // Twelve an hour: fewer than the batches that may wait for the end of a challenge window of an hour.
             batch_after: Duration::from_secs(300),
         }

@@ -340,7 +340,7 @@ records! {
     Included { height, outcome }
     SupplyReport { genesis, minted, burned, balances, bonded, unbonding, escrow }
     Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, version }
-    AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min }
+    AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min, verifies }
     OfferReport { worker, offer, open }
     OfferPage { offers }
     SlotReport { slot_id, phase, worker, due, receipt }
