@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 const AFTER_HELP: &str = "\
 Try:
-  fairweir keys generate gateway            an account for the gateway, never the owner's
+  fairweir keys new gateway                 an account for the gateway, never the owner's
   fairweir apikey create my-app             a key for a program; shown once
   fairweir gateway --fund 100               serve, with at most 100 coins to spend
   curl http://127.0.0.1:8080/v1/models -H 'Authorization: Bearer fw-…'";
@@ -52,7 +52,7 @@ impl Gateway {
         if !keys.contains(door::KEY) {
             return Err(Exit::message(
                 code::MACHINE,
-                "the gateway has no account: make one with 'fairweir keys generate gateway', and send it coins or say --fund",
+                "the gateway has no account: make one with 'fairweir keys new gateway', and send it coins or say --fund",
             ));
         }
         let store = models::store(global)?;
