@@ -319,5 +319,16 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             event.recomputed_by,
             event.burned
         ),
+        Event::DelegateGranted(event) => format!(
+            "{} lets {} open sessions for {} coins at most",
+            who(event.owner),
+            who(event.delegate),
+            event.cap
+        ),
+        Event::DelegateRevoked(event) => format!(
+            "{} lets {} open no more sessions",
+            who(event.owner),
+            who(event.delegate)
+        ),
     }
 }

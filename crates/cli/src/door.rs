@@ -20,16 +20,17 @@ use fairweir_services::{
     },
     pipeline::Shelf,
 };
-use fairweir_types::{Action, Address, Amount, Millis, order::PriceVector, tx};
+use fairweir_types::{Action, Address, Amount, Millis, Rounding, order::PriceVector, tx};
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::net::TcpListener;
 
-/// The key of a gateway's own account. It is never the owner's: what is on it is the most that the gateway can spend.
+/// The key of a gateway's own account, never the owner's: it spends what is on it, or what an owner grants it.
 pub(crate) const KEY: &str = "gateway";
 /// Where gateways listen unless they are told.
 pub(crate) const LISTEN: &str = "127.0.0.1:8080";
@@ -109,26 +110,101 @@ fn models(store: &ModelStore) -> Result<Vec<Model>, Exit> {
     Ok(all.into_iter().map(model).collect())
 }
 
-/// Makes the gateway's account if there is none, and fills it up to an amount from an owner's account.
-pub(crate) async fn fund(
+/// Coins that the gateway's own account needs for the fees of its transactions.
+const FEE_COINS: u64 = 1;
+/// Days that a gateway's grant lasts.
+const GRANT_DAYS: u16 = 30;
+const DAY_MS: u64 = 86_400_000;
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// The time in so many days, in milliseconds since the Unix epoch.
+pub(crate) fn in_days(days: u16) -> Millis {
+    Millis(now().saturating_add(DAY_MS.saturating_mul(u64::from(days))))
+}
+
+/// How long something lasts that ends then.
+pub(crate) fn time_left(until: Millis) -> String {
+    match until.get().checked_sub(now()) {
+        Some(left) => format!("for {} more days", left / DAY_MS),
+        None => "but its time is over".to_owned(),
+    }
+}
+
+/// Lets the gateway spend an owner's coins up to a cap, and gives its account what fees take. A grant that leaves at least half of the cap
+/// stays as it is.
+pub(crate) async fn grant(
     connection: &Connection,
     keys: &Keystore,
-    (owner, coins): (&str, Amount),
+    (owner, cap): (&str, Amount),
 ) -> Result<(), Exit> {
-    let account: Address = keys.account(KEY)?.address();
-    let balance = connection.client.account(account).await?.balance;
-    let Ok(amount) = coins.checked_sub(balance) else {
-        return Ok(());
-    };
-    if amount == Amount::ZERO {
+    let gateway: Address = keys.account(KEY)?.address();
+    let sender = connection.sender(keys, owner).await?;
+    let fees = Amount::from_coins(FEE_COINS).unwrap_or(Amount::MAX);
+    let balance = connection.client.account(gateway).await?.balance;
+    if let Ok(amount) = fees.checked_sub(balance)
+        && amount > Amount::ZERO
+    {
+        let transfer = tx::Transfer {
+            to: gateway,
+            amount,
+        };
+        sender.send(Action::Transfer(transfer)).await?;
+    }
+    let known = connection.client.account(sender.key().address()).await?;
+    let half = cap
+        .checked_mul_ratio(1, 2, Rounding::Up)
+        .unwrap_or(Amount::MAX);
+    let suffices = known.delegates.iter().any(|granted| {
+        granted.delegate == gateway
+            && granted.cap == cap
+            && granted.left >= half
+            && granted.until > in_days(GRANT_DAYS / 2)
+    });
+    if suffices {
         return Ok(());
     }
-    let transfer = Action::Transfer(tx::Transfer {
-        to: account,
-        amount,
-    });
-    connection.sender(keys, owner).await?.send(transfer).await?;
+    let grant = tx::GrantDelegate {
+        delegate: gateway,
+        cap,
+        until: in_days(GRANT_DAYS),
+    };
+    sender.send(Action::GrantDelegate(grant)).await?;
     Ok(())
+}
+
+/// Refuses to start a gateway that its owner grants nothing.
+pub(crate) async fn check_grant(
+    connection: &Connection,
+    owner: Address,
+    gateway: Address,
+) -> Result<(), Exit> {
+    let report = connection.client.account(owner).await?;
+    let granted = report
+        .delegates
+        .iter()
+        .find(|granted| granted.delegate == gateway);
+    match granted {
+        Some(granted) if granted.until.get() >= now() => Ok(()),
+        Some(granted) => Err(Exit::message(
+            code::REFUSED,
+            format!(
+                "the grant of {owner} to this gateway is over {}: grant it anew with 'fairweir delegate grant {gateway} --cap COINS'",
+                time_left(granted.until)
+            ),
+        )),
+        None => Err(Exit::message(
+            code::REFUSED,
+            format!(
+                "{owner} grants this gateway nothing: say 'fairweir delegate grant {gateway} --cap COINS' where the owner's key is, or --cap here"
+            ),
+        )),
+    }
 }
 
 /// Listens; a development network takes any free port when its usual one is busy.
@@ -159,6 +235,8 @@ pub(crate) struct Door {
     pub(crate) price_max: Amount,
     pub(crate) concurrent_max: usize,
     pub(crate) payment: Payment,
+    /// Whose coins it spends by a grant; without one its own.
+    pub(crate) owner: Option<Address>,
     /// Where sessions survive a crash.
     pub(crate) sessions: Option<Sessions>,
 }
@@ -208,6 +286,7 @@ pub(crate) async fn open(
         match_within: Millis(30_000),
         fees: OrderFees::default(),
         payment: door.payment,
+        owner: door.owner,
         sessions: door.sessions.as_ref().map(|sessions| {
             let store: Arc<dyn Shelf> = sessions.store.clone();
             store

@@ -111,6 +111,8 @@ enum Command {
     /// Make, list and revoke the keys of a gateway's clients.
     #[command(subcommand)]
     Apikey(commands::apikey::Apikey),
+    #[command(subcommand)]
+    Delegate(commands::delegate::Delegate),
     /// Add, list, check and remove models on this machine.
     #[command(subcommand)]
     Model(commands::model::Model),
@@ -169,6 +171,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Gateway(gateway) => gateway.run(global),
         Command::Explorer(explorer) => explorer.run(global),
         Command::Apikey(apikey) => apikey.run(global),
+        Command::Delegate(delegate) => delegate.run(global),
         Command::Model(model) => model.run(global),
         Command::Status(status) => status.run(global),
         Command::Events(events) => events.run(global),

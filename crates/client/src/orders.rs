@@ -140,7 +140,9 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::VerifierLeft(_)
         | Event::OrderPosted(_)
         | Event::ToppedUp(_)
-        | Event::OrderClosed(_) => None,
+        | Event::OrderClosed(_)
+        | Event::DelegateGranted(_)
+        | Event::DelegateRevoked(_) => None,
     }
 }
 

@@ -18,7 +18,7 @@ use fairweir_services::{
         embedding::{Embedding, EmbeddingSpec},
     },
 };
-use fairweir_types::{Amount, order::Demand};
+use fairweir_types::{Amount, Digest, order::Demand};
 use futures::{
     StreamExt as _,
     future::{join_all, try_join_all},
@@ -140,7 +140,8 @@ pub(crate) async fn answer(
             .map_err(|error| of_ask(&ask, error))?;
         streamed((gateway, guard), answering, ask, answers, deadline)
     } else {
-        let answers = try_join_all(runs.into_iter().map(whole))
+        let wholes = runs.into_iter().map(|run| whole(gateway, &ask, run));
+        let answers = try_join_all(wholes)
             .await
             .map_err(|error| of_ask(&ask, error))?;
         purchases = answers
@@ -203,13 +204,18 @@ async fn begun(run: ChatRun, first_by: Instant) -> Result<Answer, MarketError> {
 }
 
 /// The whole of an answer.
-async fn whole(mut run: ChatRun) -> Result<(ChatOutput, Settled), MarketError> {
+async fn whole(
+    gateway: &Gateway,
+    ask: &Ask,
+    mut run: ChatRun,
+) -> Result<(ChatOutput, Settled), MarketError> {
     let purchase = run.purchase;
     loop {
         match run.events.recv().await {
             Some(ChatEvent::Chunk(_)) => {}
             Some(ChatEvent::Done(done)) => {
-                let settled = settled(purchase, &done);
+                let answer = relayed_text(ask, &done.output);
+                let settled = settled(gateway, purchase, &done, (ask.request, answer));
                 return Ok((done.output, settled));
             }
             Some(ChatEvent::Failed(error)) => return Err(error),
@@ -218,8 +224,24 @@ async fn whole(mut run: ChatRun) -> Result<(ChatOutput, Settled), MarketError> {
     }
 }
 
-const fn settled<O>(purchase: Purchase, done: &Done<O>) -> Settled {
+/// The digest of an answer's text, as far as it is relayed.
+fn relayed_text(ask: &Ask, output: &ChatOutput) -> Digest {
+    let text = if ask.is_echo_alone() {
+        ""
+    } else {
+        output.text.as_str()
+    };
+    Digest::of_blob(text.as_bytes())
+}
+
+fn settled<O>(
+    gateway: &Gateway,
+    purchase: Purchase,
+    done: &Done<O>,
+    (request, answer): (Digest, Digest),
+) -> Settled {
     Settled {
+        relay: gateway.market.relay(done.slot_id, request, answer),
         purchase: Purchase {
             slot_id: done.slot_id,
             ..purchase
@@ -325,7 +347,9 @@ impl Streaming {
             ChatEvent::Failed(error) => Some(self.fail(&error.into())),
             ChatEvent::Done(done) => {
                 let purchase = *self.purchases.get(index)?;
-                let settled = settled(purchase, &done);
+                let ask = self.writer.ask();
+                let relayed = (ask.request, relayed_text(ask, &done.output));
+                let settled = settled(&self.gateway, purchase, &done, relayed);
                 let key = &self.guard.admission.id;
                 self.gateway.owners.put(settled.purchase.slot_id, key);
                 match self.writer.end(index, &done.output, settled) {
@@ -381,7 +405,9 @@ pub(crate) async fn vectors(
         );
         return Err(ApiError::unsupported("dimensions", message));
     }
-    let settled = settled(embedded.purchase, &embedded.done);
+    let numbers = openai::number_bytes(&embedded.done.output);
+    let relayed = (ask.request, Digest::of_blob(&numbers));
+    let settled = settled(gateway, embedded.purchase, &embedded.done, relayed);
     let body = openai::embedding_body(&ask, &embedded.done.output, &settled)?;
     let mut response = json_response(body);
     tell_purchases(response.headers_mut(), &[settled.purchase]);

@@ -3,7 +3,7 @@
 use fairweir_client::orders::slot_of;
 use fairweir_types::{
     Address, Amount, Event,
-    node_api::{AccountReport, Status, SupplyReport},
+    node_api::{AccountReport, DelegateReport, Status, SupplyReport},
     order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
 };
@@ -116,6 +116,8 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::LeavesDue(_) => "leaves_due",
         Event::LeavesShown(_) => "leaves_shown",
         Event::BatchSettled(_) => "batch_settled",
+        Event::DelegateGranted(_) => "delegate_granted",
+        Event::DelegateRevoked(_) => "delegate_revoked",
     }
 }
 
@@ -168,6 +170,12 @@ fn details(event: &Event) -> Value {
         Event::OfferRegistered(event) => {
             json!({"worker": address(event.worker), "kind": event.kind.0})
         }
+        Event::DelegateGranted(event) => json!({
+            "owner": address(event.owner), "delegate": address(event.delegate), "cap": coins(event.cap), "until": event.until.get(),
+        }),
+        Event::DelegateRevoked(event) => {
+            json!({"owner": address(event.owner), "delegate": address(event.delegate)})
+        }
         Event::OfferWithdrawn(event) => {
             json!({"worker": address(event.worker), "kind": event.kind.0})
         }
@@ -176,6 +184,7 @@ fn details(event: &Event) -> Value {
         Event::OrderPosted(event) => json!({
             "order": order_id(event.order),
             "buyer": address(event.buyer),
+            "poster": address(event.poster),
             "kind": event.header.kind.0,
             "slots": event.header.slots,
             "spec_digest": event.header.spec_digest.to_string(),
@@ -317,6 +326,14 @@ pub fn status(status: &Status) -> Value {
     })
 }
 
+/// A delegate of an account.
+#[must_use]
+pub fn delegate(granted: &DelegateReport) -> Value {
+    json!({
+        "delegate": address(granted.delegate), "cap": coins(granted.cap), "left": coins(granted.left), "until": granted.until.get(),
+    })
+}
+
 /// An account.
 #[must_use]
 pub fn account(account: &AccountReport) -> Value {
@@ -327,6 +344,7 @@ pub fn account(account: &AccountReport) -> Value {
         "bonded": coins(account.bonded),
         "unbonding": coins(account.unbonding),
         "exposure": coins(account.exposure),
+        "delegates": account.delegates.iter().map(delegate).collect::<Vec<_>>(),
         "verifies": account.verifies.as_ref().map(|enrolled| enrolled.kinds.iter().map(|kind| kind.0).collect::<Vec<_>>()),
     })
 }

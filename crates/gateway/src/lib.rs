@@ -10,6 +10,7 @@ mod market;
 mod network;
 mod openai;
 mod owners;
+mod relay;
 mod server;
 
 pub use keys::{ApiKey, ApiKeys, KeyLimits, KeysError};
@@ -18,6 +19,7 @@ pub use market::{
     Purchase, ReceiptError, TokenCounter,
 };
 pub use network::{NetworkMarket, NetworkOptions, OrderFees, Payment};
+pub use relay::{RelayError, WorkersSide, check_relay};
 pub use server::{GatewayOptions, serve};
 
 #[cfg(test)]

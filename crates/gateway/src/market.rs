@@ -6,7 +6,11 @@ use fairweir_services::inference::{
     chat::{ChatChunk, ChatOutput, ChatSpec, Prompt},
     embedding::{EmbeddingOutput, EmbeddingSpec},
 };
-use fairweir_types::{Address, Amount, order::Demand, order::SlotId};
+use fairweir_types::{
+    Address, Amount, Digest,
+    order::{Demand, SlotId},
+    relay::SignedRelay,
+};
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -164,6 +168,9 @@ pub trait Market: fmt::Debug + Send + Sync + 'static {
 
     /// The receipt file of a slot, once it is settled.
     fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>>;
+
+    /// Signs with the gateway's key what it relayed: the request's body and an answer, by their digests.
+    fn relay(&self, slot_id: SlotId, request: Digest, answer: Digest) -> SignedRelay;
 
     /// Orders that workers are busy with.
     fn running(&self) -> usize;

@@ -1,7 +1,7 @@
 //! A block's life on one page: load, run each transaction, run the end-of-block work, hand out fees.
 
 use crate::{
-    bank,
+    bank, delegates,
     envelope::{self, EnvelopeError},
     fault::{Fault, OrFault, counted},
     keys, market,
@@ -195,6 +195,9 @@ impl<'a> Execution<'a> {
             Action::EnrolVerifier(enrol) => registry::enrol_verifier(self, sender, enrol)?,
             Action::LeaveVerifiers(_) => registry::leave_verifiers(self, sender)?,
             Action::PostOrder(post) => market::post_order(self, tx, post)?,
+            Action::OpenSession(open) => market::open_session(self, tx, open)?,
+            Action::GrantDelegate(grant) => delegates::grant_delegate(self, sender, grant)?,
+            Action::RevokeDelegate(revoke) => delegates::revoke_delegate(self, sender, revoke)?,
             Action::TopUp(top_up) => market::top_up(self, sender, top_up)?,
             Action::CancelOrder(cancel) => market::cancel_order(self, sender, cancel)?,
             Action::SubmitReceipt(submit) => market::submit_receipt(self, sender, submit)?,

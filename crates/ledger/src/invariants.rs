@@ -2,6 +2,7 @@
 
 use crate::{
     bank::{Account, Supply},
+    delegates::Grant,
     fault::{Fault, OrFault, present},
     keys,
     market::{Order, Slot},
@@ -77,7 +78,9 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
     let deposits = orders.iter().map(|(_, order)| order.deposit);
     let offers = all::<OfferRecord>(state, keys::offers())?;
     let verifiers = all::<VerifierRecord>(state, keys::verifiers())?;
+    let grants = all::<Grant>(state, keys::grants())?;
     let deposits = deposits
+        .chain(grants.iter().map(|(_, grant)| grant.deposit))
         .chain(offers.iter().map(|(_, offer)| offer.deposit))
         .chain(verifiers.iter().map(|(_, verifier)| verifier.deposit));
     let challenges = slots.iter().map(|(_, slot)| slot.challenge_deposit);

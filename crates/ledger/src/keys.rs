@@ -22,6 +22,7 @@ const COUNTERS: u8 = 0x0d;
 const CHAIN: u8 = 0x0e;
 const PAYOUT: u8 = 0x0f;
 const RETRY_AT_TIME: u8 = 0x10;
+const GRANT: u8 = 0x11;
 
 fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![tag];
@@ -40,7 +41,7 @@ fn all(tag: u8) -> (Vec<u8>, Vec<u8>) {
 pub(crate) fn holds_money(key: &[u8]) -> bool {
     matches!(
         key.first(),
-        Some(&(ACCOUNT | STAKE | OFFER | VERIFIER | ORDER | SLOT))
+        Some(&(ACCOUNT | STAKE | OFFER | VERIFIER | ORDER | SLOT | GRANT))
     )
 }
 
@@ -103,7 +104,22 @@ pub(crate) fn verifiers() -> (Vec<u8>, Vec<u8>) {
     all(VERIFIER)
 }
 
-/// The address at the end of a verifier's or an account's key.
+pub(crate) fn grant(owner: Address, delegate: Address) -> Vec<u8> {
+    key(GRANT, &[&owner.0, &delegate.0])
+}
+
+/// The grants of one owner.
+pub(crate) fn grants_of(owner: Address) -> (Vec<u8>, Vec<u8>) {
+    let mut to = key(GRANT, &[&owner.0, &[0xff; 20]]);
+    to.push(0);
+    (key(GRANT, &[&owner.0]), to)
+}
+
+pub(crate) fn grants() -> (Vec<u8>, Vec<u8>) {
+    all(GRANT)
+}
+
+/// The address at the end of a verifier's, an account's or a grant's key.
 pub(crate) fn address_of(key: &[u8]) -> Option<Address> {
     Some(Address(*key.last_chunk::<20>()?))
 }

@@ -14,6 +14,7 @@
 )]
 
 pub mod bank;
+pub mod delegates;
 mod envelope;
 mod execution;
 mod fault;

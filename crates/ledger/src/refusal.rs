@@ -1,8 +1,9 @@
 //! Why an action is refused: every reason typed, with a stable code. The codes are append-only.
 
 use crate::{
-    bank::BankError, fault::Fault, market::MarketError, registry::RegistryError,
-    sessions::SessionError, stake::StakeError, verification::VerificationError,
+    bank::BankError, delegates::DelegateError, fault::Fault, market::MarketError,
+    registry::RegistryError, sessions::SessionError, stake::StakeError,
+    verification::VerificationError,
 };
 use fairweir_types::TxCode;
 use thiserror::Error;
@@ -28,12 +29,21 @@ pub enum Refusal {
     /// See [`SessionError`].
     #[error(transparent)]
     Session(SessionError),
+    /// By the grants of owners to delegates.
+    #[error(transparent)]
+    Delegate(DelegateError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
     /// Not a refusal: the ledger's own state is broken.
     #[error(transparent)]
     Fault(Fault),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 impl Refusal {
@@ -47,6 +57,7 @@ impl Refusal {
             Self::Market(error) => error.code(),
             Self::Verification(error) => error.code(),
             Self::Session(error) => error.code(),
+            Self::Delegate(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -134,6 +145,13 @@ pub const CODES: &[(u16, &str)] = &[
     (616, "spec_in_session"),
     (617, "batch_number"),
     (618, "above_requests"),
+    (700, "delegate_is_owner"),
+    (701, "zero_cap"),
+    (702, "grant_over"),
+    (703, "too_many_delegates"),
+    (704, "no_grant"),
+    (705, "not_the_sessions_delegate"),
+    (706, "above_grant"),
 ];
 
 /// The name of a code.

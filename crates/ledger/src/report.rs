@@ -1,7 +1,7 @@
 //! Views of the state for nodes to hand out.
 
 use crate::{
-    bank,
+    bank, delegates,
     fault::{Fault, present},
     keys, market,
     params::Params,
@@ -41,6 +41,7 @@ pub fn account(state: &dyn State, address: Address) -> Result<AccountReport, Fau
                 kinds: record.kinds,
             }
         }),
+        delegates: BoundedVec::truncating(delegates::of_owner(state, address)?),
     })
 }
 

@@ -4,6 +4,7 @@
 
 use crate::{
     bank::{Account, Supply},
+    delegates::Grant,
     fault::{Fault, OrFault, counted, present},
     invariants, keys,
     market::{Order, Slot},
@@ -132,6 +133,8 @@ fn held(key: &[u8], value: Option<&[u8]>) -> Result<Held, Fault> {
         read::<OfferRecord>(key, value)?.deposit
     } else if is_in(keys::verifiers()) {
         read::<VerifierRecord>(key, value)?.deposit
+    } else if is_in(keys::grants()) {
+        read::<Grant>(key, value)?.deposit
     } else {
         Amount::ZERO
     };

@@ -154,9 +154,11 @@ record!(VerifierLeft { verifier });
 pub struct OrderPosted {
     /// The order.
     pub order: OrderId,
-    /// The buyer.
+    /// The buyer, who pays.
     pub buyer: Address,
-    /// The transaction number that posted it.
+    /// Who posted it: the buyer, or a delegate of it.
+    pub poster: Address,
+    /// The poster's transaction number.
     pub nonce: Nonce,
     /// The order's header.
     pub header: OrderHeader,
@@ -168,11 +170,41 @@ pub struct OrderPosted {
 record!(OrderPosted {
     order,
     buyer,
+    poster,
     nonce,
     header,
     escrow,
     deposit
 });
+
+/// An account may open sessions that another pays for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DelegateGranted {
+    /// Who pays.
+    pub owner: Address,
+    /// Who may.
+    pub delegate: Address,
+    /// The most that its sessions may take.
+    pub cap: Amount,
+    /// Until when, in milliseconds since the Unix epoch.
+    pub until: Millis,
+}
+record!(DelegateGranted {
+    owner,
+    delegate,
+    cap,
+    until
+});
+
+/// An account may no more open sessions that another pays for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DelegateRevoked {
+    /// Who paid.
+    pub owner: Address,
+    /// Who may no more.
+    pub delegate: Address,
+}
+record!(DelegateRevoked { owner, delegate });
 
 /// Money was added to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -584,6 +616,8 @@ pub enum Event {
     LeavesDue(Boxed<LeavesDue>),
     LeavesShown(Boxed<LeavesShown>),
     BatchSettled(Boxed<BatchSettled>),
+    DelegateGranted(DelegateGranted),
+    DelegateRevoked(DelegateRevoked),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -620,4 +654,6 @@ choice!(Event {
     32 => LeavesDue(Boxed<LeavesDue>),
     33 => LeavesShown(Boxed<LeavesShown>),
     34 => BatchSettled(Boxed<BatchSettled>),
+    35 => DelegateGranted(DelegateGranted),
+    36 => DelegateRevoked(DelegateRevoked),
 });

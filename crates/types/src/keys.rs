@@ -33,6 +33,8 @@ pub enum Purpose {
     Request,
     /// A buyer's promise to pay in a session.
     Voucher,
+    /// A gateway's word for what it relayed.
+    Relay,
     /// A validator's vote key over (chain id, height), for the beacon.
     Beacon,
     /// Proof that a validator holds its vote key, checked at genesis.
@@ -48,6 +50,7 @@ impl Purpose {
             Self::Stop => b"fairweir/1/sign/stop",
             Self::Request => b"fairweir/1/sign/request",
             Self::Voucher => b"fairweir/1/sign/voucher",
+            Self::Relay => b"fairweir/1/sign/relay",
             Self::Beacon => b"fairweir/1/sign/beacon",
             Self::VoteKeyPossession => b"fairweir/1/sign/vote-key-possession",
         }

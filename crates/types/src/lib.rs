@@ -30,6 +30,7 @@ pub mod outcome;
 pub mod proof;
 pub mod quantity;
 pub mod receipt;
+pub mod relay;
 pub mod session;
 pub mod sum_tree;
 pub mod tx;

@@ -24,6 +24,8 @@ pub const HINT_BYTES_MAX: usize = 64 * 1_024;
 pub const CHUNK_BYTES_MAX: usize = 256 * 1_024;
 /// Slots (replicas) of one order. A draw of five more verifiers than slots must stay cheap.
 pub const SLOTS_MAX: usize = 16;
+/// Delegates of one account: an account's report names them all.
+pub const DELEGATES_MAX: usize = 16;
 /// Funding streams of one order.
 pub const FUNDING_STREAMS_MAX: usize = 8;
 /// Capabilities that an order asks for, or an offer names.

@@ -10,8 +10,8 @@ use crate::{
     genesis::Genesis,
     keys::{AccountKey, Address, Signature},
     limits::{
-        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, EVENT_PAGE_MAX, OUTCOME_PAGE_MAX,
-        RECORD_PAGE_MAX, TEXT_BYTES_MAX, TX_BYTES_MAX,
+        BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, DELEGATES_MAX, EVENT_PAGE_MAX,
+        OUTCOME_PAGE_MAX, RECORD_PAGE_MAX, TEXT_BYTES_MAX, TX_BYTES_MAX,
     },
     order::{KindId, Offer, OrderId, SlotId},
     outcome::TxOutcome,
@@ -274,6 +274,8 @@ pub struct AccountReport {
     pub fee_min: Amount,
     /// What it verifies, and for whom, if it is enrolled.
     pub verifies: Option<EnrolVerifier>,
+    /// Who may open sessions that it pays for.
+    pub delegates: BoundedVec<DelegateReport, DELEGATES_MAX>,
 }
 record!(AccountReport {
     address,
@@ -283,7 +285,27 @@ record!(AccountReport {
     unbonding,
     exposure,
     fee_min,
-    verifies
+    verifies,
+    delegates
+});
+
+/// What an account lets a delegate spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DelegateReport {
+    /// The delegate.
+    pub delegate: Address,
+    /// The most that its sessions may take.
+    pub cap: Amount,
+    /// What of it is free.
+    pub left: Amount,
+    /// Until when, in milliseconds since the Unix epoch.
+    pub until: Millis,
+}
+record!(DelegateReport {
+    delegate,
+    cap,
+    left,
+    until
 });
 
 /// A registered offer.

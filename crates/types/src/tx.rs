@@ -8,7 +8,7 @@ use crate::{
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
     limits::{BATCH_SAMPLES_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
-    quantity::{ByteCount, ChainId, Height, Nonce},
+    quantity::{ByteCount, ChainId, Height, Millis, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
     session::{LeafOpening, SampledLeaf, SignedVoucher},
 };
@@ -228,6 +228,40 @@ pub struct CloseSession {
 }
 record!(CloseSession { order });
 
+/// Lets another account open sessions that the sender pays for (protocol rule 8); a second grant replaces the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantDelegate {
+    /// Who may.
+    pub delegate: Address,
+    /// The most that its open sessions and what they spent may take; what a session gives back is free again.
+    pub cap: Amount,
+    /// Until when, in milliseconds since the Unix epoch by the blocks' time.
+    pub until: Millis,
+}
+record!(GrantDelegate {
+    delegate,
+    cap,
+    until
+});
+
+/// Takes a grant back; sessions that are open go on until they are closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevokeDelegate {
+    /// Who may no more.
+    pub delegate: Address,
+}
+record!(RevokeDelegate { delegate });
+
+/// Opens a session whose buyer is another account; sent by a delegate of it, who signs the requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSession {
+    /// Who pays, and gets back what is left.
+    pub owner: Address,
+    /// The session's order; its delegate is the sender.
+    pub header: OrderHeader,
+}
+record!(OpenSession { owner, header });
+
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -269,6 +303,12 @@ pub enum Action {
     OpenBatch(Boxed<OpenBatch>),
     /// See [`CloseSession`].
     CloseSession(CloseSession),
+    /// See [`GrantDelegate`].
+    GrantDelegate(GrantDelegate),
+    /// See [`RevokeDelegate`].
+    RevokeDelegate(RevokeDelegate),
+    /// See [`OpenSession`].
+    OpenSession(Boxed<OpenSession>),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -290,6 +330,9 @@ choice!(Action {
     17 => ShowLeaves(Boxed<ShowLeaves>),
     18 => OpenBatch(Boxed<OpenBatch>),
     19 => CloseSession(CloseSession),
+    20 => GrantDelegate(GrantDelegate),
+    21 => RevokeDelegate(RevokeDelegate),
+    22 => OpenSession(Boxed<OpenSession>),
 });
 
 impl Action {
@@ -316,6 +359,9 @@ impl Action {
             Self::ShowLeaves(_) => "show_leaves",
             Self::OpenBatch(_) => "open_batch",
             Self::CloseSession(_) => "close_session",
+            Self::GrantDelegate(_) => "grant_delegate",
+            Self::RevokeDelegate(_) => "revoke_delegate",
+            Self::OpenSession(_) => "open_session",
         }
     }
 }

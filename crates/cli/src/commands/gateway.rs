@@ -1,6 +1,6 @@
 use crate::{
     Global,
-    commands::up::wait_for_end,
+    commands::{account::resolve, up::wait_for_end},
     connection::{Connection, with_connection},
     door::{self, Door},
     failure::{Exit, code},
@@ -15,25 +15,25 @@ const AFTER_HELP: &str = "\
 Try:
   fairweir keys new gateway                 an account for the gateway, never the owner's
   fairweir apikey create my-app             a key for a program; shown once
-  fairweir gateway --fund 100               serve, with at most 100 coins to spend
+  fairweir gateway --owner buyer --cap 100  serve, with at most 100 coins of 'buyer' to spend
   curl http://127.0.0.1:8080/v1/models -H 'Authorization: Bearer fw-…'";
 
 /// Serve OpenAI's API: any client of it talks to the models of the network.
 ///
 /// On your own machine this needs no trust in anybody: requests go straight to workers, and every answer has a receipt. The
-/// gateway buys with an account of its own, so the most that it can spend is what is on it.
+/// gateway signs with a key of its own. It spends what is on that key's account, or, with --owner, up to a cap of another's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Gateway {
     /// Where it listens.
     #[arg(long, default_value = door::LISTEN, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Fill the gateway's account up to so many coins first.
-    #[arg(long, value_name = "COINS")]
-    fund: Option<Amount>,
-    /// The name of the key that fills it up.
-    #[arg(long, default_value = "buyer", value_name = "NAME")]
-    owner: String,
+    /// Whose coins it spends, by a grant: an address (fw1…) or the name of one of your keys.
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "per_request_orders")]
+    owner: Option<String>,
+    /// Grant the gateway so many coins of the owner first; needs the owner's key. Without it the owner granted them before.
+    #[arg(long, value_name = "COINS", requires = "owner")]
+    cap: Option<Amount>,
     /// The highest price, in coins per million tokens.
     #[arg(long, default_value = "100", value_name = "COINS")]
     price_max: Amount,
@@ -52,17 +52,22 @@ impl Gateway {
         if !keys.contains(door::KEY) {
             return Err(Exit::message(
                 code::MACHINE,
-                "the gateway has no account: make one with 'fairweir keys new gateway', and send it coins or say --fund",
+                "the gateway has no account: make one with 'fairweir keys new gateway', and say --owner buyer --cap COINS",
             ));
         }
         let store = models::store(global)?;
         let api_keys = door::api_keys(&data)?;
         let sessions = door::sessions(&data)?;
+        let owner = self.owner.as_deref();
+        let owner = owner.map(|owner| resolve(global, owner)).transpose()?;
         with_connection(global, |connection: Connection| async move {
-            if let Some(coins) = self.fund {
-                door::fund(&connection, &keys, (&self.owner, coins)).await?;
-            }
             let sender = connection.sender(&keys, door::KEY).await?;
+            if let (Some(name), Some(cap)) = (&self.owner, self.cap) {
+                door::grant(&connection, &keys, (name, cap)).await?;
+            }
+            if let Some(owner) = owner {
+                door::check_grant(&connection, owner, sender.key().address()).await?;
+            }
             let listener = door::listen(self.listen, false).await?;
             let address = listener.local_addr()?;
             if global.json {
@@ -83,6 +88,7 @@ impl Gateway {
                 } else {
                     Payment::Sessions
                 },
+                owner,
                 sessions,
             };
             let shutdown = async {

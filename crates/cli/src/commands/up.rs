@@ -297,7 +297,7 @@ impl Up {
             return wait_for_end().await;
         }
         let coins = Amount::from_coins(GATEWAY_COINS).unwrap_or(Amount::MAX);
-        door::fund(connection, &running.keys, (names::BUYER, coins)).await?;
+        door::grant(connection, &running.keys, (names::BUYER, coins)).await?;
         let secret = door::dev_secret(data)?;
         let listener = door::listen(self.gateway, true).await?;
         let address = listener.local_addr()?;
@@ -308,6 +308,7 @@ impl Up {
             price_max: Amount::from_coins(100).unwrap_or(Amount::MAX),
             concurrent_max: 256,
             payment: Payment::default(),
+            owner: Some(running.keys.account(names::BUYER)?.address()),
             sessions: door::sessions(data)?,
         };
         if global.json {

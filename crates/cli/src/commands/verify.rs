@@ -4,9 +4,9 @@ use crate::{
     models, output,
 };
 use fairweir_client::verify::{Words, verify};
-use fairweir_gateway::json;
+use fairweir_gateway::{WorkersSide, check_relay, json};
 use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, StopAt};
-use fairweir_types::{Digest, Genesis, decode, proof::ReceiptProof};
+use fairweir_types::{Address, Digest, Genesis, decode, proof::ReceiptProof};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
@@ -26,6 +26,12 @@ pub(crate) struct Verify {
     /// Run the work again on this machine and compare, bit for bit.
     #[arg(long)]
     recompute: bool,
+    /// The response that a gateway gave, JSON or the events of a stream: shows whether it passed on what the worker said.
+    #[arg(long, value_name = "FILE", requires = "request")]
+    response: Option<PathBuf>,
+    /// The request's body, byte for byte as it was sent to the gateway.
+    #[arg(long, value_name = "FILE", requires = "response")]
+    request: Option<PathBuf>,
     /// Write the output that the receipt carries to a file.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -62,16 +68,40 @@ impl Verify {
             })?;
             crate::main_job::recompute(&proof, service)?;
         }
+        let gateway = self.check_gateway(&proof)?;
         if let Some(path) = &self.output {
             std::fs::write(path, proof.output.as_slice()).map_err(|error| {
                 Exit::message(code::MACHINE, format!("{}: {error}", path.display()))
             })?;
         }
-        self.show(global, &genesis, &proof, words);
+        self.show(global, (&genesis, &proof), words, gateway);
         Ok(())
     }
 
-    fn show(&self, global: &Global, genesis: &Genesis, proof: &ReceiptProof, words: Words) {
+    /// The gateway that relayed question and answer unchanged, if its response is at hand.
+    fn check_gateway(&self, proof: &ReceiptProof) -> Result<Option<Address>, Exit> {
+        let (Some(request), Some(response)) = (&self.request, &self.response) else {
+            return Ok(None);
+        };
+        let worker = WorkersSide {
+            receipt: &proof.receipt.receipt,
+            spec: proof.spec.as_slice(),
+            output: proof.output.as_slice(),
+        };
+        let checked = check_relay(&worker, &read(request)?, &read(response)?);
+        checked.map(Some).map_err(|error| {
+            let message = format!("{error} ({})", error.code());
+            Exit::message(code::DOES_NOT_HOLD, message)
+        })
+    }
+
+    fn show(
+        &self,
+        global: &Global,
+        (genesis, proof): (&Genesis, &ReceiptProof),
+        words: Words,
+        gateway: Option<Address>,
+    ) {
         let worker = proof.receipt.worker.address();
         if global.json {
             output::json_pretty(&json!({
@@ -87,6 +117,7 @@ impl Verify {
                 "recomputed_by": words.recomputed_by,
                 "recomputed_here": self.recompute,
                 "disputed": words.disputed,
+                "relayed_by": gateway.map(|gateway| gateway.to_string()),
                 "randomness": json::randomness(words.randomness),
             }));
             return;
@@ -116,6 +147,11 @@ impl Verify {
             words.recomputed_by
         ));
         output::line(format!("disputed    {}", yes_no(words.disputed)));
+        if let Some(gateway) = gateway {
+            output::line(format!(
+                "relayed     by {gateway}, question and answer unchanged"
+            ));
+        }
     }
 }
 

@@ -326,7 +326,9 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::Unbonded(_)
         | Event::OfferRegistered(_)
         | Event::VerifierEnrolled(_)
-        | Event::VerdictCommitted(_) => Ok(()),
+        | Event::VerdictCommitted(_)
+        | Event::DelegateGranted(_)
+        | Event::DelegateRevoked(_) => Ok(()),
         Event::OfferWithdrawn(event) => {
             let key = format!("{}:{}", event.worker, event.kind);
             writing

@@ -123,6 +123,8 @@ records! {
         height: u64,
         time_ms: u64,
         buyer: String,
+        /// Who posted it: the buyer, or a delegate of it.
+        poster: String,
         nonce: String,
         /// `order` or `session`.
         shape: String,

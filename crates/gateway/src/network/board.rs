@@ -113,7 +113,10 @@ impl Board {
 #[derive(Debug)]
 pub(super) struct Follower<N> {
     pub(super) client: NodeClient<N>,
-    pub(super) buyer: Address,
+    /// The gateway's own account: a buyer, or the delegate of one.
+    pub(super) account: Address,
+    /// Whose money it spends: its own, or its owner's.
+    pub(super) payer: Address,
     pub(super) key: SecretKey,
     pub(super) tasks: TaskTracker,
     pub(super) board: Arc<Board>,
@@ -157,15 +160,15 @@ impl<N: Network> Follower<N> {
         for (index, event) in page.events.iter().enumerate() {
             match event {
                 Event::OfferRegistered(_) | Event::OfferWithdrawn(_) => self.offers.forget(),
-                Event::OrderPosted(posted) if posted.buyer == self.buyer => {
+                Event::OrderPosted(posted) if posted.poster == self.account => {
                     let escrow = posted.escrow;
                     self.board.tell(posted.order, &Told::Posted { escrow });
                 }
-                Event::Matched(matched) if matched.buyer == self.buyer => {
+                Event::Matched(matched) if matched.buyer == self.payer => {
                     let told = Told::Matched(Box::new((**matched).clone()));
                     self.board.tell(matched.slot_id.order, &told);
                 }
-                Event::LaneOpened(opened) if opened.payers.include(self.buyer) => {
+                Event::LaneOpened(opened) if opened.payers.include(self.account) => {
                     self.receipts.open_lane(opened);
                     let told = Told::LaneOpened(Box::new((**opened).clone()));
                     self.board.tell(opened.slot_id.order, &told);
@@ -173,7 +176,7 @@ impl<N: Network> Follower<N> {
                 Event::BatchPosted(posted) if self.receipts.is_ours(&posted.lane) => {
                     self.audit(posted);
                 }
-                Event::BatchSettled(settled) if settled.payers.include(self.buyer) => {
+                Event::BatchSettled(settled) if settled.payers.include(self.account) => {
                     let position = usize::try_from(page.first).unwrap_or(usize::MAX);
                     let place = (page.height, position.saturating_add(index));
                     self.receipts.settle_batch(settled, place);
@@ -192,7 +195,7 @@ impl<N: Network> Follower<N> {
                     self.board
                         .tell(replaced.slot_id.order, &Told::Replaced { reason });
                 }
-                Event::Refunded(refunded) if refunded.buyer == self.buyer => {
+                Event::Refunded(refunded) if refunded.buyer == self.payer => {
                     self.receipts.refund_batch(refunded.slot_id);
                     let reason = refunded.reason;
                     self.board

@@ -225,7 +225,10 @@ impl Lanes {
                 .map_err(|error| MarketError::Spec(error.to_string()))?,
         };
         let header = session_header(shared, trade, (demand, request))?;
-        let posted = shared.poster.post(header).await?;
+        let posted = match shared.options.owner {
+            Some(owner) => shared.poster.open_session(owner, header).await?,
+            None => shared.poster.post(header).await?,
+        };
         self.sessions().push(Session {
             order: posted.order,
             lanes: Vec::new(),
@@ -382,7 +385,7 @@ fn session_header<N: Network>(
         rounds: Rounds::Open(OpenRounds {
             lane_cap: lane_cap.max(Amount::from_base_units(1).unwrap_or_default()),
             open_for: Millis(u64::try_from(OPEN_FOR.as_millis()).unwrap_or(u64::MAX)),
-            delegate: None,
+            delegate: options.owner.map(|_| shared.sender.key().address()),
         }),
         price_max: options.price_max,
         urgency: Urgency::High,

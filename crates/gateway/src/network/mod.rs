@@ -27,8 +27,9 @@ use fairweir_services::{
     pipeline::Shelf,
 };
 use fairweir_types::{
-    Amount, Bps, Millis, Rounding,
+    Address, Amount, Bps, Digest, Millis, Rounding,
     order::{Demand, PriceVector, SlotId},
+    relay::{Relay, SignedRelay},
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use lanes::Lanes;
@@ -110,6 +111,8 @@ pub struct NetworkOptions {
     pub payment: Payment,
     /// Where open sessions survive a crash of the gateway; without it the next process opens new ones.
     pub sessions: Option<Arc<dyn Shelf>>,
+    /// Whose money sessions spend, by a grant; without one it is the gateway's own.
+    pub owner: Option<Address>,
 }
 
 /// What every order needs.
@@ -157,7 +160,8 @@ impl<N: Network> NetworkMarket<N> {
             client,
             key: sender.key().clone(),
             tasks: tasks.clone(),
-            buyer: sender.key().address(),
+            account: sender.key().address(),
+            payer: options.owner.unwrap_or(sender.key().address()),
             board: Arc::clone(&board),
             receipts: Arc::clone(&receipts),
             offers: Arc::clone(&offers),
@@ -339,6 +343,17 @@ impl<N: Network> Market for NetworkMarket<N> {
             }
         }
         .boxed()
+    }
+
+    fn relay(&self, slot_id: SlotId, request: Digest, answer: Digest) -> SignedRelay {
+        let sender = &self.shared.sender;
+        let relay = Relay {
+            chain_id: sender.chain_id().clone(),
+            slot_id,
+            request,
+            answer,
+        };
+        SignedRelay::sign(relay, sender.key())
     }
 
     fn running(&self) -> usize {

@@ -7,11 +7,11 @@ use commonware_codec::EncodeSize as _;
 use fairweir_client::{ClientError, Sender};
 use fairweir_net::Network;
 use fairweir_types::{
-    Action, Amount, Boxed, Height, Rounding, SignedTx, Transaction,
+    Action, Address, Amount, Boxed, Height, Rounding, SignedTx, Transaction,
     node_api::Included,
     order::{OrderHeader, OrderId},
     quantity::Nonce,
-    tx::PostOrder,
+    tx::{OpenSession, PostOrder},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::sleep};
@@ -63,7 +63,7 @@ fn failed(error: ClientError) -> MarketError {
     match error {
         ClientError::TxRefused(outcome) => {
             let reason = outcome.reason.to_string();
-            if reason.contains("balance") || reason.contains("amount") {
+            if reason.contains("balance") || reason.contains("amount") || reason.contains("grant") {
                 MarketError::NoFunds(reason)
             } else {
                 MarketError::Failed(reason)
@@ -90,7 +90,27 @@ impl<N: Network> Poster<N> {
     /// # Errors
     /// [`MarketError`].
     pub(super) async fn post(&self, header: OrderHeader) -> Result<Posted, MarketError> {
-        let action = Action::PostOrder(Boxed::new(PostOrder { header }));
+        self.order(Action::PostOrder(Boxed::new(PostOrder { header })))
+            .await
+    }
+
+    /// Opens a session that an owner pays for.
+    ///
+    /// # Errors
+    /// [`MarketError`].
+    pub(super) async fn open_session(
+        &self,
+        owner: Address,
+        header: OrderHeader,
+    ) -> Result<Posted, MarketError> {
+        self.order(Action::OpenSession(Boxed::new(OpenSession {
+            owner,
+            header,
+        })))
+        .await
+    }
+
+    async fn order(&self, action: Action) -> Result<Posted, MarketError> {
         let (listening, order, fee) = self.offer(action, |order| self.board.listen(order)).await?;
         Ok(Posted {
             order,

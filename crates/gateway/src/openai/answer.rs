@@ -10,9 +10,10 @@ use crate::{
     market::{Model, Purchase},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use commonware_codec::Encode as _;
 use fairweir_services::inference::chat::{ChatOutput, Finish, Prompt, VERSION};
 use fairweir_services::inference::embedding::EmbeddingOutput;
-use fairweir_types::{Address, Amount};
+use fairweir_types::{Address, Amount, relay::SignedRelay};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -66,11 +67,13 @@ pub(super) const fn reason(finish: Finish) -> &'static str {
 }
 
 /// What an order came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settled {
     pub(crate) purchase: Purchase,
     pub(crate) worker: Address,
     pub(crate) cost: Amount,
+    /// The gateway's word for what it relayed.
+    pub(crate) relay: SignedRelay,
 }
 
 impl Settled {
@@ -80,6 +83,7 @@ impl Settled {
             "price_max": self.purchase.price_max.to_string(),
             "cost": self.cost.to_string(),
             "worker": self.worker.to_string(),
+            "relay": STANDARD.encode(self.relay.encode()),
         })
     }
 
@@ -97,6 +101,7 @@ impl Settled {
             "price_max": sum(&mut settled.iter().map(|one| one.purchase.price_max)),
             "cost": sum(&mut settled.iter().map(|one| one.cost)),
             "worker": orders.first().and_then(|order| order.get("worker")),
+            "relay": orders.first().and_then(|order| order.get("relay")),
             "orders": orders,
         })
     }
@@ -189,7 +194,7 @@ fn body(
     answers: &[(ChatOutput, Settled)],
 ) -> Value {
     let used: Vec<_> = answers.iter().map(|(output, _)| counts(output)).collect();
-    let settled: Vec<_> = answers.iter().map(|(_, settled)| *settled).collect();
+    let settled: Vec<_> = answers.iter().map(|(_, settled)| settled.clone()).collect();
     json!({
         "id": answering.id,
         "object": object,
@@ -271,6 +276,15 @@ struct Vectors {
     model: String,
     usage: Value,
     fairweir: Value,
+}
+
+/// The numbers of all vectors as little-endian `f32`, one after the other.
+pub(crate) fn number_bytes(output: &EmbeddingOutput) -> Vec<u8> {
+    output
+        .numbers()
+        .flatten()
+        .flat_map(f32::to_le_bytes)
+        .collect()
 }
 
 /// The answer to a request for vectors, as JSON.

@@ -31,6 +31,8 @@ pub(crate) enum TokensMax {
 /// A request for answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
+    /// The blob digest of its body.
+    pub(crate) request: Digest,
     pub(crate) kind: AskKind,
     pub(crate) model: String,
     pub(crate) prompts: Vec<Prompt>,
@@ -115,6 +117,24 @@ impl Ask {
         }
     }
 
+    /// How tokens are chosen.
+    pub(crate) fn parameters(&self, tokens_max: u32) -> Parameters {
+        self.sampling.parameters(tokens_max)
+    }
+
+    /// The seed of one of several answers; the first has the seed itself.
+    pub(crate) fn seed_of(&self, index: usize) -> [u8; 32] {
+        if index == 0 {
+            return self.seed;
+        }
+        let index = u64::try_from(index).unwrap_or(u64::MAX);
+        Digest::of(
+            Domain::KeyDerivation,
+            &[b"openai choice", &self.seed, &index.to_le_bytes()],
+        )
+        .0
+    }
+
     /// The spec of an answer: number `choice` to a prompt.
     pub(crate) fn spec(
         &self,
@@ -123,8 +143,7 @@ impl Ask {
         counted: Option<u32>,
         (index, tokens_max): (usize, u32),
     ) -> Result<ChatSpec, ApiError> {
-        let parameters: Parameters = self.sampling.parameters(tokens_max);
-        let seed = seed_of(&self.seed, index);
+        let (parameters, seed) = (self.parameters(tokens_max), self.seed_of(index));
         let spec = ChatSpec::new(model.id, prompt, parameters, seed)
             .map_err(|error| ApiError::internal(error.to_string()))?;
         // What is held back for the order follows from it.
@@ -154,19 +173,6 @@ pub(crate) fn seed_of_number(number: i64) -> [u8; 32] {
     Digest::of(
         Domain::KeyDerivation,
         &[b"openai seed", &number.to_le_bytes()],
-    )
-    .0
-}
-
-/// The seed of one of several answers; the first has the seed itself.
-fn seed_of(seed: &[u8; 32], index: usize) -> [u8; 32] {
-    if index == 0 {
-        return *seed;
-    }
-    let index = u64::try_from(index).unwrap_or(u64::MAX);
-    Digest::of(
-        Domain::KeyDerivation,
-        &[b"openai choice", seed, &index.to_le_bytes()],
     )
     .0
 }

@@ -10,6 +10,7 @@ use fairweir_services::{
     Passage,
     inference::chat::{CONTEXT_MAX, Conversation, Format, Prompt, TOP_LOGPROBS_MAX},
 };
+use fairweir_types::Digest;
 use serde_json::{Map, Value, json};
 
 /// Answers that a client may ask for at once.
@@ -64,6 +65,7 @@ pub(crate) fn chat(body: &[u8]) -> Result<Ask, ApiError> {
         tools: Passage::new(tools).map_err(|_| wrong_value("tools", "they are too long"))?,
     };
     Ok(Ask {
+        request: Digest::of_blob(body),
         kind: AskKind::Chat,
         model,
         prompts: vec![Prompt::Messages(conversation)],

@@ -11,7 +11,7 @@ use fairweir_services::{
     Passage,
     inference::chat::{CONTEXT_MAX, Prompt, TOP_LOGPROBS_MAX},
 };
-use fairweir_types::BoundedVec;
+use fairweir_types::{BoundedVec, Digest};
 use serde_json::{Value, json};
 
 /// Tokens when the client does not say, as OpenAI has it.
@@ -60,6 +60,7 @@ pub(crate) fn completion(body: &[u8]) -> Result<Ask, ApiError> {
     }
     sampling.echo = echo && sampling.logprobs.is_some();
     Ok(Ask {
+        request: Digest::of_blob(body),
         kind: AskKind::Completion,
         model,
         prompts,

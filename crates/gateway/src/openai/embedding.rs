@@ -3,11 +3,14 @@
 use super::fields::{Fields, wrong_type, wrong_value};
 use crate::error::ApiError;
 use fairweir_services::inference::embedding::{TEXT_BYTES_MAX, TEXTS_MAX};
+use fairweir_types::Digest;
 use serde_json::Value;
 
 /// A request for vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EmbeddingAsk {
+    /// The blob digest of its body.
+    pub(crate) request: Digest,
     pub(crate) model: String,
     pub(crate) texts: Vec<String>,
     pub(crate) is_base64: bool,
@@ -35,6 +38,7 @@ pub(crate) fn embedding(body: &[u8]) -> Result<EmbeddingAsk, ApiError> {
     fields.ignore(&["user"]);
     fields.finish()?;
     Ok(EmbeddingAsk {
+        request: Digest::of_blob(body),
         model,
         texts,
         is_base64,

@@ -41,6 +41,11 @@ impl Events {
         }
     }
 
+    /// The request.
+    pub(crate) const fn ask(&self) -> &Ask {
+        &self.ask
+    }
+
     fn event(&self, choices: &Value) -> Value {
         let object = match self.ask.kind {
             AskKind::Chat => "chat.completion.chunk",
@@ -128,6 +133,7 @@ impl Events {
         let is_echo_alone = self.ask.is_echo_alone();
         let differs = || ApiError::internal("the worker's whole answer is not what it told before");
         let choice = self.choices.get_mut(index).ok_or_else(differs)?;
+        let value = settled.value();
         choice.end = Some((counts(output), settled));
         let told = choice.told.clone();
         let mut frames = Vec::new();
@@ -144,7 +150,7 @@ impl Events {
             reason(output.finish)
         };
         let mut last = self.part(index, "", &Value::Null, Some(finish));
-        last["fairweir"] = settled.value();
+        last["fairweir"] = value;
         frames.extend(frame(&last));
         Ok(Bytes::from(frames))
     }
@@ -153,9 +159,13 @@ impl Events {
     pub(crate) fn finish(&self) -> Bytes {
         let mut frames = Vec::new();
         if self.ask.wants_usage {
-            let ends: Vec<_> = self.choices.iter().filter_map(|c| c.end).collect();
+            let ends: Vec<_> = self
+                .choices
+                .iter()
+                .filter_map(|choice| choice.end.clone())
+                .collect();
             let used: Vec<_> = ends.iter().map(|(used, _)| *used).collect();
-            let settled: Vec<_> = ends.iter().map(|(_, settled)| *settled).collect();
+            let settled: Vec<_> = ends.iter().map(|(_, settled)| settled.clone()).collect();
             let mut event = self.event(&json!([]));
             event["usage"] = usage(&self.ask, &used);
             event["fairweir"] = Settled::all(&settled);

@@ -11,10 +11,10 @@ mod likelihood;
 mod sampling;
 
 pub(crate) use answer::{
-    Answering, Settled, chat_body, completion_body, embedding_body, model, models, random_name,
-    receipt_id,
+    Answering, Settled, chat_body, completion_body, embedding_body, model, models, number_bytes,
+    random_name, receipt_id,
 };
-pub(crate) use ask::{Ask, AskKind};
+pub(crate) use ask::{ANSWERS_MAX, Ask, AskKind};
 pub(crate) use chat::chat;
 pub(crate) use completion::completion;
 pub(crate) use embedding::{EmbeddingAsk, embedding};

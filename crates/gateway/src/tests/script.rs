@@ -13,8 +13,9 @@ use fairweir_services::{
     },
 };
 use fairweir_types::{
-    Address, Amount, BoundedBytes, BoundedVec, Digest,
+    Address, Amount, BoundedBytes, BoundedVec, ChainId, Digest, SecretKey,
     order::{Demand, OrderId, SlotId},
+    relay::{Relay, SignedRelay},
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use std::{
@@ -254,6 +255,16 @@ impl Market for ScriptMarket {
             cost: amount(COST),
         };
         std::future::ready(Ok(Embedded { purchase, done })).boxed()
+    }
+
+    fn relay(&self, slot_id: SlotId, request: Digest, answer: Digest) -> SignedRelay {
+        let relay = Relay {
+            chain_id: ChainId::new("dev-test").unwrap(),
+            slot_id,
+            request,
+            answer,
+        };
+        SignedRelay::sign(relay, &SecretKey::from_seed([7; 32]).unwrap())
     }
 
     fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>> {

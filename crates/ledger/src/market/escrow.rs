@@ -2,7 +2,7 @@
 
 use super::Order;
 use crate::{
-    bank,
+    bank, delegates,
     execution::Execution,
     fault::{Fault, OrFault},
 };
@@ -28,18 +28,22 @@ pub(crate) fn spend(order: &mut Order, amount: Amount) -> Result<(), Fault> {
     }
 }
 
-/// Returns money from the streams to their payers.
+/// Returns money from the streams to their payers, and to what a delegate may spend.
 pub(crate) fn give_back(
     execution: &mut Execution<'_>,
     order: &mut Order,
     amount: Amount,
 ) -> Result<(), Fault> {
+    let (buyer, poster) = (order.buyer, order.poster);
     let mut left = amount;
     for stream in order.streams.as_mut_slice().iter_mut().rev() {
         let part = left.at_most(stream.held);
         stream.held = stream.held.checked_sub(part).or_fault()?;
         left = left.checked_sub(part).or_fault()?;
         bank::credit(execution, stream.payer, part)?;
+        if stream.payer == buyer && poster != buyer {
+            delegates::restore(execution, buyer, poster, part)?;
+        }
     }
     if left == Amount::ZERO {
         Ok(())

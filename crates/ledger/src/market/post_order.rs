@@ -1,6 +1,7 @@
 use super::{HeldStream, MarketError, Order, Slot, Timer};
 use crate::{
     bank,
+    delegates::{self, DelegateError},
     execution::Execution,
     fault::{OrFault, counted},
     keys,
@@ -14,7 +15,7 @@ use fairweir_types::{
     event::OrderPosted,
     limits::SLOTS_MAX,
     order::{OpenRounds, OrderHeader, OrderId, Rounds, SlotId},
-    tx::PostOrder,
+    tx::{OpenSession, PostOrder},
 };
 
 /// Milliseconds that matching may take: from a tenth of a heartbeat to a day.
@@ -30,47 +31,70 @@ pub(crate) fn post_order(
     tx: &VerifiedTx,
     post: &PostOrder,
 ) -> Result<(), Refusal> {
-    check_shape(&post.header)?;
-    if let Some(rounds) = post.header.open_rounds() {
-        let request = post.header.price_max.quote(&post.header.demand.units);
-        let request = request.map_err(|_| MarketError::PriceAboveCap)?;
-        sessions::check_open(&post.header, rounds, request)?;
+    check_header(&post.header)?;
+    lock(execution, tx, (tx.sender(), &post.header))
+}
+
+/// Posts a session that the owner of a grant pays for.
+pub(crate) fn open_session(
+    execution: &mut Execution<'_>,
+    tx: &VerifiedTx,
+    open: &OpenSession,
+) -> Result<(), Refusal> {
+    check_header(&open.header)?;
+    let rounds = open.header.open_rounds();
+    if rounds.and_then(|rounds| rounds.delegate) != Some(tx.sender()) {
+        return Err(DelegateError::NotTheSessionsDelegate.into());
     }
-    lock(execution, tx, post)?;
+    lock(execution, tx, (open.owner, &open.header))
+}
+
+fn check_header(header: &OrderHeader) -> Result<(), Refusal> {
+    check_shape(header)?;
+    if let Some(rounds) = header.open_rounds() {
+        let request = header.price_max.quote(&header.demand.units);
+        let request = request.map_err(|_| MarketError::PriceAboveCap)?;
+        sessions::check_open(header, rounds, request)?;
+    }
     Ok(())
 }
 
-/// Locks escrow and deposit and opens the order.
+/// Locks the buyer's escrow and deposit and opens the order.
 fn lock(
     execution: &mut Execution<'_>,
     tx: &VerifiedTx,
-    post: &PostOrder,
-) -> Result<(), MarketError> {
-    let header = &post.header;
-    let buyer = tx.sender();
+    (buyer, header): (Address, &OrderHeader),
+) -> Result<(), Refusal> {
     let costs = Costs::of(&execution.params, header).map_err(|_| MarketError::PriceAboveCap)?;
-    let mut order = order_record(execution, tx, header, &costs)?;
+    let mut order = order_record(execution, tx, (buyer, header), &costs)?;
+    order.deposit = record_deposit(execution, &order)?;
+    let needed = costs
+        .escrow
+        .checked_add(order.deposit)
+        .map_err(|_| MarketError::PriceAboveCap)?;
+    if buyer != tx.sender() {
+        delegates::spend(execution, buyer, tx.sender(), needed)?;
+    }
+    let balance = bank::account(&execution.overlay, buyer)?.balance;
+    if balance < needed {
+        return Err(MarketError::CannotPayEscrow { balance, needed }.into());
+    }
+    bank::debit(execution, buyer, needed)?;
+    Ok(open(execution, tx, (header, &order), costs.escrow)?)
+}
+
+/// What the records of an order are lent.
+fn record_deposit(execution: &Execution<'_>, order: &Order) -> Result<Amount, MarketError> {
     let bytes = u64::try_from(order.encode_size()).ok().and_then(|bytes| {
-        bytes.checked_add(SLOT_RECORD_BYTES.checked_mul(u64::from(header.slots))?)
+        bytes.checked_add(SLOT_RECORD_BYTES.checked_mul(u64::from(order.header.slots))?)
     });
-    let per_byte = money(execution.params.deposit_per_byte);
-    order.deposit = per_byte
+    money(execution.params.deposit_per_byte)
         .checked_mul_ratio(
             counted(bytes, "deposit bytes")?,
             1,
             fairweir_types::Rounding::Up,
         )
-        .map_err(|_| MarketError::PriceAboveCap)?;
-    let needed = costs
-        .escrow
-        .checked_add(order.deposit)
-        .map_err(|_| MarketError::PriceAboveCap)?;
-    let balance = bank::account(&execution.overlay, buyer)?.balance;
-    if balance < needed {
-        return Err(MarketError::CannotPayEscrow { balance, needed });
-    }
-    bank::debit(execution, buyer, needed)?;
-    open(execution, tx, post, &order, costs.escrow)
+        .map_err(|_| MarketError::PriceAboveCap)
 }
 
 fn check_shape(header: &OrderHeader) -> Result<(), MarketError> {
@@ -194,19 +218,20 @@ fn posting_fee_per_slot(
 fn order_record(
     execution: &Execution<'_>,
     tx: &VerifiedTx,
-    header: &OrderHeader,
+    (buyer, header): (Address, &OrderHeader),
     costs: &Costs,
 ) -> Result<Order, MarketError> {
     let mut streams = BoundedVec::default();
     let stream = HeldStream {
-        payer: tx.sender(),
+        payer: buyer,
         held: costs.escrow,
     };
     streams
         .push(stream)
         .map_err(|_| MarketError::TooManyStreams { max: 0 })?;
     Ok(Order {
-        buyer: tx.sender(),
+        buyer,
+        poster: tx.sender(),
         header: OrderHeader {
             spec_inline: None,
             ..header.clone()
@@ -230,12 +255,11 @@ fn order_record(
 fn open(
     execution: &mut Execution<'_>,
     tx: &VerifiedTx,
-    post: &PostOrder,
-    order: &Order,
+    (header, order): (&OrderHeader, &Order),
     escrow: Amount,
 ) -> Result<(), MarketError> {
-    let (buyer, nonce): (Address, _) = (tx.sender(), tx.transaction().nonce);
-    let id = OrderId::of(&execution.context.chain_id, buyer, nonce);
+    let (poster, nonce): (Address, _) = (tx.sender(), tx.transaction().nonce);
+    let id = OrderId::of(&execution.context.chain_id, poster, nonce);
     execution.overlay.store(keys::order(id), order);
     let height = counted(
         execution
@@ -258,9 +282,10 @@ fn open(
     })?;
     execution.emit(Event::OrderPosted(Boxed::new(OrderPosted {
         order: id,
-        buyer,
+        buyer: order.buyer,
+        poster,
         nonce,
-        header: post.header.clone(),
+        header: header.clone(),
         escrow,
         deposit: order.deposit,
     })));

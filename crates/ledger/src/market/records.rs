@@ -28,8 +28,10 @@ state_record!(HeldStream { payer, held });
 /// An open order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Who posted it.
+    /// Who buys: the most of its money, and what was not needed goes back there.
     pub buyer: Address,
+    /// Who posted it: the buyer, or a delegate of it.
+    pub poster: Address,
     /// The header without the inline spec, which the event log keeps.
     pub header: OrderHeader,
     /// What each payer still has in it.
@@ -55,6 +57,7 @@ pub struct Order {
 }
 state_record!(Order {
     buyer,
+    poster,
     header,
     streams,
     slots_open,

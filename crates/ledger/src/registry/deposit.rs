@@ -9,7 +9,7 @@ use commonware_codec::EncodeSize;
 use fairweir_types::{Address, Amount, Rounding};
 
 /// Makes an account's deposit for a record that is about to be written fit its size; returns the new deposit.
-pub(super) fn adjust(
+pub(crate) fn adjust(
     execution: &mut Execution<'_>,
     account: Address,
     held: Amount,

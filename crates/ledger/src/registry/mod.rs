@@ -10,6 +10,7 @@ mod leave_verifiers;
 mod register_offer;
 mod withdraw_offer;
 
+pub(crate) use deposit::adjust as adjust_deposit;
 pub(crate) use enrol_verifier::enrol_verifier;
 pub use error::RegistryError;
 pub(crate) use leave_verifiers::leave_verifiers;

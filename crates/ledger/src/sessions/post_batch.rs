@@ -200,6 +200,7 @@ fn open(
         .map_err(|_| crate::fault::Fault::Counter { what: "streams" })?;
     let order = Order {
         buyer: session.buyer,
+        poster: session.poster,
         header: OrderHeader {
             slots: 1,
             ..session.header.clone()

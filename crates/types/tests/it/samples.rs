@@ -13,6 +13,7 @@ use fairweir_types::{
     order::*,
     proof::{InBatch, ReceiptProof, Settlement},
     receipt::{Disclosure, Randomness, SignedStop, Stop, Stopped, Tier, Verdict},
+    relay::{Relay, SignedRelay},
     session::*,
     sum_tree::{SumNode, SumPath},
     tx::*,
@@ -257,6 +258,8 @@ records! {
     Request { chain_id, lane, index, kind, spec_digest, demand }
     SignedRequest { request, signer, signature }
     Payers { buyer, delegate }
+    Relay { chain_id, slot_id, request, answer }
+    SignedRelay { relay, gateway, signature }
     Voucher { chain_id, lane, cumulative }
     SignedVoucher { voucher, signer, signature }
     Leaf { index, amount, receipt }
@@ -274,6 +277,9 @@ records! {
     ShowLeaves { slot_id, shown, leaves }
     OpenBatch { slot_id, openings }
     CloseSession { order }
+    GrantDelegate { delegate, cap, until }
+    RevokeDelegate { delegate }
+    OpenSession { owner, header }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
     LaneClosing { slot_id, worker, until }
     LaneClosed { slot_id, worker, claimed, returned }
@@ -292,7 +298,9 @@ records! {
     OfferWithdrawn { worker, kind }
     VerifierEnrolled { verifier }
     VerifierLeft { verifier }
-    OrderPosted { order, buyer, nonce, header, escrow, deposit }
+    DelegateGranted { owner, delegate, cap, until }
+    DelegateRevoked { owner, delegate }
+    OrderPosted { order, buyer, poster, nonce, header, escrow, deposit }
     ToppedUp { order, payer, amount }
     Matched { slot_id, attempt, worker, buyer, quote, due, within, others }
     Unmatched { slot_id, candidates }
@@ -340,7 +348,8 @@ records! {
     Included { height, outcome }
     SupplyReport { genesis, minted, burned, balances, bonded, unbonding, escrow }
     Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, version }
-    AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min, verifies }
+    AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min, verifies, delegates }
+    DelegateReport { delegate, cap, left, until }
     OfferReport { worker, offer, open }
     OfferPage { offers }
     SlotReport { slot_id, phase, worker, due, receipt }
@@ -365,12 +374,13 @@ choices! {
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
+        GrantDelegate, RevokeDelegate, OpenSession,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
-        LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled,
+        LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }

@@ -311,6 +311,9 @@ const ACTIONS: &[&str] = &[
     "show_leaves",
     "open_batch",
     "close_session",
+    "grant_delegate",
+    "revoke_delegate",
+    "open_session",
 ];
 pub(crate) const EVENT_NAMES: &[&str] = &[
     "transferred",
@@ -347,6 +350,8 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "leaves_due",
     "leaves_shown",
     "batch_settled",
+    "delegate_granted",
+    "delegate_revoked",
 ];
 
 /// Everything that can be asked of the tables.

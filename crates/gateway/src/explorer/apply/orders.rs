@@ -192,6 +192,7 @@ async fn posted(
         height: place.height,
         time_ms: place.time_ms,
         buyer: event.buyer.to_string(),
+        poster: event.poster.to_string(),
         nonce: event.nonce.to_string(),
         shape: shape.to_owned(),
         state: "open".to_owned(),

@@ -163,7 +163,7 @@ fn transact(world: &mut World, line: &str) {
     if let Some(chain) = line.options.get("chain") {
         transaction.chain_id = ChainId::new(chain).unwrap();
     }
-    if let Action::PostOrder(_) = &transaction.action {
+    if let Action::PostOrder(_) | Action::OpenSession(_) = &transaction.action {
         let id = OrderId::of(&crate::world::chain_id(), key.address(), transaction.nonce);
         world.orders.insert(line.word(1).to_owned(), id);
     }
@@ -321,6 +321,20 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "order" => Action::PostOrder(Boxed::new(tx::PostOrder {
             header: header(line),
         })),
+        "session" if line.options.contains_key("for") => {
+            Action::OpenSession(Boxed::new(tx::OpenSession {
+                owner: address(world, line.options["for"]),
+                header: sessions::session(world, line),
+            }))
+        }
+        "grant" => Action::GrantDelegate(tx::GrantDelegate {
+            delegate: address(world, line.word(1)),
+            cap: coins(line.options.get("cap").copied().unwrap_or("100")),
+            until: Millis(world.time.saturating_add(line.option("for", 60_000))),
+        }),
+        "revoke" => Action::RevokeDelegate(tx::RevokeDelegate {
+            delegate: address(world, line.word(1)),
+        }),
         "session" => Action::PostOrder(Boxed::new(tx::PostOrder {
             header: sessions::session(world, line),
         })),
@@ -530,6 +544,16 @@ fn expect(world: &World, line: &Line<'_>) {
             coins(line.word(2)),
             "balance of {subject}"
         ),
+        "left" => {
+            let report =
+                fairweir_ledger::report::account(&world.state, address(world, subject)).unwrap();
+            let delegate = address(world, line.word(2));
+            let granted = report
+                .delegates
+                .iter()
+                .find(|granted| granted.delegate == delegate);
+            assert_eq!(granted.unwrap().left, coins(line.word(3)));
+        }
         "bonded" => assert_eq!(
             world.bonded(subject),
             coins(line.word(2)),

@@ -101,6 +101,7 @@ fn posted_with(header: OrderHeader) -> Event {
     Event::OrderPosted(Boxed::new(OrderPosted {
         order: slot_id().order,
         buyer: buyer().address(),
+        poster: buyer().address(),
         nonce: Nonce(0),
         header,
         escrow: Amount::ZERO,
@@ -636,6 +637,7 @@ fn a_flood_of_events_is_remembered_within_bounds() {
         let event = Event::OrderPosted(Boxed::new(OrderPosted {
             order: OrderId(Digest::of_blob(&number.to_be_bytes())),
             buyer: buyer().address(),
+            poster: buyer().address(),
             nonce: Nonce(0),
             header: header.clone(),
             escrow: Amount::ZERO,

@@ -1,0 +1,106 @@
+"""Answers of the gateway against the same answers of the engine in a process of its own, question by question in turn."""
+
+import http.client
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+import urllib.parse
+
+from engine import LLAMA, example, weights
+from network import Broken, Process, ask, program, require
+
+TOKENS = 64
+SUBJECTS = ("rivers", "bread", "chess", "the sky", "bees", "shirts", "the moon", "trains", "tides", "glass", "music")
+
+
+def question(number):
+    return f"Tell me about {SUBJECTS[number % len(SUBJECTS)]}, in the order of importance (no. {number})."
+
+
+def over_http(url, key, text):
+    """Milliseconds to the first token and to the last, and the tokens, as a streaming client sees them; nothing for an empty answer."""
+    address = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=300)
+    body = {
+        "model": "SmolLM2-135M-Instruct",
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": TOKENS,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection.connect()
+    begun = time.perf_counter()
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    response = connection.getresponse()
+    if response.status != 200:
+        raise Broken(f"the gateway answers {response.status}: {response.read()[:300]}")
+    first = last = None
+    tokens = 0
+    for line in response:
+        if not line.startswith(b"data: {"):
+            continue
+        event = json.loads(line[6:])
+        if event.get("usage"):
+            tokens = event["usage"]["completion_tokens"]
+        if any(choice.get("delta", {}).get("content") for choice in event["choices"]):
+            last = time.perf_counter()
+            first = first or last
+    connection.close()
+    if first is None:
+        return None
+    return (first - begun) * 1e3, (last - begun) * 1e3, tokens
+
+
+class Pairs:
+    """A network with its gateway, and the engine alone, both on so many threads, for as long as this is entered."""
+
+    def __init__(self, threads):
+        self.threads = str(threads)
+        self.fairweir = program("fairweir", release=True)
+        self.bare = example("answer_time", package="fairweir-services", features="inference,testing")
+
+    def __enter__(self):
+        self.data = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory()
+        log = tempfile.NamedTemporaryFile("w+", delete=False)
+        url = lambda: re.search(r"http://[^/\s]+/v1", pathlib.Path(log.name).read_text(errors="replace"))
+        command = [self.fairweir, "--data", self.data.name, "--threads", self.threads, "up", "--no-job"]
+        command += ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]
+        words = [self.bare, weights(LLAMA), self.folder.name, str(TOKENS), self.threads]
+        self.engine = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.network = Process(*command, ready=lambda: url() is not None, within=900, log=log)
+        self.url = url().group()
+        self.key = ask(self.fairweir, self.data.name, "apikey", "create", "promise")["secret"]
+        return self
+
+    def __exit__(self, *end):
+        self.engine.stdin.close()
+        self.engine.wait(timeout=60)
+        self.network.__exit__(*end)
+        self.data.cleanup()
+        self.folder.cleanup()
+
+    def answers(self, count):
+        """So many pairs of (milliseconds to the first token, to the last, tokens): the engine's, the gateway's."""
+        given = 0
+        # The first two open the session and warm both up; an answer of a token or none says nothing of the pace.
+        for number in range(4 * count):
+            if given == count:
+                return
+            text = question(number)
+            self.engine.stdin.write(text + "\n")
+            self.engine.stdin.flush()
+            alone = [float(word) for word in self.engine.stdout.readline().split()]
+            require(len(alone) == 3, "the engine ended early")
+            here = over_http(self.url, self.key, text)
+            if number < 2 or here is None or alone[2] < 8:
+                continue
+            require(here[2] == alone[2], f"the gateway gives {here[2]} tokens, the engine {alone[2]:.0f}")
+            given += 1
+            yield alone, here
+        require(given == count, "too few questions were answered at length")
