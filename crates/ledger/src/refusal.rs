@@ -134,6 +134,7 @@ pub const CODES: &[(u16, &str)] = &[
     (616, "spec_in_session"),
     (617, "batch_number"),
     (618, "above_requests"),
+    (619, "batch_numbers"),
 ];
 
 /// The name of a code.

@@ -10,7 +10,7 @@ use crate::{
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
-    session::{LeafOpening, SampledLeaf, SignedVoucher},
+    session::{LeafOpening, Numbers, SampledLeaf, SignedVoucher},
 };
 use commonware_codec::{Encode, EncodeSize};
 use commonware_cryptography::{BatchEntry, BatchVerifier, ed25519};
@@ -180,6 +180,8 @@ pub struct PostBatch {
     pub root: Digest,
     /// How many leaves it has; more than zero.
     pub count: u32,
+    /// Which numbers they have, all above those that the lane claimed before.
+    pub numbers: Numbers,
     /// What they cost together: the root's sum.
     pub total: Amount,
     /// A voucher that covers it and all that the lane claimed before.
@@ -190,6 +192,7 @@ record!(PostBatch {
     number,
     root,
     count,
+    numbers,
     total,
     voucher
 });

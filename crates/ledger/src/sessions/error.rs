@@ -1,5 +1,5 @@
 use crate::{fault::Fault, market::Phase, refusal::lift_faults};
-use fairweir_types::{Amount, Millis};
+use fairweir_types::{Amount, Millis, session::Numbers};
 use thiserror::Error;
 
 /// Why a step of a session is refused. The checks of each verb run in the order of the codes.
@@ -81,6 +81,20 @@ pub enum SessionError {
         /// What is claimed.
         claimed: Amount,
     },
+    /// The numbers of the requests were claimed before, or are too few for so many.
+    #[error(
+        "{count} requests with numbers from {next} on are taken, found {} to {}",
+        numbers.first,
+        numbers.last
+    )]
+    BatchNumbers {
+        /// The least number that is taken.
+        next: u64,
+        /// Requests claimed.
+        count: u32,
+        /// The numbers found.
+        numbers: Numbers,
+    },
     /// Another number of leaves than was drawn.
     #[error("{expected} leaves are asked for, found {found}")]
     OtherLeaves {
@@ -146,6 +160,7 @@ impl SessionError {
             Self::SpecInSession => 616,
             Self::BatchNumber { .. } => 617,
             Self::AboveRequests { .. } => 618,
+            Self::BatchNumbers { .. } => 619,
             Self::Fault(_) => 99,
         }
     }

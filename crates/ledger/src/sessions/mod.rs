@@ -5,6 +5,9 @@
 //! batch becomes an order of one slot of its own, funded out of the lane: two blocks later some of its leaves are drawn, the worker shows
 //! them, and from there on it is judged like any other work. Judged wrong, or not shown, the whole batch goes back to the buyer.
 //!
+//! Requests of a lane are claimed in the order of their numbers: a batch begins above all that were claimed before, and verifiers find
+//! one whose leaves do not ascend. So no number is paid twice.
+//!
 //! The ledger never learns what a request was, nor how many were made that nobody claimed.
 
 mod close_session;

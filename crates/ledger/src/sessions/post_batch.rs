@@ -57,6 +57,7 @@ pub(crate) fn post_batch(
     lane.claimed = lane.claimed.checked_add(post.total).or_fault()?;
     lane.left = lane.left.checked_sub(moved).or_fault()?;
     lane.reserve = lane.reserve.checked_sub(from_reserve).or_fault()?;
+    lane.next_request = counted(post.numbers.last.checked_add(1), "requests of a lane")?;
     lane.batches = counted(number.checked_add(1), "batches of a lane")?;
     lane.open_batches = counted(lane.open_batches.checked_add(1), "open batches of a lane")?;
     spend(&mut session, moved)?;
@@ -72,6 +73,7 @@ pub(crate) fn post_batch(
             sum: post.total,
         },
         count: post.count,
+        numbers: post.numbers,
         pay,
         samples: BoundedVec::default(),
         leaves: BoundedVec::default(),
@@ -147,6 +149,15 @@ fn check_claim(
         return Err(SessionError::AboveCap {
             left,
             claimed: post.total,
+        });
+    }
+    // No number is paid twice: within a batch its leaves ascend, which whoever checks a sample sees of all of them.
+    let numbers = post.numbers;
+    if numbers.first < lane.next_request || numbers.last == u64::MAX || !numbers.hold(post.count) {
+        return Err(SessionError::BatchNumbers {
+            next: lane.next_request,
+            count: post.count,
+            numbers,
         });
     }
     Ok(())
@@ -241,6 +252,7 @@ fn open(
         worker,
         root: batch.root,
         count: batch.count,
+        numbers: batch.numbers,
     };
     let mut record = Slot {
         phase: Phase::AwaitingSample,

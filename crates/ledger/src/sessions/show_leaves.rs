@@ -47,6 +47,7 @@ pub(crate) fn show_leaves(
         demand: order.header.demand,
         root: batch.root,
         count: batch.count,
+        numbers: batch.numbers,
         samples: batch.samples.clone(),
         leaves: batch.leaves.clone(),
         shown: batch.shown,

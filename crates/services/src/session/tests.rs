@@ -1,4 +1,8 @@
-use super::{check, *};
+use super::{
+    check,
+    lanes::{Claimable, Stragglers},
+    *,
+};
 use crate::{
     Registry,
     contract::Kind as _,
@@ -14,8 +18,8 @@ use fairweir_types::{
     node_api::{Delivery, DeliveryReply},
     order::{Demand, OrderId, PriceVector, SlotId, UnitVector},
     session::{
-        Ask, KeptRequest, LeafOpening, Payers, ShownLeaves, SignedRequest, SignedVoucher, Voucher,
-        batch_slot, batch_trace,
+        Ask, KeptRequest, Leaf, LeafOpening, Numbers, Payers, ShownLeaves, SignedRequest,
+        SignedVoucher, Voucher, batch_slot, batch_trace, missing_leaf_trace,
     },
     sum_tree::SumNode,
 };
@@ -163,6 +167,14 @@ fn serve(lanes: &Lanes, account: &mut LaneAccount, text: &str) -> Delivery {
     }
 }
 
+/// The numbers of so many requests from the first one on.
+fn numbers(count: u32) -> Numbers {
+    Numbers {
+        first: 0,
+        last: u64::from(count) - 1,
+    }
+}
+
 fn posted(root: SumNode, number: u32, count: u32) -> BatchPosted {
     BatchPosted {
         slot_id: batch_slot(&lane_id(), number),
@@ -171,6 +183,7 @@ fn posted(root: SumNode, number: u32, count: u32) -> BatchPosted {
         worker: worker().address(),
         root,
         count,
+        numbers: numbers(count),
     }
 }
 
@@ -199,6 +212,7 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
         demand: demand_max(),
         root,
         count,
+        numbers: numbers(count),
         samples: due.samples,
         leaves: BoundedVec::new(leaves).unwrap(),
         shown: blobs.keep(blob),
@@ -214,7 +228,7 @@ fn claimed() -> (Lanes, SumNode) {
         let delivery = serve(&lanes, &mut account, text);
         assert!(delivery.receipt.is_signed());
     }
-    let claim = lanes.claim(lane_id(), 10).unwrap();
+    let claim = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
     let root = check::root(&claim.leaves).unwrap();
     assert_eq!(claim.leaves.len(), 3);
     assert!(root.sum <= claim.voucher.voucher.cumulative);
@@ -243,7 +257,7 @@ fn verifiers_find_the_trace_that_an_honest_worker_opens() {
     // Settled work is forgotten, and cannot be claimed again.
     lanes.settled(event.slot_id);
     assert!(lanes.openings(event.slot_id, &[Amount::ZERO]).is_none());
-    assert!(lanes.claim(lane_id(), 10).is_none());
+    assert!(lanes.claim(lane_id(), (10, Stragglers::Awaited)).is_none());
 }
 
 #[test]
@@ -255,27 +269,40 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
     let bytes = run(crate::Blobs::get(&blobs, event.shown, 1 << 20)).unwrap();
     let shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
     let one = Amount::from_base_units(1).unwrap();
-    type Change = fn(&mut fairweir_types::session::ShownLeaf);
-    let changes: [(&str, Change); 7] = [
-        ("another spec", |leaf| {
-            leaf.spec = BoundedBytes::new(spec("other")).unwrap();
+    type Change = fn(&mut ShownLeaves);
+    let changes: [(&str, Change); 8] = [
+        ("another spec", |shown| {
+            shown.leaves.as_mut_slice()[0].spec = BoundedBytes::new(spec("other")).unwrap();
         }),
-        ("another request", |leaf| {
+        ("another request", |shown| {
+            let leaf = &mut shown.leaves.as_mut_slice()[0];
             let request = leaf.request.request.clone();
             leaf.request = SignedRequest::sign(request, &worker());
         }),
-        ("more units", |leaf| {
+        ("more units", |shown| {
+            let leaf = &mut shown.leaves.as_mut_slice()[0];
             leaf.receipt.receipt.units.input = Units(1 << 30);
         }),
-        ("another place", |leaf| leaf.path.position += 1),
-        ("another count", |leaf| leaf.path.count += 1),
-        ("another number", |leaf| leaf.leaf.index += 1),
-        ("another receipt", |leaf| leaf.leaf.receipt = Digest::ZERO),
+        ("another place", |shown| {
+            shown.leaves.as_mut_slice().reverse()
+        }),
+        ("another count", |shown| {
+            let mut list = std::mem::take(&mut shown.list).into_vec();
+            list.pop();
+            shown.list = BoundedVec::new(list).unwrap();
+        }),
+        ("another order", |shown| shown.list.as_mut_slice().reverse()),
+        ("another number", |shown| {
+            shown.list.as_mut_slice()[0].index += 1;
+        }),
+        ("another receipt", |shown| {
+            shown.list.as_mut_slice()[0].receipt = Digest::ZERO;
+        }),
     ];
     let mut found = vec![honest];
     for (what, change) in changes {
         let mut shown = shown.clone();
-        change(&mut shown.leaves.as_mut_slice()[0]);
+        change(&mut shown);
         let event = LeavesShown {
             shown: blobs.keep(shown.encode().to_vec()),
             ..event.clone()
@@ -298,6 +325,81 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
     // All verifiers find the same for what was not shown.
     assert_eq!(trace_of(&blobs, &cut), trace_of(&blobs, &cut));
     assert_ne!(trace_of(&blobs, &cut), honest);
+}
+
+/// The trace that verifiers find of a batch whose leaves are these, with numbers that the ledger takes.
+fn trace_of_list(blobs: &MemoryBlobs, event: &LeavesShown, list: Vec<Leaf>) -> Digest {
+    let bytes = run(crate::Blobs::get(blobs, event.shown, 1 << 20)).unwrap();
+    let mut shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
+    let root = check::root(&list).unwrap();
+    let count = u32::try_from(list.len()).unwrap();
+    shown.list = BoundedVec::new(list).unwrap();
+    trace_of(
+        blobs,
+        &LeavesShown {
+            root,
+            count,
+            numbers: numbers(count),
+            shown: blobs.keep(shown.encode().to_vec()),
+            ..event.clone()
+        },
+    )
+}
+
+#[test]
+fn a_number_that_comes_twice_in_a_batch_spoils_every_sample_of_it() {
+    let (lanes, root) = claimed();
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&lanes, &blobs, root, 3);
+    let bytes = run(crate::Blobs::get(&blobs, event.shown, 1 << 20)).unwrap();
+    let shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
+    let list = shown.list.as_slice();
+    let honest = trace_of(&blobs, &event);
+    assert_eq!(trace_of_list(&blobs, &event, list.to_vec()), honest);
+    let missing = [0, 1].map(|sample| missing_leaf_trace(&event.slot_id, sample));
+    let nothing_shown = batch_trace(&event.slot_id, &missing);
+    // Neither of the samples is near the leaf in the middle, which is there twice.
+    let mut twice = list.to_vec();
+    twice.insert(1, list[1]);
+    assert_eq!(trace_of_list(&blobs, &event, twice), nothing_shown);
+    let mut moved = list.to_vec();
+    moved.swap(0, 1);
+    assert_eq!(trace_of_list(&blobs, &event, moved), nothing_shown);
+}
+
+#[test]
+fn requests_are_claimed_in_the_order_of_their_numbers() {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    let slow = lanes.admit(ask(&mut account, "slow")).unwrap();
+    serve(&lanes, &mut account, "quick");
+    let nothing_yet = Claimable {
+        lane: lane_id(),
+        is_closing: false,
+        requests: 0,
+    };
+    assert_eq!(lanes.to_claim(), vec![nothing_yet]);
+    assert!(lanes.claim(lane_id(), (10, Stragglers::Awaited)).is_none());
+    // Without the slow one, which can be claimed no more then.
+    let claim = lanes.claim(lane_id(), (10, Stragglers::GivenUp)).unwrap();
+    assert_eq!(claim.numbers, Numbers { first: 1, last: 1 });
+    let (running, follower) = slow.start();
+    let desk = lanes.clone();
+    deterministic::Runner::default().start(|context| async move {
+        running.run(&desk, &MemoryBlobs::default(), &context).await;
+        running.keep(&desk);
+    });
+    drop(follower);
+    let root = check::root(&claim.leaves).unwrap();
+    let posted = BatchPosted {
+        numbers: claim.numbers,
+        ..posted(root, 0, 1)
+    };
+    lanes.posted(&posted);
+    assert_eq!(lanes.to_claim(), vec![]);
+    let stale = ask(&mut LaneAccount::new(account.terms().clone()), "again");
+    assert_eq!(lanes.admit(stale).unwrap_err().code(), "number_used");
 }
 
 #[test]
@@ -422,14 +524,19 @@ fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
     for text in ["one", "two", "three"] {
         serve(&before, &mut account, text);
     }
-    let claim = before.claim(lane_id(), 2).unwrap();
+    let claim = before.claim(lane_id(), (2, Stragglers::Awaited)).unwrap();
     let root = check::root(&claim.leaves).unwrap();
 
     let after = lanes();
     after.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
     after.open(&opened(coin()));
     after.posted(&posted(root, 0, 2));
-    assert_eq!(after.to_claim(), vec![(lane_id(), false, 1)]);
+    let left = Claimable {
+        lane: lane_id(),
+        is_closing: false,
+        requests: 1,
+    };
+    assert_eq!(after.to_claim(), vec![left]);
     let blobs = MemoryBlobs::default();
     let event = shown_event(&after, &blobs, root, 2);
     let openings = after

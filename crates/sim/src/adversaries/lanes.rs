@@ -6,13 +6,14 @@ use super::{
     orders::{WORKER_STAKE, float, plan, share, texts},
 };
 use crate::{
-    byzantine::{Behaviour, forged_request, repeated_leaf},
+    byzantine::{Behaviour, RepeatedLeaf, Twist, forged_request, repeat_leaf},
     plan::{hundredths, key},
     world::play_long,
 };
 use fairweir_node::network::names;
 use fairweir_services::{Kind as _, session::LaneTerms, text::Text};
 use fairweir_types::Amount;
+use std::sync::Arc;
 
 /// Requests of a lane: a quarter of its batches are sampled at the default rate of one per cent.
 pub(super) const REQUESTS: u32 = 25;
@@ -26,7 +27,7 @@ const VERIFIERS: u32 = 7;
 pub(super) enum Cheat {
     /// By a behaviour of its role.
     Twist(Behaviour),
-    /// [`repeated_leaf`].
+    /// [`RepeatedLeaf`].
     RepeatedLeaf,
     /// [`forged_request`].
     ForgedRequest,
@@ -75,8 +76,12 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
             let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0) * forged / claimed;
             drawn * (slash + claimed + total) - (1.0 - drawn) * forged
         }
-        // Nothing of it shows in a sample: a gain, at most the chunk that is promised ahead.
-        Cheat::RepeatedLeaf => -lane.again(),
+        // All the work, and one leaf twice, which any sample finds: P'·(s·S + T + v + T) − (1 − P')·v, with P' that of a leaf more.
+        Cheat::RepeatedLeaf => {
+            let again = lane.again();
+            let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0);
+            drawn * (slash + total + again + total) - (1.0 - drawn) * again
+        }
         // The second claim is refused; it costs its fee.
         Cheat::Twist(_) => 0.0,
     }
@@ -86,8 +91,13 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
 pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
     let plan = plan(seed, VERIFIERS);
     let mut twists = Cheats::new();
-    if let (true, Cheat::Twist(behaviour)) = (cheats, cheat) {
-        twists.insert(names::worker(1), behaviour.twist());
+    let twist = match cheat {
+        Cheat::Twist(behaviour) => Some(behaviour.twist()),
+        Cheat::RepeatedLeaf => Some(Arc::new(RepeatedLeaf) as Arc<dyn Twist>),
+        Cheat::ForgedRequest => None,
+    };
+    if let (true, Some(twist)) = (cheats, twist) {
+        twists.insert(names::worker(1), twist);
     }
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, Text::ID, twists).await;
@@ -104,7 +114,7 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
         let name = names::worker(1);
         if cheats {
             match cheat {
-                Cheat::RepeatedLeaf => town.restart(&name, repeated_leaf).await,
+                Cheat::RepeatedLeaf => town.restart(&name, repeat_leaf).await,
                 Cheat::ForgedRequest => {
                     let cook = |books: &mut super::Books| forged_request(books, &key(&name));
                     town.restart(&name, cook).await;

@@ -11,7 +11,7 @@ use crate::{
     order::{Demand, KindId, PriceVector, SlotId},
     quantity::Millis,
     receipt::Randomness,
-    session::{Payers, SampledLeaf},
+    session::{Numbers, Payers, SampledLeaf},
     sum_tree::SumNode,
 };
 
@@ -96,6 +96,8 @@ pub struct BatchPosted {
     pub root: SumNode,
     /// How many leaves it has.
     pub count: u32,
+    /// Which numbers they have.
+    pub numbers: Numbers,
 }
 record!(BatchPosted {
     slot_id,
@@ -103,7 +105,8 @@ record!(BatchPosted {
     number,
     worker,
     root,
-    count
+    count,
+    numbers
 });
 
 /// Requests of a batch were drawn for a check; its worker must show them.
@@ -146,6 +149,8 @@ pub struct LeavesShown {
     pub root: SumNode,
     /// How many leaves it has.
     pub count: u32,
+    /// Which numbers they have.
+    pub numbers: Numbers,
     /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, what opens later.
@@ -163,6 +168,7 @@ record!(LeavesShown {
     demand,
     root,
     count,
+    numbers,
     samples,
     leaves,
     shown

@@ -260,9 +260,10 @@ records! {
     Voucher { chain_id, lane, cumulative }
     SignedVoucher { voucher, signer, signature }
     Leaf { index, amount, receipt }
+    Numbers { first, last }
     SampledLeaf { index, commitment }
-    ShownLeaf { leaf, path, request, receipt, spec, disclosure }
-    ShownLeaves { leaves }
+    ShownLeaf { request, receipt, spec, disclosure }
+    ShownLeaves { list, leaves }
     LeafOpening { salt, trace }
     Ask { request, spec, credit }
     Credit { voucher, stop }
@@ -270,16 +271,16 @@ records! {
     KeptBatch { lane, number, indices }
     SumNode { digest, sum }
     SumPath { position, count, siblings }
-    PostBatch { lane, number, root, count, total, voucher }
+    PostBatch { lane, number, root, count, numbers, total, voucher }
     ShowLeaves { slot_id, shown, leaves }
     OpenBatch { slot_id, openings }
     CloseSession { order }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
     LaneClosing { slot_id, worker, until }
     LaneClosed { slot_id, worker, claimed, returned }
-    BatchPosted { slot_id, lane, number, worker, root, count }
+    BatchPosted { slot_id, lane, number, worker, root, count, numbers }
     LeavesDue { slot_id, worker, samples, due }
-    LeavesShown { slot_id, lane, worker, payers, kind, prices, demand, root, count, samples, leaves, shown }
+    LeavesShown { slot_id, lane, worker, payers, kind, prices, demand, root, count, numbers, samples, leaves, shown }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }

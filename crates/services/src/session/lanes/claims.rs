@@ -1,6 +1,6 @@
 //! What the clerk does with the desk: lanes open and close, batches are made, shown, opened and forgotten.
 
-use super::{AskError, LANES_MAX, Lane, Lanes, bytes_of};
+use super::{AskError, LANES_MAX, Lane, Lanes, State, bytes_of};
 use crate::session::check;
 use commonware_codec::Encode as _;
 use fairweir_types::{
@@ -10,10 +10,10 @@ use fairweir_types::{
     node_api::DeliveryRequest,
     order::SlotId,
     session::{
-        Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, SampledLeaf, SignedVoucher, batch_slot,
+        Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, Numbers, SampledLeaf, SignedVoucher,
+        batch_slot,
     },
 };
-use std::collections::BTreeSet;
 
 /// A batch that a worker is about to post.
 #[derive(Clone, Debug)]
@@ -21,7 +21,34 @@ pub(in crate::session) struct Claim {
     pub(in crate::session) lane: SlotId,
     pub(in crate::session) number: u32,
     pub(in crate::session) leaves: Vec<Leaf>,
+    pub(in crate::session) numbers: Numbers,
     pub(in crate::session) voucher: SignedVoucher,
+}
+
+/// What a lane has to claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) struct Claimable {
+    pub(in crate::session) lane: SlotId,
+    pub(in crate::session) is_closing: bool,
+    /// Requests that could be claimed.
+    pub(in crate::session) requests: usize,
+}
+
+/// Whether a claim waits for requests of lower numbers that are under way: they cannot be claimed after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) enum Stragglers {
+    Awaited,
+    GivenUp,
+}
+
+/// The least number of a lane's requests under way.
+fn least_under_way(state: &State, lane: SlotId) -> u64 {
+    let numbers = state
+        .flights
+        .values()
+        .filter(|(of, _)| *of == lane)
+        .map(|(_, flight)| flight.index);
+    numbers.min().unwrap_or(u64::MAX)
 }
 
 /// What the clerk does with the desk.
@@ -47,7 +74,7 @@ impl Lanes {
                         .unwrap_or(opened.cap);
                     lane.use_number(index);
                     state.bytes += bytes_of(&request);
-                    lane.waiting.push(index);
+                    lane.waiting.insert(index);
                     lane.kept.insert(index, (*request).clone());
                 }
                 Kept::Batch(batch) => {
@@ -58,7 +85,6 @@ impl Lanes {
                 Kept::Voucher(voucher) => lane.voucher = Some((*voucher).clone()),
             }
         }
-        lane.waiting.sort_unstable();
         if lane.voucher.is_some() {
             lane.is_restored = true;
             let past = lane.kept.keys().next_back().map_or(0, |last| last + 1);
@@ -101,21 +127,33 @@ impl Lanes {
         }
     }
 
-    /// Lanes that have something to claim: whether each closes, and how many requests wait.
-    pub(in crate::session) fn to_claim(&self) -> Vec<(SlotId, bool, usize)> {
+    /// Lanes that have something to claim, should stragglers be given up.
+    pub(in crate::session) fn to_claim(&self) -> Vec<Claimable> {
         let state = self.state();
         let waiting = state
             .lanes
             .iter()
             .filter(|(_, lane)| !lane.waiting.is_empty());
         waiting
-            .map(|(id, lane)| (*id, lane.is_closing, lane.waiting.len()))
+            .map(|(id, lane)| Claimable {
+                lane: *id,
+                is_closing: lane.is_closing,
+                requests: lane.waiting.range(..least_under_way(&state, *id)).count(),
+            })
             .collect()
     }
 
     /// The next batch of a lane, of so many requests at most; kept before it is posted.
-    pub(in crate::session) fn claim(&self, lane_id: SlotId, most: usize) -> Option<Claim> {
+    pub(in crate::session) fn claim(
+        &self,
+        lane_id: SlotId,
+        (most, stragglers): (usize, Stragglers),
+    ) -> Option<Claim> {
         let mut state = self.state();
+        let below = match stragglers {
+            Stragglers::Awaited => least_under_way(&state, lane_id),
+            Stragglers::GivenUp => u64::MAX,
+        };
         let lane = state.lanes.get_mut(&lane_id)?;
         let voucher = lane.voucher.clone()?;
         let number = lane.next_batch;
@@ -125,9 +163,14 @@ impl Lanes {
             None => KeptBatch {
                 lane: lane_id,
                 number,
-                indices: BoundedVec::truncating(lane.waiting.iter().take(most).copied()),
+                indices: BoundedVec::truncating(lane.waiting.range(..below).take(most).copied()),
             },
         };
+        let numbers = Numbers {
+            first: batch.indices.iter().copied().min()?,
+            last: batch.indices.iter().copied().max()?,
+        };
+        lane.no_more_below(numbers.last.saturating_add(1));
         let leaves: Vec<_> = batch
             .indices
             .iter()
@@ -143,6 +186,7 @@ impl Lanes {
             lane: lane_id,
             number,
             leaves,
+            numbers,
             voucher,
         })
     }
@@ -173,6 +217,7 @@ impl Lanes {
             return;
         }
         lane.next_batch = number.saturating_add(1);
+        lane.no_more_below(posted.numbers.last.saturating_add(1));
         let is_kept = lane.batches.get(&number).is_some_and(|batch| {
             let leaves: Vec<Leaf> = batch
                 .indices
@@ -181,10 +226,9 @@ impl Lanes {
                 .collect();
             check::root(&leaves) == Some(posted.root)
         });
-        if let Some(batch) = lane.batches.get(&number).filter(|_| is_kept) {
-            let claimed: BTreeSet<u64> = batch.indices.iter().copied().collect();
-            lane.waiting.retain(|index| !claimed.contains(index));
-        } else {
+        // What is left of lower numbers can be in no batch any more.
+        lane.waiting = lane.waiting.split_off(&lane.claimed_below);
+        if !is_kept {
             // Settled before a restart: its requests are kept no more, but its voucher covers them still.
             lane.batches.remove(&number);
             lane.earned = lane
