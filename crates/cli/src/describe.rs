@@ -289,6 +289,13 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             event.until.get(),
             event.cap
         ),
+        Event::LaneToppedUp(event) => format!(
+            "{} locked {} more for a lane of {}: {} together at most",
+            who(event.payer),
+            event.locked,
+            who(event.worker),
+            event.cap
+        ),
         Event::LaneClosing(event) => {
             format!("a lane of {} takes no more requests", who(event.worker))
         }

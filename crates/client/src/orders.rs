@@ -124,6 +124,7 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         Event::Refunded(event) => Some(event.slot_id),
         Event::WorkerReplaced(event) => Some(event.slot_id),
         Event::LaneOpened(event) => Some(event.slot_id),
+        Event::LaneToppedUp(event) => Some(event.slot_id),
         Event::LaneClosing(event) => Some(event.slot_id),
         Event::LaneClosed(event) => Some(event.slot_id),
         Event::BatchPosted(event) => Some(event.slot_id),

@@ -135,6 +135,11 @@ pub const CODES: &[(u16, &str)] = &[
     (617, "batch_number"),
     (618, "above_requests"),
     (619, "batch_numbers"),
+    (620, "not_the_sessions_buyer"),
+    (621, "nothing_added"),
+    (622, "lanes_offer_withdrawn"),
+    (623, "stake_does_not_cover"),
+    (624, "cannot_pay_lane"),
 ];
 
 /// The name of a code.

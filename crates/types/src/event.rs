@@ -15,7 +15,8 @@ use crate::{
 mod session;
 
 pub use session::{
-    BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LeavesDue, LeavesShown,
+    BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
+    LeavesShown,
 };
 
 /// Money moved between accounts.
@@ -584,6 +585,7 @@ pub enum Event {
     LeavesDue(Boxed<LeavesDue>),
     LeavesShown(Boxed<LeavesShown>),
     BatchSettled(Boxed<BatchSettled>),
+    LaneToppedUp(LaneToppedUp),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -620,4 +622,5 @@ choice!(Event {
     32 => LeavesDue(Boxed<LeavesDue>),
     33 => LeavesShown(Boxed<LeavesShown>),
     34 => BatchSettled(Boxed<BatchSettled>),
+    35 => LaneToppedUp(LaneToppedUp),
 });

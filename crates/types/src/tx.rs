@@ -231,6 +231,16 @@ pub struct CloseSession {
 }
 record!(CloseSession { order });
 
+/// Raises the cap of a lane that serves; sent by its session's buyer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopUpLane {
+    /// The lane.
+    pub lane: SlotId,
+    /// By how much; the reserve for fees and checks comes on top.
+    pub amount: Amount,
+}
+record!(TopUpLane { lane, amount });
+
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -272,6 +282,8 @@ pub enum Action {
     OpenBatch(Boxed<OpenBatch>),
     /// See [`CloseSession`].
     CloseSession(CloseSession),
+    /// See [`TopUpLane`].
+    TopUpLane(TopUpLane),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -293,6 +305,7 @@ choice!(Action {
     17 => ShowLeaves(Boxed<ShowLeaves>),
     18 => OpenBatch(Boxed<OpenBatch>),
     19 => CloseSession(CloseSession),
+    20 => TopUpLane(TopUpLane),
 });
 
 impl Action {
@@ -319,6 +332,7 @@ impl Action {
             Self::ShowLeaves(_) => "show_leaves",
             Self::OpenBatch(_) => "open_batch",
             Self::CloseSession(_) => "close_session",
+            Self::TopUpLane(_) => "top_up_lane",
         }
     }
 }

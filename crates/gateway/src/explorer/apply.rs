@@ -363,6 +363,7 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
             .await
         }
         Event::LaneOpened(_)
+        | Event::LaneToppedUp(_)
         | Event::LaneClosing(_)
         | Event::LaneClosed(_)
         | Event::BatchPosted(_)

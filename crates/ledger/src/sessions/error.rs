@@ -132,6 +132,31 @@ pub enum SessionError {
     /// A session fixes no spec; its requests do.
     #[error("a session has no spec of its own, and requests of at most 131072 bytes")]
     SpecInSession,
+    /// The sender is not the session's buyer: a delegate asks and pays up to the caps, and sets none.
+    #[error("only the session's buyer may raise the cap of a lane")]
+    NotTheBuyer,
+    /// The cap would stay as it is.
+    #[error("a cap is raised by more than nothing")]
+    NothingAdded,
+    /// The worker takes no more work.
+    #[error("the lane's worker withdrew its offer: it takes no more than it has")]
+    OfferWithdrawn,
+    /// The worker's stake does not cover more.
+    #[error("the lane's worker has {has} coins of stake left, the higher cap needs {asked}")]
+    StakeDoesNotCover {
+        /// What is left of it.
+        has: Amount,
+        /// What more would be set aside.
+        asked: Amount,
+    },
+    /// The balance does not suffice.
+    #[error("the balance is {balance} coins, the higher cap locks {locked}")]
+    CannotPayTopUp {
+        /// The balance.
+        balance: Amount,
+        /// What would be locked.
+        locked: Amount,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -161,6 +186,11 @@ impl SessionError {
             Self::BatchNumber { .. } => 617,
             Self::AboveRequests { .. } => 618,
             Self::BatchNumbers { .. } => 619,
+            Self::NotTheBuyer => 620,
+            Self::NothingAdded => 621,
+            Self::OfferWithdrawn => 622,
+            Self::StakeDoesNotCover { .. } => 623,
+            Self::CannotPayTopUp { .. } => 624,
             Self::Fault(_) => 99,
         }
     }

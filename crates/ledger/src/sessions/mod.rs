@@ -19,6 +19,7 @@ mod records;
 mod sample;
 mod settle_batch;
 mod show_leaves;
+mod top_up_lane;
 
 pub(crate) use close_session::close_session;
 pub use error::SessionError;
@@ -30,3 +31,4 @@ pub use records::{Batch, Lane};
 pub(crate) use sample::sample;
 pub(crate) use settle_batch::settle_batch;
 pub(crate) use show_leaves::show_leaves;
+pub(crate) use top_up_lane::top_up_lane;

@@ -12,7 +12,7 @@ use crate::{
     stake,
 };
 use fairweir_types::{
-    Address, Amount, AmountError, Boxed, Event, event::LaneToppedUp, order::SlotId, tx::TopUpLane,
+    Address, Amount, AmountError, Event, event::LaneToppedUp, order::SlotId, tx::TopUpLane,
 };
 
 /// Raises the cap of a lane that serves: its buyer locks more, and more of its worker's stake covers it (protocol rule 5).
@@ -49,36 +49,34 @@ pub(crate) fn top_up_lane(
     if !offer.listed {
         return Err(SessionError::OfferWithdrawn);
     }
-    let more = More::of(execution, (&session, &record), amount);
-    let left = free_stake(execution, worker, &offer)?;
-    let (has, balance) = (left, bank::account(&execution.overlay, sender)?.balance);
-    let more = match more {
-        Ok(more) if more.exposure > has => {
-            return Err(SessionError::StakeDoesNotCover {
-                has,
-                asked: more.exposure,
-            });
+    let has = free_stake(execution, worker, &offer)?;
+    let balance = bank::account(&execution.overlay, sender)?.balance;
+    // A cap beyond all the money that there is nobody can pay.
+    let more = More::of(execution, (&session, &record), amount).map_err(|_| {
+        SessionError::CannotPayTopUp {
+            balance,
+            locked: Amount::MAX,
         }
-        Ok(more) if more.locked <= balance => more,
-        Ok(More { locked, .. }) => {
-            return Err(SessionError::CannotPayTopUp { balance, locked });
-        }
-        // More than all the money that there is.
-        Err(_) => {
-            return Err(SessionError::CannotPayTopUp {
-                balance,
-                locked: Amount::MAX,
-            });
-        }
-    };
+    })?;
+    let More {
+        exposure: asked,
+        locked,
+        ..
+    } = more;
+    if asked > has {
+        return Err(SessionError::StakeDoesNotCover { has, asked });
+    }
+    if locked > balance {
+        return Err(SessionError::CannotPayTopUp { balance, locked });
+    }
     raise(execution, (lane, record), session, (offer, &more))?;
-    execution.emit(Event::LaneToppedUp(Boxed::new(LaneToppedUp {
+    execution.emit(Event::LaneToppedUp(LaneToppedUp {
         slot_id: lane,
         worker,
         payer: sender,
         cap: more.cap,
-        locked: more.locked,
-    })));
+        locked,
+    }));
     Ok(())
 }
 

@@ -54,4 +54,5 @@ scripts!(
     sessions_that_are_refused,
     sessions_with_many_batches,
     sessions_that_end_together,
+    lanes_that_are_topped_up,
 );

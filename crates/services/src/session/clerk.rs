@@ -203,6 +203,7 @@ impl Machine<'_> {
         let me = self.lanes.me();
         match event {
             Event::LaneOpened(opened) if opened.worker == me => self.lanes.open(opened),
+            Event::LaneToppedUp(raised) if raised.worker == me => self.lanes.raised(raised),
             Event::LaneClosing(closing) if closing.worker == me => {
                 self.lanes.closing(closing.slot_id);
                 // From here on it waits for stragglers alone.

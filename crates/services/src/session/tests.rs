@@ -14,7 +14,7 @@ use commonware_codec::Encode as _;
 use commonware_runtime::{Runner as _, deterministic};
 use fairweir_types::{
     Amount, BoundedBytes, BoundedVec, ByteCount, ChainId, Digest, Millis, SecretKey, Units,
-    event::{BatchPosted, LaneOpened, LeavesDue, LeavesShown},
+    event::{BatchPosted, LaneOpened, LaneToppedUp, LeavesDue, LeavesShown},
     node_api::{Delivery, DeliveryReply},
     order::{Demand, OrderId, PriceVector, SlotId, UnitVector},
     session::{
@@ -494,6 +494,42 @@ fn a_buyer_never_promises_more_than_a_chunk_ahead_nor_more_than_the_cap() {
     assert_eq!(next.voucher.voucher.cumulative, quote(1_000));
     assert_eq!(account.lost(1), quote(chunk), "the worker may claim it");
     assert_eq!(account.running(), 0);
+}
+
+#[test]
+fn a_lane_that_is_topped_up_takes_more_on_both_sides() {
+    let lanes = lanes();
+    let mut account = account(coin());
+    let first = ask(&mut account, "a text that is as long as any of them");
+    let cost = first.credit.voucher.voucher.cumulative;
+    // A lane that pays for one of them and not for two.
+    let terms = LaneTerms {
+        cap: cost,
+        ..account.terms().clone()
+    };
+    let mut account = LaneAccount::new(terms);
+    lanes.open(&opened(cost));
+    let text = "a text that is as long as any of them";
+    assert!(lanes.admit(ask(&mut account, text)).is_ok());
+    let demand = first.request.request.demand;
+    let begin = |account: &mut LaneAccount| account.begin(Digest::of_blob(&spec(text)), &demand, &buyer());
+    let error = begin(&mut account).unwrap_err();
+    assert!(matches!(error, AccountError::CapReached { .. }), "{error}");
+    let cap = cost.checked_add(cost).unwrap();
+    account.raise_cap(cap);
+    let second = ask(&mut account, text);
+    // The worker heard nothing of it yet.
+    assert_eq!(lanes.admit(second.clone()).unwrap_err().code(), "above_cap");
+    lanes.raised(&LaneToppedUp {
+        slot_id: lane_id(),
+        worker: worker().address(),
+        payer: buyer().address(),
+        cap,
+        locked: cost,
+    });
+    assert!(lanes.admit(second).is_ok());
+    account.raise_cap(cost);
+    assert_eq!(account.terms().cap, cap, "a cap never falls");
 }
 
 /// A shelf in memory.

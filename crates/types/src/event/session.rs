@@ -46,6 +46,28 @@ record!(LaneOpened {
     until
 });
 
+/// The cap of a lane was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneToppedUp {
+    /// The lane.
+    pub slot_id: SlotId,
+    /// Its worker.
+    pub worker: Address,
+    /// The session's buyer.
+    pub payer: Address,
+    /// The most that all requests may cost together from here on.
+    pub cap: Amount,
+    /// What was locked for it, the reserve for fees and checks included.
+    pub locked: Amount,
+}
+record!(LaneToppedUp {
+    slot_id,
+    worker,
+    payer,
+    cap,
+    locked
+});
+
 /// A lane takes no more requests; its worker may still claim payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneClosing {

@@ -275,7 +275,9 @@ records! {
     ShowLeaves { slot_id, shown, leaves }
     OpenBatch { slot_id, openings }
     CloseSession { order }
+    TopUpLane { lane, amount }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
+    LaneToppedUp { slot_id, worker, payer, cap, locked }
     LaneClosing { slot_id, worker, until }
     LaneClosed { slot_id, worker, claimed, returned }
     BatchPosted { slot_id, lane, number, worker, root, count, numbers }
@@ -365,13 +367,13 @@ choices! {
     }
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
-        SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
+        SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession, TopUpLane,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
-        LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled,
+        LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, LaneToppedUp,
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }

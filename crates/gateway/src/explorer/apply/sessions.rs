@@ -21,6 +21,17 @@ pub(super) async fn happened(
 ) -> Result<(), IndexError> {
     match event {
         Event::LaneOpened(event) => opened(writing, place, event).await,
+        Event::LaneToppedUp(event) => {
+            let slot = json::slot_name(event.slot_id);
+            let cap = event.cap;
+            writing
+                .change::<Lane>("slot_id", &slot, |lane| {
+                    lane.cap = cap.to_string();
+                    Ok(())
+                })
+                .await?;
+            change_slot(writing, place, event.slot_id, "serving", |_| {}).await
+        }
         Event::LaneClosing(event) => {
             let slot = json::slot_name(event.slot_id);
             writing

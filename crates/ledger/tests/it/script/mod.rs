@@ -330,6 +330,10 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "close" => Action::CloseSession(tx::CloseSession {
             order: some_order(world, line),
         }),
+        "raise" => Action::TopUpLane(tx::TopUpLane {
+            lane: some_slot(world, line),
+            amount: coins(line.word(2)),
+        }),
         "topup" => Action::TopUp(tx::TopUp {
             order: some_order(world, line),
             amount: coins(line.word(2)),

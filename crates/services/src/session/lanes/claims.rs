@@ -5,7 +5,7 @@ use crate::session::check;
 use commonware_codec::Encode as _;
 use fairweir_types::{
     Amount, BoundedVec,
-    event::{BatchPosted, LaneOpened, LeavesDue},
+    event::{BatchPosted, LaneOpened, LaneToppedUp, LeavesDue},
     keys::Purpose,
     node_api::DeliveryRequest,
     order::SlotId,
@@ -91,6 +91,13 @@ impl Lanes {
             lane.floor = lane.floor.max(past);
         }
         state.lanes.insert(opened.slot_id, lane);
+    }
+
+    /// The cap of a lane of ours was raised.
+    pub(in crate::session) fn raised(&self, raised: &LaneToppedUp) {
+        if let Some(lane) = self.state().lanes.get_mut(&raised.slot_id) {
+            lane.opened.cap = raised.cap;
+        }
     }
 
     pub(in crate::session) fn closing(&self, lane: SlotId) {
