@@ -125,6 +125,8 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         Event::WorkerReplaced(event) => Some(event.slot_id),
         Event::LaneOpened(event) => Some(event.slot_id),
         Event::LaneToppedUp(event) => Some(event.slot_id),
+        Event::SharingDue(event) => Some(event.slot_id),
+        Event::LeavesShared(event) => Some(event.slot_id),
         Event::LaneClosing(event) => Some(event.slot_id),
         Event::LaneClosed(event) => Some(event.slot_id),
         Event::BatchPosted(event) => Some(event.slot_id),

@@ -206,6 +206,7 @@ impl<'a> Execution<'a> {
             Action::ShowLeaves(show) => sessions::show_leaves(self, sender, show)?,
             Action::OpenBatch(open) => sessions::open_batch(self, sender, open)?,
             Action::CloseSession(close) => sessions::close_session(self, sender, close)?,
+            Action::ShareLeaves(share) => sessions::share_leaves(self, sender, share)?,
             Action::TopUpLane(top_up) => sessions::top_up_lane(self, sender, top_up)?,
         }
         Ok(())

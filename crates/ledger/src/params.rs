@@ -128,10 +128,13 @@ impl Params {
             .saturating_mul(self.halt_gap)
             .saturating_mul(2);
         let windows = [
+            // A batch is shown before its verifiers commit, and shared before those of its dispute do.
+            self.open_window,
             self.commit_window,
             self.open_window,
             self.reveal_window,
             self.challenge_window,
+            self.open_window,
             self.commit_window,
             self.reveal_window,
         ];

@@ -140,6 +140,9 @@ pub const CODES: &[(u16, &str)] = &[
     (622, "lanes_offer_withdrawn"),
     (623, "stake_does_not_cover"),
     (624, "cannot_pay_lane"),
+    (625, "not_a_reader"),
+    (626, "other_wraps"),
+    (627, "already_shared"),
 ];
 
 /// The name of a code.

@@ -16,7 +16,7 @@ mod session;
 
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
-    LeavesShown,
+    LeavesShared, LeavesShown, SharingDue,
 };
 
 /// Money moved between accounts.
@@ -586,6 +586,8 @@ pub enum Event {
     LeavesShown(Boxed<LeavesShown>),
     BatchSettled(Boxed<BatchSettled>),
     LaneToppedUp(LaneToppedUp),
+    SharingDue(Boxed<SharingDue>),
+    LeavesShared(Boxed<LeavesShared>),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -623,4 +625,6 @@ choice!(Event {
     33 => LeavesShown(Boxed<LeavesShown>),
     34 => BatchSettled(Boxed<BatchSettled>),
     35 => LaneToppedUp(LaneToppedUp),
+    36 => SharingDue(Boxed<SharingDue>),
+    37 => LeavesShared(Boxed<LeavesShared>),
 });

@@ -103,7 +103,9 @@ const _: () = assert!(
     "a disclosure fits one blob"
 );
 const _: () = assert!(
-    BATCH_SAMPLES_MAX * (SESSION_SPEC_BYTES_MAX + HINT_BYTES_MAX + 8_192) + BATCH_LEAVES_MAX * 48
+    BATCH_SAMPLES_MAX * (SESSION_SPEC_BYTES_MAX + HINT_BYTES_MAX + 8_192)
+        + BATCH_LEAVES_MAX * 48
+        + 2_048
         <= BLOB_BYTES_MAX,
     "the sampled requests of a batch fit one blob with the list of its leaves"
 );

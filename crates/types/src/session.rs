@@ -10,7 +10,9 @@ use crate::{
     codec::{Boxed, choice, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
-    limits::{BATCH_LEAVES_MAX, BATCH_SAMPLES_MAX, SESSION_SPEC_BYTES_MAX},
+    limits::{
+        BATCH_LEAVES_MAX, BATCH_SAMPLES_MAX, BLOB_BYTES_MAX, DRAWN_MAX, SESSION_SPEC_BYTES_MAX,
+    },
     order::{Demand, KindId, OrderId, SlotId},
     quantity::ChainId,
     receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
@@ -279,6 +281,34 @@ pub struct ShownLeaves {
     pub leaves: BoundedVec<ShownLeaf, BATCH_SAMPLES_MAX>,
 }
 record!(ShownLeaves { list, leaves });
+
+/// A verifier's public key for sealing (X25519): what is encrypted to it, it alone can read.
+pub type SealKey = [u8; 32];
+
+/// A content key, encrypted to one reader (HPKE base mode: the encapsulated key, the ciphertext and its tag).
+pub type Wrap = [u8; 80];
+
+/// A verifier that may read what a batch's worker shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The verifier.
+    pub verifier: Address,
+    /// Its key, as it was when it was drawn.
+    pub key: SealKey,
+}
+record!(Reader { verifier, key });
+
+/// The blob in which a worker shows leaves: [`ShownLeaves`] under a content key, which each reader finds in its wrap.
+///
+/// The wraps follow from content key and readers, so that each reader can tell whether all others can read too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SealedLeaves {
+    /// The content key for each reader, in their order.
+    pub wraps: BoundedVec<Wrap, DRAWN_MAX>,
+    /// The encrypted encoding (ChaCha20-Poly1305).
+    pub bytes: BoundedBytes<BLOB_BYTES_MAX>,
+}
+record!(SealedLeaves { wraps, bytes });
 
 /// What opens one sampled leaf's commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use crate::{
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
-    limits::{BATCH_SAMPLES_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
+    limits::{BATCH_SAMPLES_MAX, DRAWN_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
-    session::{LeafOpening, Numbers, SampledLeaf, SignedVoucher},
+    session::{LeafOpening, Numbers, SampledLeaf, SealKey, SignedVoucher, Wrap},
 };
 use commonware_codec::{Encode, EncodeSize};
 use commonware_cryptography::{BatchEntry, BatchVerifier, ed25519};
@@ -67,8 +67,14 @@ pub struct EnrolVerifier {
     pub owner: Address,
     /// The kinds that it can re-execute.
     pub kinds: BoundedVec<KindId, VERIFIER_KINDS_MAX>,
+    /// The key that what it may read is encrypted to.
+    pub seal_key: SealKey,
 }
-record!(EnrolVerifier { owner, kinds });
+record!(EnrolVerifier {
+    owner,
+    kinds,
+    seal_key
+});
 
 /// Takes the sender out of the pool of verifiers; draws that it is in go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,16 +208,29 @@ record!(PostBatch {
 pub struct ShowLeaves {
     /// The batch.
     pub slot_id: SlotId,
-    /// The blob digest of the encoded [`crate::session::ShownLeaves`].
+    /// The digest of the encoded [`crate::session::ShownLeaves`].
     pub shown: Digest,
+    /// The blob digest of the encoded [`crate::session::SealedLeaves`], in which the drawn verifiers can read it.
+    pub sealed: Digest,
     /// Of each sample, in their order, what opens later.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
 }
 record!(ShowLeaves {
     slot_id,
     shown,
+    sealed,
     leaves
 });
+
+/// Lets the verifiers of a dispute read a batch's shown leaves; sent by its worker, or by a verifier of the first draw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareLeaves {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// The content key for each of them, in their order.
+    pub wraps: BoundedVec<Wrap, DRAWN_MAX>,
+}
+record!(ShareLeaves { slot_id, wraps });
 
 /// Opens the commitments of a batch's sampled leaves; sent by its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,6 +303,8 @@ pub enum Action {
     CloseSession(CloseSession),
     /// See [`TopUpLane`].
     TopUpLane(TopUpLane),
+    /// See [`ShareLeaves`].
+    ShareLeaves(Boxed<ShareLeaves>),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -306,6 +327,7 @@ choice!(Action {
     18 => OpenBatch(Boxed<OpenBatch>),
     19 => CloseSession(CloseSession),
     20 => TopUpLane(TopUpLane),
+    21 => ShareLeaves(Boxed<ShareLeaves>),
 });
 
 impl Action {
@@ -333,6 +355,7 @@ impl Action {
             Self::OpenBatch(_) => "open_batch",
             Self::CloseSession(_) => "close_session",
             Self::TopUpLane(_) => "top_up_lane",
+            Self::ShareLeaves(_) => "share_leaves",
         }
     }
 }

@@ -170,12 +170,7 @@ impl Lanes {
 
     /// Raises the cap of a lane that is ready but full, when its worker has the stake for it: one transaction, where a session takes three
     /// lanes and some twenty. Says whether it did.
-    async fn top_up<N: Network>(
-        &self,
-        shared: &Shared<N>,
-        trade: &Trade,
-        demand: &Demand,
-    ) -> bool {
+    async fn top_up<N: Network>(&self, shared: &Shared<N>, trade: &Trade, demand: &Demand) -> bool {
         let now = Instant::now();
         let lanes: Vec<_> = {
             let open = self.open();

@@ -157,6 +157,20 @@ pub enum SessionError {
         /// What would be locked.
         locked: Amount,
     },
+    /// The sender cannot read what was shown.
+    #[error("only the batch's worker and the verifiers of its first draw may share what was shown")]
+    NotAReader,
+    /// Another number of wraps than there are verifiers.
+    #[error("the dispute has {expected} verifiers, found the key for {found}")]
+    OtherWraps {
+        /// Verifiers of the dispute.
+        expected: usize,
+        /// Wraps found.
+        found: usize,
+    },
+    /// It shared before.
+    #[error("the sender shared what was shown before")]
+    AlreadyShared,
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -191,6 +205,9 @@ impl SessionError {
             Self::OfferWithdrawn => 622,
             Self::StakeDoesNotCover { .. } => 623,
             Self::CannotPayTopUp { .. } => 624,
+            Self::NotAReader => 625,
+            Self::OtherWraps { .. } => 626,
+            Self::AlreadyShared => 627,
             Self::Fault(_) => 99,
         }
     }

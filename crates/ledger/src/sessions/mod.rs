@@ -18,6 +18,7 @@ mod post_batch;
 mod records;
 mod sample;
 mod settle_batch;
+mod share_leaves;
 mod show_leaves;
 mod top_up_lane;
 
@@ -30,5 +31,6 @@ pub(crate) use post_batch::post_batch;
 pub use records::{Batch, Lane};
 pub(crate) use sample::sample;
 pub(crate) use settle_batch::settle_batch;
+pub(crate) use share_leaves::{begin_sharing, share_leaves, sharing_ended};
 pub(crate) use show_leaves::show_leaves;
 pub(crate) use top_up_lane::top_up_lane;

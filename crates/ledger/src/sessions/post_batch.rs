@@ -11,7 +11,7 @@ use crate::{
     registry,
 };
 use fairweir_types::{
-    Address, Amount, BoundedVec, Boxed, Digest, Event, Height, Millis, Rounding,
+    Address, Amount, BoundedVec, Boxed, Event, Height, Millis, Rounding,
     event::BatchPosted,
     limits::BATCHES_OPEN_MAX,
     order::{OrderHeader, SlotId},
@@ -77,7 +77,7 @@ pub(crate) fn post_batch(
         pay,
         samples: BoundedVec::default(),
         leaves: BoundedVec::default(),
-        shown: Digest::ZERO,
+        sharers: BoundedVec::default(),
     };
     open(
         execution,

@@ -2,8 +2,8 @@
 
 use crate::state::state_record;
 use fairweir_types::{
-    Amount, BoundedVec, Digest, Millis,
-    limits::BATCH_SAMPLES_MAX,
+    Address, Amount, BoundedVec, Millis,
+    limits::{BATCH_SAMPLES_MAX, DRAWN_MAX},
     order::SlotId,
     session::{Numbers, SampledLeaf},
     sum_tree::SumNode,
@@ -57,8 +57,8 @@ pub struct Batch {
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, once they are shown.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
-    /// The blob of the shown leaves; zero before.
-    pub shown: Digest,
+    /// Who let the dispute's verifiers read what was shown.
+    pub sharers: BoundedVec<Address, DRAWN_MAX>,
 }
 state_record!(Batch {
     lane,
@@ -68,5 +68,5 @@ state_record!(Batch {
     pay,
     samples,
     leaves,
-    shown
+    sharers
 });

@@ -1,11 +1,12 @@
 //! Which leaves of a batch are checked.
 
-use super::Batch;
+use super::{Batch, share_leaves::readers_of};
 use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
     market::{Phase, Slot, Timer, seed, store_slot},
     params::{Params, money},
+    verification,
 };
 use fairweir_types::{
     Amount, BoundedVec, Boxed, Bps, Digest, Event,
@@ -13,6 +14,7 @@ use fairweir_types::{
     event::LeavesDue,
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
     order::SlotId,
+    receipt::Tier,
 };
 fn samples_limit() -> u64 {
     u64::try_from(BATCH_SAMPLES_MAX).unwrap_or(u64::MAX)
@@ -72,7 +74,9 @@ fn draw_offsets(
     Ok(drawn)
 }
 
-/// Draws the samples of a batch; without any it only waits for its time.
+/// Draws the samples of a batch and, with the same beacon, the verifiers to whom they are shown; without samples it only waits for its time.
+///
+/// The worker knows its verifiers before it shows, and can do nothing with it: root and samples fix all that it may show.
 pub(crate) fn sample(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -88,24 +92,28 @@ pub(crate) fn sample(
     batch.samples = BoundedVec::truncating(offsets);
     let samples = batch.samples.clone();
     slot.randomness = execution.randomness;
-    let (phase, window) = if samples.is_empty() {
-        (Phase::Unsampled, execution.params.challenge_window)
-    } else {
-        (Phase::Showing, execution.params.open_window)
+    if samples.is_empty() {
+        slot.phase = Phase::Unsampled;
+        let time = execution.window_end(execution.params.challenge_window)?;
+        let height = execution.window_height()?;
+        store_slot(execution, slot_id, &mut slot, Timer { time, height });
+        return Ok(());
+    }
+    let Some(mut slot) = verification::choose(execution, slot_id, slot, Tier::First)? else {
+        return Ok(());
     };
-    slot.phase = phase;
-    let worker = slot.assigned()?;
-    let due = execution.window_end(window)?;
+    slot.phase = Phase::Showing;
+    let (worker, readers) = (slot.assigned()?, readers_of(&slot.first));
+    let due = execution.window_end(execution.params.open_window)?;
     let height = execution.window_height()?;
     store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
-    if phase == Phase::Showing {
-        execution.emit(Event::LeavesDue(Boxed::new(LeavesDue {
-            slot_id,
-            worker,
-            samples,
-            due,
-        })));
-    }
+    execution.emit(Event::LeavesDue(Boxed::new(LeavesDue {
+        slot_id,
+        worker,
+        samples,
+        readers,
+        due,
+    })));
     Ok(())
 }
 

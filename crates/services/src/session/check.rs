@@ -4,6 +4,7 @@ use super::super::{
     BlobError, Blobs, Env, Registry, StopAt,
     service::{AnyService, Evidence},
 };
+use super::seal::{self, ContentKey, ReadingKey, Sealing, Sharing};
 use commonware_codec::Encode as _;
 use fairweir_types::{
     Amount, BoundedVec, Digest, decode,
@@ -59,7 +60,7 @@ pub(super) fn position_of(leaves: &[Leaf], sample: Amount) -> Option<usize> {
     })
 }
 
-/// Checks a batch: the trace that its samples have together.
+/// Checks a batch: the trace that its samples have together, and the key of what was shown, for a dispute.
 ///
 /// A leaf that is not what its root promises, or not shown at all, has a trace of its own that every verifier finds and no worker can open;
 /// a list of leaves that does not give the root, or holds a number twice, shows none of them.
@@ -69,13 +70,24 @@ pub(super) fn position_of(leaves: &[Leaf], sample: Amount) -> Option<usize> {
 pub(crate) async fn batch(
     registry: &Registry,
     blobs: &dyn Blobs,
-    batch: &LeavesShown,
-) -> Result<Digest, crate::ExecuteError> {
-    let bytes = match blobs.get(batch.shown, BLOB_BYTES_MAX).await {
+    (batch, sharing): (&LeavesShown, Option<&Sharing>),
+    reading: &ReadingKey,
+) -> Result<(Digest, Option<ContentKey>), crate::ExecuteError> {
+    let bytes = match blobs.get(batch.sealed, BLOB_BYTES_MAX).await {
         Ok(bytes) => bytes,
         Err(error @ BlobError::Unreachable(_)) => return Err(error.into()),
         // It is stored before it is claimed to be shown: what the store does not have was not shown, and every verifier finds that.
         Err(_) => Vec::new(),
+    };
+    let sealing = Sealing {
+        slot_id: batch.slot_id,
+        shown: batch.shown,
+        readers: batch.readers.as_slice(),
+        sharing,
+    };
+    let (bytes, key) = match seal::read(&sealing, &bytes, reading) {
+        Some((bytes, key)) => (bytes, Some(key)),
+        None => (Vec::new(), None),
     };
     let mut shown: ShownLeaves = decode(&bytes).unwrap_or_default();
     if let Some(fault) = fault_of_list(batch, shown.list.as_slice()) {
@@ -88,7 +100,7 @@ pub(crate) async fn batch(
         .collect::<Vec<_>>()
         .await;
     let traces: Result<Vec<Digest>, _> = traces.into_iter().collect();
-    Ok(batch_trace(&batch.slot_id, &traces?))
+    Ok((batch_trace(&batch.slot_id, &traces?), key))
 }
 
 async fn leaf(

@@ -2,7 +2,7 @@
 
 use super::{
     check,
-    lanes::{Claimable, Lanes, Stragglers},
+    lanes::{Claimable, Lanes, Showing, Stragglers},
 };
 use crate::{
     Blobs,
@@ -222,6 +222,14 @@ impl Machine<'_> {
                 self.due.insert(due.slot_id, (**due).clone());
                 return self.show(chain, clock, due);
             }
+            Event::SharingDue(due) if due.worker == me => {
+                let action = Action::ShareLeaves(Boxed::new(self.lanes.shared(due)));
+                let errand = async move {
+                    submit(chain, clock, action).await;
+                    Done::Ran
+                };
+                return Some(errand.boxed());
+            }
             Event::OpeningDue(due) if due.worker == me => {
                 let asked = self.due.get(&due.slot_id)?;
                 return self.open(chain, clock, asked);
@@ -244,20 +252,26 @@ impl Machine<'_> {
         clock: &'c E,
         due: &LeavesDue,
     ) -> Option<BoxFuture<'c, Done>> {
-        let Some((blob, sampled)) = self.lanes.shown(due) else {
+        let Some(showing) = self.lanes.shown(due) else {
             tracing::error!(slot_id = %due.slot_id, "the drawn leaves of a batch are not kept here, this costs as much as wrong work");
             return None;
         };
         let (blobs, slot_id) = (Arc::clone(&self.blobs), due.slot_id);
         Some(
             async move {
-                let Some(shown) = put(blobs.as_ref(), blob, clock).await else {
+                let Showing {
+                    shown,
+                    blob,
+                    sampled,
+                } = showing;
+                let Some(sealed) = put(blobs.as_ref(), blob, clock).await else {
                     tracing::error!(%slot_id, "the drawn leaves could not be stored");
                     return Done::Ran;
                 };
                 let action = Action::ShowLeaves(Boxed::new(ShowLeaves {
                     slot_id,
                     shown,
+                    sealed,
                     leaves: check::bounded(sampled),
                 }));
                 submit(chain, clock, action).await;

@@ -2,7 +2,7 @@
 
 mod claims;
 
-pub(super) use claims::{Claimable, Stragglers};
+pub(super) use claims::{Claimable, Showing, Stragglers};
 
 use crate::{
     AnyService, Executed, Registry, StopAt,

@@ -1,6 +1,7 @@
 use super::{
     check,
     lanes::{Claimable, Stragglers},
+    seal::{self, ContentKey, ReadingKey, Sealing},
     *,
 };
 use crate::{
@@ -17,8 +18,9 @@ use fairweir_types::{
     event::{BatchPosted, LaneOpened, LaneToppedUp, LeavesDue, LeavesShown},
     node_api::{Delivery, DeliveryReply},
     order::{Demand, OrderId, PriceVector, SlotId, UnitVector},
+    receipt::SignedStop,
     session::{
-        Ask, KeptRequest, Leaf, LeafOpening, Numbers, Payers, ShownLeaves, SignedRequest,
+        Ask, KeptRequest, Leaf, LeafOpening, Numbers, Payers, Reader, ShownLeaves, SignedRequest,
         SignedVoucher, Voucher, batch_slot, batch_trace, missing_leaf_trace,
     },
     sum_tree::SumNode,
@@ -199,9 +201,10 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
                 .unwrap(),
         ])
         .unwrap(),
+        readers: BoundedVec::truncating(readers()),
         due: Millis(1),
     };
-    let (blob, leaves) = lanes.shown(&due).unwrap();
+    let showing = lanes.shown(&due).unwrap();
     LeavesShown {
         slot_id: due.slot_id,
         lane: lane_id(),
@@ -214,8 +217,10 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
         count,
         numbers: numbers(count),
         samples: due.samples,
-        leaves: BoundedVec::new(leaves).unwrap(),
-        shown: blobs.keep(blob),
+        leaves: BoundedVec::new(showing.sampled).unwrap(),
+        shown: showing.shown,
+        sealed: blobs.keep(showing.blob),
+        readers: due.readers,
     }
 }
 
@@ -237,8 +242,46 @@ fn claimed() -> (Lanes, SumNode) {
     (lanes, root)
 }
 
+/// The verifiers of a first draw, by the numbers of their seeds.
+fn readers() -> [Reader; 2] {
+    [4u8, 5].map(|number| Reader {
+        verifier: key(number).address(),
+        key: seal_key(&[number; 32]),
+    })
+}
+
+fn reading() -> ReadingKey {
+    ReadingKey::of(key(4).address(), &[4; 32])
+}
+
 fn trace_of(blobs: &MemoryBlobs, event: &LeavesShown) -> Digest {
-    run(check::batch(&Registry::standard(), blobs, event)).unwrap()
+    let (registry, reading) = (Registry::standard(), reading());
+    let checked = check::batch(&registry, blobs, (event, None), &reading);
+    run(checked).unwrap().0
+}
+
+/// What was shown, as its readers see it.
+fn read_shown(blobs: &MemoryBlobs, event: &LeavesShown) -> ShownLeaves {
+    let blob = run(crate::Blobs::get(blobs, event.sealed, 1 << 20)).unwrap();
+    let sealing = Sealing {
+        slot_id: event.slot_id,
+        shown: event.shown,
+        readers: event.readers.as_slice(),
+        sharing: None,
+    };
+    let (plain, _) = seal::read(&sealing, &blob, &reading()).unwrap();
+    fairweir_types::decode(&plain).unwrap()
+}
+
+/// The event of a worker that shows these bytes instead.
+fn reshown(blobs: &MemoryBlobs, event: &LeavesShown, plain: &[u8]) -> LeavesShown {
+    let content = ContentKey::of_batch(&[9; 32], &chain_id(), &event.slot_id);
+    let blob = content.seal(&event.slot_id, event.readers.as_slice(), plain);
+    LeavesShown {
+        shown: Digest::of_blob(plain),
+        sealed: blobs.keep(blob.unwrap()),
+        ..event.clone()
+    }
 }
 
 #[test]
@@ -266,8 +309,7 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
     let blobs = MemoryBlobs::default();
     let event = shown_event(&lanes, &blobs, root, 3);
     let honest = trace_of(&blobs, &event);
-    let bytes = run(crate::Blobs::get(&blobs, event.shown, 1 << 20)).unwrap();
-    let shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
+    let shown = read_shown(&blobs, &event);
     let one = Amount::from_base_units(1).unwrap();
     type Change = fn(&mut ShownLeaves);
     let changes: [(&str, Change); 8] = [
@@ -303,10 +345,7 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
     for (what, change) in changes {
         let mut shown = shown.clone();
         change(&mut shown);
-        let event = LeavesShown {
-            shown: blobs.keep(shown.encode().to_vec()),
-            ..event.clone()
-        };
+        let event = reshown(&blobs, &event, &shown.encode());
         assert_ne!(trace_of(&blobs, &event), honest, "{what}");
         found.push(trace_of(&blobs, &event));
     }
@@ -318,10 +357,8 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
         ..event.clone()
     };
     assert_ne!(trace_of(&blobs, &dearer), honest);
-    let cut = LeavesShown {
-        shown: blobs.keep(bytes[..bytes.len() / 2].to_vec()),
-        ..event
-    };
+    let bytes = shown.encode();
+    let cut = reshown(&blobs, &event, &bytes[..bytes.len() / 2]);
     // All verifiers find the same for what was not shown.
     assert_eq!(trace_of(&blobs, &cut), trace_of(&blobs, &cut));
     assert_ne!(trace_of(&blobs, &cut), honest);
@@ -329,8 +366,7 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
 
 /// The trace that verifiers find of a batch whose leaves are these, with numbers that the ledger takes.
 fn trace_of_list(blobs: &MemoryBlobs, event: &LeavesShown, list: Vec<Leaf>) -> Digest {
-    let bytes = run(crate::Blobs::get(blobs, event.shown, 1 << 20)).unwrap();
-    let mut shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
+    let mut shown = read_shown(blobs, event);
     let root = check::root(&list).unwrap();
     let count = u32::try_from(list.len()).unwrap();
     shown.list = BoundedVec::new(list).unwrap();
@@ -340,8 +376,7 @@ fn trace_of_list(blobs: &MemoryBlobs, event: &LeavesShown, list: Vec<Leaf>) -> D
             root,
             count,
             numbers: numbers(count),
-            shown: blobs.keep(shown.encode().to_vec()),
-            ..event.clone()
+            ..reshown(blobs, event, &shown.encode())
         },
     )
 }
@@ -351,8 +386,7 @@ fn a_number_that_comes_twice_in_a_batch_spoils_every_sample_of_it() {
     let (lanes, root) = claimed();
     let blobs = MemoryBlobs::default();
     let event = shown_event(&lanes, &blobs, root, 3);
-    let bytes = run(crate::Blobs::get(&blobs, event.shown, 1 << 20)).unwrap();
-    let shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
+    let shown = read_shown(&blobs, &event);
     let list = shown.list.as_slice();
     let honest = trace_of(&blobs, &event);
     assert_eq!(trace_of_list(&blobs, &event, list.to_vec()), honest);
@@ -365,6 +399,22 @@ fn a_number_that_comes_twice_in_a_batch_spoils_every_sample_of_it() {
     let mut moved = list.to_vec();
     moved.swap(0, 1);
     assert_eq!(trace_of_list(&blobs, &event, moved), nothing_shown);
+}
+
+#[test]
+fn a_leaf_that_the_store_lacks_was_not_shown() {
+    let (lanes, root) = claimed();
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&lanes, &blobs, root, 3);
+    let missing = [0, 1].map(|sample| missing_leaf_trace(&event.slot_id, sample));
+    let nothing_shown = batch_trace(&event.slot_id, &missing);
+    // Of another store, which has nothing of it; and sealed to others than were drawn.
+    assert_eq!(trace_of(&MemoryBlobs::default(), &event), nothing_shown);
+    let stranger = LeavesShown {
+        readers: BoundedVec::truncating(readers().into_iter().rev()),
+        ..event
+    };
+    assert_eq!(trace_of(&blobs, &stranger), nothing_shown);
 }
 
 #[test]
@@ -512,7 +562,8 @@ fn a_lane_that_is_topped_up_takes_more_on_both_sides() {
     let text = "a text that is as long as any of them";
     assert!(lanes.admit(ask(&mut account, text)).is_ok());
     let demand = first.request.request.demand;
-    let begin = |account: &mut LaneAccount| account.begin(Digest::of_blob(&spec(text)), &demand, &buyer());
+    let begin =
+        |account: &mut LaneAccount| account.begin(Digest::of_blob(&spec(text)), &demand, &buyer());
     let error = begin(&mut account).unwrap_err();
     assert!(matches!(error, AccountError::CapReached { .. }), "{error}");
     let cap = cost.checked_add(cost).unwrap();
@@ -596,6 +647,73 @@ fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
         })
         .collect();
     assert_eq!(left.len(), 1, "what is settled is kept no more");
+}
+
+#[test]
+fn a_stop_ends_a_request_with_what_was_made_and_a_closing_lane_all_of_its_own() {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let other_lane = SlotId {
+        slot: 1,
+        ..lane_id()
+    };
+    lanes.open(&LaneOpened {
+        slot_id: other_lane,
+        ..opened(coin())
+    });
+    let mut account = account(coin());
+    let terms = LaneTerms {
+        lane: other_lane,
+        ..account.terms().clone()
+    };
+    let mut elsewhere = LaneAccount::new(terms);
+    let admit = |account: &mut LaneAccount| {
+        let ask = ask(account, "a river");
+        let paid = ask.credit.stop.stop.output_max;
+        (lanes.admit(ask).unwrap(), paid)
+    };
+    let (stopped, paid) = admit(&mut account);
+    let (closed, closed_at) = admit(&mut account);
+    let (other, _) = admit(&mut elsewhere);
+    let stranger = SignedStop::sign(account.stop(0, Units(0), &buyer()).stop, &key(7));
+    assert_eq!(lanes.stop(&stranger).unwrap_err().code(), "not_the_buyer");
+    assert_eq!(stopped.stop.get(), None);
+    // Whatever the buyer says that it got, it pays for what was made, up to its credit.
+    lanes.stop(&account.stop(0, Units(0), &buyer())).unwrap();
+    assert_eq!(stopped.stop.get(), Some(paid));
+    assert_eq!(closed.stop.get(), None);
+    lanes.closing(lane_id());
+    assert_eq!(closed.stop.get(), Some(closed_at));
+    assert_eq!(other.stop.get(), None, "another lane goes on");
+}
+
+#[test]
+fn a_lost_reply_forgets_no_batch() {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    serve(&lanes, &mut account, "one");
+    let first = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    // The ledger took it, but the worker was not told; meanwhile it served another request.
+    serve(&lanes, &mut account, "two");
+    let again = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    assert_eq!((again.number, &again.leaves), (first.number, &first.leaves));
+    let root = check::root(&first.leaves).unwrap();
+    lanes.posted(&posted(root, 0, 1));
+    let next = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    assert_eq!(next.number, 1);
+    assert_eq!(next.numbers, Numbers { first: 1, last: 1 });
+    // Of the first it can still show whatever is drawn.
+    assert!(
+        lanes
+            .openings(batch_slot(&lane_id(), 0), &[Amount::ZERO])
+            .is_some()
+    );
+    // What the ledger surely refused is claimed anew, with all that waits.
+    lanes.refused(lane_id());
+    serve(&lanes, &mut account, "three");
+    let anew = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    assert_eq!((anew.number, anew.leaves.len()), (1, 2));
 }
 
 #[test]

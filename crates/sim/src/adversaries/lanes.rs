@@ -2,11 +2,12 @@
 
 use super::{
     Cheats, Outcome, Town,
+    ledger_chain::VALIDATORS,
     measure::{Told, read},
-    orders::{WORKER_STAKE, float, plan, share, texts},
+    orders::{VERIFIER_STAKE, WORKER_STAKE, float, governed, plan, share, texts},
 };
 use crate::{
-    byzantine::{Behaviour, RepeatedLeaf, Twist, forged_request, repeat_leaf},
+    byzantine::{Behaviour, RepeatedLeaf, Twist, WithheldKey, forged_request, repeat_leaf},
     plan::{hundredths, key},
     world::play_long,
 };
@@ -31,6 +32,10 @@ pub(super) enum Cheat {
     RepeatedLeaf,
     /// [`forged_request`].
     ForgedRequest,
+    /// [`WithheldKey`].
+    WithheldKey,
+    /// Wrong output, with one of the validators as a friend that withholds what would find it out.
+    WithheldBlock,
 }
 
 /// What a lane came to before it was closed.
@@ -61,10 +66,17 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
     let (total, covered) = (lane.total, lane.covered);
     match cheat {
         // No work at all, and all its pay: P·(s·S + T) − (1 − P)·T.
-        Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
+        Cheat::WithheldKey | Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
             sampled * (slash + total) - (1.0 - sampled) * total
         }
         // All the work; a sum that is not its leaves' is found by any sample: P·(s·S + V + T) − (1 − P)·(V − T).
+        // The same, but a friend proposes one of four blocks, and then a draw must find it twice: P·(3/4 + P/4) in place of P.
+        Cheat::WithheldBlock => {
+            #[expect(clippy::cast_precision_loss, reason = "there are four")]
+            let friends = 1.0 / VALIDATORS as f64;
+            let found = sampled * (1.0 - friends + friends * sampled);
+            found * (slash + total) - (1.0 - found) * total
+        }
         Cheat::Twist(Behaviour::InflatedClaim) => {
             sampled * (slash + covered + total) - (1.0 - sampled) * (covered - total)
         }
@@ -94,6 +106,8 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
     let twist = match cheat {
         Cheat::Twist(behaviour) => Some(behaviour.twist()),
         Cheat::RepeatedLeaf => Some(Arc::new(RepeatedLeaf) as Arc<dyn Twist>),
+        Cheat::WithheldKey => Some(Arc::new(WithheldKey) as Arc<dyn Twist>),
+        Cheat::WithheldBlock => Some(Behaviour::WrongOutput.twist()),
         Cheat::ForgedRequest => None,
     };
     if let (true, Some(twist)) = (cheats, twist) {
@@ -119,7 +133,8 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
                     let cook = |books: &mut super::Books| forged_request(books, &key(&name));
                     town.restart(&name, cook).await;
                 }
-                Cheat::Twist(_) => {}
+                Cheat::WithheldBlock => town.chain.befriend(Town::worker(1)),
+                Cheat::WithheldKey | Cheat::Twist(_) => {}
             }
         }
         town.heard().await;
@@ -131,7 +146,10 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
             covered: float(patron.promised()),
             costs,
         };
-        let is_wrong = cheats && cheat == Cheat::Twist(Behaviour::WrongOutput);
+        let is_wrong = matches!(
+            cheat,
+            Cheat::Twist(Behaviour::WrongOutput) | Cheat::WithheldBlock | Cheat::WithheldKey
+        ) && cheats;
         let refused = float(town.chain.refused_fees(Town::worker(1)));
         let told = Told {
             expected: expected(cheat, &lane, &town.chain.params()) + refused,
@@ -143,5 +161,45 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
             ..Told::default()
         };
         read(&town, &[Town::worker(1)], told)
+    })
+}
+
+/// A verifier cheats whenever it is drawn for a batch. A batch of n requests has a sample with probability n·p, for which two of eight
+/// verifiers of equal stake are drawn: the cheat with 1/4. It then loses a share of its stake.
+pub(super) fn verifier(seed: u64, cheats: bool, behaviour: Behaviour) -> Outcome {
+    let plan = plan(seed, VERIFIERS + 1);
+    let twists: Cheats = cheats
+        .then(|| (names::verifier(1), behaviour.twist()))
+        .into_iter()
+        .collect();
+    play_long(seed, |context| async move {
+        let town = Town::boot(&context, &plan, Text::ID, twists).await;
+        let mut patron = town.patron(1);
+        let works = texts(seed, usize::try_from(REQUESTS).expect("few requests"));
+        let longest = works.iter().max_by_key(|work| work.spec.len());
+        let longest = longest.expect("there are some").clone();
+        patron.open_session(&longest, CAP, LaneTerms::WHOLE).await;
+        town.heard().await;
+        let mut right = Vec::new();
+        for work in &works {
+            right.push(patron.ask(work).await);
+        }
+        town.heard().await;
+        patron.close().await;
+        town.settle().await;
+        let params = town.chain.params();
+        let lost = if behaviour == Behaviour::LyingVerifier {
+            share(&params, "wrong_verdict_bps")
+        } else {
+            share(&params, "missing_verdict_bps")
+        };
+        let sampled = (f64::from(REQUESTS) * share(&params, "sampling_bps")).min(1.0);
+        let drawn = governed(&params, "first_draw") / f64::from(VERIFIERS + 1);
+        let told = Told {
+            expected: sampled * drawn * float(VERIFIER_STAKE) * lost,
+            right: Amount::sum(right).expect("it is little"),
+            ..Told::default()
+        };
+        read(&town, &[Town::verifier(1)], told)
     })
 }

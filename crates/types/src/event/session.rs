@@ -11,7 +11,7 @@ use crate::{
     order::{Demand, KindId, PriceVector, SlotId},
     quantity::Millis,
     receipt::Randomness,
-    session::{Numbers, Payers, SampledLeaf},
+    session::{Numbers, Payers, Reader, SampledLeaf, Wrap},
     sum_tree::SumNode,
 };
 
@@ -140,6 +140,8 @@ pub struct LeavesDue {
     pub worker: Address,
     /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
+    /// The verifiers that were drawn with them, to whom they are shown.
+    pub readers: BoundedVec<Reader, DRAWN_MAX>,
     /// The chain time until which they must be shown.
     pub due: Millis,
 }
@@ -147,6 +149,7 @@ record!(LeavesDue {
     slot_id,
     worker,
     samples,
+    readers,
     due
 });
 
@@ -177,8 +180,12 @@ pub struct LeavesShown {
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, what opens later.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
-    /// The blob digest of the leaves themselves.
+    /// The digest of the encoded [`crate::session::ShownLeaves`].
     pub shown: Digest,
+    /// The blob digest of the encoded [`crate::session::SealedLeaves`].
+    pub sealed: Digest,
+    /// To whom they are sealed.
+    pub readers: BoundedVec<Reader, DRAWN_MAX>,
 }
 record!(LeavesShown {
     slot_id,
@@ -193,7 +200,44 @@ record!(LeavesShown {
     numbers,
     samples,
     leaves,
-    shown
+    shown,
+    sealed,
+    readers
+});
+
+/// The verifiers of a dispute over a batch were drawn; whoever can read what was shown must let them read it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharingDue {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Its worker.
+    pub worker: Address,
+    /// The dispute's verifiers.
+    pub readers: BoundedVec<Reader, DRAWN_MAX>,
+    /// The chain time until which somebody must share.
+    pub due: Millis,
+}
+record!(SharingDue {
+    slot_id,
+    worker,
+    readers,
+    due
+});
+
+/// The verifiers of a dispute were given the content key of a batch's shown leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeavesShared {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Who gave it: the worker, or a verifier of the first draw.
+    pub sender: Address,
+    /// The key for each of them, in their order.
+    pub wraps: BoundedVec<Wrap, DRAWN_MAX>,
+}
+record!(LeavesShared {
+    slot_id,
+    sender,
+    wraps
 });
 
 /// A batch was settled: its worker is paid. This is the leaf that the proof of a session's receipt leads to.

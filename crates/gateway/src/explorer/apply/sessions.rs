@@ -70,6 +70,12 @@ pub(super) async fn happened(
         Event::LeavesShown(event) => {
             change_slot(writing, place, event.slot_id, "leaves_shown", |_| {}).await
         }
+        Event::SharingDue(event) => {
+            change_slot(writing, place, event.slot_id, "sharing", |_| {}).await
+        }
+        Event::LeavesShared(event) => {
+            change_slot(writing, place, event.slot_id, "shared", |_| {}).await
+        }
         Event::BatchSettled(event) => settled(writing, place, event).await,
         // The others are not of sessions.
         _ => Ok(()),

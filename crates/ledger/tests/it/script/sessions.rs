@@ -74,7 +74,18 @@ pub(super) fn show_leaves(world: &World, key: &SecretKey, line: &Line<'_>) -> tx
     tx::ShowLeaves {
         slot_id,
         shown: Digest::of_blob(b"leaves"),
+        sealed: Digest::of_blob(b"sealed"),
         leaves: BoundedVec::truncating(leaves),
+    }
+}
+
+pub(super) fn share_leaves(world: &World, line: &Line<'_>) -> tx::ShareLeaves {
+    let readers = (line.word(1) != "nothing").then(|| world.slot(line.word(1)).unwrap().dispute);
+    let readers = readers.map_or(0, |readers| readers.len());
+    let wraps = (0..line.option("wraps", readers)).map(|_| [0; 80]);
+    tx::ShareLeaves {
+        slot_id: some_slot(world, line),
+        wraps: BoundedVec::truncating(wraps),
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the clerk does with the desk: lanes open and close, batches are made, shown, opened and forgotten.
 
 use super::{AskError, LANES_MAX, Lane, Lanes, State, bytes_of};
-use crate::session::check;
+use crate::session::{check, seal::ContentKey};
 use commonware_codec::Encode as _;
 use fairweir_types::{
-    Amount, BoundedVec,
-    event::{BatchPosted, LaneOpened, LaneToppedUp, LeavesDue},
+    Amount, BoundedVec, Digest,
+    event::{BatchPosted, LaneOpened, LaneToppedUp, LeavesDue, SharingDue},
     keys::Purpose,
     node_api::DeliveryRequest,
     order::SlotId,
@@ -13,6 +13,7 @@ use fairweir_types::{
         Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, Numbers, SampledLeaf, SignedVoucher,
         batch_slot,
     },
+    tx::ShareLeaves,
 };
 
 /// A batch that a worker is about to post.
@@ -23,6 +24,17 @@ pub(in crate::session) struct Claim {
     pub(in crate::session) leaves: Vec<Leaf>,
     pub(in crate::session) numbers: Numbers,
     pub(in crate::session) voucher: SignedVoucher,
+}
+
+/// What is shown of a batch's drawn leaves.
+#[derive(Debug)]
+pub(in crate::session) struct Showing {
+    /// The digest of the plain bytes.
+    pub(in crate::session) shown: Digest,
+    /// The blob that the drawn verifiers can read.
+    pub(in crate::session) blob: Vec<u8>,
+    /// What goes on the ledger.
+    pub(in crate::session) sampled: Vec<SampledLeaf>,
 }
 
 /// What a lane has to claim.
@@ -287,10 +299,32 @@ impl Lanes {
         Some((lane_id, requests?))
     }
 
-    /// What is shown of a batch's drawn leaves: the blob, and what goes on the ledger.
-    pub(in crate::session) fn shown(&self, due: &LeavesDue) -> Option<(Vec<u8>, Vec<SampledLeaf>)> {
+    /// What is shown of a batch's drawn leaves.
+    pub(in crate::session) fn shown(&self, due: &LeavesDue) -> Option<Showing> {
         let (_, requests) = self.requests_of(due.slot_id)?;
-        check::show(&requests, due.samples.as_slice())
+        let (plain, sampled) = check::show(&requests, due.samples.as_slice())?;
+        let readers = due.readers.as_slice();
+        let blob = self
+            .content_key(due.slot_id)
+            .seal(&due.slot_id, readers, &plain)?;
+        Some(Showing {
+            shown: Digest::of_blob(&plain),
+            blob,
+            sampled,
+        })
+    }
+
+    fn content_key(&self, slot_id: SlotId) -> ContentKey {
+        ContentKey::of_batch(&self.identity.seed, &self.chain_id, &slot_id)
+    }
+
+    /// What lets the verifiers of a dispute read what was shown.
+    pub(in crate::session) fn shared(&self, due: &SharingDue) -> ShareLeaves {
+        let key = self.content_key(due.slot_id);
+        ShareLeaves {
+            slot_id: due.slot_id,
+            wraps: key.wraps(&due.slot_id, due.readers.as_slice()),
+        }
     }
 
     /// What opens a batch's drawn leaves.
