@@ -84,6 +84,8 @@ pub(crate) struct Execution<'a> {
     /// Chain time.
     pub(crate) now: Millis,
     pub(crate) randomness: Randomness,
+    /// Validators, who propose in turns.
+    pub(crate) validators: u16,
     pub(crate) events: Vec<Event>,
     fees: Amount,
 }
@@ -122,6 +124,7 @@ impl<'a> Execution<'a> {
             context,
             now,
             randomness,
+            validators: chain.validators,
             events: Vec::new(),
             fees: Amount::ZERO,
         })

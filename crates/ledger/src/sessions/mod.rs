@@ -29,7 +29,7 @@ pub(crate) use lane::{batch_ended, check_open, lane_costs, lane_timer_ended, ope
 pub(crate) use open_batch::open_batch;
 pub(crate) use post_batch::post_batch;
 pub use records::{Batch, Lane};
-pub(crate) use sample::sample;
+pub(crate) use sample::{TURNS_MAX, sample};
 pub(crate) use settle_batch::settle_batch;
 pub(crate) use share_leaves::{begin_sharing, share_leaves, sharing_ended};
 pub(crate) use show_leaves::show_leaves;

@@ -75,6 +75,7 @@ pub(crate) fn post_batch(
         count: post.count,
         numbers: post.numbers,
         pay,
+        draws_at: Height::ZERO,
         samples: BoundedVec::default(),
         leaves: BoundedVec::default(),
         sharers: BoundedVec::default(),

@@ -2,7 +2,7 @@
 
 use crate::state::state_record;
 use fairweir_types::{
-    Address, Amount, BoundedVec, Millis,
+    Address, Amount, BoundedVec, Height, Millis,
     limits::{BATCH_SAMPLES_MAX, DRAWN_MAX},
     order::SlotId,
     session::{Numbers, SampledLeaf},
@@ -53,6 +53,8 @@ pub struct Batch {
     pub numbers: Numbers,
     /// What its worker gets when it is right.
     pub pay: Amount,
+    /// The block that draws its samples; zero before that was drawn.
+    pub draws_at: Height,
     /// The drawn offsets into what it costs, ascending: the leaves that cover them are checked.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, once they are shown.
@@ -66,6 +68,7 @@ state_record!(Batch {
     count,
     numbers,
     pay,
+    draws_at,
     samples,
     leaves,
     sharers

@@ -9,7 +9,7 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Amount, BoundedVec, Boxed, Bps, Digest, Event,
+    Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
     digest::Domain,
     event::LeavesDue,
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
@@ -74,6 +74,38 @@ fn draw_offsets(
     Ok(drawn)
 }
 
+/// Turns of proposers among which the block is drawn that draws a batch's samples.
+pub(crate) const TURNS_MAX: u16 = 32;
+
+/// Which block from the next one on draws the samples of a batch: one of a whole round of the validators' turns, each as likely. So a worker
+/// cannot post its batch two blocks before the turn of a proposer that is its friend, who would withhold its block when the draw is bad.
+fn turn(validators: u16, seed: &Digest) -> u64 {
+    let lot = u128::from(seed.leading_u64());
+    // A 64-bit lot scaled to a few turns: the bias is below 2^-59.
+    let scaled = lot.saturating_mul(u128::from(validators.min(TURNS_MAX)));
+    u64::try_from(scaled.wrapping_shr(64)).unwrap_or(0)
+}
+
+/// Draws the block that draws a batch's samples.
+fn put_off(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    (mut slot, mut batch): (Slot, Batch),
+) -> Result<(), Fault> {
+    let seed = seed(execution, b"turn", slot_id, 0);
+    let blocks = counted(turn(execution.validators, &seed).checked_add(1), "turns")?;
+    let height = execution.context.height.checked_add(Height(blocks));
+    let height = counted(height, "height")?;
+    batch.draws_at = height;
+    slot.batch = Some(batch);
+    let timer = Timer {
+        time: Millis::ZERO,
+        height,
+    };
+    store_slot(execution, slot_id, &mut slot, timer);
+    Ok(())
+}
+
 /// Draws the samples of a batch and, with the same beacon, the verifiers to whom they are shown; without samples it only waits for its time.
 ///
 /// The worker knows its verifiers before it shows, and can do nothing with it: root and samples fix all that it may show.
@@ -82,15 +114,17 @@ pub(crate) fn sample(
     slot_id: SlotId,
     mut slot: Slot,
 ) -> Result<(), Fault> {
-    let batch: &mut Batch = present(
-        slot.batch.as_mut(),
-        "batch of a slot that awaits its samples",
-    )?;
+    let mut batch = present(slot.batch.take(), "batch of a slot that awaits its samples")?;
+    // A single validator makes every block, whenever it is.
+    if execution.validators > 1 && batch.draws_at == Height::ZERO {
+        return put_off(execution, slot_id, (slot, batch));
+    }
     let seed = seed(execution, b"sample", slot_id, 0);
     let claim = (batch.count, batch.root.sum);
     let offsets = draw_offsets(&execution.params, claim, &seed)?;
     batch.samples = BoundedVec::truncating(offsets);
     let samples = batch.samples.clone();
+    slot.batch = Some(batch);
     slot.randomness = execution.randomness;
     if samples.is_empty() {
         slot.phase = Phase::Unsampled;
@@ -148,6 +182,22 @@ mod tests {
         // Expected 6000 and 4200; the standard deviations are below 40.
         assert!(all.abs_diff(6_000) < 200, "{all}");
         assert!(dear.abs_diff(4_200) < 200, "{dear}");
+    }
+
+    #[test]
+    fn every_proposer_of_a_round_draws_as_often_as_the_others() {
+        let mut counts = [0u32; 4];
+        for number in 0..4_000u32 {
+            let seed = Digest::of(Domain::Draw, &[&number.to_be_bytes()]);
+            let turn = usize::try_from(turn(4, &seed)).unwrap();
+            counts[turn] += 1;
+            assert!(super::turn(1_000, &seed) < u64::from(TURNS_MAX));
+        }
+        // Expected 1000 each; the standard deviation is below 28.
+        assert!(
+            counts.iter().all(|count| count.abs_diff(1_000) < 140),
+            "{counts:?}"
+        );
     }
 
     #[test]

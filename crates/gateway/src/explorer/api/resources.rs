@@ -341,11 +341,14 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "worker_replaced",
     "order_closed",
     "lane_opened",
+    "lane_topped_up",
     "lane_closing",
     "lane_closed",
     "batch_posted",
     "leaves_due",
     "leaves_shown",
+    "sharing_due",
+    "leaves_shared",
     "batch_settled",
 ];
 
