@@ -289,6 +289,22 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             event.until.get(),
             event.cap
         ),
+        Event::SharingDue(event) => format!(
+            "the {} verifiers of a dispute wait to read what {} showed",
+            event.readers.len(),
+            who(event.worker)
+        ),
+        Event::LeavesShared(event) => format!(
+            "{} lets a dispute's verifiers read what was shown",
+            who(event.sender)
+        ),
+        Event::LaneToppedUp(event) => format!(
+            "{} locked {} more for a lane of {}: {} together at most",
+            who(event.payer),
+            event.locked,
+            who(event.worker),
+            event.cap
+        ),
         Event::LaneClosing(event) => {
             format!("a lane of {} takes no more requests", who(event.worker))
         }

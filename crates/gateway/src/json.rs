@@ -110,6 +110,9 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::WorkerReplaced(_) => "worker_replaced",
         Event::OrderClosed(_) => "order_closed",
         Event::LaneOpened(_) => "lane_opened",
+        Event::LaneToppedUp(_) => "lane_topped_up",
+        Event::SharingDue(_) => "sharing_due",
+        Event::LeavesShared(_) => "leaves_shared",
         Event::LaneClosing(_) => "lane_closing",
         Event::LaneClosed(_) => "lane_closed",
         Event::BatchPosted(_) => "batch_posted",
@@ -262,6 +265,14 @@ fn details(event: &Event) -> Value {
         Event::LaneOpened(event) => json!({
             "worker": address(event.worker), "buyer": address(event.payers.buyer),
             "delegate": event.payers.delegate.map(address), "kind": event.kind.0, "cap": coins(event.cap), "until": event.until.get(),
+        }),
+        Event::SharingDue(event) => json!({
+            "worker": address(event.worker), "due": event.due.get(),
+            "verifiers": event.readers.iter().map(|reader| address(reader.verifier)).collect::<Vec<_>>(),
+        }),
+        Event::LeavesShared(event) => json!({"sender": address(event.sender)}),
+        Event::LaneToppedUp(event) => json!({
+            "worker": address(event.worker), "payer": address(event.payer), "cap": coins(event.cap), "locked": coins(event.locked),
         }),
         Event::LaneClosing(event) => {
             json!({"worker": address(event.worker), "until": event.until.get()})

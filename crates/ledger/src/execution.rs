@@ -84,6 +84,8 @@ pub(crate) struct Execution<'a> {
     /// Chain time.
     pub(crate) now: Millis,
     pub(crate) randomness: Randomness,
+    /// Validators, who propose in turns.
+    pub(crate) validators: u16,
     pub(crate) events: Vec<Event>,
     fees: Amount,
 }
@@ -122,6 +124,7 @@ impl<'a> Execution<'a> {
             context,
             now,
             randomness,
+            validators: chain.validators,
             events: Vec::new(),
             fees: Amount::ZERO,
         })
@@ -209,6 +212,8 @@ impl<'a> Execution<'a> {
             Action::ShowLeaves(show) => sessions::show_leaves(self, sender, show)?,
             Action::OpenBatch(open) => sessions::open_batch(self, sender, open)?,
             Action::CloseSession(close) => sessions::close_session(self, sender, close)?,
+            Action::ShareLeaves(share) => sessions::share_leaves(self, sender, share)?,
+            Action::TopUpLane(top_up) => sessions::top_up_lane(self, sender, top_up)?,
         }
         Ok(())
     }

@@ -125,13 +125,18 @@ impl Params {
     pub fn windows_together(&self) -> Millis {
         let draws = self
             .draw_delay
-            .saturating_mul(self.halt_gap)
-            .saturating_mul(2);
+            .saturating_mul(2)
+            // The samples of a batch wait for a drawn block besides.
+            .saturating_add(u64::from(crate::sessions::TURNS_MAX))
+            .saturating_mul(self.halt_gap);
         let windows = [
+            // A batch is shown before its verifiers commit, and shared before those of its dispute do.
+            self.open_window,
             self.commit_window,
             self.open_window,
             self.reveal_window,
             self.challenge_window,
+            self.open_window,
             self.commit_window,
             self.reveal_window,
         ];

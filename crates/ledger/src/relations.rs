@@ -89,7 +89,7 @@ mod tests {
         let table: &[Row<'_>] = &[
             (&[], None),
             (
-                &[("unbonding_delay", 300_000), ("challenge_window", 1_000)],
+                &[("unbonding_delay", 400_000), ("challenge_window", 1_000)],
                 None,
             ),
             (

@@ -39,6 +39,7 @@ pub fn account(state: &dyn State, address: Address) -> Result<AccountReport, Fau
             EnrolVerifier {
                 owner: record.owner,
                 kinds: record.kinds,
+                seal_key: record.seal_key,
             }
         }),
         delegates: BoundedVec::truncating(delegates::of_owner(state, address)?),

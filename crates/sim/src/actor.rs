@@ -11,7 +11,11 @@ use fairweir_node::{
         worker::{self, Equipment, WorkerOptions},
     },
 };
-use fairweir_services::{ChainClient, Registry, pipeline::Identity, session::ClerkOptions};
+use fairweir_services::{
+    ChainClient, Registry,
+    pipeline::Identity,
+    session::{self, ClerkOptions},
+};
 use fairweir_types::{Address, Amount, ChainId, Height, SecretKey};
 use std::sync::Arc;
 use thiserror::Error;
@@ -104,7 +108,8 @@ impl<N: Network> Actor<N> {
         let honest = self.honest.clone();
         let incoming = worker::open_desk(&self.network)?;
         let endpoint = self.network.local_addr();
-        worker::register(&self.sender, &endpoint, &honest, &options).await?;
+        let seal_key = session::seal_key(&self.identity.seed);
+        worker::register(&self.sender, &endpoint, &honest, (&options, seal_key)).await?;
         let verifies = options.verifies;
         let chain = NodeChain::new(self.sender.clone());
         let handle = match twist {
@@ -136,7 +141,8 @@ impl<N: Network> Actor<N> {
         twist: Option<Arc<dyn Twist>>,
     ) -> Result<Handle<()>, ActorError> {
         let honest = self.honest.clone();
-        verifier::register(&self.sender, &honest, stake, None).await?;
+        let seal_key = session::seal_key(&self.identity.seed);
+        verifier::register(&self.sender, &honest, stake, (None, seal_key)).await?;
         let chain = NodeChain::new(self.sender.clone());
         let handle = match twist {
             None => {

@@ -111,7 +111,16 @@ impl Sheet {
         found * (slash + total) - (1.0 - found) * total
     }
 
-    /// The least of that over all n that a cap allows.
+    /// What a worker loses in the mean that claims one request twice in a batch of nothing else, in coins: two leaves are found with
+    /// 2·p, and then it is paid for neither, where it would have been paid for one.
+    #[must_use]
+    pub fn loss_of_repeating(&self, request: f64, cap: f64) -> f64 {
+        let slash = self.lane_stake(request, cap) * self.share("slash_share_bps");
+        let found = self.found_in_one_batch(2);
+        found * (slash + 3.0 * request) - (1.0 - found) * request
+    }
+
+    /// The least loss of cheating over all n that a cap allows.
     fn least_loss(&self) -> f64 {
         let counts = (1..=BATCH_REQUESTS_MAX).take_while(|n| f64::from(*n) * REQUEST <= CAP);
         let losses = counts.map(|n| self.loss_of_cheating(n, REQUEST, CAP));
@@ -175,6 +184,13 @@ impl Sheet {
                 why: "for every number of requests that the cap allows cheating loses in the mean, by at least p·c for each",
                 unit: "coins",
                 left: self.least_loss(),
+                right: p * CAP,
+            },
+            Inequality {
+                says: "P·(s·S + 3·g) − (1 − P)·g ≥ p·c with P = 2·p",
+                why: "a request that is claimed twice in a batch of its own, where a sample falls most rarely: any sample shows all numbers (rule 2)",
+                unit: "coins",
+                left: self.loss_of_repeating(REQUEST, CAP),
                 right: p * CAP,
             },
             Inequality {

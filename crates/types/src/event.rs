@@ -15,7 +15,8 @@ use crate::{
 mod session;
 
 pub use session::{
-    BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LeavesDue, LeavesShown,
+    BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
+    LeavesShared, LeavesShown, SharingDue,
 };
 
 /// Money moved between accounts.
@@ -618,6 +619,9 @@ pub enum Event {
     BatchSettled(Boxed<BatchSettled>),
     DelegateGranted(DelegateGranted),
     DelegateRevoked(DelegateRevoked),
+    LaneToppedUp(LaneToppedUp),
+    SharingDue(Boxed<SharingDue>),
+    LeavesShared(Boxed<LeavesShared>),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -656,4 +660,7 @@ choice!(Event {
     34 => BatchSettled(Boxed<BatchSettled>),
     35 => DelegateGranted(DelegateGranted),
     36 => DelegateRevoked(DelegateRevoked),
+    37 => LaneToppedUp(LaneToppedUp),
+    38 => SharingDue(Boxed<SharingDue>),
+    39 => LeavesShared(Boxed<LeavesShared>),
 });

@@ -13,9 +13,9 @@ pub const SESSION_SPEC_BYTES_MAX: usize = 128 * 1_024;
 /// Requests of one batch that are checked at most.
 pub const BATCH_SAMPLES_MAX: usize = 16;
 /// Requests that one batch holds at most.
-pub const BATCH_REQUESTS_MAX: u32 = 65_536;
+pub const BATCH_REQUESTS_MAX: u32 = 16_384;
 /// The same as a length.
-pub const BATCH_LEAVES_MAX: usize = 65_536;
+pub const BATCH_LEAVES_MAX: usize = 16_384;
 /// Batches of one lane that wait for their settlement at a time.
 pub const BATCHES_OPEN_MAX: u32 = 16;
 /// Bytes of the hint that a worker gives to verifiers: four for each of 16,384 tokens.
@@ -105,16 +105,19 @@ const _: () = assert!(
     "a disclosure fits one blob"
 );
 const _: () = assert!(
-    BATCH_SAMPLES_MAX * (SESSION_SPEC_BYTES_MAX + HINT_BYTES_MAX + 8_192) <= BLOB_BYTES_MAX,
-    "the sampled leaves of a batch fit one blob"
+    BATCH_SAMPLES_MAX * (SESSION_SPEC_BYTES_MAX + HINT_BYTES_MAX + 8_192)
+        + BATCH_LEAVES_MAX * 48
+        + 2_048
+        <= BLOB_BYTES_MAX,
+    "the sampled requests of a batch fit one blob with the list of its leaves"
 );
 const _: () = assert!(
     BATCH_SAMPLES_MAX * 64 + 1_024 <= TX_BYTES_MAX,
     "what opens a batch fits one transaction"
 );
 const _: () = assert!(
-    BATCH_LEAVES_MAX == 65_536
-        && BATCH_REQUESTS_MAX == 65_536
+    BATCH_LEAVES_MAX == 16_384
+        && BATCH_REQUESTS_MAX == 16_384
         && BATCH_LEAVES_MAX <= 1 << MERKLE_PATH_MAX,
     "every leaf of a batch has a path"
 );

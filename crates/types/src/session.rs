@@ -10,11 +10,13 @@ use crate::{
     codec::{Boxed, choice, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
-    limits::{BATCH_SAMPLES_MAX, SESSION_SPEC_BYTES_MAX},
+    limits::{
+        BATCH_LEAVES_MAX, BATCH_SAMPLES_MAX, BLOB_BYTES_MAX, DRAWN_MAX, SESSION_SPEC_BYTES_MAX,
+    },
     order::{Demand, KindId, OrderId, SlotId},
     quantity::ChainId,
     receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
-    sum_tree::{self, SumNode, SumPath},
+    sum_tree::{self, SumNode},
 };
 use commonware_codec::Encode;
 
@@ -207,6 +209,38 @@ impl Leaf {
     }
 }
 
+/// The numbers of a batch's first and last request. Its leaves ascend by number, with gaps where a request came to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// The lowest.
+    pub first: u64,
+    /// The highest.
+    pub last: u64,
+}
+record!(Numbers { first, last });
+
+impl Numbers {
+    /// Those of some leaves whose numbers ascend strictly; `None` for none, or when a number comes twice or out of its order.
+    #[must_use]
+    pub fn of(leaves: &[Leaf]) -> Option<Self> {
+        let ascend = leaves
+            .iter()
+            .zip(leaves.iter().skip(1))
+            .all(|(before, after)| before.index < after.index);
+        let (first, last) = (leaves.first()?.index, leaves.last()?.index);
+        ascend.then_some(Self { first, last })
+    }
+
+    /// Whether so many requests, at least one, can have different numbers among these.
+    #[must_use]
+    pub fn hold(&self, count: u32) -> bool {
+        let needed = u64::from(count).saturating_sub(1);
+        self.first
+            .checked_add(needed)
+            .is_some_and(|least| least <= self.last)
+    }
+}
+
 /// What the ledger is shown of a sampled leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampledLeaf {
@@ -217,13 +251,9 @@ pub struct SampledLeaf {
 }
 record!(SampledLeaf { index, commitment });
 
-/// A sampled leaf with all that verifiers need: the blob that a batch's worker shows holds one for each sample, in their order.
+/// The request of a sampled leaf with all that verifiers need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownLeaf {
-    /// The leaf.
-    pub leaf: Leaf,
-    /// Its path to the batch's root.
-    pub path: SumPath,
     /// The buyer's request.
     pub request: SignedRequest,
     /// The worker's receipt.
@@ -234,21 +264,51 @@ pub struct ShownLeaf {
     pub disclosure: Disclosure,
 }
 record!(ShownLeaf {
-    leaf,
-    path,
     request,
     receipt,
     spec,
     disclosure
 });
 
-/// The sampled leaves of a batch, in the order of the samples.
+/// What the worker of a batch shows when some of it is drawn.
+///
+/// The list is whole, so that a number which comes twice is found by whatever sample is drawn, and not by one near it alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShownLeaves {
-    /// The leaves.
+    /// All leaves of the batch, which give its root.
+    pub list: BoundedVec<Leaf, BATCH_LEAVES_MAX>,
+    /// The request of each sample's leaf, in the order of the samples.
     pub leaves: BoundedVec<ShownLeaf, BATCH_SAMPLES_MAX>,
 }
-record!(ShownLeaves { leaves });
+record!(ShownLeaves { list, leaves });
+
+/// A verifier's public key for sealing (X25519): what is encrypted to it, it alone can read.
+pub type SealKey = [u8; 32];
+
+/// A content key, encrypted to one reader (HPKE base mode: the encapsulated key, the ciphertext and its tag).
+pub type Wrap = [u8; 80];
+
+/// A verifier that may read what a batch's worker shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The verifier.
+    pub verifier: Address,
+    /// Its key, as it was when it was drawn.
+    pub key: SealKey,
+}
+record!(Reader { verifier, key });
+
+/// The blob in which a worker shows leaves: [`ShownLeaves`] under a content key, which each reader finds in its wrap.
+///
+/// The wraps follow from content key and readers, so that each reader can tell whether all others can read too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SealedLeaves {
+    /// The content key for each reader, in their order.
+    pub wraps: BoundedVec<Wrap, DRAWN_MAX>,
+    /// The encrypted encoding (ChaCha20-Poly1305).
+    pub bytes: BoundedBytes<BLOB_BYTES_MAX>,
+}
+record!(SealedLeaves { wraps, bytes });
 
 /// What opens one sampled leaf's commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,7 +412,7 @@ pub struct KeptBatch {
     /// The batch's number in the lane.
     pub number: u32,
     /// The requests' numbers.
-    pub indices: BoundedVec<u64, { crate::limits::BATCH_LEAVES_MAX }>,
+    pub indices: BoundedVec<u64, BATCH_LEAVES_MAX>,
 }
 record!(KeptBatch {
     lane,

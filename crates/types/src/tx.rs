@@ -6,11 +6,11 @@ use crate::{
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
-    limits::{BATCH_SAMPLES_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
+    limits::{BATCH_SAMPLES_MAX, DRAWN_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Millis, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
-    session::{LeafOpening, SampledLeaf, SignedVoucher},
+    session::{LeafOpening, Numbers, SampledLeaf, SealKey, SignedVoucher, Wrap},
 };
 use commonware_codec::{Encode, EncodeSize};
 use commonware_cryptography::{BatchEntry, BatchVerifier, ed25519};
@@ -67,8 +67,14 @@ pub struct EnrolVerifier {
     pub owner: Address,
     /// The kinds that it can re-execute.
     pub kinds: BoundedVec<KindId, VERIFIER_KINDS_MAX>,
+    /// The key that what it may read is encrypted to.
+    pub seal_key: SealKey,
 }
-record!(EnrolVerifier { owner, kinds });
+record!(EnrolVerifier {
+    owner,
+    kinds,
+    seal_key
+});
 
 /// Takes the sender out of the pool of verifiers; draws that it is in go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +186,8 @@ pub struct PostBatch {
     pub root: Digest,
     /// How many leaves it has; more than zero.
     pub count: u32,
+    /// Which numbers they have, all above those that the lane claimed before.
+    pub numbers: Numbers,
     /// What they cost together: the root's sum.
     pub total: Amount,
     /// A voucher that covers it and all that the lane claimed before.
@@ -190,6 +198,7 @@ record!(PostBatch {
     number,
     root,
     count,
+    numbers,
     total,
     voucher
 });
@@ -199,16 +208,29 @@ record!(PostBatch {
 pub struct ShowLeaves {
     /// The batch.
     pub slot_id: SlotId,
-    /// The blob digest of the encoded [`crate::session::ShownLeaves`].
+    /// The digest of the encoded [`crate::session::ShownLeaves`].
     pub shown: Digest,
+    /// The blob digest of the encoded [`crate::session::SealedLeaves`], in which the drawn verifiers can read it.
+    pub sealed: Digest,
     /// Of each sample, in their order, what opens later.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
 }
 record!(ShowLeaves {
     slot_id,
     shown,
+    sealed,
     leaves
 });
+
+/// Lets the verifiers of a dispute read a batch's shown leaves; sent by its worker, or by a verifier of the first draw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareLeaves {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// The content key for each of them, in their order.
+    pub wraps: BoundedVec<Wrap, DRAWN_MAX>,
+}
+record!(ShareLeaves { slot_id, wraps });
 
 /// Opens the commitments of a batch's sampled leaves; sent by its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,6 +283,15 @@ pub struct OpenSession {
     pub header: OrderHeader,
 }
 record!(OpenSession { owner, header });
+/// Raises the cap of a lane that serves; sent by its session's buyer, or by the delegate that opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopUpLane {
+    /// The lane.
+    pub lane: SlotId,
+    /// By how much; the reserve for fees and checks comes on top.
+    pub amount: Amount,
+}
+record!(TopUpLane { lane, amount });
 
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,6 +340,10 @@ pub enum Action {
     RevokeDelegate(RevokeDelegate),
     /// See [`OpenSession`].
     OpenSession(Boxed<OpenSession>),
+    /// See [`TopUpLane`].
+    TopUpLane(TopUpLane),
+    /// See [`ShareLeaves`].
+    ShareLeaves(Boxed<ShareLeaves>),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -333,6 +368,8 @@ choice!(Action {
     20 => GrantDelegate(GrantDelegate),
     21 => RevokeDelegate(RevokeDelegate),
     22 => OpenSession(Boxed<OpenSession>),
+    23 => TopUpLane(TopUpLane),
+    24 => ShareLeaves(Boxed<ShareLeaves>),
 });
 
 impl Action {
@@ -362,6 +399,8 @@ impl Action {
             Self::GrantDelegate(_) => "grant_delegate",
             Self::RevokeDelegate(_) => "revoke_delegate",
             Self::OpenSession(_) => "open_session",
+            Self::TopUpLane(_) => "top_up_lane",
+            Self::ShareLeaves(_) => "share_leaves",
         }
     }
 }

@@ -20,7 +20,7 @@ const AFTER_HELP: &str = "\
 Try:
   fairweir order --input 'a text'       buy, and wait for output and receipt
   fairweir order cancel ORDER           take an order back that no worker has yet
-  fairweir order top-up ORDER 5         add 5 coins to an order of anybody
+  fairweir order top-up ORDER 5         add 5 coins to an order of anybody, or to each lane of a session of yours
   fairweir order challenge ORDER        dispute a verdict: five other verifiers decide";
 
 /// Buy a text job, or change an order: post the order, watch it, get output and receipt.
@@ -42,11 +42,17 @@ enum Change {
     /// Take back an order of yours of which no slot is matched; escrow and deposit come back.
     Cancel(Which),
     /// Add coins to an open order; what it does not need comes back when it closes.
+    ///
+    /// Of a session of yours each lane that serves may then cost so much more: its worker needs the stake for it, and a reserve for fees
+    /// and checks is locked on top.
     TopUp {
         #[command(flatten)]
         which: Which,
         /// How many coins.
         amount: Amount,
+        /// Only this lane of a session, by its number from 0.
+        #[arg(long)]
+        lane: Option<u16>,
     },
     /// Close a session of yours: its workers claim what they served, and the rest of the escrow comes back.
     ///
@@ -66,6 +72,38 @@ enum Change {
     },
 }
 
+/// The ledger's word for a lane that takes requests.
+const SERVING: &str = "serving";
+
+/// What tops up an order: itself, or each lane of a session.
+fn top_ups(
+    global: &Global,
+    order: OrderId,
+    (amount, lane): (Amount, Option<u16>),
+) -> Result<Vec<Action>, Exit> {
+    let report = with_connection(global, |connection| async move {
+        Ok(connection.client.order(order).await?)
+    })?;
+    let lanes: Vec<SlotId> = report
+        .slots
+        .iter()
+        .filter(|slot| slot.phase.as_str() == SERVING)
+        .map(|slot| slot.slot_id)
+        .filter(|slot_id| lane.is_none_or(|lane| lane == slot_id.slot))
+        .collect();
+    match (lanes.is_empty(), lane) {
+        (true, Some(lane)) => Err(Exit::message(
+            code::FAILED,
+            format!("order {order} has no lane {lane} that serves"),
+        )),
+        (true, None) => Ok(vec![Action::TopUp(tx::TopUp { order, amount })]),
+        (false, _) => Ok(lanes
+            .into_iter()
+            .map(|lane| Action::TopUpLane(tx::TopUpLane { lane, amount }))
+            .collect()),
+    }
+}
+
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The order's id: 64 hexadecimal digits, as shown when it was posted and by `fairweir --json events`.
@@ -82,29 +120,39 @@ fn order_id(text: &str) -> Result<OrderId, ParseDigestError> {
 
 impl Change {
     fn run(&self, global: &Global) -> Result<(), Exit> {
-        let (which, action, done) = match self {
+        let (which, actions, done) = match self {
             Self::Cancel(which) => {
                 let order = which.order;
                 let action = Action::CancelOrder(tx::CancelOrder { order });
-                (which, action, "cancelled".to_owned())
+                (which, vec![action], "cancelled".to_owned())
             }
-            Self::TopUp { which, amount } => {
-                let (order, amount) = (which.order, *amount);
-                let action = Action::TopUp(tx::TopUp { order, amount });
-                (which, action, format!("topped up by {amount} coins"))
+            Self::TopUp {
+                which,
+                amount,
+                lane,
+            } => {
+                let actions = top_ups(global, which.order, (*amount, *lane))?;
+                (which, actions, format!("topped up by {amount} coins"))
             }
             Self::Close(which) => {
                 let order = which.order;
                 let action = Action::CloseSession(tx::CloseSession { order });
-                (which, action, "closing".to_owned())
+                (which, vec![action], "closing".to_owned())
             }
             Self::Challenge { which, slot } => {
                 let (order, slot) = (which.order, *slot);
                 let slot_id = SlotId { order, slot };
                 let action = Action::Challenge(tx::Challenge { slot_id });
-                (which, action, "challenged".to_owned())
+                (which, vec![action], "challenged".to_owned())
             }
         };
+        for action in actions {
+            Self::send(global, which, (action, &done))?;
+        }
+        Ok(())
+    }
+
+    fn send(global: &Global, which: &Which, (action, done): (Action, &str)) -> Result<(), Exit> {
         let included = send(global, &which.key, action)?;
         if global.json {
             output::json(&json!({

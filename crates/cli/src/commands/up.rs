@@ -30,7 +30,7 @@ use fairweir_services::{
     Registry,
     inference::{Engines, Models, share::Library},
     pipeline::Identity,
-    session::ClerkOptions,
+    session::{self, ClerkOptions},
 };
 use fairweir_types::{Amount, ChainId, Height, Millis, Rounding};
 use serde_json::json;
@@ -587,7 +587,8 @@ async fn start_worker(
     fairweir_node::models::serve(context, &network, Arc::clone(&running.library))
         .map_err(|error| Exit::new(code::MACHINE, error))?;
     let endpoint = network.local_addr();
-    worker::register(&sender, &endpoint, registry, &options).await?;
+    let seal_key = session::seal_key(&equipment.identity.seed);
+    worker::register(&sender, &endpoint, registry, (&options, seal_key)).await?;
     context.child("worker").spawn(move |context| async move {
         worker::run(&context, equipment, incoming, options.verifies).await;
     });
@@ -603,7 +604,8 @@ async fn start_verifier(
 ) -> Result<(), Exit> {
     let (sender, equipment, _) = equip(running, name, place, registry).await?;
     let stake = Amount::from_coins(network::ROLE_STAKE_COINS).unwrap_or(Amount::MAX);
-    verifier::register(&sender, registry, stake, None).await?;
+    let seal_key = session::seal_key(&equipment.identity.seed);
+    verifier::register(&sender, registry, stake, (None, seal_key)).await?;
     context
         .child("verifier")
         .spawn(move |context| async move { verifier::run(&context, equipment).await });

@@ -19,7 +19,7 @@ use fairweir_services::{
     Registry,
     inference::{ModelStore, Models, NoModels},
     pipeline::Identity,
-    session::ClerkOptions,
+    session::{self, ClerkOptions},
 };
 use fairweir_types::{Action, Amount, Digest, Genesis, SecretKey, digest::Domain, tx};
 use serde_json::json;
@@ -274,7 +274,8 @@ fn work(
             serve_models(&context, &network, engines.store())?;
         }
         let from = roles::resume_from(&client, key.address()).await?;
-        worker::register(&sender, &network.local_addr(), &registry, &options).await?;
+        let terms = (&options, session::seal_key(&seed));
+        worker::register(&sender, &network.local_addr(), &registry, terms).await?;
         tell_ready(global, &genesis, &key, &options);
         let equipment = Equipment {
             identity: Identity { key, seed: *seed },

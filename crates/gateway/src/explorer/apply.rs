@@ -365,6 +365,9 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
             .await
         }
         Event::LaneOpened(_)
+        | Event::LaneToppedUp(_)
+        | Event::SharingDue(_)
+        | Event::LeavesShared(_)
         | Event::LaneClosing(_)
         | Event::LaneClosed(_)
         | Event::BatchPosted(_)

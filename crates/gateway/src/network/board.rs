@@ -8,7 +8,7 @@ use fairweir_types::{
     event::{BatchPosted, LaneOpened, Matched, RefundReason, SlashReason},
     node_api::EventPage,
     order::OrderId,
-    session::Leaf,
+    session::{Leaf, Numbers},
     sum_tree,
 };
 use std::{
@@ -224,7 +224,9 @@ impl<N: Network> Follower<N> {
                 match sessions::leaves(&network, &reach.endpoint, &key, posted.slot_id).await {
                     Ok(leaves) => {
                         let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
-                        if sum_tree::root(&nodes) == Ok(posted.root) {
+                        let is_whole = sum_tree::root(&nodes) == Ok(posted.root)
+                            && Numbers::of(&leaves) == Some(posted.numbers);
+                        if is_whole {
                             receipts.locate(posted.slot_id, &posted.lane, &leaves);
                         } else {
                             tracing::warn!(worker = %posted.worker, "a worker's leaves are not those of the root that it posted");

@@ -16,7 +16,10 @@ use fairweir_types::{
     session::{Credit, SignedRequest},
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::time::Instant;
@@ -90,6 +93,8 @@ pub(super) struct OpenLane {
     health: Mutex<Health>,
     shelf: Option<Arc<dyn Shelf>>,
     written: Mutex<Mark>,
+    /// Whether its worker may have stake for a higher cap.
+    may_grow: AtomicBool,
 }
 
 /// A lane as it is written down.
@@ -175,6 +180,7 @@ impl OpenLane {
             health: Mutex::new(Health::Good),
             shelf,
             written: Mutex::new(mark),
+            may_grow: AtomicBool::new(true),
         }
     }
 
@@ -238,7 +244,7 @@ impl OpenLane {
     ) -> Result<(SignedRequest, Credit), AccountError> {
         let mut account = self.account();
         let begun = account.begin(digest, demand, key)?;
-        self.write_down(account.mark());
+        self.write_down(&account);
         Ok(begun)
     }
 
@@ -252,18 +258,44 @@ impl OpenLane {
         let mut account = self.account();
         let credit = account.received(index, output, key)?;
         if credit.is_some() {
-            self.write_down(account.mark());
+            self.write_down(&account);
         }
         Ok(credit)
     }
 
-    fn write_down(&self, mark: Mark) {
-        let Some(shelf) = &self.shelf else { return };
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if mark.next <= written.next && mark.promised <= written.promised {
-            return;
+    /// Whether it may be topped up: its worker's stake was not found to be used up.
+    pub(super) fn may_grow(&self) -> bool {
+        self.may_grow.load(Ordering::Relaxed)
+    }
+
+    /// Its worker has no stake for more.
+    pub(super) fn grows_no_more(&self) {
+        self.may_grow.store(false, Ordering::Relaxed);
+    }
+
+    /// The ledger raised its cap by so much.
+    pub(super) fn raise(&self, amount: Amount) {
+        let mut account = self.account();
+        let cap = account.terms().cap.checked_add(amount);
+        account.raise_cap(cap.unwrap_or(Amount::MAX));
+        self.keep(&account);
+    }
+
+    fn write_down(&self, account: &LaneAccount) {
+        let mark = account.mark();
+        let written = *self.written();
+        if mark.next > written.next || mark.promised > written.promised {
+            self.keep(account);
         }
-        let cap = self.opened.cap;
+    }
+
+    fn written(&self) -> MutexGuard<'_, Mark> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, account: &LaneAccount) {
+        let Some(shelf) = &self.shelf else { return };
+        let (mark, cap) = (account.mark(), account.terms().cap);
         let part = cap
             .checked_mul_ratio(1, PARTS, Rounding::Up)
             .unwrap_or_default();
@@ -273,12 +305,15 @@ impl OpenLane {
         };
         let kept = KeptLane {
             trade: self.trade.clone(),
-            opened: self.opened.clone(),
+            opened: LaneOpened {
+                cap,
+                ..self.opened.clone()
+            },
             mark: ahead,
             ends: self.ends_at,
         };
         shelf.keep(self.opened.slot_id, &kept.encode());
-        *written = ahead;
+        *self.written() = ahead;
     }
 
     /// Nothing of it is to be taken up again.
@@ -407,6 +442,29 @@ mod tests {
         after.forget();
         assert_eq!(shelf.all(), Vec::<Vec<u8>>::new());
         assert!(KeptLane::decode(b"not a lane").is_none());
+    }
+
+    #[test]
+    fn a_lane_that_is_topped_up_pays_for_more_and_remembers_it() {
+        let shelf = Arc::new(Memory::default());
+        let twenty = KeptLane {
+            opened: LaneOpened {
+                cap: coins(20),
+                ..kept().opened
+            },
+            ..kept()
+        };
+        let full = lane(twenty, &shelf);
+        let begin = |lane: &OpenLane| lane.begin(Digest::ZERO, &demand(), &key());
+        assert!(begin(&full).is_ok());
+        assert!(begin(&full).is_err(), "its cap pays for one");
+        full.raise(coins(20));
+        assert!(begin(&full).is_ok());
+        let kept = KeptLane::decode(&shelf.all()[0]).unwrap();
+        assert_eq!(kept.opened.cap, coins(40));
+        assert!(full.may_grow());
+        full.grows_no_more();
+        assert!(!full.may_grow());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use fairweir_types::{
         UnitVector, Urgency,
     },
     session::{Credit, SignedRequest},
-    tx::CloseSession,
+    tx::{CloseSession, TopUpLane},
 };
 use std::{
     collections::BTreeMap,
@@ -111,6 +111,11 @@ impl Lanes {
         if let Found::Begun(begun) = self.begin_in_open(shared, trade, work)? {
             return Ok(*begun);
         }
+        if self.top_up(shared, trade, demand).await
+            && let Found::Begun(begun) = self.begin_in_open(shared, trade, work)?
+        {
+            return Ok(*begun);
+        }
         self.retire(trade, demand);
         self.close_where(shared, Session::is_over).await;
         self.open_session(shared, trade, demand).await?;
@@ -161,6 +166,42 @@ impl Lanes {
             Some(until) if until <= now + REST_WAIT_MAX => Found::Resting(until),
             Some(_) | None => Found::Nothing,
         })
+    }
+
+    /// Raises the cap of a lane that is ready but full, when its worker has the stake for it: one transaction, where a session takes three
+    /// lanes and some twenty. Says whether it did.
+    async fn top_up<N: Network>(&self, shared: &Shared<N>, trade: &Trade, demand: &Demand) -> bool {
+        let now = Instant::now();
+        let lanes: Vec<_> = {
+            let open = self.open();
+            let lanes = open.get(trade).into_iter().flatten();
+            lanes
+                .filter(|lane| {
+                    lane.may_grow()
+                        && lane.takes(demand)
+                        && lane.ready_at(now).is_some_and(|at| at <= now)
+                })
+                .cloned()
+                .collect()
+        };
+        for lane in lanes {
+            let amount = lane.opened.cap;
+            let action = Action::TopUpLane(TopUpLane {
+                lane: lane.opened.slot_id,
+                amount,
+            });
+            match shared.poster.send(action).await {
+                Ok(()) => {
+                    lane.raise(amount);
+                    return true;
+                }
+                Err(error) => {
+                    tracing::info!(worker = %lane.opened.worker, %error, "a lane is not topped up");
+                    lane.grows_no_more();
+                }
+            }
+        }
+        false
     }
 
     /// Takes up again the lanes that a former process of this gateway left open.

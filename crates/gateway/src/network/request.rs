@@ -375,3 +375,6 @@ async fn send_stop<N: Network>(shared: Arc<Shared<N>>, lane: Arc<OpenLane>, stop
         tracing::debug!(%error, "a worker did not take a stop");
     }
 }
+
+#[cfg(test)]
+mod tests;

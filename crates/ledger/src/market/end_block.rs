@@ -128,7 +128,8 @@ fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), F
         | Phase::Revealing
         | Phase::DisputeCommitting
         | Phase::DisputeRevealing
-        | Phase::Showing => verification::window_ended(execution, slot_id, slot),
+        | Phase::Showing
+        | Phase::Sharing => verification::window_ended(execution, slot_id, slot),
         Phase::AwaitingMatch
         | Phase::AwaitingDraw
         | Phase::AwaitingDisputeDraw

@@ -13,6 +13,7 @@ use fairweir_types::{
     limits::{DRAWN_MAX, EXCLUDED_MAX, FUNDING_STREAMS_MAX},
     order::{OrderHeader, PriceVector, SlotId},
     receipt::Randomness,
+    session::SealKey,
 };
 
 /// What one payer still has in an order.
@@ -107,10 +108,12 @@ pub enum Phase {
     Showing,
     /// A batch of which nothing was drawn waits for its time.
     Unsampled,
+    /// The dispute's verifiers of a batch are let read what was shown.
+    Sharing,
 }
 
 impl Phase {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::AwaitingMatch,
         Self::Executing,
         Self::AwaitingDraw,
@@ -127,6 +130,7 @@ impl Phase {
         Self::AwaitingSample,
         Self::Showing,
         Self::Unsampled,
+        Self::Sharing,
     ];
 
     /// The stable name.
@@ -149,6 +153,7 @@ impl Phase {
             Self::AwaitingSample => "awaiting_sample",
             Self::Showing => "showing",
             Self::Unsampled => "unsampled",
+            Self::Sharing => "sharing",
         }
     }
 
@@ -211,6 +216,8 @@ impl Timer {
 pub struct Drawn {
     /// The verifier.
     pub verifier: Address,
+    /// Its key for what it may read, as it was when it was drawn.
+    pub seal_key: SealKey,
     /// Its commitment, once it committed.
     pub commitment: Option<Digest>,
     /// Its trace, once it revealed.
@@ -218,6 +225,7 @@ pub struct Drawn {
 }
 state_record!(Drawn {
     verifier,
+    seal_key,
     commitment,
     trace
 });
@@ -332,14 +340,19 @@ impl Slot {
             | Phase::Ending
             | Phase::AwaitingSample
             | Phase::Showing
+            | Phase::Sharing
                 if self.worker == Some(account) =>
             {
                 Some(self.matched)
             }
-            Phase::Committing | Phase::Opening | Phase::Revealing if is_drawn(&self.first) => {
+            Phase::Committing | Phase::Opening | Phase::Revealing | Phase::Sharing
+                if is_drawn(&self.first) =>
+            {
                 Some(self.known_since())
             }
-            Phase::DisputeCommitting | Phase::DisputeRevealing if is_drawn(&self.dispute) => {
+            Phase::Sharing | Phase::DisputeCommitting | Phase::DisputeRevealing
+                if is_drawn(&self.dispute) =>
+            {
                 Some(self.known_since())
             }
             _ => None,

@@ -29,6 +29,7 @@ pub(crate) fn enrol_verifier(
     let mut record = VerifierRecord {
         owner: enrol.owner,
         kinds: enrol.kinds.clone(),
+        seal_key: enrol.seal_key,
         deposit: held,
     };
     record.deposit = deposit::adjust(execution, sender, held, (&key, &record))?;

@@ -28,6 +28,7 @@ use fairweir_types::{
     Address, Amount, BoundedVec,
     limits::VERIFIER_KINDS_MAX,
     order::{KindId, Offer},
+    session::SealKey,
 };
 
 /// A registered offer with its open work.
@@ -59,12 +60,15 @@ pub struct VerifierRecord {
     pub owner: Address,
     /// The kinds that it re-executes.
     pub kinds: BoundedVec<KindId, VERIFIER_KINDS_MAX>,
+    /// The key that what it may read is encrypted to.
+    pub seal_key: SealKey,
     /// The refundable deposit for this record.
     pub deposit: Amount,
 }
 state_record!(VerifierRecord {
     owner,
     kinds,
+    seal_key,
     deposit
 });
 

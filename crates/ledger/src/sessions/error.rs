@@ -1,5 +1,5 @@
 use crate::{fault::Fault, market::Phase, refusal::lift_faults};
-use fairweir_types::{Amount, Millis};
+use fairweir_types::{Amount, Millis, session::Numbers};
 use thiserror::Error;
 
 /// Why a step of a session is refused. The checks of each verb run in the order of the codes.
@@ -81,6 +81,20 @@ pub enum SessionError {
         /// What is claimed.
         claimed: Amount,
     },
+    /// The numbers of the requests were claimed before, or are too few for so many.
+    #[error(
+        "{count} requests with numbers from {next} on are taken, found {} to {}",
+        numbers.first,
+        numbers.last
+    )]
+    BatchNumbers {
+        /// The least number that is taken.
+        next: u64,
+        /// Requests claimed.
+        count: u32,
+        /// The numbers found.
+        numbers: Numbers,
+    },
     /// Another number of leaves than was drawn.
     #[error("{expected} leaves are asked for, found {found}")]
     OtherLeaves {
@@ -118,6 +132,47 @@ pub enum SessionError {
     /// A session fixes no spec; its requests do.
     #[error("a session has no spec of its own, and requests of at most 131072 bytes")]
     SpecInSession,
+    /// The sender is neither the session's buyer nor the delegate that opened it: others ask and pay up to the caps, and set none.
+    #[error(
+        "only the session's buyer, or the delegate that opened it, may raise the cap of a lane"
+    )]
+    NotTheBuyer,
+    /// The cap would stay as it is.
+    #[error("a cap is raised by more than nothing")]
+    NothingAdded,
+    /// The worker takes no more work.
+    #[error("the lane's worker withdrew its offer: it takes no more than it has")]
+    OfferWithdrawn,
+    /// The worker's stake does not cover more.
+    #[error("the lane's worker has {has} coins of stake left, the higher cap needs {asked}")]
+    StakeDoesNotCover {
+        /// What is left of it.
+        has: Amount,
+        /// What more would be set aside.
+        asked: Amount,
+    },
+    /// The balance does not suffice.
+    #[error("the balance is {balance} coins, the higher cap locks {locked}")]
+    CannotPayTopUp {
+        /// The balance.
+        balance: Amount,
+        /// What would be locked.
+        locked: Amount,
+    },
+    /// The sender cannot read what was shown.
+    #[error("only the batch's worker and the verifiers of its first draw may share what was shown")]
+    NotAReader,
+    /// Another number of wraps than there are verifiers.
+    #[error("the dispute has {expected} verifiers, found the key for {found}")]
+    OtherWraps {
+        /// Verifiers of the dispute.
+        expected: usize,
+        /// Wraps found.
+        found: usize,
+    },
+    /// It shared before.
+    #[error("the sender shared what was shown before")]
+    AlreadyShared,
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -146,6 +201,15 @@ impl SessionError {
             Self::SpecInSession => 616,
             Self::BatchNumber { .. } => 617,
             Self::AboveRequests { .. } => 618,
+            Self::BatchNumbers { .. } => 619,
+            Self::NotTheBuyer => 620,
+            Self::NothingAdded => 621,
+            Self::OfferWithdrawn => 622,
+            Self::StakeDoesNotCover { .. } => 623,
+            Self::CannotPayTopUp { .. } => 624,
+            Self::NotAReader => 625,
+            Self::OtherWraps { .. } => 626,
+            Self::AlreadyShared => 627,
             Self::Fault(_) => 99,
         }
     }

@@ -5,6 +5,9 @@
 //! batch becomes an order of one slot of its own, funded out of the lane: two blocks later some of its leaves are drawn, the worker shows
 //! them, and from there on it is judged like any other work. Judged wrong, or not shown, the whole batch goes back to the buyer.
 //!
+//! Requests of a lane are claimed in the order of their numbers: a batch begins above all that were claimed before, and verifiers find
+//! one whose leaves do not ascend. So no number is paid twice.
+//!
 //! The ledger never learns what a request was, nor how many were made that nobody claimed.
 
 mod close_session;
@@ -15,7 +18,9 @@ mod post_batch;
 mod records;
 mod sample;
 mod settle_batch;
+mod share_leaves;
 mod show_leaves;
+mod top_up_lane;
 
 pub(crate) use close_session::close_session;
 pub use error::SessionError;
@@ -24,6 +29,8 @@ pub(crate) use lane::{batch_ended, check_open, lane_costs, lane_timer_ended, ope
 pub(crate) use open_batch::open_batch;
 pub(crate) use post_batch::post_batch;
 pub use records::{Batch, Lane};
-pub(crate) use sample::sample;
+pub(crate) use sample::{TURNS_MAX, sample};
 pub(crate) use settle_batch::settle_batch;
+pub(crate) use share_leaves::{begin_sharing, share_leaves, sharing_ended};
 pub(crate) use show_leaves::show_leaves;
+pub(crate) use top_up_lane::top_up_lane;

@@ -11,7 +11,7 @@ use crate::{
     registry,
 };
 use fairweir_types::{
-    Address, Amount, BoundedVec, Boxed, Digest, Event, Height, Millis, Rounding,
+    Address, Amount, BoundedVec, Boxed, Event, Height, Millis, Rounding,
     event::BatchPosted,
     limits::BATCHES_OPEN_MAX,
     order::{OrderHeader, SlotId},
@@ -57,6 +57,7 @@ pub(crate) fn post_batch(
     lane.claimed = lane.claimed.checked_add(post.total).or_fault()?;
     lane.left = lane.left.checked_sub(moved).or_fault()?;
     lane.reserve = lane.reserve.checked_sub(from_reserve).or_fault()?;
+    lane.next_request = counted(post.numbers.last.checked_add(1), "requests of a lane")?;
     lane.batches = counted(number.checked_add(1), "batches of a lane")?;
     lane.open_batches = counted(lane.open_batches.checked_add(1), "open batches of a lane")?;
     spend(&mut session, moved)?;
@@ -72,10 +73,12 @@ pub(crate) fn post_batch(
             sum: post.total,
         },
         count: post.count,
+        numbers: post.numbers,
         pay,
+        draws_at: Height::ZERO,
         samples: BoundedVec::default(),
         leaves: BoundedVec::default(),
-        shown: Digest::ZERO,
+        sharers: BoundedVec::default(),
     };
     open(
         execution,
@@ -147,6 +150,15 @@ fn check_claim(
         return Err(SessionError::AboveCap {
             left,
             claimed: post.total,
+        });
+    }
+    // No number is paid twice: within a batch its leaves ascend, which whoever checks a sample sees of all of them.
+    let numbers = post.numbers;
+    if numbers.first < lane.next_request || numbers.last == u64::MAX || !numbers.hold(post.count) {
+        return Err(SessionError::BatchNumbers {
+            next: lane.next_request,
+            count: post.count,
+            numbers,
         });
     }
     Ok(())
@@ -242,6 +254,7 @@ fn open(
         worker,
         root: batch.root,
         count: batch.count,
+        numbers: batch.numbers,
     };
     let mut record = Slot {
         phase: Phase::AwaitingSample,

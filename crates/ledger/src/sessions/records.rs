@@ -2,8 +2,11 @@
 
 use crate::state::state_record;
 use fairweir_types::{
-    Amount, BoundedVec, Digest, Millis, limits::BATCH_SAMPLES_MAX, order::SlotId,
-    session::SampledLeaf, sum_tree::SumNode,
+    Address, Amount, BoundedVec, Height, Millis,
+    limits::{BATCH_SAMPLES_MAX, DRAWN_MAX},
+    order::SlotId,
+    session::{Numbers, SampledLeaf},
+    sum_tree::SumNode,
 };
 
 /// A lane of a session.
@@ -19,6 +22,8 @@ pub struct Lane {
     pub reserve: Amount,
     /// Batches posted.
     pub batches: u32,
+    /// The least number that the requests of its next batch may have: above all that were claimed.
+    pub next_request: u64,
     /// Batches that wait for their settlement.
     pub open_batches: u32,
     /// Whether a batch of it was judged wrong or not shown: it takes no more.
@@ -30,6 +35,7 @@ state_record!(Lane {
     left,
     reserve,
     batches,
+    next_request,
     open_batches,
     has_failed
 });
@@ -43,21 +49,27 @@ pub struct Batch {
     pub root: SumNode,
     /// How many leaves it has.
     pub count: u32,
+    /// Which numbers they have.
+    pub numbers: Numbers,
     /// What its worker gets when it is right.
     pub pay: Amount,
+    /// The block that draws its samples; zero before that was drawn.
+    pub draws_at: Height,
     /// The drawn offsets into what it costs, ascending: the leaves that cover them are checked.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, once they are shown.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
-    /// The blob of the shown leaves; zero before.
-    pub shown: Digest,
+    /// Who let the dispute's verifiers read what was shown.
+    pub sharers: BoundedVec<Address, DRAWN_MAX>,
 }
 state_record!(Batch {
     lane,
     root,
     count,
+    numbers,
     pay,
+    draws_at,
     samples,
     leaves,
-    shown
+    sharers
 });

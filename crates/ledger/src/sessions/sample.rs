@@ -1,18 +1,20 @@
 //! Which leaves of a batch are checked.
 
-use super::Batch;
+use super::{Batch, share_leaves::readers_of};
 use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
     market::{Phase, Slot, Timer, seed, store_slot},
     params::{Params, money},
+    verification,
 };
 use fairweir_types::{
-    Amount, BoundedVec, Boxed, Bps, Digest, Event,
+    Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
     digest::Domain,
     event::LeavesDue,
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
     order::SlotId,
+    receipt::Tier,
 };
 fn samples_limit() -> u64 {
     u64::try_from(BATCH_SAMPLES_MAX).unwrap_or(u64::MAX)
@@ -72,40 +74,80 @@ fn draw_offsets(
     Ok(drawn)
 }
 
-/// Draws the samples of a batch; without any it only waits for its time.
+/// Turns of proposers among which the block is drawn that draws a batch's samples.
+pub(crate) const TURNS_MAX: u16 = 32;
+
+/// Which block from the next one on draws the samples of a batch: one of a whole round of the validators' turns, each as likely. So a worker
+/// cannot post its batch two blocks before the turn of a proposer that is its friend, who would withhold its block when the draw is bad.
+fn turn(validators: u16, seed: &Digest) -> u64 {
+    let lot = u128::from(seed.leading_u64());
+    // A 64-bit lot scaled to a few turns: the bias is below 2^-59.
+    let scaled = lot.saturating_mul(u128::from(validators.min(TURNS_MAX)));
+    u64::try_from(scaled.wrapping_shr(64)).unwrap_or(0)
+}
+
+/// Draws the block that draws a batch's samples.
+fn put_off(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    (mut slot, mut batch): (Slot, Batch),
+) -> Result<(), Fault> {
+    let seed = seed(execution, b"turn", slot_id, 0);
+    let blocks = counted(turn(execution.validators, &seed).checked_add(1), "turns")?;
+    let height = execution.context.height.checked_add(Height(blocks));
+    let height = counted(height, "height")?;
+    batch.draws_at = height;
+    slot.batch = Some(batch);
+    let timer = Timer {
+        time: Millis::ZERO,
+        height,
+    };
+    store_slot(execution, slot_id, &mut slot, timer);
+    Ok(())
+}
+
+/// Draws the samples of a batch and, with the same beacon, the verifiers to whom they are shown; without samples it only waits for its time.
+///
+/// The worker knows its verifiers before it shows, and can do nothing with it: root and samples fix all that it may show.
 pub(crate) fn sample(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
     mut slot: Slot,
 ) -> Result<(), Fault> {
-    let batch: &mut Batch = present(
-        slot.batch.as_mut(),
-        "batch of a slot that awaits its samples",
-    )?;
+    let mut batch = present(slot.batch.take(), "batch of a slot that awaits its samples")?;
+    // A single validator makes every block, whenever it is.
+    if execution.validators > 1 && batch.draws_at == Height::ZERO {
+        return put_off(execution, slot_id, (slot, batch));
+    }
     let seed = seed(execution, b"sample", slot_id, 0);
     let claim = (batch.count, batch.root.sum);
     let offsets = draw_offsets(&execution.params, claim, &seed)?;
     batch.samples = BoundedVec::truncating(offsets);
     let samples = batch.samples.clone();
+    slot.batch = Some(batch);
     slot.randomness = execution.randomness;
-    let (phase, window) = if samples.is_empty() {
-        (Phase::Unsampled, execution.params.challenge_window)
-    } else {
-        (Phase::Showing, execution.params.open_window)
+    if samples.is_empty() {
+        slot.phase = Phase::Unsampled;
+        let time = execution.window_end(execution.params.challenge_window)?;
+        let height = execution.window_height()?;
+        store_slot(execution, slot_id, &mut slot, Timer { time, height });
+        return Ok(());
+    }
+    let Some(mut slot) = verification::choose(execution, slot_id, slot, Tier::First)? else {
+        return Ok(());
     };
-    slot.phase = phase;
-    let worker = slot.assigned()?;
-    let due = execution.window_end(window)?;
+    slot.phase = Phase::Showing;
+    let (worker, readers) = (slot.assigned()?, readers_of(&slot.first));
+    let due = execution.window_end(execution.params.open_window)?;
     let height = execution.window_height()?;
     store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
-    if phase == Phase::Showing {
-        execution.emit(Event::LeavesDue(Boxed::new(LeavesDue {
-            slot_id,
-            worker,
-            samples,
-            due,
-        })));
-    }
+    execution.emit(Event::LeavesDue(Boxed::new(LeavesDue {
+        slot_id,
+        worker,
+        samples,
+        readers,
+        due,
+    })));
     Ok(())
 }
 
@@ -143,9 +185,25 @@ mod tests {
     }
 
     #[test]
+    fn every_proposer_of_a_round_draws_as_often_as_the_others() {
+        let mut counts = [0u32; 4];
+        for number in 0..4_000u32 {
+            let seed = Digest::of(Domain::Draw, &[&number.to_be_bytes()]);
+            let turn = usize::try_from(turn(4, &seed)).unwrap();
+            counts[turn] += 1;
+            assert!(super::turn(1_000, &seed) < u64::from(TURNS_MAX));
+        }
+        // Expected 1000 each; the standard deviation is below 28.
+        assert!(
+            counts.iter().all(|count| count.abs_diff(1_000) < 140),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
     fn no_batch_may_need_more_samples_than_there_is_room_for() {
         // rate, requests at most
-        for (rate, requests) in [(1, 65_536), (100, 1_600), (10_000, 16)] {
+        for (rate, requests) in [(1, 16_384), (100, 1_600), (10_000, 16)] {
             let params = params(rate);
             assert_eq!(requests_max(&params), requests);
             assert!(samples_max(&params, requests) <= samples_limit());

@@ -1,12 +1,13 @@
-use super::{SessionError, lane::payers_of};
+use super::{SessionError, lane::payers_of, share_leaves::readers_of};
 use crate::{
     execution::Execution,
-    fault::{counted, present},
-    market::{Phase, Timer, order, slot, store_slot},
+    fault::present,
+    market::{Phase, order, slot},
+    verification,
 };
-use fairweir_types::{Address, Boxed, Event, Height, Millis, event::LeavesShown, tx::ShowLeaves};
+use fairweir_types::{Address, Boxed, Event, event::LeavesShown, receipt::Tier, tx::ShowLeaves};
 
-/// Takes what a batch's worker shows of its sampled leaves, and puts the batch up for the draw of its verifiers.
+/// Takes what a batch's worker shows of its sampled leaves to the verifiers that were drawn with them, who commit from here on.
 ///
 /// Whether the leaves lie under the root is for the verifiers to find: all of them find the same.
 pub(crate) fn show_leaves(
@@ -36,7 +37,6 @@ pub(crate) fn show_leaves(
     }
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     batch.leaves = show.leaves.clone();
-    batch.shown = show.shown;
     let event = LeavesShown {
         slot_id,
         lane: batch.lane,
@@ -47,25 +47,16 @@ pub(crate) fn show_leaves(
         demand: order.header.demand,
         root: batch.root,
         count: batch.count,
+        numbers: batch.numbers,
         samples: batch.samples.clone(),
         leaves: batch.leaves.clone(),
-        shown: batch.shown,
+        shown: show.shown,
+        sealed: show.sealed,
+        readers: readers_of(&record.first),
     };
     record.batch = Some(batch);
-    record.phase = Phase::AwaitingDraw;
     record.matched = execution.context.height;
-    let height = counted(
-        execution
-            .context
-            .height
-            .checked_add(Height(execution.params.draw_delay)),
-        "height",
-    )?;
-    let timer = Timer {
-        time: Millis::ZERO,
-        height,
-    };
-    store_slot(execution, slot_id, &mut record, timer);
     execution.emit(Event::LeavesShown(Boxed::new(event)));
+    verification::begin_commit(execution, slot_id, record, Tier::First)?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{
     market::{Drawn, Phase, Slot, Timer, order, refund, release_worker, seed, store_slot},
     params::{count, money},
     registry::VerifierRecord,
-    stake,
+    sessions, stake,
     state::scan,
 };
 use fairweir_types::{
@@ -23,14 +23,29 @@ use fairweir_types::{
 pub(crate) fn draw(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    mut slot: Slot,
+    slot: Slot,
 ) -> Result<(), Fault> {
-    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let tier = if slot.phase == Phase::AwaitingDraw {
         Tier::First
     } else {
         Tier::Dispute
     };
+    match choose(execution, slot_id, slot, tier)? {
+        None => Ok(()),
+        // What a batch's worker showed was for the first draw alone.
+        Some(slot) if slot.batch.is_some() => sessions::begin_sharing(execution, slot_id, slot),
+        Some(slot) => begin_commit(execution, slot_id, slot, tier),
+    }
+}
+
+/// Chooses the verifiers of a draw; `None` when too few are eligible, and the slot was refunded, or its first verdict stands.
+pub(crate) fn choose(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    tier: Tier,
+) -> Result<Option<Slot>, Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let (needed, purpose): (u64, &[u8]) = match tier {
         Tier::First => (execution.params.first_draw, b"first"),
         Tier::Dispute => (execution.params.dispute_draw, b"dispute"),
@@ -43,16 +58,23 @@ pub(crate) fn draw(
             eligible: u16::try_from(pool.len()).unwrap_or(u16::MAX),
         }));
         if slot.challenge_deposit > Amount::ZERO {
-            return super::judge::stand(execution, slot_id, slot, &order);
+            super::judge::stand(execution, slot_id, slot, &order)?;
+            return Ok(None);
         }
         release_worker(execution, &order, &slot)?;
-        return refund(execution, slot_id, &slot, RefundReason::Understaffed);
+        refund(execution, slot_id, &slot, RefundReason::Understaffed)?;
+        return Ok(None);
     }
     let seed = seed(execution, purpose, slot_id, slot.attempt);
-    let verifiers = draw_by_stake(pool, count(needed), &seed)?;
-    for verifier in &verifiers {
+    for verifier in draw_by_stake(pool, count(needed), &seed)? {
+        let key = keys::verifier(verifier);
+        let record: VerifierRecord = present(
+            execution.overlay.load(&key)?,
+            "record of a verifier in the pool",
+        )?;
         let drawn = Drawn {
-            verifier: *verifier,
+            verifier,
+            seal_key: record.seal_key,
             commitment: None,
             trace: None,
         };
@@ -60,9 +82,21 @@ pub(crate) fn draw(
             what: "drawn verifiers",
         })?;
     }
+    slot.randomness = execution.randomness;
+    Ok(Some(slot))
+}
+
+/// From here on the verifiers of a draw commit.
+pub(crate) fn begin_commit(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    tier: Tier,
+) -> Result<(), Fault> {
+    let verifiers: Vec<_> = slot.draw_of(tier).iter().map(|one| one.verifier).collect();
     slot.phase = super::committing(tier);
     slot.drawn = execution.context.height;
-    slot.randomness = execution.randomness;
+    let randomness = slot.randomness;
     let due = execution.window_end(execution.params.commit_window)?;
     let height = execution.window_height()?;
     store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
@@ -72,7 +106,7 @@ pub(crate) fn draw(
         verifiers: BoundedVec::truncating(verifiers),
         due,
         within: Millis(execution.params.commit_window),
-        randomness: execution.randomness,
+        randomness,
     })));
     Ok(())
 }

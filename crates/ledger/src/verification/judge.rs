@@ -270,6 +270,17 @@ pub(crate) fn unopened(
     refund(execution, slot_id, slot, RefundReason::Unopened)
 }
 
+/// Nobody let the dispute's verifiers read what the worker showed: that costs as much as not to show it.
+pub(crate) fn unshared(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+) -> Result<(), Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    return_deposit(execution, &order, &mut slot)?;
+    unopened(execution, slot_id, &slot)
+}
+
 /// Until the kind has a referee, a majority takes the price that was at stake and the governed share (protocol rule 7).
 fn slash_worker(
     execution: &mut Execution<'_>,

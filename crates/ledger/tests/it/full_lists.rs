@@ -25,6 +25,7 @@ fn enrol(key: &SecretKey) -> Action {
     Action::EnrolVerifier(EnrolVerifier {
         owner: key.address(),
         kinds: BoundedVec::truncating([KindId(1)]),
+        seal_key: [0; 32],
     })
 }
 

@@ -11,6 +11,7 @@ mod full_lists;
 mod random_walk;
 mod reference;
 mod script;
+mod session_state;
 mod world;
 
 use script::run;
@@ -55,4 +56,6 @@ scripts!(
     sessions_with_many_batches,
     sessions_that_end_together,
     delegates,
+    lanes_that_are_topped_up,
+    disputes_over_batches,
 );

@@ -43,6 +43,7 @@ fn action(step: &Step) -> Action {
         5 => Action::EnrolVerifier(tx::EnrolVerifier {
             owner: to,
             kinds: BoundedVec::truncating([fairweir_types::order::KindId(1)]),
+            seal_key: [0; 32],
         }),
         _ => Action::LeaveVerifiers(tx::LeaveVerifiers {}),
     }

@@ -8,21 +8,25 @@ use commonware_runtime::Clock;
 use fairweir_client::{ClientError, Sender};
 use fairweir_net::Network;
 use fairweir_services::{ChainClient, Registry, pipeline};
-use fairweir_types::{Action, Address, Amount, BoundedVec, tx::EnrolVerifier};
+use fairweir_types::{Action, Address, Amount, BoundedVec, session::SealKey, tx::EnrolVerifier};
 
-/// Enrols an account as a verifier of every kind of the registry.
+/// Enrols an account as a verifier of every kind of the registry, with the key that what it may read is encrypted to.
 ///
 /// # Errors
 /// [`ClientError`].
 pub async fn enrol<N: Network>(
     sender: &Sender<N>,
     registry: &Registry,
-    owner: Option<Address>,
+    (owner, seal_key): (Option<Address>, SealKey),
 ) -> Result<(), ClientError> {
     let kinds = BoundedVec::truncating(registry.iter().map(|service| service.id()));
     let own = sender.key().address();
     let owner = owner.unwrap_or(own);
-    let wanted = EnrolVerifier { owner, kinds };
+    let wanted = EnrolVerifier {
+        owner,
+        kinds,
+        seal_key,
+    };
     if sender.client().account(own).await?.verifies.as_ref() == Some(&wanted) {
         return Ok(());
     }
@@ -37,10 +41,10 @@ pub async fn register<N: Network>(
     sender: &Sender<N>,
     registry: &Registry,
     stake: Amount,
-    owner: Option<Address>,
+    terms: (Option<Address>, SealKey),
 ) -> Result<(), ClientError> {
     bond_up_to(sender, stake).await?;
-    enrol(sender, registry, owner).await
+    enrol(sender, registry, terms).await
 }
 
 /// Runs an enrolled verifier; it ends when its future is dropped.

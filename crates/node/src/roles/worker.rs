@@ -20,6 +20,7 @@ use fairweir_types::{
     node_api::{BatchLeaves, DeliveryReply, DeskRequest, Refusal},
     order::{Demand, KindId, Name, Offer, PriceVector, Privacy, UnitVector},
     session::Ask,
+    session::SealKey,
     tx::RegisterOffer,
 };
 use futures::{StreamExt as _, future, stream::FuturesUnordered};
@@ -123,7 +124,8 @@ fn offer(
     })
 }
 
-/// Bonds the stake and registers an offer for every kind of the registry, unless they stand as wanted already.
+/// Bonds the stake and registers an offer for every kind of the registry, unless they stand as wanted already; one that also verifies enrols
+/// with the key that what it may read is encrypted to.
 ///
 /// # Errors
 /// [`ClientError`].
@@ -131,7 +133,7 @@ pub async fn register<N: Network>(
     sender: &Sender<N>,
     endpoint: &PeerAddr,
     registry: &Registry,
-    options: &WorkerOptions,
+    (options, seal_key): (&WorkerOptions, SealKey),
 ) -> Result<(), ClientError> {
     bond_up_to(sender, options.stake).await?;
     let own = sender.key().address();
@@ -150,7 +152,7 @@ pub async fn register<N: Network>(
         }
     }
     if options.verifies {
-        verifier::enrol(sender, registry, options.owner).await?;
+        verifier::enrol(sender, registry, (options.owner, seal_key)).await?;
     }
     Ok(())
 }

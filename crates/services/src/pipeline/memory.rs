@@ -1,6 +1,7 @@
 //! What a role remembers of the chain: open orders of its kinds.
 
 use super::limits::ORDERS_MAX;
+use crate::session::seal::Sharing;
 use fairweir_types::{
     Address, Digest, Height, Millis, Receipt,
     event::LeavesShown,
@@ -45,8 +46,8 @@ impl PostedOrder {
 pub(super) enum Judged {
     /// One piece of work, with its receipt.
     Work(Arc<Receipt>),
-    /// A batch.
-    Batch(Arc<LeavesShown>),
+    /// A batch, and, for a dispute, what lets its verifiers read it.
+    Batch(Arc<LeavesShown>, Option<Arc<Sharing>>),
 }
 
 /// The newest values by key; of more than `max` the oldest is forgotten.

@@ -15,6 +15,7 @@ pub(super) enum Stage {
     Opening,
     Commitment,
     Reveal,
+    Sharing,
 }
 
 /// Something to do that takes time.

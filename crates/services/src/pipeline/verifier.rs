@@ -8,15 +8,22 @@ use super::{
     role::{Role, Stage, Step, WorkError, ready},
     salt::verdict_nonce,
 };
-use crate::{BlobError, Env, Evidence, Registry, StopAt, session::check, world::ChainClient};
+use crate::{
+    BlobError, Env, Evidence, Registry, StopAt,
+    session::{
+        check,
+        seal::{ContentKey, ReadingKey, Sharing},
+    },
+    world::ChainClient,
+};
 use commonware_runtime::Clock;
 use fairweir_types::{
-    Action, Address, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome, decode,
-    event::{VerdictCommitted, VerifiersDrawn},
+    Action, Address, Boxed, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome, decode,
+    event::{LeavesShared, SharingDue, VerdictCommitted, VerifiersDrawn},
     limits::HINT_BYTES_MAX,
     order::{OrderId, SlotId},
     receipt::{Disclosure, Tier, verdict_commitment},
-    tx::{CommitVerdict, RevealVerdict},
+    tx::{CommitVerdict, RevealVerdict, ShareLeaves},
 };
 use std::sync::Arc;
 
@@ -80,8 +87,8 @@ pub(super) type Job = (SlotId, Tier);
 pub(super) enum Checked {
     /// Of one piece of work.
     Work(Arc<dyn crate::AnyService>, Evidence),
-    /// Of a batch: its trace.
-    Batch(Digest),
+    /// Of a batch: its trace, and the key of what was shown.
+    Batch(Digest, Option<ContentKey>),
 }
 
 #[derive(Debug)]
@@ -105,12 +112,17 @@ pub(super) struct Machine {
     orders: Orders,
     judged: Newest<SlotId, Judged>,
     jobs: Newest<Job, Drawn>,
+    /// Content keys of batches that were checked here: a dispute's verifiers need them.
+    keys: Newest<SlotId, ContentKey>,
+    reading: ReadingKey,
 }
 
 impl Machine {
     pub(super) fn new(identity: Identity, chain_id: ChainId, registry: Arc<Registry>) -> Self {
         Self {
             me: identity.key.address(),
+            reading: ReadingKey::of(identity.key.address(), &identity.seed),
+            keys: Newest::new(RECEIPTS_MAX),
             identity,
             chain_id,
             registry,
@@ -125,6 +137,7 @@ impl Machine {
         self.orders = orders();
         self.judged = Newest::new(RECEIPTS_MAX);
         self.jobs = Newest::new(JOBS_MAX);
+        self.keys = Newest::new(RECEIPTS_MAX);
     }
 
     fn drawn(&mut self, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
@@ -222,8 +235,39 @@ impl Machine {
         self.next(job)
     }
 
+    /// A dispute's verifiers must be let read what was shown; they learn among whom it was shared.
+    fn sharing_due(&mut self, due: &SharingDue) -> Vec<Step<Job>> {
+        let slot_id = due.slot_id;
+        if let Some(Judged::Batch(_, sharing)) = self.judged.get_mut(&slot_id) {
+            let readers = due.readers.clone();
+            *sharing = Some(Arc::new(Sharing {
+                readers,
+                shares: Vec::new(),
+            }));
+        }
+        let Some(key) = self.keys.get(&slot_id) else {
+            return Vec::new();
+        };
+        let action = Action::ShareLeaves(Boxed::new(ShareLeaves {
+            slot_id,
+            wraps: key.wraps(&slot_id, due.readers.as_slice()),
+        }));
+        vec![Step::Submit {
+            job: (slot_id, Tier::First),
+            stage: Stage::Sharing,
+            action: Box::new(action),
+        }]
+    }
+
+    fn shared(&mut self, shared: &LeavesShared) {
+        if let Some(Judged::Batch(_, Some(sharing))) = self.judged.get_mut(&shared.slot_id) {
+            Arc::make_mut(sharing).shares.push(shared.wraps.clone());
+        }
+    }
+
     fn close(&mut self, slot_id: SlotId) {
         self.judged.remove(&slot_id);
+        self.keys.remove(&slot_id);
         self.jobs.remove_all(|(slot, _)| *slot == slot_id);
     }
 }
@@ -263,7 +307,7 @@ async fn disclosed(
 impl Role for Machine {
     type Job = Job;
     type Product = Checked;
-    type Gear = Option<Judged>;
+    type Gear = (Option<Judged>, ReadingKey);
 
     fn misses(&self, event: &Event) -> Option<OrderId> {
         match event {
@@ -298,9 +342,11 @@ impl Role for Machine {
             Event::LeavesShown(shown) if self.registry.get(shown.kind).is_some() => {
                 let order = PostedOrder::of_batch(shown, height);
                 self.orders.put(shown.slot_id.order, Arc::new(order));
-                let batch = Judged::Batch(Arc::new((**shown).clone()));
+                let batch = Judged::Batch(Arc::new((**shown).clone()), None);
                 self.judged.put(shown.slot_id, batch);
             }
+            Event::SharingDue(due) => return self.sharing_due(due),
+            Event::LeavesShared(shared) => self.shared(shared),
             Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
                 return self.drawn(drawn);
             }
@@ -333,6 +379,11 @@ impl Role for Machine {
                 .jobs
                 .get(job)
                 .is_some_and(|drawn| drawn.trace.is_none()),
+            Step::Submit {
+                job,
+                stage: Stage::Sharing,
+                ..
+            } => self.keys.get(&job.0).is_some(),
             Step::Submit { job, stage, .. } => {
                 self.jobs.get(job).is_some_and(|drawn| match stage {
                     Stage::Commitment => !drawn.is_committed && !drawn.reveal_due,
@@ -342,19 +393,22 @@ impl Role for Machine {
         }
     }
 
-    fn gear(&self, job: Job) -> Option<Judged> {
-        self.jobs.get(&job).map(|drawn| drawn.judged.clone())
+    fn gear(&self, job: Job) -> Self::Gear {
+        let judged = self.jobs.get(&job).map(|drawn| drawn.judged.clone());
+        (judged, self.reading.clone())
     }
 
     async fn work(
         tools: &Tools,
         order: &PostedOrder,
-        judged: &Option<Judged>,
+        (judged, reading): &Self::Gear,
     ) -> Result<Self::Product, WorkError> {
         let receipt = match judged {
-            Some(Judged::Batch(batch)) => {
-                let trace = check::batch(&tools.registry, tools.blobs.as_ref(), batch).await?;
-                return Ok(Checked::Batch(trace));
+            Some(Judged::Batch(batch, sharing)) => {
+                let batch = (batch.as_ref(), sharing.as_deref());
+                let blobs = tools.blobs.as_ref();
+                let (trace, key) = check::batch(&tools.registry, blobs, batch, reading).await?;
+                return Ok(Checked::Batch(trace, key));
             }
             Some(Judged::Work(receipt)) => Some(receipt),
             None => None,
@@ -386,8 +440,13 @@ impl Role for Machine {
                 (Judged::Work(receipt), Checked::Work(service, evidence)) => {
                     service.trace(receipt, &evidence)
                 }
-                (_, Checked::Batch(trace)) => Some(trace),
-                (Judged::Batch(_), Checked::Work(..)) => None,
+                (_, Checked::Batch(trace, key)) => {
+                    if let Some(key) = key {
+                        self.keys.put(job.0, key);
+                    }
+                    Some(trace)
+                }
+                (Judged::Batch(..), Checked::Work(..)) => None,
             };
         }
         self.next(job)

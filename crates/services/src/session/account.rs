@@ -128,6 +128,11 @@ impl LaneAccount {
         &self.terms
     }
 
+    /// The ledger raised the lane's cap; it never falls.
+    pub fn raise_cap(&mut self, cap: Amount) {
+        self.terms.cap = self.terms.cap.max(cap);
+    }
+
     /// Requests under way.
     #[must_use]
     pub fn running(&self) -> usize {

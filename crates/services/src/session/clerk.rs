@@ -1,6 +1,9 @@
 //! The worker's business with the ledger: batches are posted, drawn leaves are shown, and commitments are opened.
 
-use super::{check, lanes::Lanes};
+use super::{
+    check,
+    lanes::{Claimable, Lanes, Showing, Stragglers},
+};
 use crate::{
     Blobs,
     pipeline::{Fresh, PipelineError, SUBMIT_WITHIN, TRIES_MAX, feed, pause, within},
@@ -31,13 +34,16 @@ const ERRANDS_MAX: usize = 32;
 /// The ledger's codes that say: fewer requests, and: too little to pay for its settlement.
 /// Milliseconds of blocks' time until a lane whose claim was refused claims again.
 const CLAIM_AGAIN_MS: u64 = 5_000;
+/// How long a lane that closes waits for its last requests: a third of its window for claims.
+const STRAGGLERS_WITHIN: Duration = Duration::from_secs(20);
 /// Codes after which a batch is surely not on the ledger, and not about to be.
-const SURELY_NOT_TAKEN: [TxCode; 5] = [
+const SURELY_NOT_TAKEN: [TxCode; 6] = [
     BATCH_SIZE,
     TxCode(607),
     TxCode(608),
     BATCH_TOO_SMALL,
     TxCode(618),
+    TxCode(619),
 ];
 const BATCH_SIZE: TxCode = TxCode(605);
 const BATCH_TOO_SMALL: TxCode = TxCode(609);
@@ -197,8 +203,11 @@ impl Machine<'_> {
         let me = self.lanes.me();
         match event {
             Event::LaneOpened(opened) if opened.worker == me => self.lanes.open(opened),
+            Event::LaneToppedUp(raised) if raised.worker == me => self.lanes.raised(raised),
             Event::LaneClosing(closing) if closing.worker == me => {
                 self.lanes.closing(closing.slot_id);
+                // From here on it waits for stragglers alone.
+                self.waiting.insert(closing.slot_id, *self.now);
             }
             Event::LaneClosed(closed) if closed.worker == me => {
                 self.waiting.remove(&closed.slot_id);
@@ -212,6 +221,14 @@ impl Machine<'_> {
             Event::LeavesDue(due) if due.worker == me => {
                 self.due.insert(due.slot_id, (**due).clone());
                 return self.show(chain, clock, due);
+            }
+            Event::SharingDue(due) if due.worker == me => {
+                let action = Action::ShareLeaves(Boxed::new(self.lanes.shared(due)));
+                let errand = async move {
+                    submit(chain, clock, action).await;
+                    Done::Ran
+                };
+                return Some(errand.boxed());
             }
             Event::OpeningDue(due) if due.worker == me => {
                 let asked = self.due.get(&due.slot_id)?;
@@ -235,20 +252,26 @@ impl Machine<'_> {
         clock: &'c E,
         due: &LeavesDue,
     ) -> Option<BoxFuture<'c, Done>> {
-        let Some((blob, sampled)) = self.lanes.shown(due) else {
+        let Some(showing) = self.lanes.shown(due) else {
             tracing::error!(slot_id = %due.slot_id, "the drawn leaves of a batch are not kept here, this costs as much as wrong work");
             return None;
         };
         let (blobs, slot_id) = (Arc::clone(&self.blobs), due.slot_id);
         Some(
             async move {
-                let Some(shown) = put(blobs.as_ref(), blob, clock).await else {
+                let Showing {
+                    shown,
+                    blob,
+                    sampled,
+                } = showing;
+                let Some(sealed) = put(blobs.as_ref(), blob, clock).await else {
                     tracing::error!(%slot_id, "the drawn leaves could not be stored");
                     return Done::Ran;
                 };
                 let action = Action::ShowLeaves(Boxed::new(ShowLeaves {
                     slot_id,
                     shown,
+                    sealed,
                     leaves: check::bounded(sampled),
                 }));
                 submit(chain, clock, action).await;
@@ -288,15 +311,25 @@ impl Machine<'_> {
     ) -> Vec<BoxFuture<'c, Done>> {
         let now = *self.now;
         let mut errands = Vec::new();
-        for (lane, is_closing, waiting) in self.lanes.to_claim() {
+        for claimable in self.lanes.to_claim() {
+            let Claimable {
+                lane,
+                is_closing,
+                requests,
+            } = claimable;
             let since = *self.waiting.entry(lane).or_insert(now);
             let waited = Duration::from_millis(now.get().saturating_sub(since.get()));
-            let is_due = is_closing || waiting >= *self.most || waited >= self.options.batch_after;
+            let is_due = is_closing || requests >= *self.most || waited >= self.options.batch_after;
             let is_early = self.not_before.get(&lane).is_some_and(|time| now < *time);
             if !is_due || is_early || self.claiming.contains(&lane) || errands.len() >= room {
                 continue;
             }
-            let Some(claim) = self.lanes.claim(lane, *self.most) else {
+            let stragglers = if is_closing && waited >= STRAGGLERS_WITHIN {
+                Stragglers::GivenUp
+            } else {
+                Stragglers::Awaited
+            };
+            let Some(claim) = self.lanes.claim(lane, (*self.most, stragglers)) else {
                 continue;
             };
             let Some(root) = check::root(&claim.leaves) else {
@@ -309,6 +342,7 @@ impl Machine<'_> {
                 number: claim.number,
                 root: root.digest,
                 count: u32::try_from(claim.leaves.len()).unwrap_or(u32::MAX),
+                numbers: claim.numbers,
                 total: root.sum,
                 voucher: claim.voucher,
             }));

@@ -2,6 +2,8 @@
 
 mod claims;
 
+pub(super) use claims::{Claimable, Showing, Stragglers};
+
 use crate::{
     AnyService, Executed, Registry, StopAt,
     contract::SpecError,
@@ -121,8 +123,10 @@ struct Lane {
     used: BTreeSet<u64>,
     /// The numbers before a restart are not all known: the first new one says where they go on.
     is_restored: bool,
-    /// Finished requests that are in no batch yet, in the order in which they finished.
-    waiting: Vec<u64>,
+    /// Finished requests that are in no batch yet.
+    waiting: BTreeSet<u64>,
+    /// Numbers below are in a batch, or can be in none any more.
+    claimed_below: u64,
     kept: BTreeMap<u64, KeptRequest>,
     batches: BTreeMap<u32, KeptBatch>,
     next_batch: u32,
@@ -138,7 +142,8 @@ impl Lane {
             floor: 0,
             used: BTreeSet::new(),
             is_restored: false,
-            waiting: Vec::new(),
+            waiting: BTreeSet::new(),
+            claimed_below: 0,
             kept: BTreeMap::new(),
             batches: BTreeMap::new(),
             next_batch: 0,
@@ -164,6 +169,16 @@ impl Lane {
         {
             self.floor = self.floor.max(oldest);
         }
+        while self.used.remove(&self.floor) {
+            self.floor += 1;
+        }
+    }
+
+    /// Requests of lower numbers can neither be claimed nor begun any more.
+    fn no_more_below(&mut self, number: u64) {
+        self.claimed_below = self.claimed_below.max(number);
+        self.floor = self.floor.max(number);
+        self.used = self.used.split_off(&self.floor);
         while self.used.remove(&self.floor) {
             self.floor += 1;
         }
@@ -478,13 +493,17 @@ impl Lanes {
         let Some((lane_id, flight)) = state.flights.remove(&slot_id) else {
             return;
         };
-        if kept.amount == Amount::ZERO || !state.lanes.contains_key(&lane_id) {
+        let Some(lane) = state.lanes.get(&lane_id) else {
+            return;
+        };
+        if kept.amount == Amount::ZERO {
             return;
         }
-        let voucher = state
-            .lanes
-            .get(&lane_id)
-            .and_then(|lane| lane.voucher.clone());
+        if flight.index < lane.claimed_below {
+            tracing::warn!(%slot_id, "a request took so long that those after it were claimed without it");
+            return;
+        }
+        let voucher = lane.voucher.clone();
         if let (Some(shelf), Some(voucher)) = (&state.shelf, voucher) {
             shelf.keep(slot_id, &Kept::Request(Boxed::new(kept.clone())).encode());
             shelf.keep(lane_id, &Kept::Voucher(Boxed::new(voucher)).encode());
@@ -495,7 +514,7 @@ impl Lanes {
                 .earned
                 .checked_add(kept.amount)
                 .unwrap_or(lane.opened.cap);
-            lane.waiting.push(flight.index);
+            lane.waiting.insert(flight.index);
             lane.kept.insert(flight.index, kept);
         }
     }

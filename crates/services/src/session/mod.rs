@@ -4,12 +4,15 @@
 //! - [`Clerk`] is the worker's business with the ledger: it posts batches, shows the leaves that were drawn, and opens them.
 //! - [`LaneAccount`] is the buyer's side of a lane: numbers, vouchers and credit, at most one chunk ahead (protocol rule 6).
 //!
+//! What a worker shows of a batch its drawn verifiers alone can read ([`seal_key`]).
+//!
 //! It deliberately does not know what a request means, and draws no randomness: salts follow from the worker's seed.
 
 mod account;
 pub(crate) mod check;
 mod clerk;
 mod lanes;
+pub(crate) mod seal;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -17,4 +20,5 @@ mod tests;
 pub use account::{AccountError, CREDIT_CHUNK, LaneAccount, LaneTerms, Mark};
 pub use clerk::{Clerk, ClerkOptions};
 pub use lanes::{AskError, Lanes, Served};
+pub use seal::seal_key;
 pub use serve::Running;

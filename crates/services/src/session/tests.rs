@@ -1,8 +1,15 @@
-use super::{check, *};
+mod claims;
+
+use super::{
+    check,
+    lanes::Stragglers,
+    seal::{self, ContentKey, ReadingKey, Sealing},
+    *,
+};
 use crate::{
     Registry,
     contract::Kind as _,
-    pipeline::{Identity, Shelf},
+    pipeline::Identity,
     testing::{MemoryBlobs, run},
     text::{Operations, Text, TextSpec},
 };
@@ -10,19 +17,16 @@ use commonware_codec::Encode as _;
 use commonware_runtime::{Runner as _, deterministic};
 use fairweir_types::{
     Amount, BoundedBytes, BoundedVec, ByteCount, ChainId, Digest, Millis, SecretKey, Units,
-    event::{BatchPosted, LaneOpened, LeavesDue, LeavesShown},
+    event::{BatchPosted, LaneOpened, LaneToppedUp, LeavesDue, LeavesShown},
     node_api::{Delivery, DeliveryReply},
     order::{Demand, OrderId, PriceVector, SlotId, UnitVector},
     session::{
-        Ask, KeptRequest, LeafOpening, Payers, ShownLeaves, SignedRequest, SignedVoucher, Voucher,
-        batch_slot, batch_trace,
+        Ask, LeafOpening, Numbers, Payers, Reader, ShownLeaves, SignedRequest, SignedVoucher,
+        Voucher, batch_slot, batch_trace,
     },
     sum_tree::SumNode,
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 fn key(number: u8) -> SecretKey {
     SecretKey::from_seed([number; 32]).unwrap()
@@ -163,6 +167,14 @@ fn serve(lanes: &Lanes, account: &mut LaneAccount, text: &str) -> Delivery {
     }
 }
 
+/// The numbers of so many requests from the first one on.
+fn numbers(count: u32) -> Numbers {
+    Numbers {
+        first: 0,
+        last: u64::from(count) - 1,
+    }
+}
+
 fn posted(root: SumNode, number: u32, count: u32) -> BatchPosted {
     BatchPosted {
         slot_id: batch_slot(&lane_id(), number),
@@ -171,6 +183,7 @@ fn posted(root: SumNode, number: u32, count: u32) -> BatchPosted {
         worker: worker().address(),
         root,
         count,
+        numbers: numbers(count),
     }
 }
 
@@ -186,9 +199,10 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
                 .unwrap(),
         ])
         .unwrap(),
+        readers: BoundedVec::truncating(readers()),
         due: Millis(1),
     };
-    let (blob, leaves) = lanes.shown(&due).unwrap();
+    let showing = lanes.shown(&due).unwrap();
     LeavesShown {
         slot_id: due.slot_id,
         lane: lane_id(),
@@ -199,9 +213,12 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
         demand: demand_max(),
         root,
         count,
+        numbers: numbers(count),
         samples: due.samples,
-        leaves: BoundedVec::new(leaves).unwrap(),
-        shown: blobs.keep(blob),
+        leaves: BoundedVec::new(showing.sampled).unwrap(),
+        shown: showing.shown,
+        sealed: blobs.keep(showing.blob),
+        readers: due.readers,
     }
 }
 
@@ -214,7 +231,7 @@ fn claimed() -> (Lanes, SumNode) {
         let delivery = serve(&lanes, &mut account, text);
         assert!(delivery.receipt.is_signed());
     }
-    let claim = lanes.claim(lane_id(), 10).unwrap();
+    let claim = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
     let root = check::root(&claim.leaves).unwrap();
     assert_eq!(claim.leaves.len(), 3);
     assert!(root.sum <= claim.voucher.voucher.cumulative);
@@ -223,8 +240,46 @@ fn claimed() -> (Lanes, SumNode) {
     (lanes, root)
 }
 
+/// The verifiers of a first draw, by the numbers of their seeds.
+fn readers() -> [Reader; 2] {
+    [4u8, 5].map(|number| Reader {
+        verifier: key(number).address(),
+        key: seal_key(&[number; 32]),
+    })
+}
+
+fn reading() -> ReadingKey {
+    ReadingKey::of(key(4).address(), &[4; 32])
+}
+
 fn trace_of(blobs: &MemoryBlobs, event: &LeavesShown) -> Digest {
-    run(check::batch(&Registry::standard(), blobs, event)).unwrap()
+    let (registry, reading) = (Registry::standard(), reading());
+    let checked = check::batch(&registry, blobs, (event, None), &reading);
+    run(checked).unwrap().0
+}
+
+/// What was shown, as its readers see it.
+fn read_shown(blobs: &MemoryBlobs, event: &LeavesShown) -> ShownLeaves {
+    let blob = run(crate::Blobs::get(blobs, event.sealed, 1 << 20)).unwrap();
+    let sealing = Sealing {
+        slot_id: event.slot_id,
+        shown: event.shown,
+        readers: event.readers.as_slice(),
+        sharing: None,
+    };
+    let (plain, _) = seal::read(&sealing, &blob, &reading()).unwrap();
+    fairweir_types::decode(&plain).unwrap()
+}
+
+/// The event of a worker that shows these bytes instead.
+fn reshown(blobs: &MemoryBlobs, event: &LeavesShown, plain: &[u8]) -> LeavesShown {
+    let content = ContentKey::of_batch(&[9; 32], &chain_id(), &event.slot_id);
+    let blob = content.seal(&event.slot_id, event.readers.as_slice(), plain);
+    LeavesShown {
+        shown: Digest::of_blob(plain),
+        sealed: blobs.keep(blob.unwrap()),
+        ..event.clone()
+    }
 }
 
 #[test]
@@ -243,7 +298,7 @@ fn verifiers_find_the_trace_that_an_honest_worker_opens() {
     // Settled work is forgotten, and cannot be claimed again.
     lanes.settled(event.slot_id);
     assert!(lanes.openings(event.slot_id, &[Amount::ZERO]).is_none());
-    assert!(lanes.claim(lane_id(), 10).is_none());
+    assert!(lanes.claim(lane_id(), (10, Stragglers::Awaited)).is_none());
 }
 
 #[test]
@@ -252,34 +307,43 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
     let blobs = MemoryBlobs::default();
     let event = shown_event(&lanes, &blobs, root, 3);
     let honest = trace_of(&blobs, &event);
-    let bytes = run(crate::Blobs::get(&blobs, event.shown, 1 << 20)).unwrap();
-    let shown: ShownLeaves = fairweir_types::decode(&bytes).unwrap();
+    let shown = read_shown(&blobs, &event);
     let one = Amount::from_base_units(1).unwrap();
-    type Change = fn(&mut fairweir_types::session::ShownLeaf);
-    let changes: [(&str, Change); 7] = [
-        ("another spec", |leaf| {
-            leaf.spec = BoundedBytes::new(spec("other")).unwrap();
+    type Change = fn(&mut ShownLeaves);
+    let changes: [(&str, Change); 8] = [
+        ("another spec", |shown| {
+            shown.leaves.as_mut_slice()[0].spec = BoundedBytes::new(spec("other")).unwrap();
         }),
-        ("another request", |leaf| {
+        ("another request", |shown| {
+            let leaf = &mut shown.leaves.as_mut_slice()[0];
             let request = leaf.request.request.clone();
             leaf.request = SignedRequest::sign(request, &worker());
         }),
-        ("more units", |leaf| {
+        ("more units", |shown| {
+            let leaf = &mut shown.leaves.as_mut_slice()[0];
             leaf.receipt.receipt.units.input = Units(1 << 30);
         }),
-        ("another place", |leaf| leaf.path.position += 1),
-        ("another count", |leaf| leaf.path.count += 1),
-        ("another number", |leaf| leaf.leaf.index += 1),
-        ("another receipt", |leaf| leaf.leaf.receipt = Digest::ZERO),
+        ("another place", |shown| {
+            shown.leaves.as_mut_slice().reverse()
+        }),
+        ("another count", |shown| {
+            let mut list = std::mem::take(&mut shown.list).into_vec();
+            list.pop();
+            shown.list = BoundedVec::new(list).unwrap();
+        }),
+        ("another order", |shown| shown.list.as_mut_slice().reverse()),
+        ("another number", |shown| {
+            shown.list.as_mut_slice()[0].index += 1;
+        }),
+        ("another receipt", |shown| {
+            shown.list.as_mut_slice()[0].receipt = Digest::ZERO;
+        }),
     ];
     let mut found = vec![honest];
     for (what, change) in changes {
         let mut shown = shown.clone();
-        change(&mut shown.leaves.as_mut_slice()[0]);
-        let event = LeavesShown {
-            shown: blobs.keep(shown.encode().to_vec()),
-            ..event.clone()
-        };
+        change(&mut shown);
+        let event = reshown(&blobs, &event, &shown.encode());
         assert_ne!(trace_of(&blobs, &event), honest, "{what}");
         found.push(trace_of(&blobs, &event));
     }
@@ -291,10 +355,8 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
         ..event.clone()
     };
     assert_ne!(trace_of(&blobs, &dearer), honest);
-    let cut = LeavesShown {
-        shown: blobs.keep(bytes[..bytes.len() / 2].to_vec()),
-        ..event
-    };
+    let bytes = shown.encode();
+    let cut = reshown(&blobs, &event, &bytes[..bytes.len() / 2]);
     // All verifiers find the same for what was not shown.
     assert_eq!(trace_of(&blobs, &cut), trace_of(&blobs, &cut));
     assert_ne!(trace_of(&blobs, &cut), honest);
@@ -394,84 +456,41 @@ fn a_buyer_never_promises_more_than_a_chunk_ahead_nor_more_than_the_cap() {
     assert_eq!(account.running(), 0);
 }
 
-/// A shelf in memory.
-#[derive(Debug, Default)]
-struct Kept(Mutex<BTreeMap<SlotId, Vec<u8>>>);
-
-impl Shelf for Kept {
-    fn keep(&self, slot_id: SlotId, output: &[u8]) {
-        self.0.lock().unwrap().insert(slot_id, output.to_vec());
-    }
-
-    fn forget(&self, slot_id: SlotId) {
-        self.0.lock().unwrap().remove(&slot_id);
-    }
-
-    fn all(&self) -> Vec<Vec<u8>> {
-        self.0.lock().unwrap().values().cloned().collect()
-    }
-}
-
 #[test]
-fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
-    let shelf = Arc::new(Kept::default());
-    let before = lanes();
-    before.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
-    before.open(&opened(coin()));
-    let mut account = account(coin());
-    for text in ["one", "two", "three"] {
-        serve(&before, &mut account, text);
-    }
-    let claim = before.claim(lane_id(), 2).unwrap();
-    let root = check::root(&claim.leaves).unwrap();
-
-    let after = lanes();
-    after.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
-    after.open(&opened(coin()));
-    after.posted(&posted(root, 0, 2));
-    assert_eq!(after.to_claim(), vec![(lane_id(), false, 1)]);
-    let blobs = MemoryBlobs::default();
-    let event = shown_event(&after, &blobs, root, 2);
-    let openings = after
-        .openings(event.slot_id, event.samples.as_slice())
-        .unwrap();
-    let opened = batch_trace(
-        &event.slot_id,
-        openings.iter().map(|opening| &opening.trace),
-    );
-    assert_eq!(trace_of(&blobs, &event), opened);
-    // Numbers that were used stay used.
-    let replayed = ask(&mut LaneAccount::new(account.terms().clone()), "again");
-    assert_eq!(after.admit(replayed).unwrap_err().code(), "number_used");
-    after.settled(event.slot_id);
-    let left: Vec<KeptRequest> = shelf
-        .all()
-        .iter()
-        .filter_map(|bytes| match fairweir_types::decode(bytes).unwrap() {
-            fairweir_types::session::Kept::Request(request) => Some((*request).clone()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(left.len(), 1, "what is settled is kept no more");
-}
-
-#[test]
-fn an_answer_that_nobody_got_is_not_claimed() {
-    let shelf = Arc::new(Kept::default());
+fn a_lane_that_is_topped_up_takes_more_on_both_sides() {
     let lanes = lanes();
-    lanes.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
-    lanes.open(&opened(coin()));
     let mut account = account(coin());
-    let served = lanes.admit(ask(&mut account, "one")).unwrap();
-    let (running, follower) = served.start();
-    let desk = lanes.clone();
-    deterministic::Runner::default().start(|context| async move {
-        running.run(&desk, &MemoryBlobs::default(), &context).await;
+    let first = ask(&mut account, "a text that is as long as any of them");
+    let cost = first.credit.voucher.voucher.cumulative;
+    // A lane that pays for one of them and not for two.
+    let terms = LaneTerms {
+        cap: cost,
+        ..account.terms().clone()
+    };
+    let mut account = LaneAccount::new(terms);
+    lanes.open(&opened(cost));
+    let text = "a text that is as long as any of them";
+    assert!(lanes.admit(ask(&mut account, text)).is_ok());
+    let demand = first.request.request.demand;
+    let begin =
+        |account: &mut LaneAccount| account.begin(Digest::of_blob(&spec(text)), &demand, &buyer());
+    let error = begin(&mut account).unwrap_err();
+    assert!(matches!(error, AccountError::CapReached { .. }), "{error}");
+    let cap = cost.checked_add(cost).unwrap();
+    account.raise_cap(cap);
+    let second = ask(&mut account, text);
+    // The worker heard nothing of it yet.
+    assert_eq!(lanes.admit(second.clone()).unwrap_err().code(), "above_cap");
+    lanes.raised(&LaneToppedUp {
+        slot_id: lane_id(),
+        worker: worker().address(),
+        payer: buyer().address(),
+        cap,
+        locked: cost,
     });
-    // The process ends here, before its buyer has the output: it asks elsewhere, and pays there.
-    drop(follower);
-    assert_eq!(lanes.to_claim(), vec![]);
-    assert_eq!(shelf.all(), Vec::<Vec<u8>>::new());
+    assert!(lanes.admit(second).is_ok());
+    account.raise_cap(cost);
+    assert_eq!(account.terms().cap, cap, "a cap never falls");
 }
 
 #[test]

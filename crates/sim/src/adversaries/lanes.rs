@@ -2,17 +2,19 @@
 
 use super::{
     Cheats, Outcome, Town,
+    ledger_chain::VALIDATORS,
     measure::{Told, read},
-    orders::{WORKER_STAKE, float, plan, share, texts},
+    orders::{VERIFIER_STAKE, WORKER_STAKE, float, governed, plan, share, texts},
 };
 use crate::{
-    byzantine::{Behaviour, forged_request, repeated_leaf},
+    byzantine::{Behaviour, RepeatedLeaf, Twist, WithheldKey, forged_request, repeat_leaf},
     plan::{hundredths, key},
     world::play_long,
 };
 use fairweir_node::network::names;
 use fairweir_services::{Kind as _, session::LaneTerms, text::Text};
 use fairweir_types::Amount;
+use std::sync::Arc;
 
 /// Requests of a lane: a quarter of its batches are sampled at the default rate of one per cent.
 pub(super) const REQUESTS: u32 = 25;
@@ -26,10 +28,14 @@ const VERIFIERS: u32 = 7;
 pub(super) enum Cheat {
     /// By a behaviour of its role.
     Twist(Behaviour),
-    /// [`repeated_leaf`].
+    /// [`RepeatedLeaf`].
     RepeatedLeaf,
     /// [`forged_request`].
     ForgedRequest,
+    /// [`WithheldKey`].
+    WithheldKey,
+    /// Wrong output, with one of the validators as a friend that withholds what would find it out.
+    WithheldBlock,
 }
 
 /// What a lane came to before it was closed.
@@ -60,10 +66,17 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
     let (total, covered) = (lane.total, lane.covered);
     match cheat {
         // No work at all, and all its pay: P·(s·S + T) − (1 − P)·T.
-        Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
+        Cheat::WithheldKey | Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
             sampled * (slash + total) - (1.0 - sampled) * total
         }
         // All the work; a sum that is not its leaves' is found by any sample: P·(s·S + V + T) − (1 − P)·(V − T).
+        // The same, but a friend proposes one of four blocks, and then a draw must find it twice: P·(3/4 + P/4) in place of P.
+        Cheat::WithheldBlock => {
+            #[expect(clippy::cast_precision_loss, reason = "there are four")]
+            let friends = 1.0 / VALIDATORS as f64;
+            let found = sampled * (1.0 - friends + friends * sampled);
+            found * (slash + total) - (1.0 - found) * total
+        }
         Cheat::Twist(Behaviour::InflatedClaim) => {
             sampled * (slash + covered + total) - (1.0 - sampled) * (covered - total)
         }
@@ -75,8 +88,12 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
             let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0) * forged / claimed;
             drawn * (slash + claimed + total) - (1.0 - drawn) * forged
         }
-        // Nothing of it shows in a sample: a gain, at most the chunk that is promised ahead.
-        Cheat::RepeatedLeaf => -lane.again(),
+        // All the work, and one leaf twice, which any sample finds: P'·(s·S + T + v + T) − (1 − P')·v, with P' that of a leaf more.
+        Cheat::RepeatedLeaf => {
+            let again = lane.again();
+            let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0);
+            drawn * (slash + total + again + total) - (1.0 - drawn) * again
+        }
         // The second claim is refused; it costs its fee.
         Cheat::Twist(_) => 0.0,
     }
@@ -86,8 +103,15 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
 pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
     let plan = plan(seed, VERIFIERS);
     let mut twists = Cheats::new();
-    if let (true, Cheat::Twist(behaviour)) = (cheats, cheat) {
-        twists.insert(names::worker(1), behaviour.twist());
+    let twist = match cheat {
+        Cheat::Twist(behaviour) => Some(behaviour.twist()),
+        Cheat::RepeatedLeaf => Some(Arc::new(RepeatedLeaf) as Arc<dyn Twist>),
+        Cheat::WithheldKey => Some(Arc::new(WithheldKey) as Arc<dyn Twist>),
+        Cheat::WithheldBlock => Some(Behaviour::WrongOutput.twist()),
+        Cheat::ForgedRequest => None,
+    };
+    if let (true, Some(twist)) = (cheats, twist) {
+        twists.insert(names::worker(1), twist);
     }
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, Text::ID, twists).await;
@@ -104,12 +128,13 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
         let name = names::worker(1);
         if cheats {
             match cheat {
-                Cheat::RepeatedLeaf => town.restart(&name, repeated_leaf).await,
+                Cheat::RepeatedLeaf => town.restart(&name, repeat_leaf).await,
                 Cheat::ForgedRequest => {
                     let cook = |books: &mut super::Books| forged_request(books, &key(&name));
                     town.restart(&name, cook).await;
                 }
-                Cheat::Twist(_) => {}
+                Cheat::WithheldBlock => town.chain.befriend(Town::worker(1)),
+                Cheat::WithheldKey | Cheat::Twist(_) => {}
             }
         }
         town.heard().await;
@@ -121,7 +146,10 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
             covered: float(patron.promised()),
             costs,
         };
-        let is_wrong = cheats && cheat == Cheat::Twist(Behaviour::WrongOutput);
+        let is_wrong = matches!(
+            cheat,
+            Cheat::Twist(Behaviour::WrongOutput) | Cheat::WithheldBlock | Cheat::WithheldKey
+        ) && cheats;
         let refused = float(town.chain.refused_fees(Town::worker(1)));
         let told = Told {
             expected: expected(cheat, &lane, &town.chain.params()) + refused,
@@ -133,5 +161,45 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
             ..Told::default()
         };
         read(&town, &[Town::worker(1)], told)
+    })
+}
+
+/// A verifier cheats whenever it is drawn for a batch. A batch of n requests has a sample with probability n·p, for which two of eight
+/// verifiers of equal stake are drawn: the cheat with 1/4. It then loses a share of its stake.
+pub(super) fn verifier(seed: u64, cheats: bool, behaviour: Behaviour) -> Outcome {
+    let plan = plan(seed, VERIFIERS + 1);
+    let twists: Cheats = cheats
+        .then(|| (names::verifier(1), behaviour.twist()))
+        .into_iter()
+        .collect();
+    play_long(seed, |context| async move {
+        let town = Town::boot(&context, &plan, Text::ID, twists).await;
+        let mut patron = town.patron(1);
+        let works = texts(seed, usize::try_from(REQUESTS).expect("few requests"));
+        let longest = works.iter().max_by_key(|work| work.spec.len());
+        let longest = longest.expect("there are some").clone();
+        patron.open_session(&longest, CAP, LaneTerms::WHOLE).await;
+        town.heard().await;
+        let mut right = Vec::new();
+        for work in &works {
+            right.push(patron.ask(work).await);
+        }
+        town.heard().await;
+        patron.close().await;
+        town.settle().await;
+        let params = town.chain.params();
+        let lost = if behaviour == Behaviour::LyingVerifier {
+            share(&params, "wrong_verdict_bps")
+        } else {
+            share(&params, "missing_verdict_bps")
+        };
+        let sampled = (f64::from(REQUESTS) * share(&params, "sampling_bps")).min(1.0);
+        let drawn = governed(&params, "first_draw") / f64::from(VERIFIERS + 1);
+        let told = Told {
+            expected: sampled * drawn * float(VERIFIER_STAKE) * lost,
+            right: Amount::sum(right).expect("it is little"),
+            ..Told::default()
+        };
+        read(&town, &[Town::verifier(1)], told)
     })
 }

@@ -6,7 +6,8 @@
 use commonware_runtime::Clock;
 use core::{fmt, pin::Pin, time::Duration};
 use fairweir_ledger::{
-    BlockContext, MemoryState, apply_block, genesis_writes, invariants, params, report,
+    BlockContext, BlockOutcome, MemoryState, apply_block, genesis_writes, invariants, params,
+    report,
 };
 use fairweir_net::PeerAddr;
 use fairweir_services::{ChainClient, ChainError, PastOrder};
@@ -35,6 +36,8 @@ use std::{
 const GATHER: Duration = Duration::from_millis(20);
 /// Blocks come at least so often: as far apart as chain time follows by default (`halt_gap`).
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Validators of whom a worker may have a friend: so few as four make the most of one. They propose in turns, as in `chain/src/wiring.rs`.
+pub(super) const VALIDATORS: u64 = 4;
 /// Blocks for which a transaction is good.
 const EXPIRY: u64 = 100;
 
@@ -60,6 +63,8 @@ struct Books {
     wakers: BTreeMap<u64, Waker>,
     followers: u64,
     work_pending: bool,
+    /// A worker whose friend is one of the validators, and withholds a block that draws samples of it.
+    befriended: Option<Address>,
 }
 
 /// A chain of one state. Clones share it.
@@ -101,6 +106,7 @@ impl LedgerChain {
             wakers: BTreeMap::new(),
             followers: 0,
             work_pending: false,
+            befriended: None,
             genesis,
         };
         let chain = Self {
@@ -113,6 +119,12 @@ impl LedgerChain {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on one of [`VALIDATORS`] proposers withholds each block of its turn in which leaves of this worker would be drawn: the next
+    /// one makes it, with another beacon (protocol rule 1).
+    pub(super) fn befriend(&self, worker: Address) {
+        self.books().befriended = Some(worker);
     }
 
     /// Makes blocks for as long as somebody listens.
@@ -278,16 +290,21 @@ impl Books {
         self.waiting.push(Waiting { tx, answer });
     }
 
-    fn block(&mut self, time: Millis) {
-        self.height = self.height.next().expect("few blocks");
-        self.beacon = Digest::of(
-            Domain::Draw,
-            &[
-                self.beacon.as_bytes(),
-                &self.seed.to_be_bytes(),
-                &self.height.get().to_be_bytes(),
-            ],
-        );
+    /// The block as the proposer of a turn makes it: its signature is the only one that it can give.
+    fn proposed(
+        &mut self,
+        time: Millis,
+        (before, turn): (Digest, u64),
+        txs: &[VerifiedTx],
+    ) -> BlockOutcome {
+        let mut parts = vec![before.as_bytes().to_vec()];
+        parts.push(self.seed.to_be_bytes().to_vec());
+        parts.push(self.height.get().to_be_bytes().to_vec());
+        if turn > 0 {
+            parts.push(turn.to_be_bytes().to_vec());
+        }
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        self.beacon = Digest::of(Domain::Draw, &parts);
         let validators = self.genesis.validators.as_slice();
         let context = BlockContext {
             chain_id: self.genesis.chain_id.clone(),
@@ -296,11 +313,31 @@ impl Books {
             beacon: self.beacon,
             proposer: validators.first().expect("there is a validator").identity,
         };
+        apply_block(&self.state, &context, txs).expect("every sender can pay")
+    }
+
+    fn is_withheld(&self, outcome: &BlockOutcome) -> bool {
+        let is_drawn = |worker: &Address| {
+            outcome
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::LeavesDue(due) if due.worker == *worker))
+        };
+        self.height.get().is_multiple_of(VALIDATORS)
+            && self.befriended.as_ref().is_some_and(is_drawn)
+    }
+
+    fn block(&mut self, time: Millis) {
+        self.height = self.height.next().expect("few blocks");
         let (txs, answers): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .map(|waiting| (waiting.tx, waiting.answer))
             .unzip();
-        let outcome = apply_block(&self.state, &context, &txs).expect("every sender can pay");
+        let before = self.beacon;
+        let mut outcome = self.proposed(time, (before, 0), &txs);
+        if self.is_withheld(&outcome) {
+            outcome = self.proposed(time, (before, 1), &txs);
+        }
         self.state.apply(&outcome.writes);
         self.work_pending = outcome.work_pending;
         for (tx, told) in txs.iter().zip(&outcome.outcomes) {

@@ -62,10 +62,15 @@ rows! {
     "silent-verifier", "4", Aside, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::SilentVerifier);
     "idle-verifier", "7", Aside, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::IdleVerifier);
     "lane-wrong-output", "5", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WrongOutput));
+    "withholding-proposer", "1", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldBlock);
     "withheld-leaves", "2, 8", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WithheldLeaves));
+    "withheld-key", "8", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldKey);
     "inflated-claim", "2", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::InflatedClaim));
     "forged-request", "2, 3", Twin, 4, |seed, cheats| lanes::worker(seed, cheats, Cheat::ForgedRequest);
     "repeated-leaf", "2", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::RepeatedLeaf);
+    "lane-lying-verifier", "4, 7", Aside, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::LyingVerifier);
+    "lane-silent-verifier", "4", Aside, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::SilentVerifier);
+    "lane-idle-verifier", "7", Aside, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::IdleVerifier);
     "claimed-again", "2, 6", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::ClaimedAgain));
     "unclaimed-lane", "6", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::UnclaimedLane));
     "unpaying-buyer", "6", Aside, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Unpaying);

@@ -27,7 +27,7 @@ use fairweir_services::{
     Blobs, ChainClient, Registry,
     inference::{Models, NoModels},
     pipeline::{Identity, Shelf},
-    session::ClerkOptions,
+    session::{self, ClerkOptions},
     testing::MemoryBlobs,
 };
 use fairweir_types::{
@@ -176,8 +176,12 @@ impl Town {
                 .await;
         } else {
             let kinds = BoundedVec::truncating([self.kind]);
-            seat.done(Action::EnrolVerifier(EnrolVerifier { owner, kinds }))
-                .await;
+            let enrol = EnrolVerifier {
+                owner,
+                kinds,
+                seal_key: session::seal_key(&seed_of(name)),
+            };
+            seat.done(Action::EnrolVerifier(enrol)).await;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     order::{Demand, KindId, PriceVector, SlotId},
     quantity::Millis,
     receipt::Randomness,
-    session::{Payers, SampledLeaf},
+    session::{Numbers, Payers, Reader, SampledLeaf, Wrap},
     sum_tree::SumNode,
 };
 
@@ -44,6 +44,28 @@ record!(LaneOpened {
     demand,
     cap,
     until
+});
+
+/// The cap of a lane was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneToppedUp {
+    /// The lane.
+    pub slot_id: SlotId,
+    /// Its worker.
+    pub worker: Address,
+    /// The session's buyer.
+    pub payer: Address,
+    /// The most that all requests may cost together from here on.
+    pub cap: Amount,
+    /// What was locked for it, the reserve for fees and checks included.
+    pub locked: Amount,
+}
+record!(LaneToppedUp {
+    slot_id,
+    worker,
+    payer,
+    cap,
+    locked
 });
 
 /// A lane takes no more requests; its worker may still claim payment.
@@ -96,6 +118,8 @@ pub struct BatchPosted {
     pub root: SumNode,
     /// How many leaves it has.
     pub count: u32,
+    /// Which numbers they have.
+    pub numbers: Numbers,
 }
 record!(BatchPosted {
     slot_id,
@@ -103,7 +127,8 @@ record!(BatchPosted {
     number,
     worker,
     root,
-    count
+    count,
+    numbers
 });
 
 /// Requests of a batch were drawn for a check; its worker must show them.
@@ -115,6 +140,8 @@ pub struct LeavesDue {
     pub worker: Address,
     /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
+    /// The verifiers that were drawn with them, to whom they are shown.
+    pub readers: BoundedVec<Reader, DRAWN_MAX>,
     /// The chain time until which they must be shown.
     pub due: Millis,
 }
@@ -122,6 +149,7 @@ record!(LeavesDue {
     slot_id,
     worker,
     samples,
+    readers,
     due
 });
 
@@ -146,12 +174,18 @@ pub struct LeavesShown {
     pub root: SumNode,
     /// How many leaves it has.
     pub count: u32,
+    /// Which numbers they have.
+    pub numbers: Numbers,
     /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, what opens later.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
-    /// The blob digest of the leaves themselves.
+    /// The digest of the encoded [`crate::session::ShownLeaves`].
     pub shown: Digest,
+    /// The blob digest of the encoded [`crate::session::SealedLeaves`].
+    pub sealed: Digest,
+    /// To whom they are sealed.
+    pub readers: BoundedVec<Reader, DRAWN_MAX>,
 }
 record!(LeavesShown {
     slot_id,
@@ -163,9 +197,47 @@ record!(LeavesShown {
     demand,
     root,
     count,
+    numbers,
     samples,
     leaves,
-    shown
+    shown,
+    sealed,
+    readers
+});
+
+/// The verifiers of a dispute over a batch were drawn; whoever can read what was shown must let them read it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharingDue {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Its worker.
+    pub worker: Address,
+    /// The dispute's verifiers.
+    pub readers: BoundedVec<Reader, DRAWN_MAX>,
+    /// The chain time until which somebody must share.
+    pub due: Millis,
+}
+record!(SharingDue {
+    slot_id,
+    worker,
+    readers,
+    due
+});
+
+/// The verifiers of a dispute were given the content key of a batch's shown leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeavesShared {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Who gave it: the worker, or a verifier of the first draw.
+    pub sender: Address,
+    /// The key for each of them, in their order.
+    pub wraps: BoundedVec<Wrap, DRAWN_MAX>,
+}
+record!(LeavesShared {
+    slot_id,
+    sender,
+    wraps
 });
 
 /// A batch was settled: its worker is paid. This is the leaf that the proof of a session's receipt leads to.

@@ -170,6 +170,13 @@ samples! {
     u64: |maker| maker.number();
     bool: |maker| maker.below(2) == 1;
     [u8; 32]: |maker| maker.digest().0;
+    [u8; 80]: |maker| {
+        let mut bytes = [0; 80];
+        for part in bytes.chunks_mut(16) {
+            part.copy_from_slice(&maker.digest().0[..16]);
+        }
+        bytes
+    };
     Digest: |maker| maker.digest();
     Amount: |maker| Amount::from_base_units(maker.below(Amount::MAX.base_units() + 1)).unwrap();
     Height: |maker| Height(maker.number());
@@ -245,7 +252,7 @@ records! {
     Unbond { amount }
     RegisterOffer { offer }
     WithdrawOffer { kind }
-    EnrolVerifier { owner, kinds }
+    EnrolVerifier { owner, kinds, seal_key }
     LeaveVerifiers {}
     PostOrder { header }
     TopUp { order, amount }
@@ -263,9 +270,12 @@ records! {
     Voucher { chain_id, lane, cumulative }
     SignedVoucher { voucher, signer, signature }
     Leaf { index, amount, receipt }
+    Numbers { first, last }
     SampledLeaf { index, commitment }
-    ShownLeaf { leaf, path, request, receipt, spec, disclosure }
-    ShownLeaves { leaves }
+    ShownLeaf { request, receipt, spec, disclosure }
+    ShownLeaves { list, leaves }
+    Reader { verifier, key }
+    SealedLeaves { wraps, bytes }
     LeafOpening { salt, trace }
     Ask { request, spec, credit }
     Credit { voucher, stop }
@@ -273,19 +283,24 @@ records! {
     KeptBatch { lane, number, indices }
     SumNode { digest, sum }
     SumPath { position, count, siblings }
-    PostBatch { lane, number, root, count, total, voucher }
-    ShowLeaves { slot_id, shown, leaves }
+    PostBatch { lane, number, root, count, numbers, total, voucher }
+    ShowLeaves { slot_id, shown, sealed, leaves }
+    ShareLeaves { slot_id, wraps }
     OpenBatch { slot_id, openings }
     CloseSession { order }
     GrantDelegate { delegate, cap, until }
     RevokeDelegate { delegate }
     OpenSession { owner, header }
+    TopUpLane { lane, amount }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
+    LaneToppedUp { slot_id, worker, payer, cap, locked }
     LaneClosing { slot_id, worker, until }
     LaneClosed { slot_id, worker, claimed, returned }
-    BatchPosted { slot_id, lane, number, worker, root, count }
-    LeavesDue { slot_id, worker, samples, due }
-    LeavesShown { slot_id, lane, worker, payers, kind, prices, demand, root, count, samples, leaves, shown }
+    BatchPosted { slot_id, lane, number, worker, root, count, numbers }
+    LeavesDue { slot_id, worker, samples, readers, due }
+    LeavesShown { slot_id, lane, worker, payers, kind, prices, demand, root, count, numbers, samples, leaves, shown, sealed, readers }
+    SharingDue { slot_id, worker, readers, due }
+    LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }
@@ -374,13 +389,14 @@ choices! {
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
-        GrantDelegate, RevokeDelegate, OpenSession,
+        GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
+        LaneToppedUp, SharingDue, LeavesShared,
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }

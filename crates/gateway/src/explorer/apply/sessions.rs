@@ -21,6 +21,17 @@ pub(super) async fn happened(
 ) -> Result<(), IndexError> {
     match event {
         Event::LaneOpened(event) => opened(writing, place, event).await,
+        Event::LaneToppedUp(event) => {
+            let slot = json::slot_name(event.slot_id);
+            let cap = event.cap;
+            writing
+                .change::<Lane>("slot_id", &slot, |lane| {
+                    lane.cap = cap.to_string();
+                    Ok(())
+                })
+                .await?;
+            change_slot(writing, place, event.slot_id, "serving", |_| {}).await
+        }
         Event::LaneClosing(event) => {
             let slot = json::slot_name(event.slot_id);
             writing
@@ -58,6 +69,12 @@ pub(super) async fn happened(
         }
         Event::LeavesShown(event) => {
             change_slot(writing, place, event.slot_id, "leaves_shown", |_| {}).await
+        }
+        Event::SharingDue(event) => {
+            change_slot(writing, place, event.slot_id, "sharing", |_| {}).await
+        }
+        Event::LeavesShared(event) => {
+            change_slot(writing, place, event.slot_id, "shared", |_| {}).await
         }
         Event::BatchSettled(event) => settled(writing, place, event).await,
         // The others are not of sessions.

@@ -9,8 +9,8 @@
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
 //! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker, candidate
 //! ```
-//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `right` and
-//! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
+//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1`, `f2` those of its first,
+//! `right` and `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
 mod sessions;
 
@@ -217,6 +217,10 @@ fn actor(world: &World, who: &str, line: &Line<'_>) -> SecretKey {
     let slot = world
         .slot(line.word(1))
         .unwrap_or_else(|| panic!("{who} of a closed slot"));
+    if let Some(number) = who.strip_prefix('f') {
+        let first = &slot.first.as_slice()[number.parse::<usize>().unwrap() - 1];
+        return world.keys[&world.name_of(first.verifier)].clone();
+    }
     let address = match who.strip_prefix('d') {
         None => slot.worker.unwrap(),
         Some(number) => {
@@ -316,6 +320,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
                 .get("owner")
                 .map_or(key.address(), |name| address(world, name)),
             kinds: BoundedVec::truncating((0..line.option("kinds", 1)).map(|_| KIND)),
+            seal_key: [0; 32],
         }),
         "leave" => Action::LeaveVerifiers(tx::LeaveVerifiers {}),
         "order" => Action::PostOrder(Boxed::new(tx::PostOrder {
@@ -343,6 +348,11 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "open-batch" => Action::OpenBatch(Boxed::new(sessions::open_batch(world, line))),
         "close" => Action::CloseSession(tx::CloseSession {
             order: some_order(world, line),
+        }),
+        "share" => Action::ShareLeaves(Boxed::new(sessions::share_leaves(world, line))),
+        "raise" => Action::TopUpLane(tx::TopUpLane {
+            lane: some_slot(world, line),
+            amount: coins(line.word(2)),
         }),
         "topup" => Action::TopUp(tx::TopUp {
             order: some_order(world, line),

@@ -6,7 +6,7 @@ use fairweir_types::{
     BoundedVec, Digest, Millis, SecretKey,
     order::{OpenRounds, OrderHeader, Rounds},
     receipt::output_commitment,
-    session::{LeafOpening, SampledLeaf, SignedVoucher, Voucher, request_slot},
+    session::{LeafOpening, Numbers, SampledLeaf, SignedVoucher, Voucher, request_slot},
     tx,
 };
 
@@ -31,15 +31,22 @@ pub(super) fn post_batch(world: &World, line: &Line<'_>) -> tx::PostBatch {
             .get("voucher")
             .map_or(total, |covered| coins(covered)),
     };
-    let next = fairweir_ledger::market::slot(&world.state, lane)
+    let (number, next) = fairweir_ledger::market::slot(&world.state, lane)
         .unwrap()
         .and_then(|slot| slot.lane)
-        .map_or(0, |lane| lane.batches);
+        .map_or((0, 0), |lane| (lane.batches, lane.next_request));
+    let count = line.option("count", 2);
+    let first = line.option("first", next);
+    let last = first + u64::from(count).saturating_sub(1);
     tx::PostBatch {
         lane,
-        number: line.option("number", next),
+        number: line.option("number", number),
         root: Digest::of_blob(b"root"),
-        count: line.option("count", 2),
+        count,
+        numbers: Numbers {
+            first,
+            last: line.option("last", last),
+        },
         total,
         voucher: SignedVoucher::sign(voucher, &world.keys[signer]),
     }
@@ -67,7 +74,18 @@ pub(super) fn show_leaves(world: &World, key: &SecretKey, line: &Line<'_>) -> tx
     tx::ShowLeaves {
         slot_id,
         shown: Digest::of_blob(b"leaves"),
+        sealed: Digest::of_blob(b"sealed"),
         leaves: BoundedVec::truncating(leaves),
+    }
+}
+
+pub(super) fn share_leaves(world: &World, line: &Line<'_>) -> tx::ShareLeaves {
+    let readers = (line.word(1) != "nothing").then(|| world.slot(line.word(1)).unwrap().dispute);
+    let readers = readers.map_or(0, |readers| readers.len());
+    let wraps = (0..line.option("wraps", readers)).map(|_| [0; 80]);
+    tx::ShareLeaves {
+        slot_id: some_slot(world, line),
+        wraps: BoundedVec::truncating(wraps),
     }
 }
 

@@ -614,7 +614,9 @@ fn a_bad_order_is_answered_without_output_or_units_by_both_roles() {
         let made = crate::testing::run(worker::Machine::work(&tools, &order, &gear)).unwrap();
         let executed = made.executed;
         assert_eq!(executed, crate::Executed::refusal());
-        let checked = crate::testing::run(verifier::Machine::work(&tools, &order, &None)).unwrap();
+        let reading = crate::session::seal::ReadingKey::of(Address([1; 20]), &[1; 32]);
+        let gear = (None, reading);
+        let checked = crate::testing::run(verifier::Machine::work(&tools, &order, &gear)).unwrap();
         let verifier::Checked::Work(service, evidence) = checked else {
             panic!("an order's work is no batch");
         };

@@ -1,19 +1,20 @@
 //! What the clerk does with the desk: lanes open and close, batches are made, shown, opened and forgotten.
 
-use super::{AskError, LANES_MAX, Lane, Lanes, bytes_of};
-use crate::session::check;
+use super::{AskError, LANES_MAX, Lane, Lanes, State, bytes_of};
+use crate::session::{check, seal::ContentKey};
 use commonware_codec::Encode as _;
 use fairweir_types::{
-    Amount, BoundedVec,
-    event::{BatchPosted, LaneOpened, LeavesDue},
+    Amount, BoundedVec, Digest,
+    event::{BatchPosted, LaneOpened, LaneToppedUp, LeavesDue, SharingDue},
     keys::Purpose,
     node_api::DeliveryRequest,
     order::SlotId,
     session::{
-        Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, SampledLeaf, SignedVoucher, batch_slot,
+        Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, Numbers, SampledLeaf, SignedVoucher,
+        batch_slot,
     },
+    tx::ShareLeaves,
 };
-use std::collections::BTreeSet;
 
 /// A batch that a worker is about to post.
 #[derive(Clone, Debug)]
@@ -21,7 +22,45 @@ pub(in crate::session) struct Claim {
     pub(in crate::session) lane: SlotId,
     pub(in crate::session) number: u32,
     pub(in crate::session) leaves: Vec<Leaf>,
+    pub(in crate::session) numbers: Numbers,
     pub(in crate::session) voucher: SignedVoucher,
+}
+
+/// What is shown of a batch's drawn leaves.
+#[derive(Debug)]
+pub(in crate::session) struct Showing {
+    /// The digest of the plain bytes.
+    pub(in crate::session) shown: Digest,
+    /// The blob that the drawn verifiers can read.
+    pub(in crate::session) blob: Vec<u8>,
+    /// What goes on the ledger.
+    pub(in crate::session) sampled: Vec<SampledLeaf>,
+}
+
+/// What a lane has to claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) struct Claimable {
+    pub(in crate::session) lane: SlotId,
+    pub(in crate::session) is_closing: bool,
+    /// Requests that could be claimed.
+    pub(in crate::session) requests: usize,
+}
+
+/// Whether a claim waits for requests of lower numbers that are under way: they cannot be claimed after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) enum Stragglers {
+    Awaited,
+    GivenUp,
+}
+
+/// The least number of a lane's requests under way.
+fn least_under_way(state: &State, lane: SlotId) -> u64 {
+    let numbers = state
+        .flights
+        .values()
+        .filter(|(of, _)| *of == lane)
+        .map(|(_, flight)| flight.index);
+    numbers.min().unwrap_or(u64::MAX)
 }
 
 /// What the clerk does with the desk.
@@ -47,7 +86,7 @@ impl Lanes {
                         .unwrap_or(opened.cap);
                     lane.use_number(index);
                     state.bytes += bytes_of(&request);
-                    lane.waiting.push(index);
+                    lane.waiting.insert(index);
                     lane.kept.insert(index, (*request).clone());
                 }
                 Kept::Batch(batch) => {
@@ -58,13 +97,19 @@ impl Lanes {
                 Kept::Voucher(voucher) => lane.voucher = Some((*voucher).clone()),
             }
         }
-        lane.waiting.sort_unstable();
         if lane.voucher.is_some() {
             lane.is_restored = true;
             let past = lane.kept.keys().next_back().map_or(0, |last| last + 1);
             lane.floor = lane.floor.max(past);
         }
         state.lanes.insert(opened.slot_id, lane);
+    }
+
+    /// The cap of a lane of ours was raised.
+    pub(in crate::session) fn raised(&self, raised: &LaneToppedUp) {
+        if let Some(lane) = self.state().lanes.get_mut(&raised.slot_id) {
+            lane.opened.cap = raised.cap;
+        }
     }
 
     pub(in crate::session) fn closing(&self, lane: SlotId) {
@@ -101,21 +146,33 @@ impl Lanes {
         }
     }
 
-    /// Lanes that have something to claim: whether each closes, and how many requests wait.
-    pub(in crate::session) fn to_claim(&self) -> Vec<(SlotId, bool, usize)> {
+    /// Lanes that have something to claim, should stragglers be given up.
+    pub(in crate::session) fn to_claim(&self) -> Vec<Claimable> {
         let state = self.state();
         let waiting = state
             .lanes
             .iter()
             .filter(|(_, lane)| !lane.waiting.is_empty());
         waiting
-            .map(|(id, lane)| (*id, lane.is_closing, lane.waiting.len()))
+            .map(|(id, lane)| Claimable {
+                lane: *id,
+                is_closing: lane.is_closing,
+                requests: lane.waiting.range(..least_under_way(&state, *id)).count(),
+            })
             .collect()
     }
 
     /// The next batch of a lane, of so many requests at most; kept before it is posted.
-    pub(in crate::session) fn claim(&self, lane_id: SlotId, most: usize) -> Option<Claim> {
+    pub(in crate::session) fn claim(
+        &self,
+        lane_id: SlotId,
+        (most, stragglers): (usize, Stragglers),
+    ) -> Option<Claim> {
         let mut state = self.state();
+        let below = match stragglers {
+            Stragglers::Awaited => least_under_way(&state, lane_id),
+            Stragglers::GivenUp => u64::MAX,
+        };
         let lane = state.lanes.get_mut(&lane_id)?;
         let voucher = lane.voucher.clone()?;
         let number = lane.next_batch;
@@ -125,9 +182,14 @@ impl Lanes {
             None => KeptBatch {
                 lane: lane_id,
                 number,
-                indices: BoundedVec::truncating(lane.waiting.iter().take(most).copied()),
+                indices: BoundedVec::truncating(lane.waiting.range(..below).take(most).copied()),
             },
         };
+        let numbers = Numbers {
+            first: batch.indices.iter().copied().min()?,
+            last: batch.indices.iter().copied().max()?,
+        };
+        lane.no_more_below(numbers.last.saturating_add(1));
         let leaves: Vec<_> = batch
             .indices
             .iter()
@@ -143,6 +205,7 @@ impl Lanes {
             lane: lane_id,
             number,
             leaves,
+            numbers,
             voucher,
         })
     }
@@ -173,6 +236,7 @@ impl Lanes {
             return;
         }
         lane.next_batch = number.saturating_add(1);
+        lane.no_more_below(posted.numbers.last.saturating_add(1));
         let is_kept = lane.batches.get(&number).is_some_and(|batch| {
             let leaves: Vec<Leaf> = batch
                 .indices
@@ -181,10 +245,9 @@ impl Lanes {
                 .collect();
             check::root(&leaves) == Some(posted.root)
         });
-        if let Some(batch) = lane.batches.get(&number).filter(|_| is_kept) {
-            let claimed: BTreeSet<u64> = batch.indices.iter().copied().collect();
-            lane.waiting.retain(|index| !claimed.contains(index));
-        } else {
+        // What is left of lower numbers can be in no batch any more.
+        lane.waiting = lane.waiting.split_off(&lane.claimed_below);
+        if !is_kept {
             // Settled before a restart: its requests are kept no more, but its voucher covers them still.
             lane.batches.remove(&number);
             lane.earned = lane
@@ -236,10 +299,32 @@ impl Lanes {
         Some((lane_id, requests?))
     }
 
-    /// What is shown of a batch's drawn leaves: the blob, and what goes on the ledger.
-    pub(in crate::session) fn shown(&self, due: &LeavesDue) -> Option<(Vec<u8>, Vec<SampledLeaf>)> {
+    /// What is shown of a batch's drawn leaves.
+    pub(in crate::session) fn shown(&self, due: &LeavesDue) -> Option<Showing> {
         let (_, requests) = self.requests_of(due.slot_id)?;
-        check::show(&requests, due.samples.as_slice())
+        let (plain, sampled) = check::show(&requests, due.samples.as_slice())?;
+        let readers = due.readers.as_slice();
+        let blob = self
+            .content_key(due.slot_id)
+            .seal(&due.slot_id, readers, &plain)?;
+        Some(Showing {
+            shown: Digest::of_blob(&plain),
+            blob,
+            sampled,
+        })
+    }
+
+    fn content_key(&self, slot_id: SlotId) -> ContentKey {
+        ContentKey::of_batch(&self.identity.seed, &self.chain_id, &slot_id)
+    }
+
+    /// What lets the verifiers of a dispute read what was shown.
+    pub(in crate::session) fn shared(&self, due: &SharingDue) -> ShareLeaves {
+        let key = self.content_key(due.slot_id);
+        ShareLeaves {
+            slot_id: due.slot_id,
+            wraps: key.wraps(&due.slot_id, due.readers.as_slice()),
+        }
     }
 
     /// What opens a batch's drawn leaves.

@@ -1,0 +1,249 @@
+//! What a worker claims, keeps and shows.
+
+use super::*;
+use crate::{pipeline::Shelf, session::lanes::Claimable};
+use fairweir_types::{
+    receipt::SignedStop,
+    session::{KeptRequest, Leaf, missing_leaf_trace},
+};
+use std::{collections::BTreeMap, sync::Mutex};
+
+/// The trace that verifiers find of a batch whose leaves are these, with numbers that the ledger takes.
+fn trace_of_list(blobs: &MemoryBlobs, event: &LeavesShown, list: Vec<Leaf>) -> Digest {
+    let mut shown = read_shown(blobs, event);
+    let root = check::root(&list).unwrap();
+    let count = u32::try_from(list.len()).unwrap();
+    shown.list = BoundedVec::new(list).unwrap();
+    trace_of(
+        blobs,
+        &LeavesShown {
+            root,
+            count,
+            numbers: numbers(count),
+            ..reshown(blobs, event, &shown.encode())
+        },
+    )
+}
+
+/// A shelf in memory.
+#[derive(Debug, Default)]
+struct Kept(Mutex<BTreeMap<SlotId, Vec<u8>>>);
+
+impl Shelf for Kept {
+    fn keep(&self, slot_id: SlotId, output: &[u8]) {
+        self.0.lock().unwrap().insert(slot_id, output.to_vec());
+    }
+
+    fn forget(&self, slot_id: SlotId) {
+        self.0.lock().unwrap().remove(&slot_id);
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+}
+
+#[test]
+fn a_number_that_comes_twice_in_a_batch_spoils_every_sample_of_it() {
+    let (lanes, root) = claimed();
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&lanes, &blobs, root, 3);
+    let shown = read_shown(&blobs, &event);
+    let list = shown.list.as_slice();
+    let honest = trace_of(&blobs, &event);
+    assert_eq!(trace_of_list(&blobs, &event, list.to_vec()), honest);
+    let missing = [0, 1].map(|sample| missing_leaf_trace(&event.slot_id, sample));
+    let nothing_shown = batch_trace(&event.slot_id, &missing);
+    // Neither of the samples is near the leaf in the middle, which is there twice.
+    let mut twice = list.to_vec();
+    twice.insert(1, list[1]);
+    assert_eq!(trace_of_list(&blobs, &event, twice), nothing_shown);
+    let mut moved = list.to_vec();
+    moved.swap(0, 1);
+    assert_eq!(trace_of_list(&blobs, &event, moved), nothing_shown);
+}
+
+#[test]
+fn requests_are_claimed_in_the_order_of_their_numbers() {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    let slow = lanes.admit(ask(&mut account, "slow")).unwrap();
+    serve(&lanes, &mut account, "quick");
+    let nothing_yet = Claimable {
+        lane: lane_id(),
+        is_closing: false,
+        requests: 0,
+    };
+    assert_eq!(lanes.to_claim(), vec![nothing_yet]);
+    assert!(lanes.claim(lane_id(), (10, Stragglers::Awaited)).is_none());
+    // Without the slow one, which can be claimed no more then.
+    let claim = lanes.claim(lane_id(), (10, Stragglers::GivenUp)).unwrap();
+    assert_eq!(claim.numbers, Numbers { first: 1, last: 1 });
+    let (running, follower) = slow.start();
+    let desk = lanes.clone();
+    deterministic::Runner::default().start(|context| async move {
+        running.run(&desk, &MemoryBlobs::default(), &context).await;
+        running.keep(&desk);
+    });
+    drop(follower);
+    let root = check::root(&claim.leaves).unwrap();
+    let posted = BatchPosted {
+        numbers: claim.numbers,
+        ..posted(root, 0, 1)
+    };
+    lanes.posted(&posted);
+    assert_eq!(lanes.to_claim(), vec![]);
+    let stale = ask(&mut LaneAccount::new(account.terms().clone()), "again");
+    assert_eq!(lanes.admit(stale).unwrap_err().code(), "number_used");
+}
+
+#[test]
+fn a_leaf_that_the_store_lacks_was_not_shown() {
+    let (lanes, root) = claimed();
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&lanes, &blobs, root, 3);
+    let missing = [0, 1].map(|sample| missing_leaf_trace(&event.slot_id, sample));
+    let nothing_shown = batch_trace(&event.slot_id, &missing);
+    // Of another store, which has nothing of it; and sealed to others than were drawn.
+    assert_eq!(trace_of(&MemoryBlobs::default(), &event), nothing_shown);
+    let stranger = LeavesShown {
+        readers: BoundedVec::truncating(readers().into_iter().rev()),
+        ..event
+    };
+    assert_eq!(trace_of(&blobs, &stranger), nothing_shown);
+}
+
+#[test]
+fn a_lost_reply_forgets_no_batch() {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    serve(&lanes, &mut account, "one");
+    let first = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    // The ledger took it, but the worker was not told; meanwhile it served another request.
+    serve(&lanes, &mut account, "two");
+    let again = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    assert_eq!((again.number, &again.leaves), (first.number, &first.leaves));
+    let root = check::root(&first.leaves).unwrap();
+    lanes.posted(&posted(root, 0, 1));
+    let next = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    assert_eq!(next.number, 1);
+    assert_eq!(next.numbers, Numbers { first: 1, last: 1 });
+    // Of the first it can still show whatever is drawn.
+    assert!(
+        lanes
+            .openings(batch_slot(&lane_id(), 0), &[Amount::ZERO])
+            .is_some()
+    );
+    // What the ledger surely refused is claimed anew, with all that waits.
+    lanes.refused(lane_id());
+    serve(&lanes, &mut account, "three");
+    let anew = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    assert_eq!((anew.number, anew.leaves.len()), (1, 2));
+}
+
+#[test]
+fn an_answer_that_nobody_got_is_not_claimed() {
+    let shelf = Arc::new(Kept::default());
+    let lanes = lanes();
+    lanes.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    let served = lanes.admit(ask(&mut account, "one")).unwrap();
+    let (running, follower) = served.start();
+    let desk = lanes.clone();
+    deterministic::Runner::default().start(|context| async move {
+        running.run(&desk, &MemoryBlobs::default(), &context).await;
+    });
+    // The process ends here, before its buyer has the output: it asks elsewhere, and pays there.
+    drop(follower);
+    assert_eq!(lanes.to_claim(), vec![]);
+    assert_eq!(shelf.all(), Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
+    let shelf = Arc::new(Kept::default());
+    let before = lanes();
+    before.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
+    before.open(&opened(coin()));
+    let mut account = account(coin());
+    for text in ["one", "two", "three"] {
+        serve(&before, &mut account, text);
+    }
+    let claim = before.claim(lane_id(), (2, Stragglers::Awaited)).unwrap();
+    let root = check::root(&claim.leaves).unwrap();
+
+    let after = lanes();
+    after.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
+    after.open(&opened(coin()));
+    after.posted(&posted(root, 0, 2));
+    let left = Claimable {
+        lane: lane_id(),
+        is_closing: false,
+        requests: 1,
+    };
+    assert_eq!(after.to_claim(), vec![left]);
+    let blobs = MemoryBlobs::default();
+    let event = shown_event(&after, &blobs, root, 2);
+    let openings = after
+        .openings(event.slot_id, event.samples.as_slice())
+        .unwrap();
+    let opened = batch_trace(
+        &event.slot_id,
+        openings.iter().map(|opening| &opening.trace),
+    );
+    assert_eq!(trace_of(&blobs, &event), opened);
+    // Numbers that were used stay used.
+    let replayed = ask(&mut LaneAccount::new(account.terms().clone()), "again");
+    assert_eq!(after.admit(replayed).unwrap_err().code(), "number_used");
+    after.settled(event.slot_id);
+    let left: Vec<KeptRequest> = shelf
+        .all()
+        .iter()
+        .filter_map(|bytes| match fairweir_types::decode(bytes).unwrap() {
+            fairweir_types::session::Kept::Request(request) => Some((*request).clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(left.len(), 1, "what is settled is kept no more");
+}
+
+#[test]
+fn a_stop_ends_a_request_with_what_was_made_and_a_closing_lane_all_of_its_own() {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let other_lane = SlotId {
+        slot: 1,
+        ..lane_id()
+    };
+    lanes.open(&LaneOpened {
+        slot_id: other_lane,
+        ..opened(coin())
+    });
+    let mut account = account(coin());
+    let terms = LaneTerms {
+        lane: other_lane,
+        ..account.terms().clone()
+    };
+    let mut elsewhere = LaneAccount::new(terms);
+    let admit = |account: &mut LaneAccount| {
+        let ask = ask(account, "a river");
+        let paid = ask.credit.stop.stop.output_max;
+        (lanes.admit(ask).unwrap(), paid)
+    };
+    let (stopped, paid) = admit(&mut account);
+    let (closed, closed_at) = admit(&mut account);
+    let (other, _) = admit(&mut elsewhere);
+    let stranger = SignedStop::sign(account.stop(0, Units(0), &buyer()).stop, &key(7));
+    assert_eq!(lanes.stop(&stranger).unwrap_err().code(), "not_the_buyer");
+    assert_eq!(stopped.stop.get(), None);
+    // Whatever the buyer says that it got, it pays for what was made, up to its credit.
+    lanes.stop(&account.stop(0, Units(0), &buyer())).unwrap();
+    assert_eq!(stopped.stop.get(), Some(paid));
+    assert_eq!(closed.stop.get(), None);
+    lanes.closing(lane_id());
+    assert_eq!(closed.stop.get(), Some(closed_at));
+    assert_eq!(other.stop.get(), None, "another lane goes on");
+}
