@@ -1,6 +1,6 @@
 //! What the chain says of our orders: one follower of its events for all requests.
 
-use super::{offers::Offers, receipts::Receipts};
+use super::{lanes::Lanes, offers::Offers, receipts::Receipts};
 use fairweir_client::{ClientError, NodeClient, orders, sessions};
 use fairweir_net::Network;
 use fairweir_types::{
@@ -121,6 +121,7 @@ pub(super) struct Follower<N> {
     pub(super) tasks: TaskTracker,
     pub(super) board: Arc<Board>,
     pub(super) receipts: Arc<Receipts>,
+    pub(super) lanes: Arc<Lanes>,
     pub(super) offers: Arc<Offers<N>>,
 }
 
@@ -173,6 +174,8 @@ impl<N: Network> Follower<N> {
                     let told = Told::LaneOpened(Box::new((**opened).clone()));
                     self.board.tell(opened.slot_id.order, &told);
                 }
+                // Its session's owner may close it too.
+                Event::LaneClosing(closing) => self.lanes.end(closing.slot_id),
                 Event::BatchPosted(posted) if self.receipts.is_ours(&posted.lane) => {
                     self.audit(posted);
                 }

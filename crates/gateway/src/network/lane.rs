@@ -203,7 +203,7 @@ impl OpenLane {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The worker gave something wrong: it gets no more of ours.
+    /// It gets no more requests of ours: its worker gave something wrong, or it closes.
     pub(super) fn give_up(&self) {
         *self.health() = Health::Bad;
     }

@@ -14,7 +14,7 @@ use fairweir_types::{
     event::LaneOpened,
     limits::SESSION_SPEC_BYTES_MAX,
     order::{
-        Demand, OpenRounds, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotRole,
+        Demand, OpenRounds, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotId, SlotRole,
         UnitVector, Urgency,
     },
     session::{Credit, SignedRequest},
@@ -202,6 +202,15 @@ impl Lanes {
             }
         }
         false
+    }
+
+    /// A lane takes no more requests, whoever closed it.
+    pub(super) fn end(&self, slot_id: SlotId) {
+        let open = self.open();
+        let lanes = open.values().flatten();
+        for lane in lanes.filter(|lane| lane.opened.slot_id == slot_id) {
+            lane.give_up();
+        }
     }
 
     /// Takes up again the lanes that a former process of this gateway left open.

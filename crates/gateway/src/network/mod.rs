@@ -123,7 +123,7 @@ struct Shared<N> {
     offers: Arc<Offers<N>>,
     receipts: Arc<Receipts>,
     poster: Poster<N>,
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     tasks: TaskTracker,
     running: Arc<AtomicUsize>,
 }
@@ -156,7 +156,9 @@ impl<N: Network> NetworkMarket<N> {
         let offers = Arc::new(Offers::new(client.clone()));
         let receipts = Arc::new(Receipts::default());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let lanes = Arc::new(Lanes::default());
         let follower = Follower {
+            lanes: Arc::clone(&lanes),
             client,
             key: sender.key().clone(),
             tasks: tasks.clone(),
@@ -176,7 +178,7 @@ impl<N: Network> NetworkMarket<N> {
         let models = RwLock::new(options.models.clone());
         let shared = Arc::new(Shared {
             poster: Poster::new(sender.clone(), board),
-            lanes: Lanes::default(),
+            lanes,
             tasks: tasks.clone(),
             sender,
             options,

@@ -9,7 +9,6 @@ use crate::network::{
     NetworkOptions, OrderFees, Payment,
     board::Board,
     lane::KeptLane,
-    lanes::Lanes,
     offers::{Offers, Reach},
     poster::Poster,
     receipts::Receipts,
@@ -143,7 +142,7 @@ fn shared(network: &Vanishing) -> Arc<Shared<Vanishing>> {
         options,
         offers: Arc::new(Offers::new(client)),
         receipts: Arc::new(Receipts::default()),
-        lanes: Lanes::default(),
+        lanes: Arc::default(),
         tasks: TaskTracker::new(),
         running: Arc::default(),
     })
