@@ -19,7 +19,7 @@ use fairweir_types::{
     node_api::Delivery,
     order::{OpenRounds, OrderHeader, OrderId, Rounds},
     session::Ask,
-    tx::{CloseSession, PostOrder},
+    tx::{CloseSession, PostOrder, TopUpLane},
 };
 use std::time::Duration;
 
@@ -38,13 +38,32 @@ pub struct Session {
 }
 
 impl<N: Network> Buyer<N> {
+    /// The longest request that a session of this buyer takes.
+    fn longest(&self) -> OrderHeader {
+        self.header(&Work::text(&"a line of some length\n".repeat(40)))
+    }
+
     /// Opens a session of so many lanes, each with a cap of one coin, and waits until all are matched.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn open_session(&self, lanes: u16) -> Result<Session, ClientError> {
         let cap = Amount::from_coins(1).expect("a coin is below the cap");
-        let sample = self.header(&Work::text(&"a line of some length\n".repeat(40)));
+        self.open_lanes(lanes, cap).await
+    }
+
+    /// Opens a session of one lane, whose cap is the least that the ledger takes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_small_session(&self) -> Result<Session, ClientError> {
+        let longest = self.longest();
+        let quote = longest.price_max.quote(&longest.demand.units);
+        self.open_lanes(1, quote.expect("it is little")).await
+    }
+
+    async fn open_lanes(&self, lanes: u16, cap: Amount) -> Result<Session, ClientError> {
+        let sample = self.longest();
         let header = OrderHeader {
             spec_digest: Digest::ZERO,
             spec_inline: None,
@@ -92,6 +111,32 @@ impl<N: Network> Buyer<N> {
             order: order.expect("lanes are told after their order"),
             lanes: opened.into_iter().map(account).collect(),
         })
+    }
+
+    /// Whether a lane still pays for a text.
+    #[must_use]
+    pub fn can_ask(&self, session: &Session, lane: usize, text: &str) -> bool {
+        let (opened, account) = &session.lanes[lane];
+        let demand = self.header(&Work::text(text)).demand;
+        let quote = opened.prices.quote(&demand.units);
+        quote.is_ok_and(|quote| quote <= account.left())
+    }
+
+    /// Raises the cap of a lane by what it was opened with.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn top_up(&self, session: &mut Session, lane: usize) -> Result<(), ClientError> {
+        let (opened, account) = &mut session.lanes[lane];
+        let amount = opened.cap;
+        let action = Action::TopUpLane(TopUpLane {
+            lane: opened.slot_id,
+            amount,
+        });
+        self.sender().send(action).await?;
+        let cap = account.terms().cap.checked_add(amount);
+        account.raise_cap(cap.expect("it is little"));
+        Ok(())
     }
 
     /// Buys one request in a lane.

@@ -125,7 +125,7 @@ struct Lane {
     is_restored: bool,
     /// Finished requests that are in no batch yet.
     waiting: BTreeSet<u64>,
-    /// Numbers below are in a batch, or can be in none any more.
+    /// Numbers below are in a batch that the ledger has, or can be in none any more.
     claimed_below: u64,
     kept: BTreeMap<u64, KeptRequest>,
     batches: BTreeMap<u32, KeptBatch>,
@@ -174,9 +174,8 @@ impl Lane {
         }
     }
 
-    /// Requests of lower numbers can neither be claimed nor begun any more.
-    fn no_more_below(&mut self, number: u64) {
-        self.claimed_below = self.claimed_below.max(number);
+    /// Requests of lower numbers are not begun any more.
+    fn begin_none_below(&mut self, number: u64) {
         self.floor = self.floor.max(number);
         self.used = self.used.split_off(&self.floor);
         while self.used.remove(&self.floor) {

@@ -14,6 +14,7 @@ mod other_seed;
 mod other_template;
 mod session_cheat;
 mod session_day;
+mod session_top_up;
 mod silent_verifier;
 mod skipped_layer;
 mod three_bit_weights;
@@ -62,6 +63,7 @@ pub const ALL: &[Scenario] = &[
     story("silent-verifier", silent_verifier::run),
     story("copying-verifier", copying_verifier::run),
     story("session-day", session_day::run),
+    story("session-top-up", session_top_up::run),
     story("session-wrong-output", session_cheat::wrong_output),
     story("session-inflated-claim", session_cheat::inflated_claim),
     story("session-withheld-leaves", session_cheat::withheld_leaves),

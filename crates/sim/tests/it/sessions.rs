@@ -17,3 +17,8 @@ fn claims_beyond_the_receipts_are_found() {
 fn drawn_requests_that_are_not_shown_cost_as_much_as_wrong_ones() {
     crate::tell("session-withheld-leaves", 4);
 }
+
+#[test]
+fn a_lane_that_is_topped_up_serves_on() {
+    crate::tell("session-top-up", 5);
+}

@@ -189,7 +189,7 @@ impl Lanes {
             first: batch.indices.iter().copied().min()?,
             last: batch.indices.iter().copied().max()?,
         };
-        lane.no_more_below(numbers.last.saturating_add(1));
+        lane.begin_none_below(numbers.last.saturating_add(1));
         let leaves: Vec<_> = batch
             .indices
             .iter()
@@ -236,7 +236,9 @@ impl Lanes {
             return;
         }
         lane.next_batch = number.saturating_add(1);
-        lane.no_more_below(posted.numbers.last.saturating_add(1));
+        let next = posted.numbers.last.saturating_add(1);
+        lane.begin_none_below(next);
+        lane.claimed_below = lane.claimed_below.max(next);
         let is_kept = lane.batches.get(&number).is_some_and(|batch| {
             let leaves: Vec<Leaf> = batch
                 .indices

@@ -141,6 +141,16 @@ fn a_lost_reply_forgets_no_batch() {
     serve(&lanes, &mut account, "three");
     let anew = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
     assert_eq!((anew.number, anew.leaves.len()), (1, 2));
+    // Or in parts, when that was too much at once: the rest still waits.
+    lanes.refused(lane_id());
+    let part = lanes.claim(lane_id(), (1, Stragglers::Awaited)).unwrap();
+    let root = check::root(&part.leaves).unwrap();
+    lanes.posted(&BatchPosted {
+        numbers: part.numbers,
+        ..posted(root, 1, 1)
+    });
+    let rest = lanes.claim(lane_id(), (1, Stragglers::Awaited)).unwrap();
+    assert_eq!(rest.numbers, Numbers { first: 2, last: 2 });
 }
 
 #[test]
