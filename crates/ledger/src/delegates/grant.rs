@@ -22,6 +22,7 @@ pub(crate) fn grant_delegate(
         cap,
         left: cap,
         until,
+        since: execution.context.height,
         deposit: held,
     };
     let key = keys::grant(owner, delegate);

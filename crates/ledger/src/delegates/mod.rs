@@ -17,7 +17,9 @@ use crate::{
     keys,
     state::{State, load, scan, state_record},
 };
-use fairweir_types::{Address, Amount, Millis, limits::DELEGATES_MAX, node_api::DelegateReport};
+use fairweir_types::{
+    Address, Amount, Height, Millis, limits::DELEGATES_MAX, node_api::DelegateReport,
+};
 
 /// What an owner grants one delegate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct Grant {
     pub left: Amount,
     /// Until when, in milliseconds since the Unix epoch by the blocks' time.
     pub until: Millis,
+    /// The block that granted it: what sessions of a grant before give back is not free for this one.
+    pub since: Height,
     /// The refundable deposit for this record.
     pub deposit: Amount,
 }
@@ -35,8 +39,19 @@ state_record!(Grant {
     cap,
     left,
     until,
+    since,
     deposit
 });
+
+/// Who posted an order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Poster {
+    /// The account: the buyer, or a delegate of it.
+    pub account: Address,
+    /// The block of the grant that a delegate spends.
+    pub granted: Option<Height>,
+}
+state_record!(Poster { account, granted });
 
 fn grant(state: &dyn State, owner: Address, delegate: Address) -> Result<Option<Grant>, Fault> {
     load(state, &keys::grant(owner, delegate))
@@ -60,13 +75,14 @@ pub fn of_owner(state: &dyn State, owner: Address) -> Result<Vec<DelegateReport>
     grants.into_iter().map(report).collect()
 }
 
-/// Takes money that a session is about to lock out of what the delegate may spend. The owner's balance is the caller's to check.
+/// Takes money that a session is about to lock out of what the delegate may spend; returns the block of the grant. The owner's balance is
+/// the caller's to check.
 pub(crate) fn spend(
     execution: &mut Execution<'_>,
     owner: Address,
     delegate: Address,
     amount: Amount,
-) -> Result<(), DelegateError> {
+) -> Result<Height, DelegateError> {
     let Some(mut grant) = grant(&execution.overlay, owner, delegate)? else {
         return Err(DelegateError::NoGrant);
     };
@@ -83,17 +99,21 @@ pub(crate) fn spend(
     execution
         .overlay
         .store(keys::grant(owner, delegate), &grant);
-    Ok(())
+    Ok(grant.since)
 }
 
-/// Makes what a session gave back to its owner free for the delegate again, unless the grant is gone.
+/// Makes what a session gave back to its owner free for its delegate again, unless its grant is gone.
 pub(crate) fn restore(
     execution: &mut Execution<'_>,
-    owner: Address,
-    delegate: Address,
+    (owner, poster): (Address, Poster),
     amount: Amount,
 ) -> Result<(), Fault> {
-    let Some(mut grant) = grant(&execution.overlay, owner, delegate)? else {
+    let Some(since) = poster.granted else {
+        return Ok(());
+    };
+    let delegate = poster.account;
+    let known = grant(&execution.overlay, owner, delegate)?;
+    let Some(mut grant) = known.filter(|grant| grant.since == since) else {
         return Ok(());
     };
     grant.left = grant

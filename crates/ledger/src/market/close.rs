@@ -82,9 +82,7 @@ pub(crate) fn close_slot(
     give_back(execution, &mut order, returned)?;
     let deposit: Amount = order.deposit;
     bank::credit(execution, order.buyer, deposit)?;
-    if order.poster != order.buyer {
-        delegates::restore(execution, order.buyer, order.poster, deposit)?;
-    }
+    delegates::restore(execution, (order.buyer, order.poster), deposit)?;
     execution.overlay.delete(keys::order(slot_id.order));
     registry::count(&mut execution.overlay, |counters| {
         counters.open_orders = counters.open_orders.checked_sub(1)?;

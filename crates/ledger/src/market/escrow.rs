@@ -41,8 +41,8 @@ pub(crate) fn give_back(
         stream.held = stream.held.checked_sub(part).or_fault()?;
         left = left.checked_sub(part).or_fault()?;
         bank::credit(execution, stream.payer, part)?;
-        if stream.payer == buyer && poster != buyer {
-            delegates::restore(execution, buyer, poster, part)?;
+        if stream.payer == buyer {
+            delegates::restore(execution, (buyer, poster), part)?;
         }
     }
     if left == Amount::ZERO {

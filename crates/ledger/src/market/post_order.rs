@@ -1,7 +1,7 @@
 use super::{HeldStream, MarketError, Order, Slot, Timer};
 use crate::{
     bank,
-    delegates::{self, DelegateError},
+    delegates::{self, DelegateError, Poster},
     execution::Execution,
     fault::{OrFault, counted},
     keys,
@@ -73,7 +73,8 @@ fn lock(
         .checked_add(order.deposit)
         .map_err(|_| MarketError::PriceAboveCap)?;
     if buyer != tx.sender() {
-        delegates::spend(execution, buyer, tx.sender(), needed)?;
+        let since = delegates::spend(execution, buyer, tx.sender(), needed)?;
+        order.poster.granted = Some(since);
     }
     let balance = bank::account(&execution.overlay, buyer)?.balance;
     if balance < needed {
@@ -231,7 +232,10 @@ fn order_record(
         .map_err(|_| MarketError::TooManyStreams { max: 0 })?;
     Ok(Order {
         buyer,
-        poster: tx.sender(),
+        poster: Poster {
+            account: tx.sender(),
+            granted: None,
+        },
         header: OrderHeader {
             spec_inline: None,
             ..header.clone()

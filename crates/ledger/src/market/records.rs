@@ -1,6 +1,7 @@
 //! The records of open orders and slots.
 
 use crate::{
+    delegates::Poster,
     execution::Execution,
     fault::{Fault, present},
     keys,
@@ -32,7 +33,7 @@ pub struct Order {
     /// Who buys: the most of its money, and what was not needed goes back there.
     pub buyer: Address,
     /// Who posted it: the buyer, or a delegate of it.
-    pub poster: Address,
+    pub poster: Poster,
     /// The header without the inline spec, which the event log keeps.
     pub header: OrderHeader,
     /// What each payer still has in it.

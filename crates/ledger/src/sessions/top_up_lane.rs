@@ -36,7 +36,7 @@ pub(crate) fn top_up_lane(
         .into());
     }
     let session = present(order(&execution.overlay, lane.order)?, "order of a lane")?;
-    if sender != session.buyer && sender != session.poster {
+    if sender != session.buyer && sender != session.poster.account {
         return Err(SessionError::NotTheBuyer.into());
     }
     if amount == Amount::ZERO {
