@@ -13,6 +13,7 @@
     )
 )]
 
+pub mod appeals;
 pub mod bank;
 mod envelope;
 mod execution;
@@ -22,6 +23,7 @@ pub mod invariants;
 mod keys;
 pub mod market;
 pub mod params;
+pub mod referee;
 pub mod refusal;
 pub mod registry;
 pub mod relations;

@@ -1,8 +1,9 @@
 //! Why an action is refused: every reason typed, with a stable code. The codes are append-only.
 
 use crate::{
-    bank::BankError, fault::Fault, market::MarketError, registry::RegistryError,
-    sessions::SessionError, stake::StakeError, verification::VerificationError,
+    appeals::AppealError, bank::BankError, fault::Fault, market::MarketError,
+    registry::RegistryError, sessions::SessionError, stake::StakeError,
+    verification::VerificationError,
 };
 use fairweir_types::TxCode;
 use thiserror::Error;
@@ -28,6 +29,9 @@ pub enum Refusal {
     /// See [`SessionError`].
     #[error(transparent)]
     Session(SessionError),
+    /// See [`AppealError`].
+    #[error(transparent)]
+    Appeal(AppealError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
@@ -47,6 +51,7 @@ impl Refusal {
             Self::Market(error) => error.code(),
             Self::Verification(error) => error.code(),
             Self::Session(error) => error.code(),
+            Self::Appeal(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -134,6 +139,15 @@ pub const CODES: &[(u16, &str)] = &[
     (616, "spec_in_session"),
     (617, "batch_number"),
     (618, "above_requests"),
+    (700, "no_slot_to_appeal"),
+    (701, "not_open_to_appeal"),
+    (702, "not_a_loser"),
+    (703, "cannot_pay_appeal"),
+    (704, "not_a_player"),
+    (705, "not_your_move"),
+    (706, "not_the_node"),
+    (707, "too_deep"),
+    (708, "bad_exhibit"),
 ];
 
 /// The name of a code.

@@ -12,8 +12,10 @@ use crate::{
     receipt::{Randomness, SignedReceipt, Tier, Verdict},
 };
 
+mod appeal;
 mod session;
 
+pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed};
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LeavesDue, LeavesShown,
 };
@@ -405,7 +407,7 @@ pub struct Judged {
     pub agreeing: u16,
     /// Verifiers drawn.
     pub drawn: u16,
-    /// The chain time until which the verdict can be challenged; zero when it is final.
+    /// The chain time until which the verdict can be challenged, or that of a dispute appealed; zero when it is final.
     pub challenge_until: Millis,
 }
 record!(Judged {
@@ -584,6 +586,9 @@ pub enum Event {
     LeavesDue(Boxed<LeavesDue>),
     LeavesShown(Boxed<LeavesShown>),
     BatchSettled(Boxed<BatchSettled>),
+    Appealed(Boxed<Appealed>),
+    AppealNarrowed(Boxed<AppealNarrowed>),
+    AppealDecided(Boxed<AppealDecided>),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -620,4 +625,7 @@ choice!(Event {
     32 => LeavesDue(Boxed<LeavesDue>),
     33 => LeavesShown(Boxed<LeavesShown>),
     34 => BatchSettled(Boxed<BatchSettled>),
+    35 => Appealed(Boxed<Appealed>),
+    36 => AppealNarrowed(Boxed<AppealNarrowed>),
+    37 => AppealDecided(Boxed<AppealDecided>),
 });

@@ -2,11 +2,14 @@
 
 use crate::{
     amount::Amount,
-    bounded::BoundedVec,
+    bounded::{BoundedBytes, BoundedVec},
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
-    limits::{BATCH_SAMPLES_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
+    limits::{
+        APPEAL_CHILDREN_MAX, BATCH_SAMPLES_MAX, EXHIBIT_BYTES_MAX, EXHIBIT_TX_BYTES_MAX,
+        TX_BYTES_MAX, VERIFIER_KINDS_MAX,
+    },
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
@@ -228,6 +231,52 @@ pub struct CloseSession {
 }
 record!(CloseSession { order });
 
+/// Appeals the verdict of a dispute to the referee; sent by whoever loses by it, who risks a deposit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appeal {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// The digest of the sender's whole run.
+    pub run: Digest,
+}
+record!(Appeal { slot_id, run });
+
+/// Defends a verdict that is appealed; sent by whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defend {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// The digest of the sender's whole run.
+    pub run: Digest,
+}
+record!(Defend { slot_id, run });
+
+/// Opens the sender's node under which the two runs differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenNode {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// How long the path to the node is, so that it is not taken for another.
+    pub depth: u8,
+    /// The node's children; empty ones behind the last are left out.
+    pub children: BoundedVec<Digest, APPEAL_CHILDREN_MAX>,
+}
+record!(OpenNode {
+    slot_id,
+    depth,
+    children
+});
+
+/// Shows the referee what the cell follows from about which the two runs differ; sent by either side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exhibit {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// What the kind's referee reads.
+    pub shown: BoundedBytes<EXHIBIT_BYTES_MAX>,
+}
+record!(Exhibit { slot_id, shown });
+
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -269,6 +318,14 @@ pub enum Action {
     OpenBatch(Boxed<OpenBatch>),
     /// See [`CloseSession`].
     CloseSession(CloseSession),
+    /// See [`Appeal`].
+    Appeal(Appeal),
+    /// See [`Defend`].
+    Defend(Defend),
+    /// See [`OpenNode`].
+    OpenNode(Boxed<OpenNode>),
+    /// See [`Exhibit`].
+    Exhibit(Boxed<Exhibit>),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -290,6 +347,10 @@ choice!(Action {
     17 => ShowLeaves(Boxed<ShowLeaves>),
     18 => OpenBatch(Boxed<OpenBatch>),
     19 => CloseSession(CloseSession),
+    20 => Appeal(Appeal),
+    21 => Defend(Defend),
+    22 => OpenNode(Boxed<OpenNode>),
+    23 => Exhibit(Boxed<Exhibit>),
 });
 
 impl Action {
@@ -316,6 +377,19 @@ impl Action {
             Self::ShowLeaves(_) => "show_leaves",
             Self::OpenBatch(_) => "open_batch",
             Self::CloseSession(_) => "close_session",
+            Self::Appeal(_) => "appeal",
+            Self::Defend(_) => "defend",
+            Self::OpenNode(_) => "open_node",
+            Self::Exhibit(_) => "exhibit",
+        }
+    }
+
+    /// Bytes that a signed transaction with it has at most.
+    #[must_use]
+    pub const fn tx_bytes_max(&self) -> usize {
+        match self {
+            Self::Exhibit(_) => EXHIBIT_TX_BYTES_MAX,
+            _ => TX_BYTES_MAX,
         }
     }
 }
@@ -395,13 +469,17 @@ impl SignedTx {
     /// # Errors
     /// [`TxFormError::TooLong`] or [`TxFormError::Malformed`].
     pub fn decode_bounded(bytes: &[u8]) -> Result<Self, TxFormError> {
-        if bytes.len() > TX_BYTES_MAX {
-            return Err(TxFormError::TooLong {
-                max: TX_BYTES_MAX,
-                found: bytes.len(),
-            });
-        }
-        decode(bytes).map_err(TxFormError::Malformed)
+        let found = bytes.len();
+        let check = |max: usize| {
+            if found > max {
+                return Err(TxFormError::TooLong { max, found });
+            }
+            Ok(())
+        };
+        check(EXHIBIT_TX_BYTES_MAX)?;
+        let signed: Self = decode(bytes).map_err(TxFormError::Malformed)?;
+        check(signed.transaction.action.tx_bytes_max())?;
+        Ok(signed)
     }
 
     /// The transaction's id: the digest of its signed encoding.
@@ -486,11 +564,9 @@ pub struct VerifiedTx {
 impl VerifiedTx {
     fn checked(signed: SignedTx) -> Result<Self, TxFormError> {
         let size = signed.encode_size();
-        if size > TX_BYTES_MAX {
-            return Err(TxFormError::TooLong {
-                max: TX_BYTES_MAX,
-                found: size,
-            });
+        let max = signed.transaction.action.tx_bytes_max();
+        if size > max {
+            return Err(TxFormError::TooLong { max, found: size });
         }
         let digest = signed.digest();
         let sender = signed.transaction.sender.address();

@@ -1,6 +1,7 @@
 //! The records of open orders and slots.
 
 use crate::{
+    appeals::Appeals,
     execution::Execution,
     fault::{Fault, present},
     keys,
@@ -104,10 +105,14 @@ pub enum Phase {
     Showing,
     /// A batch of which nothing was drawn waits for its time.
     Unsampled,
+    /// The verdict of a dispute can be appealed.
+    Appealable,
+    /// An appeal is played.
+    Appealed,
 }
 
 impl Phase {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::AwaitingMatch,
         Self::Executing,
         Self::AwaitingDraw,
@@ -124,6 +129,8 @@ impl Phase {
         Self::AwaitingSample,
         Self::Showing,
         Self::Unsampled,
+        Self::Appealable,
+        Self::Appealed,
     ];
 
     /// The stable name.
@@ -146,6 +153,8 @@ impl Phase {
             Self::AwaitingSample => "awaiting_sample",
             Self::Showing => "showing",
             Self::Unsampled => "unsampled",
+            Self::Appealable => "appealable",
+            Self::Appealed => "appealed",
         }
     }
 
@@ -265,6 +274,8 @@ pub struct Slot {
     pub lane: Option<Lane>,
     /// What it holds as a batch of a lane.
     pub batch: Option<Batch>,
+    /// What it holds while its verdict may be appealed.
+    pub appeals: Option<Appeals>,
 }
 state_record!(Slot {
     phase,
@@ -287,6 +298,7 @@ state_record!(Slot {
     challenge_deposit,
     lane,
     batch,
+    appeals,
 });
 
 impl Slot {
@@ -312,6 +324,7 @@ impl Slot {
             challenge_deposit: Amount::ZERO,
             lane: None,
             batch: None,
+            appeals: None,
         }
     }
 
@@ -329,6 +342,8 @@ impl Slot {
             | Phase::Ending
             | Phase::AwaitingSample
             | Phase::Showing
+            | Phase::Appealable
+            | Phase::Appealed
                 if self.worker == Some(account) =>
             {
                 Some(self.matched)
@@ -337,6 +352,9 @@ impl Slot {
                 Some(self.known_since())
             }
             Phase::DisputeCommitting | Phase::DisputeRevealing if is_drawn(&self.dispute) => {
+                Some(self.known_since())
+            }
+            Phase::Appealable | Phase::Appealed if self.is_heard(account) => {
                 Some(self.known_since())
             }
             _ => None,

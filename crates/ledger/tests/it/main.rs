@@ -9,6 +9,7 @@ mod crowded_blocks;
 mod full_block;
 mod full_lists;
 mod random_walk;
+mod referee;
 mod reference;
 mod script;
 mod world;
@@ -54,4 +55,9 @@ scripts!(
     sessions_that_are_refused,
     sessions_with_many_batches,
     sessions_that_end_together,
+    an_honest_worker_turns_a_verdict,
+    a_lying_worker_loses_its_appeal,
+    a_verifier_appeals_for_what_it_found,
+    appeals_that_are_refused,
+    appeals_that_end_early,
 );

@@ -15,6 +15,7 @@ pub(super) enum Stage {
     Opening,
     Commitment,
     Reveal,
+    Appeal,
 }
 
 /// Something to do that takes time.

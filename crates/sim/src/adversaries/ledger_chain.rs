@@ -6,7 +6,8 @@
 use commonware_runtime::Clock;
 use core::{fmt, pin::Pin, time::Duration};
 use fairweir_ledger::{
-    BlockContext, MemoryState, apply_block, genesis_writes, invariants, params, report,
+    BlockContext, MemoryState, apply_block, genesis_writes, invariants, params, referee::NoReferee,
+    report,
 };
 use fairweir_net::PeerAddr;
 use fairweir_services::{ChainClient, ChainError, PastOrder};
@@ -300,7 +301,8 @@ impl Books {
             .into_iter()
             .map(|waiting| (waiting.tx, waiting.answer))
             .unzip();
-        let outcome = apply_block(&self.state, &context, &txs).expect("every sender can pay");
+        let outcome =
+            apply_block(&self.state, &context, &NoReferee, &txs).expect("every sender can pay");
         self.state.apply(&outcome.writes);
         self.work_pending = outcome.work_pending;
         for (tx, told) in txs.iter().zip(&outcome.outcomes) {

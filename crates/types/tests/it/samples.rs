@@ -218,7 +218,8 @@ tags!(
     Randomness,
     SlashReason,
     DisputeCause,
-    RefundReason
+    RefundReason,
+    AppealOutcome
 );
 
 records! {
@@ -274,6 +275,10 @@ records! {
     ShowLeaves { slot_id, shown, leaves }
     OpenBatch { slot_id, openings }
     CloseSession { order }
+    Appeal { slot_id, run }
+    Defend { slot_id, run }
+    OpenNode { slot_id, depth, children }
+    Exhibit { slot_id, shown }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
     LaneClosing { slot_id, worker, until }
     LaneClosed { slot_id, worker, claimed, returned }
@@ -281,6 +286,9 @@ records! {
     LeavesDue { slot_id, worker, samples, due }
     LeavesShown { slot_id, lane, worker, payers, kind, prices, demand, root, count, samples, leaves, shown }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
+    Appealed { slot_id, appellant, trace, run, defender, judged, due }
+    AppealNarrowed { slot_id, appellant, defender, path, claimed, defended, due }
+    AppealDecided { slot_id, appellant, defender, outcome, path, is_turned }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }
     Transferred { from, to, amount }
@@ -364,13 +372,14 @@ choices! {
     }
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
-        SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
+        SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession, Appeal, Defend,
+        OpenNode, Exhibit,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
-        LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled,
+        LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, Appealed, AppealNarrowed, AppealDecided,
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }

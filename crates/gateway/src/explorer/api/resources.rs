@@ -347,6 +347,9 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "leaves_due",
     "leaves_shown",
     "batch_settled",
+    "appealed",
+    "appeal_narrowed",
+    "appeal_decided",
 ];
 
 /// Everything that can be asked of the tables.
@@ -546,7 +549,10 @@ pub(crate) static RESOURCES: &[Resource] = &[
         "disputes",
         &tables::DISPUTES,
         "Dispute",
-        ("state", &["open", "decided", "understaffed"]),
+        (
+            "state",
+            &["open", "decided", "understaffed", "appealed", "turned"],
+        ),
     ),
     filtered(
         "/slashes",
