@@ -141,10 +141,11 @@ impl App {
         parent: BlockDigest,
         context: &BlockContext,
     ) -> Result<(Vec<VerifiedTx>, BlockOutcome), Refusal> {
+        let referee = self.core.config.referee.as_ref();
         for _ in 0..DROPS_MAX {
             let attempt = self.core.cache.at(&parent, |state, parent| {
                 let txs = self.core.select(state, parent);
-                let outcome = fairweir_ledger::apply_block(state, context, &txs);
+                let outcome = fairweir_ledger::apply_block(state, context, referee, &txs);
                 (txs, outcome)
             })?;
             match attempt {
@@ -164,7 +165,7 @@ impl App {
             }
         }
         let outcome = self.core.cache.at(&parent, |state, _| {
-            fairweir_ledger::apply_block(state, context, &[])
+            fairweir_ledger::apply_block(state, context, referee, &[])
         })??;
         Ok((Vec::new(), outcome))
     }
@@ -194,8 +195,9 @@ impl App {
         let context = self
             .core
             .context(&parent, header.time, header.beacon, header.proposer);
+        let referee = self.core.config.referee.as_ref();
         let outcome = self.core.cache.at(&parent_digest, |state, _| {
-            fairweir_ledger::apply_block(state, &context, &txs)
+            fairweir_ledger::apply_block(state, &context, referee, &txs)
         })??;
         let body = body_roots(block.block().transactions.as_slice(), &outcome);
         check_equal(

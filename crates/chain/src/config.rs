@@ -1,8 +1,9 @@
 //! How a validator is set up.
 
 use crate::error::StartError;
+use fairweir_ledger::referee::{NoReferee, Referee};
 use fairweir_types::{ByteCount, Genesis, SecretKey, keys::VoteSecretKey};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The longest heartbeat: a chain that is idle for longer looks like a chain that stopped.
 pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
@@ -51,6 +52,8 @@ pub struct ChainConfig {
     pub work_interval: Duration,
     /// What waits for a block, at most.
     pub mempool: MempoolLimits,
+    /// Who says what cells of runs must be; the same at every validator.
+    pub referee: Arc<dyn Referee>,
 }
 
 impl ChainConfig {
@@ -65,6 +68,7 @@ impl ChainConfig {
             heartbeat: Duration::from_secs(1),
             work_interval: Duration::from_millis(10),
             mempool: MempoolLimits::default(),
+            referee: Arc::new(NoReferee),
         }
     }
 

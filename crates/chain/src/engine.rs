@@ -18,7 +18,7 @@ use commonware_consensus::{
 use commonware_macros::select;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::channel::oneshot;
-use fairweir_types::limits::TX_BYTES_MAX;
+use fairweir_types::limits::EXHIBIT_TX_BYTES_MAX;
 use futures::future::select_all;
 use rand_core::CryptoRng;
 use std::{fmt, pin::pin};
@@ -128,6 +128,6 @@ pub fn message_bytes_max(genesis: &fairweir_types::Genesis) -> Result<u32, Start
     Ok(commonware_p2p::max_message_size(&[
         simplex::max_payload_size::<Scheme, BlockDigest>(participants),
         marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(participants, &()),
-        TX_BYTES_MAX,
+        EXHIBIT_TX_BYTES_MAX,
     ]))
 }

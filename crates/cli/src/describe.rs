@@ -2,7 +2,7 @@
 
 use fairweir_types::{
     Address, Event,
-    event::{DisputeCause, RefundReason, SlashReason},
+    event::{AppealOutcome, DisputeCause, RefundReason, SlashReason},
     order::{NonMatch, NonMatchReason},
     receipt::{Randomness, Tier, Verdict},
 };
@@ -346,5 +346,40 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             who(event.owner),
             who(event.delegate)
         ),
+        Event::Appealed(event) => format!(
+            "{} appeals to the referee; {} defends the verdict",
+            who(event.appellant),
+            who(event.defender)
+        ),
+        Event::AppealNarrowed(event) => format!(
+            "the runs of {} and {} differ at /{}",
+            who(event.appellant),
+            who(event.defender),
+            path(event.path.as_slice())
+        ),
+        Event::AppealDecided(event) => format!(
+            "{}; the verdict {}",
+            appeal_outcome(event.outcome, &who(event.appellant), &who(event.defender)),
+            if event.is_turned {
+                "is turned"
+            } else {
+                "stands so far"
+            }
+        ),
+    }
+}
+
+/// A path in a run as its digits.
+fn path(path: &[u8]) -> String {
+    path.iter().map(|digit| format!("{digit:x}")).collect()
+}
+
+fn appeal_outcome(outcome: AppealOutcome, appellant: &str, defender: &str) -> String {
+    match outcome {
+        AppealOutcome::DefenderWrong => format!("the referee finds {defender} wrong"),
+        AppealOutcome::DefenderSilent => format!("{defender} did not move in time"),
+        AppealOutcome::AppellantWrong => format!("the referee finds {appellant} wrong"),
+        AppealOutcome::AppellantSilent => format!("{appellant} did not move in time"),
+        AppealOutcome::Undecided => "the referee cannot decide".to_owned(),
     }
 }

@@ -20,7 +20,7 @@ use fairweir_services::{
     },
     pipeline::Shelf,
 };
-use fairweir_types::{Action, Address, Amount, Millis, Rounding, order::PriceVector, tx};
+use fairweir_types::{Action, Address, Amount, Millis, order::PriceVector, tx};
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
@@ -114,6 +114,8 @@ fn models(store: &ModelStore) -> Result<Vec<Model>, Exit> {
 const FEE_COINS: u64 = 1;
 /// Days that a gateway's grant lasts.
 const GRANT_DAYS: u16 = 30;
+/// A grant with fewer days left is renewed.
+const GRANT_RENEWED_DAYS: u16 = 1;
 const DAY_MS: u64 = 86_400_000;
 
 fn now() -> u64 {
@@ -136,8 +138,8 @@ pub(crate) fn time_left(until: Millis) -> String {
     }
 }
 
-/// Lets the gateway spend an owner's coins up to a cap, and gives its account what fees take. A grant that leaves at least half of the cap
-/// stays as it is.
+/// Lets the gateway spend an owner's coins up to a cap, and gives its account what fees take. A grant of this cap that still holds stays as it
+/// is, however much of it is left: only its owner renews what was spent.
 pub(crate) async fn grant(
     connection: &Connection,
     keys: &Keystore,
@@ -157,14 +159,10 @@ pub(crate) async fn grant(
         sender.send(Action::Transfer(transfer)).await?;
     }
     let known = connection.client.account(sender.key().address()).await?;
-    let half = cap
-        .checked_mul_ratio(1, 2, Rounding::Up)
-        .unwrap_or(Amount::MAX);
     let suffices = known.delegates.iter().any(|granted| {
         granted.delegate == gateway
             && granted.cap == cap
-            && granted.left >= half
-            && granted.until > in_days(GRANT_DAYS / 2)
+            && granted.until > in_days(GRANT_RENEWED_DAYS)
     });
     if suffices {
         return Ok(());
@@ -189,22 +187,37 @@ pub(crate) async fn check_grant(
         .delegates
         .iter()
         .find(|granted| granted.delegate == gateway);
-    match granted {
-        Some(granted) if granted.until.get() >= now() => Ok(()),
-        Some(granted) => Err(Exit::message(
-            code::REFUSED,
-            format!(
-                "the grant of {owner} to this gateway is over {}: grant it anew with 'fairweir delegate grant {gateway} --cap COINS'",
-                time_left(granted.until)
-            ),
-        )),
-        None => Err(Exit::message(
+    let Some(granted) = granted else {
+        return Err(Exit::message(
             code::REFUSED,
             format!(
                 "{owner} grants this gateway nothing: say 'fairweir delegate grant {gateway} --cap COINS' where the owner's key is, or --cap here"
             ),
-        )),
+        ));
+    };
+    if granted.until.get() < now() {
+        return Err(Exit::message(
+            code::REFUSED,
+            format!(
+                "the grant of {owner} to this gateway has ended: grant it anew with 'fairweir delegate grant {gateway} --cap COINS'"
+            ),
+        ));
     }
+    if connection.client.account(gateway).await?.balance == Amount::ZERO {
+        return Err(Exit::message(
+            code::REFUSED,
+            format!(
+                "the gateway pays the fees of its transactions itself and has no coins: 'fairweir transfer {gateway} 1' sends it one"
+            ),
+        ));
+    }
+    if granted.left == Amount::ZERO {
+        output::progress(format!(
+            "nothing is left of the grant of {} coins: 'fairweir delegate grant {gateway} --cap COINS' renews it",
+            granted.cap
+        ));
+    }
+    Ok(())
 }
 
 /// Listens; a development network takes any free port when its usual one is busy.

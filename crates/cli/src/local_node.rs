@@ -6,23 +6,28 @@ use crate::{
     failure::{Exit, code},
 };
 use commonware_runtime::{Supervisor as _, tokio as runtime};
-use fairweir_chain::{ChainConfig, ChainHandle, ChainTask};
+use fairweir_chain::{
+    ChainConfig, ChainHandle, ChainTask,
+    transport::{self, TcpConfig},
+};
 use fairweir_net::quic::{DialPolicy, QuicNetwork, QuicOptions};
 use fairweir_node::{
-    BlobStore, Config, DataDir, Keystore, Passphrase, network::names, roles::validator,
+    BlobStore, Config, DataDir, Keystore, Passphrase,
+    network::{self, names},
+    roles::validator,
     transport_seed,
 };
-use fairweir_types::{ChainId, Genesis};
+use fairweir_types::{AccountKey, ChainId, Genesis};
 use std::{net::SocketAddr, time::Duration};
 
-/// A running node: its network, its chain, and the task that keeps it going.
+/// A running node: its network, its chain, and the tasks that keep it going, one for each validator of the folder.
 pub(crate) struct LocalNode {
     pub(crate) network: QuicNetwork,
     pub(crate) chain: ChainHandle,
-    pub(crate) task: ChainTask,
+    pub(crate) tasks: Vec<ChainTask>,
 }
 
-/// Starts the validator of a folder and its clients' door.
+/// Starts the validators of a folder and its clients' door, which is that of the first.
 pub(crate) async fn start(
     context: &runtime::Context,
     data: &DataDir,
@@ -39,25 +44,103 @@ pub(crate) async fn start(
     let network = QuicNetwork::bind(options)
         .await
         .map_err(|error| listen_failure(&error))?;
-    let mut chain_config = ChainConfig::new(
-        genesis.clone(),
-        keys.account(names::VALIDATOR)?,
-        keys.vote_key(names::VOTE)?,
-    );
-    chain_config.heartbeat = Duration::from_millis(config.heartbeat_ms);
     let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
     let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
-    let (chain, task) =
-        validator::start_alone(context.child("validator"), chain_config, &network, blobs)
+    let mut configs = chain_configs(config, keys, genesis)?;
+    let (chain, tasks) = if let (Some(only), true) = (configs.pop(), configs.is_empty()) {
+        let starting = validator::start_alone(context.child("validator"), only, &network, blobs);
+        let (chain, task) = starting
             .await
             .map_err(|error| Exit::new(code::MACHINE, error))?;
+        (chain, vec![task])
+    } else {
+        let configs = chain_configs(config, keys, genesis)?;
+        let (chain, tasks) = start_together(context, configs).await?;
+        validator::open_door(context.child("api"), &chain, &network, blobs)
+            .map_err(|error| Exit::new(code::MACHINE, error))?;
+        (chain, tasks)
+    };
     check_chain_time(&chain)?;
     Ok(LocalNode {
         network,
         chain,
-        task,
+        tasks,
     })
+}
+
+/// How each validator of a keystore is set up; each has a store of its own.
+fn chain_configs(
+    config: &Config,
+    keys: &Keystore,
+    genesis: &Genesis,
+) -> Result<Vec<ChainConfig>, Exit> {
+    let mut configs = Vec::new();
+    for (number, (identity, vote)) in (1..).zip(network::validators(keys)) {
+        let mut chain = ChainConfig::new(
+            genesis.clone(),
+            keys.account(&identity)?,
+            keys.vote_key(&vote)?,
+        );
+        if number > 1 {
+            chain.partition_prefix = format!("chain-{number}");
+        }
+        chain.heartbeat = Duration::from_millis(config.heartbeat_ms);
+        configs.push(chain);
+    }
+    Ok(configs)
+}
+
+/// Starts all validators of a chain in this process, each on a free port of loopback.
+async fn start_together(
+    context: &runtime::Context,
+    configs: Vec<ChainConfig>,
+) -> Result<(ChainHandle, Vec<ChainTask>), Exit> {
+    let mut ports = Vec::new();
+    for _ in &configs {
+        ports.push(std::net::TcpListener::bind((
+            std::net::Ipv4Addr::LOCALHOST,
+            0,
+        ))?);
+    }
+    let addresses = ports
+        .iter()
+        .map(std::net::TcpListener::local_addr)
+        .collect::<Result<Vec<_>, _>>()?;
+    drop(ports);
+    let machine = |error: &dyn std::fmt::Display| Exit::message(code::MACHINE, error.to_string());
+    let mut started = Vec::new();
+    for (number, config) in configs.into_iter().enumerate() {
+        // Addresses stand in the order of the genesis, validators in that of their keys.
+        let AccountKey::Ed25519(identity) = config.identity.account_key();
+        let of_genesis = config.genesis.validators.iter();
+        let mut places = of_genesis.map(|validator| validator.identity.as_slice());
+        let place = places.position(|place| place == identity.as_ref());
+        let tcp = TcpConfig {
+            listen: *place
+                .and_then(|place| addresses.get(place))
+                .ok_or_else(|| machine(&"a validator's key is not in the genesis"))?,
+            addresses: addresses.clone(),
+        };
+        let context = context
+            .child("validator")
+            .with_attribute("number", number + 1);
+        let (transport, _) = transport::tcp(&context, &config.genesis, &config.identity, &tcp)
+            .map_err(|error| machine(&error))?;
+        started.push(validator::start_replica(context, config, transport));
+    }
+    let mut chains = Vec::new();
+    let mut tasks = Vec::new();
+    for started in futures::future::join_all(started).await {
+        let (chain, task) = started.map_err(|error| Exit::new(code::MACHINE, error))?;
+        chains.push(chain);
+        tasks.push(task);
+    }
+    let first = chains.into_iter().next();
+    Ok((
+        first.ok_or_else(|| machine(&"the folder has no validator"))?,
+        tasks,
+    ))
 }
 
 /// The passphrase of the network's keys: a development network's lies beside them, any other is the user's.

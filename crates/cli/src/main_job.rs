@@ -433,7 +433,9 @@ const fn label(event: &Event) -> Option<&'static str> {
         | Event::Slashed(_)
         | Event::DisputeUnderstaffed(_)
         | Event::Unmatched(_)
-        | Event::WorkerReplaced(_) => Some("            "),
+        | Event::WorkerReplaced(_)
+        | Event::Appealed(_)
+        | Event::AppealDecided(_) => Some("            "),
         Event::Settled(_) => Some("5. Settle   "),
         Event::Refunded(_) => Some("5. Refund   "),
         _ => None,

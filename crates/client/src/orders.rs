@@ -133,6 +133,9 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         Event::LeavesDue(event) => Some(event.slot_id),
         Event::LeavesShown(event) => Some(event.slot_id),
         Event::BatchSettled(event) => Some(event.slot_id),
+        Event::Appealed(event) => Some(event.slot_id),
+        Event::AppealNarrowed(event) => Some(event.slot_id),
+        Event::AppealDecided(event) => Some(event.slot_id),
         Event::Transferred(_)
         | Event::Bonded(_)
         | Event::Unbonding(_)

@@ -56,6 +56,16 @@ impl Activations {
         )
     }
 
+    /// Where the first row goes when it is quantised.
+    pub(crate) fn row(&mut self) -> QuantisedRow<'_> {
+        (
+            &mut self.values,
+            &mut self.scales,
+            &mut self.sums,
+            &mut self.totals,
+        )
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

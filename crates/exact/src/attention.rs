@@ -129,7 +129,11 @@ fn attend<L: Lanes, const H: usize>(
 
 /// Products of the queries with the sixteen keys of a page.
 #[inline(always)]
-fn score<L: Lanes, const H: usize>(queries: &[f32], keys: &[f32], size: usize) -> [L; H] {
+pub(crate) fn score<L: Lanes, const H: usize>(
+    queries: &[f32],
+    keys: &[f32],
+    size: usize,
+) -> [L; H] {
     let mut even = [L::splat(0.0); H];
     let mut odd = [L::splat(0.0); H];
     let queries: [&[f32]; H] = std::array::from_fn(|head| &queries[head * size..][..size]);
@@ -145,7 +149,7 @@ fn score<L: Lanes, const H: usize>(queries: &[f32], keys: &[f32], size: usize) -
 
 /// Turns scores into weights, `exp(score − largest)`, and returns their sum. Positions beyond the last weigh nothing.
 #[inline(always)]
-fn weigh<L: Lanes>(scores: &mut [f32], positions: usize) -> f32 {
+pub(crate) fn weigh<L: Lanes>(scores: &mut [f32], positions: usize) -> f32 {
     scores[positions..].fill(f32::MIN);
     let mut most = L::splat(f32::MIN);
     for scores in vectors(scores) {

@@ -232,7 +232,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn scalar_bytes(kind: u32) -> Option<u64> {
+pub(crate) fn scalar_bytes(kind: u32) -> Option<u64> {
     match kind {
         kind::U8 | kind::I8 | kind::FLAG => Some(1),
         kind::U16 | kind::I16 => Some(2),
@@ -242,7 +242,7 @@ fn scalar_bytes(kind: u32) -> Option<u64> {
     }
 }
 
-fn weight_kind(number: u32) -> Option<WeightKind> {
+pub(crate) fn weight_kind(number: u32) -> Option<WeightKind> {
     match number {
         0 => Some(WeightKind::F32),
         1 => Some(WeightKind::F16),

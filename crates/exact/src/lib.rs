@@ -45,6 +45,7 @@ pub mod llama;
 mod math;
 pub mod path;
 pub mod pool;
+pub mod referee;
 pub mod safetensors;
 pub mod sample;
 mod simd;

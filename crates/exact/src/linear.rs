@@ -135,6 +135,11 @@ impl Linear {
         self.outputs.next_multiple_of(LANES)
     }
 
+    /// How many outputs there are.
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         match &self.tiles {

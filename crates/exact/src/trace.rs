@@ -44,6 +44,11 @@ impl Trace {
         }
     }
 
+    /// A chain that goes on from a state.
+    pub(crate) fn of_state(state: [u8; 32]) -> Self {
+        Self { state, tokens: 0 }
+    }
+
     /// Adds a token and the logits that it was chosen from.
     pub fn push(&mut self, token: u32, logits: &[f32]) {
         self.push_digest(token, &row_digest(logits));

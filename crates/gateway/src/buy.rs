@@ -2,7 +2,9 @@
 
 use crate::{
     error::ApiError,
-    market::{ChatEvent, ChatRun, CostTeller, Done, MarketError, Model, ModelKind, Purchase},
+    market::{
+        ChatEvent, ChatRun, CostTeller, Done, MarketError, Model, ModelKind, Purchase, Relayed,
+    },
     openai::{self, Answering, Ask, AskKind, EmbeddingAsk, Events, Settled},
     server::{Gateway, Guard, json_response},
 };
@@ -241,7 +243,12 @@ fn settled<O>(
     (request, answer): (Digest, Digest),
 ) -> Settled {
     Settled {
-        relay: gateway.market.relay(done.slot_id, request, answer),
+        relay: gateway.market.relay(&Relayed {
+            slot_id: done.slot_id,
+            receipt: done.receipt,
+            request,
+            answer,
+        }),
         purchase: Purchase {
             slot_id: done.slot_id,
             ..purchase

@@ -121,6 +121,9 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::BatchSettled(_) => "batch_settled",
         Event::DelegateGranted(_) => "delegate_granted",
         Event::DelegateRevoked(_) => "delegate_revoked",
+        Event::Appealed(_) => "appealed",
+        Event::AppealNarrowed(_) => "appeal_narrowed",
+        Event::AppealDecided(_) => "appeal_decided",
     }
 }
 
@@ -255,6 +258,29 @@ fn details(event: &Event) -> Value {
         }),
         Event::Refunded(event) => json!({
             "buyer": address(event.buyer), "reason": snake(event.reason), "amount": coins(event.amount),
+        }),
+        Event::Appealed(event) => json!({
+            "appellant": address(event.appellant),
+            "trace": event.trace.to_string(),
+            "run": event.run.to_string(),
+            "defender": address(event.defender),
+            "judged": event.judged.to_string(),
+            "due": event.due.get(),
+        }),
+        Event::AppealNarrowed(event) => json!({
+            "appellant": address(event.appellant),
+            "defender": address(event.defender),
+            "path": event.path.as_slice(),
+            "claimed": event.claimed.to_string(),
+            "defended": event.defended.to_string(),
+            "due": event.due.get(),
+        }),
+        Event::AppealDecided(event) => json!({
+            "appellant": address(event.appellant),
+            "defender": address(event.defender),
+            "outcome": snake(event.outcome),
+            "path": event.path.as_slice(),
+            "is_turned": event.is_turned,
         }),
         Event::WorkerReplaced(event) => {
             json!({"worker": address(event.worker), "reason": snake(event.reason)})

@@ -16,7 +16,7 @@ mod server;
 pub use keys::{ApiKey, ApiKeys, KeyLimits, KeysError};
 pub use market::{
     ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
-    Purchase, ReceiptError, TokenCounter,
+    Purchase, ReceiptError, Relayed, TokenCounter,
 };
 pub use network::{NetworkMarket, NetworkOptions, OrderFees, Payment};
 pub use relay::{RelayError, WorkersSide, check_relay};

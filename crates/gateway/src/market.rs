@@ -66,10 +66,25 @@ pub struct Done<O> {
     pub output: O,
     /// What its receipt is for: another slot than the one it was bought for, when a worker failed and the work went on elsewhere.
     pub slot_id: SlotId,
+    /// The digest of that receipt.
+    pub receipt: Digest,
     /// Who made it.
     pub worker: Address,
     /// What it costs when it is settled as it stands, checks and fees included.
     pub cost: Amount,
+}
+
+/// What a gateway relayed, by digests; see [`fairweir_types::relay::Relay`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// The slot that the receipt names.
+    pub slot_id: SlotId,
+    /// The receipt.
+    pub receipt: Digest,
+    /// The request's body.
+    pub request: Digest,
+    /// The answer.
+    pub answer: Digest,
 }
 
 /// An order for an answer, under way. Dropping it stops the order: the worker is paid for what it made until then.
@@ -169,8 +184,8 @@ pub trait Market: fmt::Debug + Send + Sync + 'static {
     /// The receipt file of a slot, once it is settled.
     fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>>;
 
-    /// Signs with the gateway's key what it relayed: the request's body and an answer, by their digests.
-    fn relay(&self, slot_id: SlotId, request: Digest, answer: Digest) -> SignedRelay;
+    /// Signs with the gateway's key what it relayed.
+    fn relay(&self, relayed: &Relayed) -> SignedRelay;
 
     /// Orders that workers are busy with.
     fn running(&self) -> usize;

@@ -51,6 +51,11 @@ pub enum RelayError {
     /// The client's answer is not the one that the gateway signed.
     #[error("the gateway signed another answer than this one")]
     OtherAnswer,
+    /// The gateway got another receipt for this slot.
+    #[error(
+        "the worker signed two receipts for this request, and the gateway relayed the other: it is the worker that lies"
+    )]
+    OtherReceipt,
     /// The gateway asked the worker something else.
     #[error(
         "the gateway {gateway} changed the question: the worker was asked something else ({what})"
@@ -82,6 +87,7 @@ impl RelayError {
             Self::OtherRequest => "other_request",
             Self::RequestUnreadable(_) => "request_unreadable",
             Self::OtherAnswer => "other_answer",
+            Self::OtherReceipt => "other_receipt",
             Self::QuestionChanged { .. } => "question_changed",
             Self::AnswerChanged { .. } => "answer_changed",
         }
@@ -140,6 +146,9 @@ pub fn check_relay(
         if signed.relay.request != Digest::of_blob(request) {
             return Err(RelayError::OtherRequest);
         }
+        if signed.relay.receipt != worker.receipt.digest() {
+            return Err(RelayError::OtherReceipt);
+        }
         let gateway = signed.gateway.address();
         match worker.receipt.kind {
             kind if kind == Chat::ID => {
@@ -167,7 +176,10 @@ fn check_chat(
     let fields: Value =
         serde_json::from_slice(request).map_err(|error| unreadable(&error.to_string()))?;
     let of_api = |error: ApiError| unreadable(&error.message);
-    let ask: Ask = if fields.get("messages").is_some() {
+    let is_chat = fields
+        .get("messages")
+        .is_some_and(|messages| !messages.is_null());
+    let ask: Ask = if is_chat {
         openai::chat(request).map_err(of_api)?
     } else {
         openai::completion(request).map_err(of_api)?
@@ -180,6 +192,9 @@ fn check_chat(
         return Err(changed("its prompt"));
     }
     let tokens_max = spec.parameters().tokens_max;
+    if !ask.allows(tokens_max) {
+        return Err(changed("how long the answer may be"));
+    }
     if *spec.parameters() != ask.parameters(tokens_max) {
         return Err(changed("how tokens are chosen"));
     }

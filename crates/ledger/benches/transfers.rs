@@ -10,7 +10,9 @@
 )]
 
 use commonware_parallel::Rayon;
-use fairweir_ledger::{BlockContext, MemoryState, apply_block, genesis_writes, invariants};
+use fairweir_ledger::{
+    BlockContext, MemoryState, apply_block, genesis_writes, invariants, referee::NoReferee,
+};
 use fairweir_types::{
     AccountKey, Action, Amount, BoundedVec, ChainId, Digest, Genesis, GenesisAccount, Height,
     Millis, Nonce, SecretKey, SignedTx, Transaction, Validator, VerifiedTx, digest::Domain,
@@ -119,7 +121,7 @@ fn run(
             beacon: Digest::ZERO,
             proposer: [0; 32],
         };
-        let outcome = apply_block(&state, &context, &txs).unwrap();
+        let outcome = apply_block(&state, &context, &NoReferee, &txs).unwrap();
         assert!(
             outcome.outcomes.iter().all(|outcome| outcome.is_done()),
             "every transfer is done"

@@ -1,11 +1,12 @@
 //! A block's life on one page: load, run each transaction, run the end-of-block work, hand out fees.
 
 use crate::{
-    bank, delegates,
+    appeals, bank, delegates,
     envelope::{self, EnvelopeError},
     fault::{Fault, OrFault, counted},
     keys, market,
     params::Params,
+    referee::Referee,
     refusal::Refusal,
     registry, sessions, stake,
     state::{Overlay, State, Writes, load, state_record},
@@ -81,6 +82,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) overlay: Overlay<'a>,
     pub(crate) params: Params,
     pub(crate) context: &'a BlockContext,
+    pub(crate) referee: &'a dyn Referee,
     /// Chain time.
     pub(crate) now: Millis,
     pub(crate) randomness: Randomness,
@@ -91,7 +93,11 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    fn begin(state: &'a dyn State, context: &'a BlockContext) -> Result<Self, Fault> {
+    fn begin(
+        state: &'a dyn State,
+        context: &'a BlockContext,
+        referee: &'a dyn Referee,
+    ) -> Result<Self, Fault> {
         let params = Params::load(state)?;
         let clock: Clock = load(state, &keys::clock())?.unwrap_or_default();
         // Capped, so that windows stretch over a halt of the chain (protocol rule 2).
@@ -122,6 +128,7 @@ impl<'a> Execution<'a> {
             overlay,
             params,
             context,
+            referee,
             now,
             randomness,
             validators: chain.validators,
@@ -214,6 +221,10 @@ impl<'a> Execution<'a> {
             Action::CloseSession(close) => sessions::close_session(self, sender, close)?,
             Action::ShareLeaves(share) => sessions::share_leaves(self, sender, share)?,
             Action::TopUpLane(top_up) => sessions::top_up_lane(self, sender, top_up)?,
+            Action::Appeal(appeal) => appeals::appeal(self, sender, appeal)?,
+            Action::Defend(defend) => appeals::defend(self, sender, defend)?,
+            Action::OpenNode(open) => appeals::open_node(self, sender, open)?,
+            Action::Exhibit(exhibit) => appeals::exhibit(self, sender, exhibit)?,
         }
         Ok(())
     }
@@ -243,16 +254,17 @@ impl From<Fault> for RunError {
 /// Applies a block.
 ///
 /// A transaction whose action is refused is in the block all the same: it pays its fee, and its outcome says why.
-/// Costs O(transactions + due items × log state).
+/// Costs O(transactions + due items × log state), and what the referee takes for each exhibit.
 ///
 /// # Errors
 /// [`BlockError::Envelope`] when the block is invalid; [`BlockError::Fault`] when the state is broken and the replica must halt.
 pub fn apply_block(
     state: &dyn State,
     context: &BlockContext,
+    referee: &dyn Referee,
     txs: &[VerifiedTx],
 ) -> Result<BlockOutcome, BlockError> {
-    let mut execution = Execution::begin(state, context)?;
+    let mut execution = Execution::begin(state, context, referee)?;
     let mut outcomes = Vec::with_capacity(txs.len());
     for (position, tx) in txs.iter().enumerate() {
         outcomes.push(execution.run(tx).map_err(|error| match error {

@@ -83,7 +83,9 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
         .chain(grants.iter().map(|(_, grant)| grant.deposit))
         .chain(offers.iter().map(|(_, offer)| offer.deposit))
         .chain(verifiers.iter().map(|(_, verifier)| verifier.deposit));
-    let challenges = slots.iter().map(|(_, slot)| slot.challenge_deposit);
+    let challenges = slots
+        .iter()
+        .flat_map(|(_, slot)| [slot.challenge_deposit, slot.appeal_deposit()]);
     Ok(SupplyReport {
         genesis: supply.genesis,
         minted: supply.minted,

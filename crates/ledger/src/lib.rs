@@ -13,6 +13,7 @@
     )
 )]
 
+pub mod appeals;
 pub mod bank;
 pub mod delegates;
 mod envelope;
@@ -23,6 +24,7 @@ pub mod invariants;
 mod keys;
 pub mod market;
 pub mod params;
+pub mod referee;
 pub mod refusal;
 pub mod registry;
 pub mod relations;

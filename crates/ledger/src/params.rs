@@ -6,6 +6,7 @@ use crate::{fault::Fault, keys, relations::first_broken, state::State};
 use fairweir_types::{
     Amount, Bps, Genesis, Millis,
     genesis::{GenesisError, GenesisParam},
+    limits::{APPEAL_DEFENDERS_MAX, APPELLANTS_MAX},
 };
 
 /// What one governed value is.
@@ -99,6 +100,10 @@ params! {
     32 match_retry_max: "milliseconds of chain time", 1_000..=86_400_000, 60_000, "An unmatched order is tried at least once a minute, if the block's quota of tries allows.";
     33 sampling_bps: "basis points", 1..=10_000, 100, "One request in a hundred of a session is checked: stake at a lane makes a single found cheat cost more than a hundred gain (protocol rule 5).";
     34 close_window: "milliseconds of chain time", 1_000..=86_400_000, 60_000, "For a worker to claim what it served before its lane closed, with time to restart a machine.";
+    35 appeal_window: "milliseconds of chain time", 1_000..=86_400_000, 600_000, "Ten minutes to write a run down, for whoever appeals and then for whoever defends: it takes as long as the longest work.";
+    36 appeal_move: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction: a row of the run is computed again to show a value.";
+    37 appeal_game: "milliseconds of chain time", 10_000..=86_400_000, 600_000, "For all moves of one game, about fifteen of each side, once the defender has shown its run: who is slow loses.";
+    38 appeal_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the moves of the defender that it loses against.";
 }
 
 /// A governed count as a length.
@@ -120,7 +125,7 @@ impl Params {
             .saturating_add(self.halt_gap)
     }
 
-    /// Milliseconds of chain time that draws and windows after a receipt take together, but for a backlog of due slots.
+    /// Milliseconds of chain time that draws, windows and appeals after a receipt take together, but for a backlog of due slots.
     #[must_use]
     pub fn windows_together(&self) -> Millis {
         let draws = self
@@ -140,9 +145,22 @@ impl Params {
             self.commit_window,
             self.reveal_window,
         ];
-        Millis(windows.into_iter().fold(draws, |sum, window| {
-            sum.saturating_add(self.stretched(window))
-        }))
+        let games = u64::try_from(APPELLANTS_MAX.saturating_mul(APPEAL_DEFENDERS_MAX));
+        let appeals = self
+            .stretched(self.appeal_game)
+            .saturating_mul(games.unwrap_or(u64::MAX));
+        let waits = APPELLANTS_MAX.saturating_mul(APPEAL_DEFENDERS_MAX.saturating_add(1));
+        let appeals = self
+            .stretched(self.appeal_window)
+            .saturating_mul(u64::try_from(waits).unwrap_or(u64::MAX))
+            .saturating_add(appeals);
+        Millis(
+            windows
+                .into_iter()
+                .fold(draws.saturating_add(appeals), |sum, window| {
+                    sum.saturating_add(self.stretched(window))
+                }),
+        )
     }
 
     /// The fee that a transaction of this size needs.

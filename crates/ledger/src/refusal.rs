@@ -1,8 +1,8 @@
 //! Why an action is refused: every reason typed, with a stable code. The codes are append-only.
 
 use crate::{
-    bank::BankError, delegates::DelegateError, fault::Fault, market::MarketError,
-    registry::RegistryError, sessions::SessionError, stake::StakeError,
+    appeals::AppealError, bank::BankError, delegates::DelegateError, fault::Fault,
+    market::MarketError, registry::RegistryError, sessions::SessionError, stake::StakeError,
     verification::VerificationError,
 };
 use fairweir_types::TxCode;
@@ -32,6 +32,9 @@ pub enum Refusal {
     /// By the grants of owners to delegates.
     #[error(transparent)]
     Delegate(DelegateError),
+    /// See [`AppealError`].
+    #[error(transparent)]
+    Appeal(AppealError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
@@ -58,6 +61,7 @@ impl Refusal {
             Self::Verification(error) => error.code(),
             Self::Session(error) => error.code(),
             Self::Delegate(error) => error.code(),
+            Self::Appeal(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -161,6 +165,16 @@ pub const CODES: &[(u16, &str)] = &[
     (704, "no_grant"),
     (705, "not_the_sessions_delegate"),
     (706, "above_grant"),
+    (707, "other_grant"),
+    (800, "no_slot_to_appeal"),
+    (801, "not_open_to_appeal"),
+    (802, "not_a_loser"),
+    (803, "cannot_pay_appeal"),
+    (804, "not_a_player"),
+    (805, "not_your_move"),
+    (806, "not_the_node"),
+    (807, "too_deep"),
+    (808, "bad_exhibit"),
 ];
 
 /// The name of a code.

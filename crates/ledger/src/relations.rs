@@ -16,7 +16,7 @@ pub struct Relation {
 pub const RELATIONS: &[Relation] = &[
     Relation {
         name: "unbonding_outlasts_windows",
-        rule: "unbonding_delay is longer than all windows after a draw, a dispute and the challenge included: stake outlives what it answers for (protocol rule 5)",
+        rule: "unbonding_delay is longer than all windows after a draw, a dispute, appeals and the challenge included: stake outlives what it answers for (protocol rule 5)",
         holds: |params| params.unbonding_delay > params.windows_together().get(),
     },
     Relation {
@@ -89,7 +89,7 @@ mod tests {
         let table: &[Row<'_>] = &[
             (&[], None),
             (
-                &[("unbonding_delay", 400_000), ("challenge_window", 1_000)],
+                &[("unbonding_delay", 20_000_000), ("challenge_window", 1_000)],
                 None,
             ),
             (

@@ -128,7 +128,8 @@ fn held(key: &[u8], value: Option<&[u8]>) -> Result<Held, Fault> {
         let streams = order.streams.iter().map(|stream| stream.held);
         Amount::sum(streams.chain([order.deposit])).or_fault()?
     } else if is_in(keys::slots()) {
-        read::<Slot>(key, value)?.challenge_deposit
+        let slot: Slot = read(key, value)?;
+        Amount::sum([slot.challenge_deposit, slot.appeal_deposit()]).or_fault()?
     } else if is_in(keys::offers()) {
         read::<OfferRecord>(key, value)?.deposit
     } else if is_in(keys::verifiers()) {

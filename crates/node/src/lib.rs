@@ -9,6 +9,7 @@ mod keystore;
 pub mod models;
 pub mod network;
 mod output_store;
+mod referee;
 pub mod roles;
 mod ticket;
 
@@ -19,4 +20,5 @@ pub use data_dir::{DataDir, DataDirError, FORMAT};
 pub use environment::{NodeBlobs, NodeChain, NodeEvents};
 pub use keystore::{Keystore, KeystoreError, Passphrase, random_seed, transport_seed};
 pub use output_store::OutputStore;
+pub use referee::Referees;
 pub use ticket::{Ticket, TicketError};

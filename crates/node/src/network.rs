@@ -18,6 +18,9 @@ pub const WORKERS: usize = 3;
 /// the two of the first draw.
 pub const VERIFIERS: usize = 5;
 
+/// Validators of a network in one process at most: four stand one that fails, and more would only take each other's time.
+pub const VALIDATORS_MAX: usize = 7;
+
 /// The names of keys in the keystore.
 pub mod names {
     /// The validator's identity.
@@ -33,6 +36,18 @@ pub mod names {
     #[must_use]
     pub fn worker(number: usize) -> String {
         format!("worker-{number}")
+    }
+
+    /// Identity and vote key of a validator, from 1.
+    #[must_use]
+    pub fn validator(number: usize) -> (String, String) {
+        match number {
+            1 => (VALIDATOR.to_owned(), VOTE.to_owned()),
+            _ => (
+                format!("validator-{number}"),
+                format!("validator-{number}-vote"),
+            ),
+        }
     }
 
     /// A verifier, from 1.
@@ -51,8 +66,10 @@ pub const ROLE_STAKE_COINS: u64 = 1_000;
 
 /// Governed values of a network in one process: short windows, because everybody is a millisecond away.
 const QUICK_PARAMS: &[(&str, u64)] = &[
-    ("unbonding_delay", 1_200_000),
+    ("unbonding_delay", 3_600_000),
     ("challenge_window", 1_000),
+    ("appeal_window", 30_000),
+    ("appeal_game", 120_000),
     // One machine does the work of all: its checks wait for its answers.
     ("commit_window", 120_000),
 ];
@@ -109,7 +126,7 @@ pub fn dev_chain_id() -> Result<ChainId, FoundError> {
 
 /// Opens the network of a folder, or founds one with fresh random keys.
 ///
-/// `passphrase` is called with the chain's name when keys must be opened or encrypted.
+/// `passphrase` is called with the chain's name when keys must be opened or encrypted; `validators` counts when it is founded.
 ///
 /// # Errors
 /// [`FoundError`].
@@ -117,7 +134,7 @@ pub fn open_or_found(
     data: &DataDir,
     chain_id: ChainId,
     passphrase: &Passphrase,
-    config: &Config,
+    (config, validators): (&Config, usize),
 ) -> Result<Founded, FoundError> {
     match data.genesis() {
         Ok(genesis) => {
@@ -132,8 +149,13 @@ pub fn open_or_found(
         Err(error) => return Err(error.into()),
     }
     let mut keys = Keystore::empty();
-    for name in [names::VALIDATOR, names::VOTE, names::NODE, names::BUYER] {
+    for name in [names::NODE, names::BUYER] {
         keys.generate(name)?;
+    }
+    for number in 1..=validators.clamp(1, VALIDATORS_MAX) {
+        let (identity, vote) = names::validator(number);
+        keys.generate(&identity)?;
+        keys.generate(&vote)?;
     }
     for number in 1..=WORKERS {
         keys.generate(&names::worker(number))?;
@@ -174,18 +196,10 @@ pub fn genesis(keys: &Keystore, chain_id: ChainId, time: Millis) -> Result<Genes
     let accounts = accounts
         .into_iter()
         .map(|(address, balance)| GenesisAccount { address, balance });
-    let identity = keys.account(names::VALIDATOR)?;
-    let vote = keys.vote_key(names::VOTE)?;
-    let AccountKey::Ed25519(public) = identity.account_key();
-    let payout: Address = identity.address();
-    let mut identity_bytes = [0; 32];
-    identity_bytes.copy_from_slice(public.as_ref());
-    let validator = Validator {
-        identity: identity_bytes,
-        vote_key: vote.vote_key(),
-        possession: vote.prove_possession(),
-        payout,
-    };
+    let mut validators = validators(keys)
+        .map(|names| validator(keys, &names))
+        .collect::<Result<Vec<_>, _>>()?;
+    validators.sort_by_key(|validator| validator.identity);
     let mut params: Vec<GenesisParam> = QUICK_PARAMS
         .iter()
         .filter_map(|(name, value)| {
@@ -200,10 +214,35 @@ pub fn genesis(keys: &Keystore, chain_id: ChainId, time: Millis) -> Result<Genes
         chain_id,
         time,
         accounts: BoundedVec::truncating(accounts),
-        validators: BoundedVec::truncating([validator]),
+        validators: BoundedVec::truncating(validators),
         params: BoundedVec::truncating(params),
     };
     genesis.check()?;
     params::check_genesis_params(&genesis)?;
     Ok(genesis)
+}
+
+/// The names of the keys of each validator of a keystore: identity and vote.
+pub fn validators(keys: &Keystore) -> impl Iterator<Item = (String, String)> + use<'_> {
+    (1..=VALIDATORS_MAX)
+        .map(names::validator)
+        .take_while(|(identity, _)| keys.contains(identity))
+}
+
+fn validator(
+    keys: &Keystore,
+    (identity, vote): &(String, String),
+) -> Result<Validator, FoundError> {
+    let identity = keys.account(identity)?;
+    let vote = keys.vote_key(vote)?;
+    let AccountKey::Ed25519(public) = identity.account_key();
+    let payout: Address = identity.address();
+    let mut identity_bytes = [0; 32];
+    identity_bytes.copy_from_slice(public.as_ref());
+    Ok(Validator {
+        identity: identity_bytes,
+        vote_key: vote.vote_key(),
+        possession: vote.prove_possession(),
+        payout,
+    })
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod appeal;
 mod codec;
 pub mod contract;
 #[cfg(feature = "inference")]

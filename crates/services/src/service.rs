@@ -1,6 +1,7 @@
 //! The bundle of a kind's parts, and its erasure: bytes in, bytes out.
 
 use crate::{
+    appeal::Recorder,
     contract::{
         AppraiseError, Appraiser, Assignment, Claim, ExecuteError, Executor, Fault, Judgement,
         Kind, SpecError, Verifier,
@@ -17,6 +18,7 @@ use fairweir_types::{
     receipt::trace,
 };
 use futures::{FutureExt, future::BoxFuture};
+use std::sync::Arc;
 
 /// An execution with its output encoded.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,6 +120,11 @@ pub trait AnyService: Debug + Send + Sync + 'static {
         demand: &Demand,
         prices: &PriceVector,
     ) -> Result<Amount, AppraiseError>;
+
+    /// What writes runs down, if the kind has a referee.
+    fn recorder(&self) -> Option<Arc<dyn Recorder>> {
+        None
+    }
 }
 
 impl dyn AnyService {
@@ -161,11 +168,12 @@ impl dyn AnyService {
 }
 
 /// A kind with the parts that run it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Service<K, X, V, A> {
     executor: X,
     verifier: V,
     appraiser: A,
+    recorder: Option<Arc<dyn Recorder>>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -176,8 +184,16 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> Service<K, X, V, 
             executor,
             verifier,
             appraiser,
+            recorder: None,
             kind: PhantomData,
         }
+    }
+
+    /// The same for a kind with a referee.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     fn spec(bytes: &[u8]) -> Result<(K::Spec, Demand), SpecError> {
@@ -331,5 +347,9 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Se
         prices: &PriceVector,
     ) -> Result<Amount, AppraiseError> {
         self.appraiser.appraise(receipt, demand, prices)
+    }
+
+    fn recorder(&self) -> Option<Arc<dyn Recorder>> {
+        self.recorder.clone()
     }
 }

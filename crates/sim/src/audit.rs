@@ -7,10 +7,11 @@ use fairweir_client::orders;
 use fairweir_ledger::{
     BlockContext, MemoryState, State, apply_block, genesis_writes, invariants, report,
 };
+use fairweir_node::Referees;
 use fairweir_types::{
     Address, Amount, AmountError, Block, Digest, Event, Genesis, Height, Millis, SignedTx,
     VerifiedTx,
-    event::Slashed,
+    event::{AppealOutcome, Slashed},
     merkle,
     order::{OrderId, SlotId},
 };
@@ -68,6 +69,16 @@ impl Story {
     pub fn slashes_of(&self, account: Address) -> impl Iterator<Item = &Slashed> {
         self.slashes()
             .filter(move |slashed| slashed.account == account)
+    }
+
+    /// How each game of an appeal ended, in order.
+    #[must_use]
+    pub fn appeals(&self) -> Vec<AppealOutcome> {
+        let outcomes = self.events.iter().filter_map(|(_, event)| match event {
+            Event::AppealDecided(decided) => Some(decided.outcome),
+            _ => None,
+        });
+        outcomes.collect()
     }
 
     /// Who was matched to a slot, first to last.
@@ -295,7 +306,7 @@ impl Books {
             beacon: header.beacon,
             proposer: header.proposer,
         };
-        let outcome = apply_block(&self.state, &context, &verified(&found.block))
+        let outcome = apply_block(&self.state, &context, &Referees, &verified(&found.block))
             .expect("a final block applies");
         assert_eq!(
             outcome.outcomes, found.outcomes,

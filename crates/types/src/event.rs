@@ -12,8 +12,10 @@ use crate::{
     receipt::{Randomness, SignedReceipt, Tier, Verdict},
 };
 
+mod appeal;
 mod session;
 
+pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed};
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
     LeavesShared, LeavesShown, SharingDue,
@@ -438,7 +440,7 @@ pub struct Judged {
     pub agreeing: u16,
     /// Verifiers drawn.
     pub drawn: u16,
-    /// The chain time until which the verdict can be challenged; zero when it is final.
+    /// The chain time until which the verdict can be challenged, or that of a dispute appealed; zero when it is final.
     pub challenge_until: Millis,
 }
 record!(Judged {
@@ -622,6 +624,9 @@ pub enum Event {
     LaneToppedUp(LaneToppedUp),
     SharingDue(Boxed<SharingDue>),
     LeavesShared(Boxed<LeavesShared>),
+    Appealed(Boxed<Appealed>),
+    AppealNarrowed(Boxed<AppealNarrowed>),
+    AppealDecided(Boxed<AppealDecided>),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -663,4 +668,7 @@ choice!(Event {
     37 => LaneToppedUp(LaneToppedUp),
     38 => SharingDue(Boxed<SharingDue>),
     39 => LeavesShared(Boxed<LeavesShared>),
+    40 => Appealed(Boxed<Appealed>),
+    41 => AppealNarrowed(Boxed<AppealNarrowed>),
+    42 => AppealDecided(Boxed<AppealDecided>),
 });

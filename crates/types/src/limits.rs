@@ -48,6 +48,18 @@ pub const DRAWN_MAX: usize = 8;
 pub const EXCLUDED_MAX: usize = 8;
 /// Bytes of one signed transaction: the largest action is a `PostOrder` with an inline spec.
 pub const TX_BYTES_MAX: usize = 4_096;
+/// Bytes of what an exhibit shows to the referee: a row of logits of 200,000 tokens, or the weights of the widest tile.
+pub const EXHIBIT_BYTES_MAX: usize = 960 * 1_024;
+/// Bytes of a transaction that exhibits; it pays for each.
+pub const EXHIBIT_TX_BYTES_MAX: usize = EXHIBIT_BYTES_MAX + TX_BYTES_MAX;
+/// Children of a node of a run.
+pub const APPEAL_CHILDREN_MAX: usize = 16;
+/// Nodes between the root of a run and a cell at most.
+pub const APPEAL_PATH_MAX: usize = 20;
+/// Who may have to defend a verdict, one after the other: one honest one among them holds it.
+pub const APPEAL_DEFENDERS_MAX: usize = 3;
+/// Who may appeal one verdict, one after the other: as many as lose it when four of five decide.
+pub const APPELLANTS_MAX: usize = 3;
 /// Bytes of all transactions in one block.
 pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 /// Transactions in one block.
@@ -120,5 +132,9 @@ const _: () = assert!(
         && BATCH_REQUESTS_MAX == 16_384
         && BATCH_LEAVES_MAX <= 1 << MERKLE_PATH_MAX,
     "every leaf of a batch has a path"
+);
+const _: () = assert!(
+    2 * EXHIBIT_TX_BYTES_MAX <= BLOCK_TX_BYTES_MAX,
+    "a block holds the exhibits of both sides"
 );
 const _: () = assert!(DRAWN_MAX >= 5, "a dispute draws five");

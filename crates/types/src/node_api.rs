@@ -11,7 +11,7 @@ use crate::{
     keys::{AccountKey, Address, Signature},
     limits::{
         BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, CHUNK_BYTES_MAX, DELEGATES_MAX, EVENT_PAGE_MAX,
-        OUTCOME_PAGE_MAX, RECORD_PAGE_MAX, TEXT_BYTES_MAX, TX_BYTES_MAX,
+        EXHIBIT_TX_BYTES_MAX, OUTCOME_PAGE_MAX, RECORD_PAGE_MAX, TEXT_BYTES_MAX,
     },
     order::{KindId, Offer, OrderId, SlotId},
     outcome::TxOutcome,
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submit {
     /// The encoded transaction.
-    pub tx: BoundedBytes<TX_BYTES_MAX>,
+    pub tx: BoundedBytes<EXHIBIT_TX_BYTES_MAX>,
 }
 record!(Submit { tx });
 

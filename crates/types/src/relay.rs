@@ -16,6 +16,8 @@ pub struct Relay {
     pub chain_id: ChainId,
     /// The slot that the worker's receipt names.
     pub slot_id: SlotId,
+    /// The digest of the receipt that came with the answer: a worker that signs another for the slot does not make the gateway look wrong.
+    pub receipt: Digest,
     /// The blob digest of the request's body, byte for byte as the client sent it.
     pub request: Digest,
     /// The blob digest of the answer: its text as UTF-8, or the vectors' numbers as little-endian `f32`, one after the other.
@@ -24,6 +26,7 @@ pub struct Relay {
 record!(Relay {
     chain_id,
     slot_id,
+    receipt,
     request,
     answer
 });

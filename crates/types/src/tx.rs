@@ -2,11 +2,14 @@
 
 use crate::{
     amount::Amount,
-    bounded::BoundedVec,
+    bounded::{BoundedBytes, BoundedVec},
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
-    limits::{BATCH_SAMPLES_MAX, DRAWN_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX},
+    limits::{
+        APPEAL_CHILDREN_MAX, BATCH_SAMPLES_MAX, DRAWN_MAX, EXHIBIT_BYTES_MAX, EXHIBIT_TX_BYTES_MAX,
+        TX_BYTES_MAX, VERIFIER_KINDS_MAX,
+    },
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Millis, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
@@ -293,6 +296,52 @@ pub struct TopUpLane {
 }
 record!(TopUpLane { lane, amount });
 
+/// Appeals the verdict of a dispute to the referee; sent by whoever loses by it, who risks a deposit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appeal {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// The digest of the sender's whole run.
+    pub run: Digest,
+}
+record!(Appeal { slot_id, run });
+
+/// Defends a verdict that is appealed; sent by whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defend {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// The digest of the sender's whole run.
+    pub run: Digest,
+}
+record!(Defend { slot_id, run });
+
+/// Opens the sender's node under which the two runs differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenNode {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// How long the path to the node is, so that it is not taken for another.
+    pub depth: u8,
+    /// The node's children; empty ones behind the last are left out.
+    pub children: BoundedVec<Digest, APPEAL_CHILDREN_MAX>,
+}
+record!(OpenNode {
+    slot_id,
+    depth,
+    children
+});
+
+/// Shows the referee what the cell follows from about which the two runs differ; sent by either side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exhibit {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// What the kind's referee reads.
+    pub shown: BoundedBytes<EXHIBIT_BYTES_MAX>,
+}
+record!(Exhibit { slot_id, shown });
+
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -344,6 +393,14 @@ pub enum Action {
     TopUpLane(TopUpLane),
     /// See [`ShareLeaves`].
     ShareLeaves(Boxed<ShareLeaves>),
+    /// See [`Appeal`].
+    Appeal(Appeal),
+    /// See [`Defend`].
+    Defend(Defend),
+    /// See [`OpenNode`].
+    OpenNode(Boxed<OpenNode>),
+    /// See [`Exhibit`].
+    Exhibit(Boxed<Exhibit>),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -370,6 +427,10 @@ choice!(Action {
     22 => OpenSession(Boxed<OpenSession>),
     23 => TopUpLane(TopUpLane),
     24 => ShareLeaves(Boxed<ShareLeaves>),
+    25 => Appeal(Appeal),
+    26 => Defend(Defend),
+    27 => OpenNode(Boxed<OpenNode>),
+    28 => Exhibit(Boxed<Exhibit>),
 });
 
 impl Action {
@@ -401,6 +462,19 @@ impl Action {
             Self::OpenSession(_) => "open_session",
             Self::TopUpLane(_) => "top_up_lane",
             Self::ShareLeaves(_) => "share_leaves",
+            Self::Appeal(_) => "appeal",
+            Self::Defend(_) => "defend",
+            Self::OpenNode(_) => "open_node",
+            Self::Exhibit(_) => "exhibit",
+        }
+    }
+
+    /// Bytes that a signed transaction with it has at most.
+    #[must_use]
+    pub const fn tx_bytes_max(&self) -> usize {
+        match self {
+            Self::Exhibit(_) => EXHIBIT_TX_BYTES_MAX,
+            _ => TX_BYTES_MAX,
         }
     }
 }
@@ -480,13 +554,17 @@ impl SignedTx {
     /// # Errors
     /// [`TxFormError::TooLong`] or [`TxFormError::Malformed`].
     pub fn decode_bounded(bytes: &[u8]) -> Result<Self, TxFormError> {
-        if bytes.len() > TX_BYTES_MAX {
-            return Err(TxFormError::TooLong {
-                max: TX_BYTES_MAX,
-                found: bytes.len(),
-            });
-        }
-        decode(bytes).map_err(TxFormError::Malformed)
+        let found = bytes.len();
+        let check = |max: usize| {
+            if found > max {
+                return Err(TxFormError::TooLong { max, found });
+            }
+            Ok(())
+        };
+        check(EXHIBIT_TX_BYTES_MAX)?;
+        let signed: Self = decode(bytes).map_err(TxFormError::Malformed)?;
+        check(signed.transaction.action.tx_bytes_max())?;
+        Ok(signed)
     }
 
     /// The transaction's id: the digest of its signed encoding.
@@ -571,11 +649,9 @@ pub struct VerifiedTx {
 impl VerifiedTx {
     fn checked(signed: SignedTx) -> Result<Self, TxFormError> {
         let size = signed.encode_size();
-        if size > TX_BYTES_MAX {
-            return Err(TxFormError::TooLong {
-                max: TX_BYTES_MAX,
-                found: size,
-            });
+        let max = signed.transaction.action.tx_bytes_max();
+        if size > max {
+            return Err(TxFormError::TooLong { max, found: size });
         }
         let digest = signed.digest();
         let sender = signed.transaction.sender.address();

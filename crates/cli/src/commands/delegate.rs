@@ -14,8 +14,8 @@ Try:
 /// Let other keys open sessions that your account pays for, within a cap and a time.
 ///
 /// A gateway's key lies on a machine that clients talk to. A grant lets it spend at most the cap, on sessions alone: it cannot
-/// transfer anything, and what a session does not use goes back to you and is free for the next. The delegate's own account pays
-/// its transactions' fees.
+/// transfer anything, and what a session does not use goes back to you and is free for the next (so is what you add to such a
+/// session yourself). The delegate's own account pays its transactions' fees: send it a coin with 'fairweir transfer'.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) enum Delegate {

@@ -31,7 +31,8 @@ pub(crate) struct Gateway {
     /// Whose coins it spends, by a grant: an address (fw1…) or the name of one of your keys.
     #[arg(long, value_name = "ACCOUNT", conflicts_with = "per_request_orders")]
     owner: Option<String>,
-    /// Grant the gateway so many coins of the owner first; needs the owner's key. Without it the owner granted them before.
+    /// Grant the gateway so many coins of the owner first, unless such a grant holds; needs the owner's key. What was spent is renewed with
+    /// 'fairweir delegate grant'.
     #[arg(long, value_name = "COINS", requires = "owner")]
     cap: Option<Amount>,
     /// The highest price, in coins per million tokens.

@@ -59,7 +59,7 @@ fn init(global: &Global, chain_id: &str, listen: Option<SocketAddr>) -> Result<(
     config.listen = listen.unwrap_or(config.listen);
     local_node::check_address(&chain_id, config.listen)?;
     let passphrase = local_node::passphrase(global, &data, &chain_id)?;
-    let founded = network::open_or_found(&data, chain_id, &passphrase, &config)
+    let founded = network::open_or_found(&data, chain_id, &passphrase, (&config, 1))
         .map_err(|error| Exit::new(code::MACHINE, error))?;
     if global.json {
         output::json_pretty(&json!({
@@ -104,7 +104,7 @@ async fn live(
     let LocalNode {
         network,
         chain,
-        task,
+        tasks,
     } = local_node::start(&context, data, config, keys, &genesis).await?;
     let address = network.local_addr();
     data.write(TICKET_FILE, address.to_string().as_bytes())?;
@@ -119,9 +119,10 @@ async fn live(
             chain.tip().height
         ));
     }
+    let failed = futures::future::select_all(tasks.into_iter().map(|task| Box::pin(task.failed())));
     let result = tokio::select! {
         ended = up::wait_for_end() => ended,
-        part = task.failed() => Err(Exit::message(code::FAILED, format!("the chain stopped: its part {part:?} ended; see the log with -v"))),
+        (part, ..) = failed => Err(Exit::message(code::FAILED, format!("the chain stopped: its part {part:?} ended; see the log with -v"))),
     };
     network.close().await;
     std::fs::remove_file(data.join(TICKET_FILE))?;

@@ -53,7 +53,7 @@ pub(crate) enum Job {
 
 /// Run a whole network on this machine, and do one job on it in front of you.
 ///
-/// One validator, three workers and five verifiers, each with its own random key, talk over the real transport on loopback. The
+/// One validator (or more), three workers and five verifiers, each with its own random key, talk over the real transport on loopback. The
 /// job: your question is posted as an order, matched, answered by a language model, recomputed by verifiers bit for bit, settled and
 /// proven. The first time, the models are brought (about 180 MB). Then the network stays up, with a door for OpenAI's clients;
 /// Ctrl-C stops it, and starting again continues the same chain.
@@ -79,6 +79,9 @@ pub(crate) struct Up {
     /// Where the node listens. A development network must stay on loopback.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Validators of a new network, each with its own store, which agree on blocks over TCP on loopback; 1 to 7.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = validators)]
+    validators: usize,
     /// Name the chain yourself: not a development chain, so its keys need your passphrase, and other machines may join.
     #[arg(long, value_name = "NAME")]
     chain_id: Option<String>,
@@ -117,13 +120,21 @@ impl Job {
     }
 }
 
+/// Reads how many validators there shall be.
+fn validators(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=network::VALIDATORS_MAX).contains(count))
+        .ok_or_else(|| format!("a number from 1 to {}", network::VALIDATORS_MAX))
+}
+
 /// A network in one process, as far as commands need it.
 pub(crate) struct Running {
     pub(crate) address: PeerAddr,
     pub(crate) keys: Keystore,
     pub(crate) founded: Founded,
     networks: Vec<QuicNetwork>,
-    task: fairweir_chain::ChainTask,
+    tasks: Vec<fairweir_chain::ChainTask>,
     chain: ChainHandle,
     /// Where its workers keep outputs.
     outputs: PathBuf,
@@ -152,8 +163,9 @@ impl Up {
         } else {
             Some(self.text(global)?)
         };
-        let mut founded = network::open_or_found(&data, chain_id, &passphrase, &config)
-            .map_err(|error| Exit::new(code::MACHINE, error))?;
+        let mut founded =
+            network::open_or_found(&data, chain_id, &passphrase, (&config, self.validators))
+                .map_err(|error| Exit::new(code::MACHINE, error))?;
         if !founded.keys.contains(door::KEY) {
             founded.keys.generate(door::KEY)?;
             founded.keys.save(&data, &passphrase)?;
@@ -251,7 +263,7 @@ impl Up {
         let status = connection.client.status().await?;
         if !global.json {
             output::line(format!(
-                "{} is up after {:.1} s: chain {}, block {}, {} validator, {} workers with {} offers, {} verifiers",
+                "{} is up after {:.1} s: chain {}, block {}, {} validator(s), {} workers with {} offers, {} verifiers",
                 if running.founded.is_new {
                     "A new network"
                 } else {
@@ -434,7 +446,7 @@ pub(crate) async fn start(
     let LocalNode {
         network,
         chain,
-        task,
+        tasks,
     } = local_node::start(&context, data, config, &keys, &founded.genesis).await?;
     let address = network.local_addr();
     let library = models::library(engines.store())?;
@@ -445,7 +457,7 @@ pub(crate) async fn start(
         keys,
         founded,
         networks: vec![network],
-        task,
+        tasks,
         chain,
         outputs: data.join("outputs"),
         engines,
@@ -617,7 +629,9 @@ impl Running {
     pub(crate) async fn stop(self) {
         let closing = self.networks.iter().map(fairweir_net::Network::close);
         futures::future::join_all(closing).await;
-        self.task.stop();
+        for task in self.tasks {
+            task.stop();
+        }
     }
 }
 

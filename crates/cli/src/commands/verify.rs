@@ -89,10 +89,19 @@ impl Verify {
             output: proof.output.as_slice(),
         };
         let checked = check_relay(&worker, &read(request)?, &read(response)?);
-        checked.map(Some).map_err(|error| {
+        let gateway = checked.map_err(|error| {
             let message = format!("{error} ({})", error.code());
             Exit::message(code::DOES_NOT_HOLD, message)
-        })
+        })?;
+        if !proof.settlement.is_of_buyer(gateway) {
+            return Err(Exit::message(
+                code::DOES_NOT_HOLD,
+                format!(
+                    "{gateway} signed what was relayed, but did not buy it (not_the_buyers_gateway)"
+                ),
+            ));
+        }
+        Ok(Some(gateway))
     }
 
     fn show(

@@ -233,8 +233,27 @@ fn frequencies(file: &File<'_>, head_size: usize) -> Result<Vec<f64>, LoadError>
         "linear" => f64::from(optional_float(file, "llama.rope.scaling.factor", 1.0)?),
         other => return Err(LoadError::RopeScaling(other.to_owned())),
     };
+    Ok(frequencies_of(base, factor, head_size))
+}
+
+/// As [`frequencies`], from the base and the factor of linear scaling.
+pub(crate) fn frequencies_of(base: f64, factor: f64, head_size: usize) -> Vec<f64> {
     let pair = |i: usize| libm::pow(base, -2.0 * i as f64 / head_size as f64) / factor;
-    Ok((0..head_size / 2).map(pair).collect())
+    (0..head_size / 2).map(pair).collect()
+}
+
+/// Whether the sizes are such that a model of them is taken.
+pub(crate) fn is_sound(shape: &Shape) -> bool {
+    let all = shape.heads.saturating_mul(shape.head_size);
+    let is_width =
+        |width: usize| width > 0 && width as u64 <= WIDTH_MAX && width.is_multiple_of(BLOCK);
+    shape.layers as u64 <= LAYERS_MAX
+        && [shape.width, shape.ffn, all].into_iter().all(is_width)
+        && shape.head_size.is_multiple_of(LANES)
+        && shape.head_size as u64 <= HEAD_SIZE_MAX
+        && shape.kv_heads > 0
+        && shape.heads.is_multiple_of(shape.kv_heads)
+        && (1..=VOCABULARY_MAX).contains(&(shape.vocabulary as u64))
 }
 
 /// Takes tensors from a file and remembers which.

@@ -4,6 +4,8 @@ mod load;
 mod step;
 
 pub use load::{CONTEXT_MAX, HEAD_SIZE_MAX, LAYERS_MAX, LoadError, VOCABULARY_MAX, WIDTH_MAX};
+pub(crate) use load::{frequencies_of, is_sound};
+pub(crate) use step::rotate;
 pub use step::{StepError, Workspace};
 
 use crate::{cache::SequenceId, linear::Linear, path::Path, simd::Isa};
@@ -88,31 +90,31 @@ impl Logits {
 }
 
 #[derive(Clone, Debug)]
-struct Layer {
-    attention_norm: Vec<f32>,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    attention_output: Linear,
-    ffn_norm: Vec<f32>,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Vec<f32>,
+    pub(crate) query: Linear,
+    pub(crate) key: Linear,
+    pub(crate) value: Linear,
+    pub(crate) attention_output: Linear,
+    pub(crate) ffn_norm: Vec<f32>,
+    pub(crate) gate: Linear,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
 }
 
 /// A model in memory, its weights packed.
 #[derive(Clone, Debug)]
 pub struct Model {
     shape: Shape,
-    isa: Isa,
-    embedding: Linear,
-    layers: Vec<Layer>,
-    norm: Vec<f32>,
+    pub(crate) isa: Isa,
+    pub(crate) embedding: Linear,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) norm: Vec<f32>,
     /// None where the embedding is used.
-    output: Option<Linear>,
-    epsilon: f32,
+    pub(crate) output: Option<Linear>,
+    pub(crate) epsilon: f32,
     /// Radians per position, for each pair of elements of a head.
-    frequencies: Vec<f64>,
+    pub(crate) frequencies: Vec<f64>,
 }
 
 impl Model {

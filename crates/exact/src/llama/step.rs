@@ -451,8 +451,9 @@ impl Job for Rotate<'_> {
     }
 }
 
+/// Turns each pair of neighbouring elements of heads by its angle.
 #[inline(always)]
-fn rotate<L: Lanes>(heads: &mut [f32], cosines: &[f32], sines: &[f32]) {
+pub(crate) fn rotate<L: Lanes>(heads: &mut [f32], cosines: &[f32], sines: &[f32]) {
     for head in heads.chunks_exact_mut(2 * cosines.len()) {
         let pairs = head.as_chunks_mut::<2>().0;
         for ((pair, cosine), sine) in pairs.iter_mut().zip(cosines).zip(sines) {

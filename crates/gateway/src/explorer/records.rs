@@ -303,7 +303,7 @@ records! {
         height: u64,
         time_ms: u64,
         cause: String,
-        /// `open`, `decided` or `understaffed`.
+        /// `open`, `decided`, `understaffed`, `appealed`, or `turned` by an appeal.
         state: String,
         verifiers: Vec<String>,
         verdict: Option<String>,

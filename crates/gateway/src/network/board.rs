@@ -218,6 +218,7 @@ impl<N: Network> Follower<N> {
             return;
         };
         let (receipts, offers) = (Arc::clone(&self.receipts), Arc::clone(&self.offers));
+        let lanes = Arc::clone(&self.lanes);
         let (network, key) = (self.client.network().clone(), self.key.clone());
         let posted = *posted;
         self.tasks.spawn(async move {
@@ -229,11 +230,14 @@ impl<N: Network> Follower<N> {
                         let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
                         let is_whole = sum_tree::root(&nodes) == Ok(posted.root)
                             && Numbers::of(&leaves) == Some(posted.numbers);
-                        if is_whole {
-                            receipts.locate(posted.slot_id, &posted.lane, &leaves);
-                        } else {
+                        if !is_whole {
                             tracing::warn!(worker = %posted.worker, "a worker's leaves are not those of the root that it posted");
+                        } else if !receipts.locate(posted.slot_id, &posted.lane, &leaves) {
+                            tracing::warn!(worker = %posted.worker, "a worker claims another receipt than the one that it gave us");
+                        } else {
+                            return;
                         }
+                        lanes.end(posted.lane);
                         return;
                     }
                     Err(error) => {

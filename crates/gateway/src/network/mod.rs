@@ -11,7 +11,7 @@ mod receipts;
 mod request;
 
 use crate::market::{
-    ChatRun, CostTeller, Embedded, Market, MarketError, Model, Purchase, ReceiptError,
+    ChatRun, CostTeller, Embedded, Market, MarketError, Model, Purchase, ReceiptError, Relayed,
 };
 use board::{Board, Follower};
 use commonware_codec::Encode as _;
@@ -27,7 +27,7 @@ use fairweir_services::{
     pipeline::Shelf,
 };
 use fairweir_types::{
-    Address, Amount, Bps, Digest, Millis, Rounding,
+    Address, Amount, Bps, Millis, Rounding,
     order::{Demand, PriceVector, SlotId},
     relay::{Relay, SignedRelay},
 };
@@ -347,11 +347,18 @@ impl<N: Network> Market for NetworkMarket<N> {
         .boxed()
     }
 
-    fn relay(&self, slot_id: SlotId, request: Digest, answer: Digest) -> SignedRelay {
+    fn relay(&self, relayed: &Relayed) -> SignedRelay {
         let sender = &self.shared.sender;
+        let Relayed {
+            slot_id,
+            receipt,
+            request,
+            answer,
+        } = *relayed;
         let relay = Relay {
             chain_id: sender.chain_id().clone(),
             slot_id,
+            receipt,
             request,
             answer,
         };

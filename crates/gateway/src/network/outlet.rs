@@ -101,6 +101,7 @@ impl Outlet {
     pub(super) async fn whole(self, delivery: &Delivery, cost: Amount) {
         let output = delivery.output.as_slice();
         let slot_id = delivery.receipt.receipt.slot_id;
+        let receipt = delivery.receipt.receipt.digest();
         let worker = delivery.receipt.worker.address();
         if output.is_empty() {
             return self.fail(MarketError::Refused).await;
@@ -112,6 +113,7 @@ impl Outlet {
                     Ok(output) => ChatEvent::Done(Box::new(Done {
                         output,
                         slot_id,
+                        receipt,
                         worker,
                         cost,
                     })),
@@ -123,6 +125,7 @@ impl Outlet {
                 let done = decode(output).map_err(failed).map(|output| Done {
                     output,
                     slot_id,
+                    receipt,
                     worker,
                     cost,
                 });

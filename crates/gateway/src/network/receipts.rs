@@ -173,15 +173,22 @@ impl Receipts {
         self.kind_of(lane).is_some()
     }
 
-    /// A batch was posted with these leaves: each receipt of ours learns where it is.
-    pub(super) fn locate(&self, batch: SlotId, lane: &SlotId, leaves: &[Leaf]) {
+    /// A batch was posted with these leaves: each receipt of ours learns where it is. Says whether they are the receipts that we got.
+    pub(super) fn locate(&self, batch: SlotId, lane: &SlotId, leaves: &[Leaf]) -> bool {
         let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
         let mut newest = self.newest();
+        let mut are_ours = true;
         for (position, leaf) in leaves.iter().enumerate() {
             let slot_id = request_slot(lane, leaf.index);
-            if let Some(entry) = newest.entries.get_mut(&slot_id)
-                && let Some(path) = sum_tree::path(&nodes, position)
-            {
+            let Some(entry) = newest.entries.get_mut(&slot_id) else {
+                continue;
+            };
+            let got = entry.delivery.as_ref();
+            if got.is_some_and(|got| got.receipt.receipt.digest() != leaf.receipt) {
+                are_ours = false;
+                continue;
+            }
+            if let Some(path) = sum_tree::path(&nodes, position) {
                 entry.place = Some(Place {
                     batch,
                     leaf: *leaf,
@@ -189,6 +196,7 @@ impl Receipts {
                 });
             }
         }
+        are_ours
     }
 
     /// A batch was settled by the event at a position of a block.

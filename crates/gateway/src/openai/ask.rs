@@ -122,6 +122,14 @@ impl Ask {
         self.sampling.parameters(tokens_max)
     }
 
+    /// Whether an order of so many tokens is what the client asked for: one token is made where it wants none.
+    pub(crate) fn allows(&self, tokens_max: u32) -> bool {
+        match self.tokens_max {
+            TokensMax::Asked(asked) => tokens_max == asked.max(1),
+            TokensMax::Fitting => tokens_max <= TOKENS_DEFAULT,
+        }
+    }
+
     /// The seed of one of several answers; the first has the seed itself.
     pub(crate) fn seed_of(&self, index: usize) -> [u8; 32] {
         if index == 0 {

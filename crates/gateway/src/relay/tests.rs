@@ -69,8 +69,16 @@ fn output(text: &str) -> Vec<u8> {
 
 fn spec(request: &[u8]) -> Vec<u8> {
     let ask = openai::chat(request).unwrap();
+    let fields: Value = serde_json::from_slice(request).unwrap();
+    let tokens_max = fields["max_tokens"].as_u64().unwrap_or(16);
+    let tokens_max = u32::try_from(tokens_max).unwrap();
     let model = ModelId(Digest::of_blob(b"model"));
-    let spec = ChatSpec::new(model, ask.prompts[0].clone(), ask.parameters(16), ask.seed);
+    let spec = ChatSpec::new(
+        model,
+        ask.prompts[0].clone(),
+        ask.parameters(tokens_max),
+        ask.seed,
+    );
     spec.unwrap().encode().to_vec()
 }
 
@@ -78,6 +86,7 @@ fn relay(request: &[u8], text: &str) -> String {
     let relay = Relay {
         chain_id: chain_id(),
         slot_id: SLOT,
+        receipt: receipt().digest(),
         request: Digest::of_blob(request),
         answer: Digest::of_blob(text.as_bytes()),
     };
@@ -86,7 +95,7 @@ fn relay(request: &[u8], text: &str) -> String {
 
 fn request(question: &str) -> Vec<u8> {
     let messages = json!([{"role": "user", "content": question}]);
-    let body = json!({"model": "tiny", "messages": messages, "seed": 5, "temperature": 0.5});
+    let body = json!({"model": "tiny", "messages": messages, "seed": 5, "temperature": 0.5, "max_tokens": 16});
     body.to_string().into_bytes()
 }
 
@@ -97,21 +106,25 @@ fn response(text: &str, relay: &str) -> Value {
     })
 }
 
+fn receipt() -> Receipt {
+    Receipt {
+        chain_id: chain_id(),
+        slot_id: SLOT,
+        attempt: 0,
+        kind: Chat::ID,
+        spec_digest: Digest::ZERO,
+        units: UnitVector::default(),
+        disclosure: Digest::ZERO,
+        output_commitment: Digest::ZERO,
+    }
+}
+
 /// What an honest gateway makes of a question.
 fn honest() -> Exchange {
     let request = request("What is a weir?");
     let text = "A low dam.";
     Exchange {
-        receipt: Receipt {
-            chain_id: chain_id(),
-            slot_id: SLOT,
-            attempt: 0,
-            kind: Chat::ID,
-            spec_digest: Digest::ZERO,
-            units: UnitVector::default(),
-            disclosure: Digest::ZERO,
-            output_commitment: Digest::ZERO,
-        },
+        receipt: receipt(),
         spec: spec(&request),
         output: output(text),
         response: response(text, &relay(&request, text)),
@@ -160,7 +173,11 @@ fn a_gateway_that_changes_something_signs_what_convicts_it() {
     let mut exchange = honest();
     exchange.spec = spec(&request("What is a dam?"));
     assert_eq!(exchange.code(), "question_changed");
-    for other in [json!({"seed": 6}), json!({"temperature": 0.6})] {
+    for other in [
+        json!({"seed": 6}),
+        json!({"temperature": 0.6}),
+        json!({"max_tokens": 8}),
+    ] {
         let mut exchange = honest();
         let mut asked: Value = serde_json::from_slice(&exchange.request).unwrap();
         for (name, value) in other.as_object().unwrap() {
@@ -169,6 +186,14 @@ fn a_gateway_that_changes_something_signs_what_convicts_it() {
         exchange.spec = spec(asked.to_string().as_bytes());
         assert_eq!(exchange.code(), "question_changed");
     }
+}
+
+#[test]
+fn a_worker_with_two_receipts_does_not_make_the_gateway_look_wrong() {
+    let mut exchange = honest();
+    exchange.receipt.output_commitment = Digest::of_blob(b"another");
+    exchange.output = output("A high dam.");
+    assert_eq!(exchange.code(), "other_receipt");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::market::{
     ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
-    Purchase, ReceiptError,
+    Purchase, ReceiptError, Relayed,
 };
 use fairweir_services::{
     Passage,
@@ -186,6 +186,7 @@ impl ScriptMarket {
                 let done = Done {
                     output,
                     slot_id,
+                    receipt: Digest::ZERO,
                     worker: Address::default(),
                     cost: amount(COST),
                 };
@@ -251,18 +252,20 @@ impl Market for ScriptMarket {
         let done = Done {
             output,
             slot_id: purchase.slot_id,
+            receipt: Digest::ZERO,
             worker: Address::default(),
             cost: amount(COST),
         };
         std::future::ready(Ok(Embedded { purchase, done })).boxed()
     }
 
-    fn relay(&self, slot_id: SlotId, request: Digest, answer: Digest) -> SignedRelay {
+    fn relay(&self, relayed: &Relayed) -> SignedRelay {
         let relay = Relay {
             chain_id: ChainId::new("dev-test").unwrap(),
-            slot_id,
-            request,
-            answer,
+            slot_id: relayed.slot_id,
+            receipt: relayed.receipt,
+            request: relayed.request,
+            answer: relayed.answer,
         };
         SignedRelay::sign(relay, &SecretKey::from_seed([7; 32]).unwrap())
     }

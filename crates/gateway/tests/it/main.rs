@@ -9,6 +9,8 @@
 )]
 
 mod explorer;
+#[path = "../../../ledger/tests/it/referee.rs"]
+mod referee;
 mod running;
 #[expect(dead_code, reason = "these tests need the world, not all of its tools")]
 #[path = "../../../ledger/tests/it/script/mod.rs"]

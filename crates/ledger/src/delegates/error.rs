@@ -37,6 +37,9 @@ pub enum DelegateError {
         /// What the session locks.
         amount: Amount,
     },
+    /// The session was opened under a grant before this one.
+    #[error("the session was opened under a grant that is over: open another")]
+    OtherGrant,
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -53,6 +56,7 @@ impl DelegateError {
             Self::NoGrant => 704,
             Self::NotTheSessionsDelegate => 705,
             Self::AboveGrant { .. } => 706,
+            Self::OtherGrant => 707,
             Self::Fault(_) => 99,
         }
     }

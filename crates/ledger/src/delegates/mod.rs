@@ -13,7 +13,7 @@ pub(crate) use revoke::revoke_delegate;
 
 use crate::{
     execution::Execution,
-    fault::{Fault, OrFault, present},
+    fault::{Fault, present},
     keys,
     state::{State, load, scan, state_record},
 };
@@ -116,11 +116,11 @@ pub(crate) fn restore(
     let Some(mut grant) = known.filter(|grant| grant.since == since) else {
         return Ok(());
     };
+    // An owner may add money of its own to the session, so more can come back than the grant gave; it is never more than the cap.
     grant.left = grant
         .left
         .checked_add(amount)
-        .or_fault()?
-        .at_most(grant.cap);
+        .map_or(grant.cap, |left| left.at_most(grant.cap));
     execution
         .overlay
         .store(keys::grant(owner, delegate), &grant);

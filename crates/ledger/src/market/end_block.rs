@@ -5,6 +5,7 @@ use super::{
     settle, slot_of, store_slot,
 };
 use crate::{
+    appeals,
     execution::Execution,
     fault::{Fault, counted, present},
     keys,
@@ -130,6 +131,7 @@ fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), F
         | Phase::DisputeRevealing
         | Phase::Showing
         | Phase::Sharing => verification::window_ended(execution, slot_id, slot),
+        Phase::Appealable | Phase::Appealed => appeals::window_ended(execution, slot_id, slot),
         Phase::AwaitingMatch
         | Phase::AwaitingDraw
         | Phase::AwaitingDisputeDraw

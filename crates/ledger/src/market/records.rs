@@ -1,6 +1,7 @@
 //! The records of open orders and slots.
 
 use crate::{
+    appeals::Appeals,
     delegates::Poster,
     execution::Execution,
     fault::{Fault, present},
@@ -111,10 +112,14 @@ pub enum Phase {
     Unsampled,
     /// The dispute's verifiers of a batch are let read what was shown.
     Sharing,
+    /// The verdict of a dispute can be appealed.
+    Appealable,
+    /// An appeal is played.
+    Appealed,
 }
 
 impl Phase {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::AwaitingMatch,
         Self::Executing,
         Self::AwaitingDraw,
@@ -132,6 +137,8 @@ impl Phase {
         Self::Showing,
         Self::Unsampled,
         Self::Sharing,
+        Self::Appealable,
+        Self::Appealed,
     ];
 
     /// The stable name.
@@ -155,6 +162,8 @@ impl Phase {
             Self::Showing => "showing",
             Self::Unsampled => "unsampled",
             Self::Sharing => "sharing",
+            Self::Appealable => "appealable",
+            Self::Appealed => "appealed",
         }
     }
 
@@ -277,6 +286,8 @@ pub struct Slot {
     pub lane: Option<Lane>,
     /// What it holds as a batch of a lane.
     pub batch: Option<Batch>,
+    /// What it holds while its verdict may be appealed.
+    pub appeals: Option<Appeals>,
 }
 state_record!(Slot {
     phase,
@@ -299,6 +310,7 @@ state_record!(Slot {
     challenge_deposit,
     lane,
     batch,
+    appeals,
 });
 
 impl Slot {
@@ -324,6 +336,7 @@ impl Slot {
             challenge_deposit: Amount::ZERO,
             lane: None,
             batch: None,
+            appeals: None,
         }
     }
 
@@ -342,6 +355,8 @@ impl Slot {
             | Phase::AwaitingSample
             | Phase::Showing
             | Phase::Sharing
+            | Phase::Appealable
+            | Phase::Appealed
                 if self.worker == Some(account) =>
             {
                 Some(self.matched)
@@ -354,6 +369,9 @@ impl Slot {
             Phase::Sharing | Phase::DisputeCommitting | Phase::DisputeRevealing
                 if is_drawn(&self.dispute) =>
             {
+                Some(self.known_since())
+            }
+            Phase::Appealable | Phase::Appealed if self.is_heard(account) => {
                 Some(self.known_since())
             }
             _ => None,

@@ -1,7 +1,7 @@
 //! A dispute over a batch: its verifiers must be able to read what the worker showed to those of the first draw.
 //!
 //! The worker gives each of them the content key, and so may the verifiers of the first draw, who have it: neither can keep a dispute from
-//! being decided alone. Whether what they gave is right the dispute's verifiers tell, and all of them tell the same
+//! being decided alone, and the worker's word does not end the time of the others, or it could give a wrong key and make them look wrong. Whether what they gave is right the dispute's verifiers tell, and all of them tell the same
 //! (`services/src/session/seal.rs`).
 
 use super::{Batch, SessionError};
@@ -49,7 +49,7 @@ pub(crate) fn begin_sharing(
     Ok(())
 }
 
-/// Takes the content key for the dispute's verifiers. The worker's word ends the wait: it has no other.
+/// Takes the content key for the dispute's verifiers. The wait ends early once all of the first draw gave it.
 pub(crate) fn share_leaves(
     execution: &mut Execution<'_>,
     sender: Address,
@@ -84,7 +84,9 @@ pub(crate) fn share_leaves(
         sender,
         wraps: share.wraps.clone(),
     })));
-    if is_worker {
+    let batch = present(record.batch.as_ref(), "batch of a slot that is shared")?;
+    let gave = |verifier: Address| batch.sharers.iter().any(|one| *one == verifier);
+    if record.first.iter().all(|one| gave(one.verifier)) {
         verification::begin_commit(execution, slot_id, record, Tier::Dispute)?;
     } else {
         keep_slot(execution, slot_id, &record);

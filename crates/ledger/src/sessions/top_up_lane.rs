@@ -3,7 +3,8 @@ use super::{
     lane::{lane_costs, lane_exposure, lane_of},
 };
 use crate::{
-    bank, delegates,
+    bank,
+    delegates::{self, DelegateError},
     execution::Execution,
     fault::{Fault, OrFault, present},
     keys,
@@ -73,7 +74,11 @@ pub(crate) fn top_up_lane(
     }
     let payer = session.buyer;
     if sender != payer {
-        delegates::spend(execution, payer, sender, locked)?;
+        // What comes back goes to the grant that the session was opened under, so that one pays for it.
+        let since = delegates::spend(execution, payer, sender, locked)?;
+        if session.poster.granted != Some(since) {
+            return Err(DelegateError::OtherGrant.into());
+        }
     }
     raise(execution, (lane, record), session, (offer, &more))?;
     execution.emit(Event::LaneToppedUp(LaneToppedUp {

@@ -1,7 +1,7 @@
 //! The verdict, and who pays for it.
 
 use crate::{
-    bank,
+    appeals, bank,
     execution::Execution,
     fault::{Fault, OrFault, present},
     market::{Draw, Order, Phase, Slot, Timer, order, refund, release_worker, settle, store_slot},
@@ -124,26 +124,43 @@ fn judge_dispute(
         Some(_) => Verdict::Invalid,
         None => Verdict::Undecided,
     };
-    emit_judged(
-        execution,
-        slot_id,
-        Tier::Dispute,
-        verdict,
-        tally,
-        Millis::ZERO,
-    );
+    let until = match decided {
+        Some(right) => appeals::begin(execution, slot_id, &slot, right)?,
+        None => None,
+    };
+    let told = until.unwrap_or(Millis::ZERO);
+    emit_judged(execution, slot_id, Tier::Dispute, verdict, tally, told);
+    match (decided, until) {
+        (_, Some(_)) => Ok(()),
+        (Some(right), None) => conclude(execution, slot_id, slot, &right, None),
+        (None, None) => {
+            let mut losses = Losses {
+                verifiers: dispute_fees(&order, &slot.dispute, None),
+                ..Losses::default()
+            };
+            undecided(execution, slot_id, slot, &order, &mut losses)
+        }
+    }
+}
+
+/// Settles a slot for one trace, by the vote of a dispute or because an appeal turned it; the appellant is paid like a reporter then.
+pub(crate) fn conclude(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    slot: Slot,
+    right: &Digest,
+    appellant: Option<Address>,
+) -> Result<(), Fault> {
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let mut losses = Losses {
-        verifiers: dispute_fees(&order, &slot.dispute, decided),
+        verifiers: dispute_fees(&order, &slot.dispute, Some(*right)),
+        reporters: appellant.into_iter().collect(),
         ..Losses::default()
     };
-    match (verdict, decided) {
-        (Verdict::Valid, Some(right)) => {
-            valid(execution, slot_id, slot, &order, &right, &mut losses)
-        }
-        (Verdict::Invalid, Some(right)) => {
-            invalid(execution, slot_id, slot, &order, &right, &mut losses)
-        }
-        _ => undecided(execution, slot_id, slot, &order, &mut losses),
+    if slot.opened == Some(*right) {
+        valid(execution, slot_id, slot, &order, right, &mut losses)
+    } else {
+        invalid(execution, slot_id, slot, &order, right, &mut losses)
     }
 }
 
@@ -184,12 +201,16 @@ fn invalid(
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     losses.buyer = Some((order.buyer, order.posting_fee));
-    losses.reporters = slot
+    let agreeing = slot
         .first
         .iter()
         .filter(|drawn| drawn.trace == Some(*right))
-        .map(|drawn| drawn.verifier)
-        .collect();
+        .map(|drawn| drawn.verifier);
+    for verifier in agreeing {
+        if !losses.reporters.contains(&verifier) {
+            losses.reporters.push(verifier);
+        }
+    }
     if slot.challenge_deposit > Amount::ZERO {
         losses.reporters.push(order.buyer);
     }

@@ -9,6 +9,7 @@ mod crowded_blocks;
 mod full_block;
 mod full_lists;
 mod random_walk;
+mod referee;
 mod reference;
 mod script;
 mod session_state;
@@ -58,4 +59,9 @@ scripts!(
     delegates,
     lanes_that_are_topped_up,
     disputes_over_batches,
+    an_honest_worker_turns_a_verdict,
+    a_lying_worker_loses_its_appeal,
+    a_verifier_appeals_for_what_it_found,
+    appeals_that_are_refused,
+    appeals_that_end_early,
 );

@@ -4,7 +4,7 @@
 use fairweir_ledger::{params::PARAMS, refusal::CODES, relations::RELATIONS};
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     include_str!("../../src/envelope.rs"),
     include_str!("../../src/refusal.rs"),
     include_str!("../../src/bank/error.rs"),
@@ -14,6 +14,7 @@ const SOURCES: [&str; 9] = [
     include_str!("../../src/verification/error.rs"),
     include_str!("../../src/sessions/error.rs"),
     include_str!("../../src/delegates/error.rs"),
+    include_str!("../../src/appeals/error.rs"),
 ];
 
 #[expect(

@@ -1,5 +1,6 @@
 //! A ledger in memory with named accounts; every block's invariants are checked.
 
+use crate::referee::Referee;
 use fairweir_ledger::{
     BlockContext, BlockOutcome, MemoryState, Totals, apply_block, genesis_writes, invariants,
     market,
@@ -29,6 +30,7 @@ pub(crate) struct World {
     pub(crate) last: BlockOutcome,
     pub(crate) genesis: Genesis,
     pub(crate) blocks: Vec<Made>,
+    pub(crate) referee: Referee,
 }
 
 /// A block that was made.
@@ -107,6 +109,7 @@ impl World {
             last,
             genesis,
             blocks: Vec::new(),
+            referee: Referee::default(),
         }
     }
 
@@ -126,7 +129,7 @@ impl World {
         self.height += 1;
         self.time += after_ms;
         let context = self.context();
-        let outcome = apply_block(&self.state, &context, txs).unwrap();
+        let outcome = apply_block(&self.state, &context, &self.referee, txs).unwrap();
         assert_eq!(outcome.outcomes.len(), txs.len());
         let mut totals = self.totals;
         totals.follow(&self.state, &outcome.writes).unwrap();

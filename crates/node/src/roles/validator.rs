@@ -1,9 +1,10 @@
 //! The validator: the ledger, and the door for its clients.
 
-use crate::{Api, BlobStore};
+use crate::{Api, BlobStore, Referees};
 use fairweir_chain::{ChainConfig, ChainHandle, ChainTask, Runtime, StartError, start, transport};
 use fairweir_client::protocol::NODE;
 use fairweir_net::{NetError, Network};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Clients that may wait for a place at the door.
@@ -32,10 +33,36 @@ pub async fn start_alone<E: Runtime, N: Network>(
 ) -> Result<(ChainHandle, ChainTask), ValidatorError> {
     let fairweir_types::AccountKey::Ed25519(identity) = config.identity.account_key();
     let door = context.child("api");
-    let (chain, task) = start(context.child("chain"), config, transport::solo(identity)).await?;
+    let (chain, task) = start_replica(context, config, transport::solo(identity)).await?;
+    open_door(door, &chain, network, blobs)?;
+    Ok((chain, task))
+}
+
+/// Starts one of a chain's validators, without a door for clients.
+///
+/// # Errors
+/// [`ValidatorError`].
+pub async fn start_replica<E: Runtime, T: transport::Network>(
+    context: E,
+    mut config: ChainConfig,
+    transport: transport::Transport<T>,
+) -> Result<(ChainHandle, ChainTask), ValidatorError> {
+    config.referee = Arc::new(Referees);
+    Ok(start(context.child("chain"), config, transport).await?)
+}
+
+/// Serves a validator's clients until the network closes, or the runtime ends.
+///
+/// # Errors
+/// [`ValidatorError::Net`].
+pub fn open_door<E: Runtime, N: Network>(
+    door: E,
+    chain: &ChainHandle,
+    network: &N,
+    blobs: BlobStore,
+) -> Result<(), ValidatorError> {
     let incoming = network.accept(NODE, WAITING_CLIENTS_MAX)?;
     let api = Api::new(chain.clone(), blobs);
-    // The task ends with the network, or with the runtime.
     door.spawn(move |_| api.serve(incoming));
-    Ok((chain, task))
+    Ok(())
 }

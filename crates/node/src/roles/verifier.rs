@@ -47,8 +47,28 @@ pub async fn register<N: Network>(
     enrol(sender, registry, terms).await
 }
 
-/// Runs an enrolled verifier; it ends when its future is dropped.
-pub async fn run<C: ChainClient>(clock: &impl Clock, equipment: Equipment<C>) {
+/// Plays an account's appeals; it ends when its future is dropped.
+pub(super) async fn advocate<C: ChainClient>(clock: &impl Clock, equipment: Equipment<C>) {
+    let tools = equipment.tools();
+    let mut from = equipment.from;
+    let mut advocate = pipeline::Advocate::new(&equipment.identity, equipment.chain, tools);
+    let progress = advocate.progress();
+    loop {
+        let error = advocate.run(clock, from).await;
+        tracing::warn!(%error, "the advocate lost the chain; it tries again");
+        from = progress.resume_from().max(from);
+        clock.sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Runs an enrolled verifier and its advocate; it ends when its future is dropped.
+pub async fn run<C: ChainClient + Clone>(clock: &impl Clock, equipment: Equipment<C>) {
+    let advocates = advocate(clock, equipment.clone());
+    let checks = check(clock, equipment);
+    futures::future::join(advocates, checks).await;
+}
+
+async fn check<C: ChainClient>(clock: &impl Clock, equipment: Equipment<C>) {
     let tools = equipment.tools();
     let mut from = equipment.from;
     let mut verifier = pipeline::Verifier::new(equipment.identity, equipment.chain, tools);

@@ -238,7 +238,9 @@ pub async fn run<C: ChainClient + Clone, S: FrameStream>(
     };
     let checks = async {
         if verifies {
-            verifier::run(clock, equipment.clone()).await;
+            Box::pin(verifier::run(clock, equipment.clone())).await;
+        } else {
+            Box::pin(verifier::advocate(clock, equipment.clone())).await;
         }
         future::pending::<()>().await;
     };

@@ -4,8 +4,10 @@ mod arrival;
 
 pub use arrival::{Arrival, Part};
 
+use super::model::{FILES_MAX, ModelFile};
 use super::{ModelError, ModelId, ModelInfo, ModelRole, chat, embedding};
 use core::fmt::Debug;
+use fairweir_types::BoundedVec;
 use memmap2::Mmap;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -34,6 +36,14 @@ pub trait Models: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ModelError`].
     fn embedding(&self, id: ModelId) -> Result<Arc<super::engine::EmbeddingEngine>, ModelError>;
+
+    /// A model's files, and what they are by its id: to write a run down.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    fn files(&self, id: ModelId) -> Result<(Mapped, BoundedVec<ModelFile, FILES_MAX>), ModelError> {
+        Err(ModelError::NotHere(id.to_string()))
+    }
 }
 
 /// No models at all: for clients, which only read and write specs.

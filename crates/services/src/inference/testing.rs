@@ -3,21 +3,29 @@
 use super::{
     ModelError, ModelId, ModelRole, Models,
     engine::{ChatEngine, ChatModel, EmbeddingEngine},
+    model::{FILES_MAX, ModelFile},
     store::Mapped,
 };
 use fairweir_exact::{
     path::Path,
     testing::{Entry, tiny_encoder, tiny_encoder_shape, tiny_gguf, tiny_shape},
 };
-use fairweir_types::Digest;
+use fairweir_types::{BoundedVec, Digest};
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// The id of the tiny chat model; the weights are the ones of seed 1.
-pub const TINY_CHAT: ModelId = ModelId(Digest([1; 32]));
+pub const TINY_CHAT: ModelId = ModelId(Digest([
+    0x5e, 0x6b, 0xe9, 0x3d, 0x0a, 0x63, 0x3b, 0x4f, 0x67, 0x9c, 0x06, 0x94, 0x41, 0xc3, 0x32, 0x19,
+    0xd1, 0x21, 0xf6, 0x1d, 0xa3, 0x42, 0x57, 0xc8, 0x98, 0x66, 0x4a, 0xdf, 0x5d, 0x6d, 0xdf, 0xf1,
+]));
 /// The id of the tiny encoder.
 pub const TINY_ENCODER: ModelId = ModelId(Digest([2; 32]));
 /// Another chat model: the same but for its weights. What a lying worker may run in place of [`TINY_CHAT`].
-pub const TINY_OTHER: ModelId = ModelId(Digest([3; 32]));
+pub const TINY_OTHER: ModelId = ModelId(Digest([
+    0xc4, 0x20, 0xb1, 0x04, 0xda, 0x30, 0x26, 0xf4, 0xf0, 0xf5, 0xfd, 0xd8, 0xeb, 0x21, 0x61, 0x91,
+    0xac, 0x2c, 0xf1, 0x37, 0xe1, 0x85, 0x61, 0xed, 0x6b, 0xba, 0x15, 0x44, 0x60, 0x22, 0x7f, 0xa3,
+]));
 
 const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 const CONTROL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
@@ -82,6 +90,15 @@ fn tiny_tokenizer(vocabulary: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// What a chat file is by the id of its model.
+fn tiny_files(file: &[u8]) -> BoundedVec<ModelFile, FILES_MAX> {
+    BoundedVec::truncating([ModelFile {
+        role: ModelRole::Gguf,
+        bytes: u64::try_from(file.len()).unwrap_or(u64::MAX),
+        sha256: Sha256::digest(file).into(),
+    }])
+}
+
 /// The tiny models.
 #[derive(Debug)]
 pub struct TinyModels {
@@ -136,10 +153,33 @@ impl Models for TinyModels {
         }
     }
 
+    fn files(&self, id: ModelId) -> Result<(Mapped, BoundedVec<ModelFile, FILES_MAX>), ModelError> {
+        let file = match id {
+            TINY_CHAT => tiny_chat_file(1),
+            TINY_OTHER => tiny_chat_file(2),
+            _ => return Err(ModelError::NotHere(id.to_string())),
+        };
+        let files = tiny_files(&file);
+        Ok((Mapped::of_bytes([(ModelRole::Gguf, file)]), files))
+    }
+
     fn embedding(&self, id: ModelId) -> Result<Arc<EmbeddingEngine>, ModelError> {
         match id {
             TINY_ENCODER => Ok(Arc::clone(&self.encoder)),
             _ => Err(ModelError::NotHere(id.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_those_of_the_files() {
+        for (id, seed) in [(TINY_CHAT, 1), (TINY_OTHER, 2)] {
+            let files = tiny_files(&tiny_chat_file(seed));
+            assert_eq!(ModelId::of_files(&files), id);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The two roles that run services: [`Worker`] and [`Verifier`].
+//! The two roles that run services, [`Worker`] and [`Verifier`], and the [`Advocate`] that takes their part before the referee.
 //!
 //! A role is a plain state machine: an event in, steps out; a step's result in, steps out. The driver (one for both)
 //! follows the chain, runs steps with bounded concurrency and retries, and drops steps that later events made
@@ -8,6 +8,7 @@
 //! again from [`Progress::resume_from`], or from any earlier height; an order from before is looked up. Steps already done are refused by the ledger,
 //! which changes nothing.
 
+mod advocate;
 mod desk;
 mod driver;
 mod feed;
@@ -20,6 +21,7 @@ mod tests;
 mod verifier;
 mod worker;
 
+pub use advocate::Advocate;
 pub use desk::{Desk, Follower, Shelf};
 pub(crate) use driver::{Fresh, feed, within};
 pub use driver::{PipelineError, Progress};

@@ -16,6 +16,7 @@ pub(super) enum Stage {
     Commitment,
     Reveal,
     Sharing,
+    Appeal,
 }
 
 /// Something to do that takes time.

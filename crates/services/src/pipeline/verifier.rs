@@ -277,7 +277,7 @@ const DISCLOSURE_BYTES_MAX: usize = HINT_BYTES_MAX + 1_024;
 
 /// Where the worker was stopped, and its hint. What is missing, malformed or not signed by the buyer counts as not shown: the
 /// check then finds what the whole work gives.
-async fn disclosed(
+pub(super) async fn disclosed(
     tools: &Tools,
     order: &PostedOrder,
     receipt: &Receipt,

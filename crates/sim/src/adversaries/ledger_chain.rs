@@ -7,7 +7,7 @@ use commonware_runtime::Clock;
 use core::{fmt, pin::Pin, time::Duration};
 use fairweir_ledger::{
     BlockContext, BlockOutcome, MemoryState, apply_block, genesis_writes, invariants, params,
-    report,
+    referee::NoReferee, report,
 };
 use fairweir_net::PeerAddr;
 use fairweir_services::{ChainClient, ChainError, PastOrder};
@@ -313,7 +313,7 @@ impl Books {
             beacon: self.beacon,
             proposer: validators.first().expect("there is a validator").identity,
         };
-        apply_block(&self.state, &context, txs).expect("every sender can pay")
+        apply_block(&self.state, &context, &NoReferee, txs).expect("every sender can pay")
     }
 
     fn is_withheld(&self, outcome: &BlockOutcome) -> bool {

@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use commonware_codec::Encode as _;
 use fairweir_chain::{light::LightClient, root_of};
 use fairweir_client::{NodeClient, Sender};
-use fairweir_ledger::{BlockContext, MemoryState, apply_block, genesis_writes, invariants};
+use fairweir_ledger::{
+    BlockContext, MemoryState, apply_block, genesis_writes, invariants, referee::NoReferee,
+};
 use fairweir_net::{
     Network as _, PeerAddr,
     quic::{DialPolicy, QuicNetwork, QuicOptions},
@@ -283,7 +285,7 @@ async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
             beacon: header.beacon,
             proposer: header.proposer,
         };
-        let outcome = apply_block(&state, &context, &txs)?;
+        let outcome = apply_block(&state, &context, &NoReferee, &txs)?;
         state.apply(&outcome.writes);
         let roots = [
             (

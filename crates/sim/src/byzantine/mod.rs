@@ -8,6 +8,8 @@ mod early_close;
 mod edited_token;
 mod fleeing_stake;
 mod forged_request;
+mod forged_trace;
+mod forged_verdict;
 mod frivolous_challenger;
 mod idle_verifier;
 mod inflated_claim;
@@ -24,6 +26,7 @@ mod skipped_layer;
 mod swapped_models;
 mod three_bit_weights;
 mod twisted_chain;
+mod twisted_recorder;
 mod twisted_service;
 mod unclaimed_lane;
 mod unfunded_buyer;
@@ -40,6 +43,8 @@ pub use collusion::{ColludingVerifier, Collusion};
 pub use copying_verifier::CopyingVerifier;
 pub use edited_token::EditedToken;
 pub use fleeing_stake::FleeingStake;
+pub use forged_trace::ForgedTrace;
+pub use forged_verdict::ForgedVerdict;
 pub use idle_verifier::IdleVerifier;
 pub use inflated_claim::InflatedClaim;
 pub use inflated_units::InflatedUnits;
@@ -71,7 +76,7 @@ pub(crate) use unpaying_buyer::unpaying_buyer;
 pub(crate) use wash_trader::wash_trader;
 
 use core::{fmt::Debug, str::FromStr};
-use fairweir_services::{AnyService, Executed, Registry};
+use fairweir_services::{AnyService, Executed, Registry, appeal::Record};
 use fairweir_types::{
     Action, Digest, Event,
     order::{Demand, KindId},
@@ -109,6 +114,11 @@ pub trait Twist: Debug + Send + Sync + 'static {
     /// What becomes of the trace of a spec: [`Twist::trace`], unless the spec matters.
     fn found(&self, _spec: &Digest, trace: Digest) -> Digest {
         self.trace(trace)
+    }
+
+    /// What it shows of a run before the referee.
+    fn record(&self, record: Arc<dyn Record>) -> Arc<dyn Record> {
+        record
     }
 
     /// What it sends besides, once an action of its role is on the chain.
@@ -184,11 +194,15 @@ pub enum Behaviour {
     ClaimedAgain,
     /// [`UnclaimedLane`].
     UnclaimedLane,
+    /// [`ForgedTrace`].
+    ForgedTrace,
+    /// [`ForgedVerdict`].
+    ForgedVerdict,
 }
 
 impl Behaviour {
     /// All behaviours.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::WrongOutput,
         Self::InflatedUnits,
         Self::EditedToken,
@@ -206,6 +220,8 @@ impl Behaviour {
         Self::IdleVerifier,
         Self::ClaimedAgain,
         Self::UnclaimedLane,
+        Self::ForgedTrace,
+        Self::ForgedVerdict,
     ];
 
     /// Its name.
@@ -229,6 +245,8 @@ impl Behaviour {
             Self::IdleVerifier => "idle-verifier",
             Self::ClaimedAgain => "claimed-again",
             Self::UnclaimedLane => "unclaimed-lane",
+            Self::ForgedTrace => "forged-trace",
+            Self::ForgedVerdict => "forged-verdict",
         }
     }
 
@@ -248,8 +266,10 @@ impl Behaviour {
             | Self::InflatedClaim
             | Self::WithheldLeaves
             | Self::ClaimedAgain
-            | Self::UnclaimedLane => Role::Worker,
+            | Self::UnclaimedLane
+            | Self::ForgedTrace => Role::Worker,
             Self::CopyingVerifier
+            | Self::ForgedVerdict
             | Self::LyingVerifier
             | Self::SilentVerifier
             | Self::IdleVerifier => Role::Verifier,
@@ -266,6 +286,8 @@ impl Behaviour {
                 | Self::ThreeBitWeights
                 | Self::OtherTemplate
                 | Self::OtherSeed
+                | Self::ForgedTrace
+                | Self::ForgedVerdict
         )
     }
 
@@ -290,6 +312,8 @@ impl Behaviour {
             Self::IdleVerifier => Arc::new(IdleVerifier),
             Self::ClaimedAgain => Arc::new(ClaimedAgain),
             Self::UnclaimedLane => Arc::new(UnclaimedLane),
+            Self::ForgedTrace => Arc::new(ForgedTrace),
+            Self::ForgedVerdict => Arc::new(ForgedVerdict),
         }
     }
 }

@@ -2,7 +2,10 @@ use super::Twist;
 use fairweir_services::inference::{
     Engines, EnginesOptions, ModelError, ModelId, ModelRole, ModelStore, Models,
     engine::{ChatEngine, EmbeddingEngine},
+    model::{FILES_MAX, ModelFile},
+    store::Mapped,
 };
+use fairweir_types::BoundedVec;
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 /// Models of a machine that claims to run others: each answers under the id of the one that it is made from.
@@ -62,5 +65,9 @@ impl Models for SwappedModels {
 
     fn embedding(&self, id: ModelId) -> Result<Arc<EmbeddingEngine>, ModelError> {
         self.honest.embedding(id)
+    }
+
+    fn files(&self, id: ModelId) -> Result<(Mapped, BoundedVec<ModelFile, FILES_MAX>), ModelError> {
+        self.honest.files(id)
     }
 }

@@ -1,7 +1,7 @@
-use super::Twist;
+use super::{Twist, twisted_recorder::TwistedRecorder};
 use fairweir_services::{
     AnyService, Assignment, Claim, Env, Evidence, ExecuteError, Executed, Judgement, Outlet,
-    SpecError, contract::AppraiseError,
+    SpecError, appeal::Recorder, contract::AppraiseError,
 };
 use fairweir_types::{
     Amount, Digest, Receipt,
@@ -97,5 +97,11 @@ impl AnyService for TwistedService {
         prices: &PriceVector,
     ) -> Result<Amount, AppraiseError> {
         self.honest.appraise(receipt, demand, prices)
+    }
+
+    fn recorder(&self) -> Option<Arc<dyn Recorder>> {
+        let honest = self.honest.recorder()?;
+        let twist = Arc::clone(&self.twist);
+        Some(Arc::new(TwistedRecorder { honest, twist }))
     }
 }

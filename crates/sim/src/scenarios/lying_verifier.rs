@@ -1,7 +1,7 @@
 //! A verifier says that right work is wrong. Five others decide, the worker is paid, and the liar pays for the dispute.
 
 use super::settled;
-use crate::{Plan, World, byzantine::Behaviour, play};
+use crate::{Plan, Story, Work, World, byzantine::Behaviour, play};
 use fairweir_types::event::SlashReason;
 
 /// Orders within which a verifier with most of the stake is drawn: it is missed by all with probability below 10⁻⁸.
@@ -26,7 +26,12 @@ pub(super) fn run(seed: u64) {
 }
 
 /// A verifier cheats whenever it is drawn: every order is settled all the same, for the same price, and the cheat pays.
-pub(super) fn told_of(seed: u64, behaviour: Behaviour, slash: SlashReason, events: &[&str]) {
+pub(super) fn told_of(
+    seed: u64,
+    behaviour: Behaviour,
+    slash: SlashReason,
+    events: &[&str],
+) -> Story {
     let plan = Plan::with_cheat(seed, behaviour);
     let cheat = plan.cheat().expect("there is a cheat");
     play(seed, |context| async move {
@@ -34,9 +39,12 @@ pub(super) fn told_of(seed: u64, behaviour: Behaviour, slash: SlashReason, event
         let buyer = world.buyer(1);
         let bonded = world.bonded(cheat);
         for number in 0..ORDERS_MAX {
-            let purchase = buyer
-                .buy(world.context(), &super::text(seed, number, 5))
-                .await;
+            let work = if behaviour.is_about_models() {
+                Work::chat(&super::question(seed, number))
+            } else {
+                Work::text(&super::text(seed, number, 5))
+            };
+            let purchase = buyer.buy_work(world.context(), &work).await;
             let purchase = purchase.expect("the order comes to an end");
             let was_disputed = settled(&purchase).disputed;
             if !was_disputed {
@@ -51,8 +59,8 @@ pub(super) fn told_of(seed: u64, behaviour: Behaviour, slash: SlashReason, event
             assert_eq!((lost.account, lost.reason), (cheat, slash));
             assert_eq!(bonded.checked_sub(lost.amount), Ok(left));
             story.tells(purchase.order, events);
-            return;
+            return story;
         }
         panic!("the cheat is never drawn");
-    });
+    })
 }

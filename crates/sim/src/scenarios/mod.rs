@@ -5,6 +5,8 @@ mod crashes;
 mod cut_worker;
 mod determinism;
 mod edited_token;
+mod forged_trace;
+mod forged_verdict;
 mod honest_day;
 mod inference_day;
 mod inflated_units;
@@ -67,6 +69,9 @@ pub const ALL: &[Scenario] = &[
     story("session-wrong-output", session_cheat::wrong_output),
     story("session-inflated-claim", session_cheat::inflated_claim),
     story("session-withheld-leaves", session_cheat::withheld_leaves),
+    story("forged-trace", forged_trace::run),
+    story("forged-verdict", forged_verdict::alone),
+    story("forged-verdicts", forged_verdict::together),
     story("lossy", lossy::run),
     story("cut-worker", cut_worker::run),
     story("crashes", crashes::run),

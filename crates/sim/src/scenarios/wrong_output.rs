@@ -1,7 +1,7 @@
 //! A worker forges its output. The verifiers disagree, five others decide, the buyer has every base unit back.
 
 use super::refunded;
-use crate::{Plan, Work, World, byzantine::Behaviour, play};
+use crate::{Plan, Story, Work, World, byzantine::Behaviour, play};
 use fairweir_types::event::{RefundReason, SlashReason};
 
 pub(super) fn run(seed: u64) {
@@ -50,7 +50,7 @@ pub(super) fn told_of(
     behaviour: Behaviour,
     (refund, slash): (RefundReason, SlashReason),
     events: &[&str],
-) {
+) -> Story {
     let plan = Plan::with_cheat(seed, behaviour);
     let cheat = plan.cheat().expect("there is a cheat");
     play(seed, |context| async move {
@@ -76,5 +76,6 @@ pub(super) fn told_of(
         assert_eq!((lost.account, lost.reason), (cheat, slash));
         assert_eq!(bonded.checked_sub(lost.amount), Ok(left));
         story.tells(purchase.order, events);
-    });
+        story
+    })
 }

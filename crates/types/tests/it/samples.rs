@@ -226,7 +226,8 @@ tags!(
     Randomness,
     SlashReason,
     DisputeCause,
-    RefundReason
+    RefundReason,
+    AppealOutcome
 );
 
 records! {
@@ -265,7 +266,7 @@ records! {
     Request { chain_id, lane, index, kind, spec_digest, demand }
     SignedRequest { request, signer, signature }
     Payers { buyer, delegate }
-    Relay { chain_id, slot_id, request, answer }
+    Relay { chain_id, slot_id, receipt, request, answer }
     SignedRelay { relay, gateway, signature }
     Voucher { chain_id, lane, cumulative }
     SignedVoucher { voucher, signer, signature }
@@ -292,6 +293,10 @@ records! {
     RevokeDelegate { delegate }
     OpenSession { owner, header }
     TopUpLane { lane, amount }
+    Appeal { slot_id, run }
+    Defend { slot_id, run }
+    OpenNode { slot_id, depth, children }
+    Exhibit { slot_id, shown }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
     LaneToppedUp { slot_id, worker, payer, cap, locked }
     LaneClosing { slot_id, worker, until }
@@ -302,6 +307,9 @@ records! {
     SharingDue { slot_id, worker, readers, due }
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
+    Appealed { slot_id, appellant, trace, run, defender, judged, due }
+    AppealNarrowed { slot_id, appellant, defender, path, claimed, defended, due }
+    AppealDecided { slot_id, appellant, defender, outcome, path, is_turned }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
     TxOutcome { tx, code, reason }
     Transferred { from, to, amount }
@@ -389,14 +397,14 @@ choices! {
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
-        GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves,
+        GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves, Appeal, Defend, OpenNode, Exhibit,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
-        LaneToppedUp, SharingDue, LeavesShared,
+        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided,
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }

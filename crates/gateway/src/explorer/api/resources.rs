@@ -355,6 +355,9 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "batch_settled",
     "delegate_granted",
     "delegate_revoked",
+    "appealed",
+    "appeal_narrowed",
+    "appeal_decided",
 ];
 
 /// Everything that can be asked of the tables.
@@ -554,7 +557,10 @@ pub(crate) static RESOURCES: &[Resource] = &[
         "disputes",
         &tables::DISPUTES,
         "Dispute",
-        ("state", &["open", "decided", "understaffed"]),
+        (
+            "state",
+            &["open", "decided", "understaffed", "appealed", "turned"],
+        ),
     ),
     filtered(
         "/slashes",

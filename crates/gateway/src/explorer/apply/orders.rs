@@ -14,10 +14,13 @@ use crate::{
 };
 use fairweir_types::{
     Address, Amount, Event,
-    event::{Disputed, Judged, Matched, OrderPosted, Payment, ReceiptSubmitted, Refunded, Settled},
+    event::{
+        AppealDecided, Disputed, Judged, Matched, OrderPosted, Payment, ReceiptSubmitted, Refunded,
+        Settled,
+    },
     limits::EXCLUDED_MAX,
     order::{NonMatch as Candidate, OrderId, SlotId},
-    receipt::{Randomness, Tier},
+    receipt::{Randomness, Tier, Verdict as Judgment},
 };
 
 /// Receipts of a slot that may still be pending: one of each worker that had it.
@@ -134,6 +137,14 @@ async fn checked(writing: &mut Writing, place: Place, event: &Event) -> Result<(
         }
         Event::Disputed(event) => disputed(writing, place, event).await,
         Event::Judged(event) => judged(writing, place, event).await,
+        Event::Appealed(event) => {
+            change_dispute(writing, event.slot_id, |dispute| {
+                "appealed".clone_into(&mut dispute.state);
+            })
+            .await?;
+            change_slot(writing, place, event.slot_id, "appealed", |_| {}).await
+        }
+        Event::AppealDecided(event) => appeal_decided(writing, place, event).await,
         // The others are of sessions, or of accounts and stakes alone.
         _ => Ok(()),
     }
@@ -372,6 +383,37 @@ async fn judged(writing: &mut Writing, place: Place, event: &Judged) -> Result<(
     }
     change_slot(writing, place, event.slot_id, "judged", |slot| {
         slot.verdict = Some(verdict.to_owned());
+    })
+    .await
+}
+
+/// A verdict that is turned is the other one: a worker that was wrong is right, or the other way round.
+async fn appeal_decided(
+    writing: &mut Writing,
+    place: Place,
+    event: &AppealDecided,
+) -> Result<(), IndexError> {
+    let turned = |verdict: &mut Option<String>| {
+        let is_valid = verdict.as_deref() == Some(json::verdict(Judgment::Valid));
+        let turned = if is_valid {
+            Judgment::Invalid
+        } else {
+            Judgment::Valid
+        };
+        *verdict = Some(json::verdict(turned).to_owned());
+    };
+    let state = if event.is_turned { "turned" } else { "decided" };
+    change_dispute(writing, event.slot_id, |dispute| {
+        state.clone_into(&mut dispute.state);
+        if event.is_turned {
+            turned(&mut dispute.verdict);
+        }
+    })
+    .await?;
+    change_slot(writing, place, event.slot_id, "judged", |slot| {
+        if event.is_turned {
+            turned(&mut slot.verdict);
+        }
     })
     .await
 }

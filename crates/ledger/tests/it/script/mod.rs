@@ -9,11 +9,14 @@
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
 //! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker, candidate
 //! ```
-//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1`, `f2` those of its first,
-//! `right` and `wrong` are traces. Numbers of money are coins. `#` begins a comment.
+//! `referee` lets verdicts be appealed. A run is written as its cells: `a/b.c` has the cell `a` and a node over the cells `b` and `c`,
+//! `^9:a` the cell `a` below nine nodes of one child.
+//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and
+//! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
 mod sessions;
 
+use crate::referee;
 use crate::world::{World, coins, key_of};
 use fairweir_ledger::{market::Phase, params, refusal};
 use fairweir_types::{
@@ -115,7 +118,9 @@ fn step(world: &mut Option<World>, params: &mut Vec<(u16, u64)>, line: &str) {
         return;
     }
     let world = world.as_mut().unwrap();
-    if let Some(count) = line.strip_prefix("blocks ") {
+    if line == "referee" {
+        world.referee.knows = true;
+    } else if let Some(count) = line.strip_prefix("blocks ") {
         for _ in 0..count.parse().unwrap() {
             world.block(10, &[]);
         }
@@ -217,9 +222,11 @@ fn actor(world: &World, who: &str, line: &Line<'_>) -> SecretKey {
     let slot = world
         .slot(line.word(1))
         .unwrap_or_else(|| panic!("{who} of a closed slot"));
+    let number_in = |draw: &fairweir_ledger::market::Draw, number: &str| {
+        draw.as_slice()[number.parse::<usize>().unwrap() - 1].verifier
+    };
     if let Some(number) = who.strip_prefix('f') {
-        let first = &slot.first.as_slice()[number.parse::<usize>().unwrap() - 1];
-        return world.keys[&world.name_of(first.verifier)].clone();
+        return world.keys[&world.name_of(number_in(&slot.first, number))].clone();
     }
     let address = match who.strip_prefix('d') {
         None => slot.worker.unwrap(),
@@ -229,7 +236,7 @@ fn actor(world: &World, who: &str, line: &Line<'_>) -> SecretKey {
             } else {
                 &slot.dispute
             };
-            draw.as_slice()[number.parse::<usize>().unwrap() - 1].verifier
+            number_in(draw, number)
         }
     };
     world.keys[&world.name_of(address)].clone()
@@ -392,6 +399,23 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "challenge" => Action::Challenge(tx::Challenge {
             slot_id: some_slot(world, line),
         }),
+        "appeal" => Action::Appeal(tx::Appeal {
+            slot_id: some_slot(world, line),
+            run: referee::digest(line.word(2)),
+        }),
+        "defend" => Action::Defend(tx::Defend {
+            slot_id: some_slot(world, line),
+            run: referee::digest(line.word(2)),
+        }),
+        "open-node" => Action::OpenNode(Boxed::new(tx::OpenNode {
+            slot_id: some_slot(world, line),
+            depth: line.option("depth", 0),
+            children: BoundedVec::new(referee::children(line.word(2))).unwrap(),
+        })),
+        "exhibit" => Action::Exhibit(Boxed::new(tx::Exhibit {
+            slot_id: some_slot(world, line),
+            shown: BoundedBytes::new(line.word(2).as_bytes().to_vec()).unwrap(),
+        })),
         other => panic!("no verb {other}"),
     }
 }

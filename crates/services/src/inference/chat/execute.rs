@@ -3,7 +3,7 @@ use crate::{
     contract::{ExecuteError, Execution, Executor, SpecError},
     inference::{
         ModelError, Models,
-        engine::{AnswerError, ChatModel, Question},
+        engine::{AnswerError, ChatEngine, ChatModel, Question},
         store::Mapped,
     },
     world::{Env, Outlet},
@@ -25,6 +25,19 @@ impl Engine {
     pub fn new(models: Arc<dyn Models>) -> Self {
         Self { models }
     }
+
+    pub(super) fn models(&self) -> &dyn Models {
+        self.models.as_ref()
+    }
+}
+
+/// An execution with what it was made from.
+pub(super) struct Made {
+    pub(super) engine: Arc<ChatEngine>,
+    pub(super) prompt: Vec<u32>,
+    pub(super) execution: Execution<ChatOutput>,
+    /// The token that ended the answer, where one did.
+    pub(super) ending: Option<u32>,
 }
 
 /// Whether a chat model can be used: everything that running it needs is read.
@@ -59,6 +72,17 @@ impl Executor<Chat> for Engine {
         spec: &ChatSpec,
         outlet: &mut dyn Outlet,
     ) -> Result<Execution<ChatOutput>, ExecuteError> {
+        Ok(self.make(env, spec, outlet).await?.execution)
+    }
+}
+
+impl Engine {
+    pub(super) async fn make(
+        &self,
+        env: &Env<'_>,
+        spec: &ChatSpec,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Made, ExecuteError> {
         let engine = self
             .models
             .chat(spec.model())
@@ -86,7 +110,7 @@ impl Executor<Chat> for Engine {
             )));
         }
         let question = Question {
-            prompt,
+            prompt: prompt.clone(),
             draft: draft(env.hint, reader.vocabulary()),
             parameters: parameters.clone(),
             seed: spec.seed(),
@@ -101,17 +125,24 @@ impl Executor<Chat> for Engine {
                 AnswerError::Refused(reason) => refused(reason),
                 AnswerError::Failed(reason) => ExecuteError::Engine(reason),
             })?;
+        let ending = answered.ending;
         let output = answered.output;
         let units = UnitVector {
             input,
             output: Units(u64::try_from(output.tokens.len()).unwrap_or(u64::MAX)),
             ..UnitVector::default()
         };
-        Ok(Execution {
+        let execution = Execution {
             hint: hint(&output),
             units,
             stopped_at: answered.stopped_at.map(Units),
             output,
+        };
+        Ok(Made {
+            engine,
+            prompt,
+            execution,
+            ending,
         })
     }
 }

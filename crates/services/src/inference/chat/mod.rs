@@ -11,6 +11,7 @@ mod execute;
 mod order;
 mod output;
 mod reader;
+pub mod referee;
 #[cfg(test)]
 mod tests;
 
@@ -69,9 +70,7 @@ impl Kind for Chat {
 #[must_use]
 pub fn service(models: Arc<dyn Models>) -> Arc<dyn AnyService> {
     let engine = Engine::new(models);
-    Arc::new(Service::<Chat, _, _, _>::new(
-        engine.clone(),
-        Recompute(engine),
-        Metered,
-    ))
+    let parts = (engine.clone(), Recompute(engine.clone()), Metered);
+    let service = Service::<Chat, _, _, _>::new(parts.0, parts.1, parts.2);
+    Arc::new(service.with_recorder(Arc::new(engine)))
 }

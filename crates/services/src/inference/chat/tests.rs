@@ -65,7 +65,7 @@ fn samples(size: usize) -> Vec<ChatSpec> {
 service_laws!(
     Chat,
     samples,
-    "c382426fa23e7931ceb6466103574eecaf469bfd74a9a7257fbe436792a60851"
+    "83919cee78e2c8022e3e6367df0d68e7e739ccf326b352ed40368c7d620929e4"
 );
 
 fn try_run(spec: &ChatSpec, stop: &StopAt, hint: Option<&[u8]>) -> Result<Executed, ExecuteError> {

@@ -40,6 +40,8 @@ pub(crate) struct Question {
 pub(crate) struct Answered {
     pub(crate) output: ChatOutput,
     pub(crate) stopped_at: Option<u64>,
+    /// The token that ended it, which is no part of the output.
+    pub(crate) ending: Option<u32>,
 }
 
 /// Why there is none.
@@ -77,6 +79,7 @@ pub(super) struct Answer {
     /// Of tokens and likelihoods, how many were handed on.
     told: (usize, usize),
     finish: Option<Finish>,
+    ending: Option<u32>,
     stopped_at: Option<u64>,
 }
 
@@ -104,6 +107,7 @@ impl Answer {
             prompt_likelihoods: Vec::new(),
             told: (0, 0),
             finish: None,
+            ending: None,
             stopped_at: None,
             question,
         })
@@ -253,6 +257,7 @@ impl Answer {
         let token = choice.token;
         self.trace.push(token, logits);
         if model.reader.tokens.is_end(token) {
+            self.ending = Some(token);
             self.finish = Some(Finish::Stop);
             return;
         }
@@ -369,6 +374,7 @@ impl Answer {
         Ok(Answered {
             output,
             stopped_at: self.stopped_at,
+            ending: self.ending,
         })
     }
 }

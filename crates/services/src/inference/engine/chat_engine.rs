@@ -15,7 +15,10 @@ use fairweir_exact::{
     cache::Cache,
     pool::{Pool, Single},
 };
-use futures::{StreamExt, channel::mpsc};
+use futures::{
+    StreamExt,
+    channel::{mpsc, oneshot},
+};
 use std::{
     sync::{
         Arc,
@@ -115,6 +118,27 @@ impl ChatEngine {
 
     pub(crate) fn model(&self) -> &ChatModel {
         &self.model
+    }
+
+    /// Computes something long beside the answers, on a thread of its own, or, in simulation, on that of whoever asks. None if it did not end.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        match &self.runs {
+            #[cfg(any(test, feature = "testing"))]
+            Runs::Inline => Some(work()),
+            Runs::Thread { .. } => {
+                let (sender, receiver) = oneshot::channel();
+                let thread = std::thread::Builder::new().name("fairweir-record".to_owned());
+                let spawned = thread.spawn(move || {
+                    // Whoever waited may be gone.
+                    let _ = sender.send(work());
+                });
+                spawned.ok()?;
+                receiver.await.ok()
+            }
+        }
     }
 
     /// Answers a question; chunks go to the outlet as they come. Dropping the future ends the work within a step.

@@ -1,8 +1,11 @@
 //! The engines of one process: each model once, within a memory budget.
 
 use super::{ChatEngine, ChatModel, EmbeddingEngine};
-use crate::inference::{ModelError, ModelId, ModelStore, Models};
+use crate::inference::{
+    ModelError, ModelFile, ModelId, ModelStore, Models, model::FILES_MAX, store::Mapped,
+};
 use fairweir_exact::path::Path;
+use fairweir_types::BoundedVec;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -114,5 +117,9 @@ impl Models for Engines {
         loaded.bytes += engine.bytes();
         loaded.embedding.insert(id, Arc::clone(&engine));
         Ok(engine)
+    }
+
+    fn files(&self, id: ModelId) -> Result<(Mapped, BoundedVec<ModelFile, FILES_MAX>), ModelError> {
+        Ok((self.store.load(id)?, self.store.info(id)?.model_files()?))
     }
 }

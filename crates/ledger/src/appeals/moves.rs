@@ -1,0 +1,175 @@
+//! What the two sides do.
+
+use super::{
+    AppealError,
+    records::{Game, Play, Side},
+    turns::{keep, narrow, over, start},
+};
+use crate::{
+    bank,
+    execution::Execution,
+    fault::present,
+    market::{Phase, Slot, order, slot},
+    params::money,
+    referee::{Difference, Finding},
+};
+use fairweir_types::{
+    Address, BoundedVec, Digest, Millis,
+    event::AppealOutcome,
+    order::SlotId,
+    tx::{Appeal, Defend, Exhibit, OpenNode},
+};
+
+fn slot_in(
+    execution: &Execution<'_>,
+    slot_id: SlotId,
+    expected: Phase,
+) -> Result<Slot, AppealError> {
+    let Some(record) = slot(&execution.overlay, slot_id)? else {
+        return Err(AppealError::NoSuchSlot);
+    };
+    if record.phase != expected {
+        return Err(AppealError::WrongPhase {
+            expected,
+            found: record.phase,
+        });
+    }
+    Ok(record)
+}
+
+/// A slot whose appeal is on, its game, and which side the sender plays.
+fn game_in(
+    execution: &Execution<'_>,
+    slot_id: SlotId,
+    sender: Address,
+) -> Result<(Slot, Game, Side), AppealError> {
+    let record = slot_in(execution, slot_id, Phase::Appealed)?;
+    let appeals = present(record.appeals.as_ref(), "appeals of an appealed slot")?;
+    let game = present(appeals.game.clone(), "game of an appealed slot")?;
+    let side = game.side_of(sender).ok_or(AppealError::NotAPlayer)?;
+    Ok((record, game, side))
+}
+
+/// Takes a verdict to the referee.
+pub(crate) fn appeal(
+    execution: &mut Execution<'_>,
+    sender: Address,
+    appeal: &Appeal,
+) -> Result<(), AppealError> {
+    let slot_id = appeal.slot_id;
+    let mut record = slot_in(execution, slot_id, Phase::Appealable)?;
+    let trace = record.loser(sender).ok_or(AppealError::NotALoser)?;
+    let deposit = money(execution.params.appeal_deposit);
+    let balance = bank::account(&execution.overlay, sender)?.balance;
+    if balance < deposit {
+        return Err(AppealError::CannotPayDeposit { balance, deposit });
+    }
+    bank::debit(execution, sender, deposit)?;
+    let appeals = present(record.appeals.as_ref(), "appeals of an appealable slot")?;
+    let game = Game {
+        appellant: sender,
+        trace,
+        deposit,
+        defenders: record.defenders(&appeals.judged),
+        path: BoundedVec::default(),
+        mine: Play {
+            run: Some(appeal.run),
+            ..Play::default()
+        },
+        theirs: Play::default(),
+        until: Millis::ZERO,
+    };
+    record.phase = Phase::Appealed;
+    start(execution, slot_id, record, game)?;
+    Ok(())
+}
+
+/// Shows the run that the verdict stands on. The trace is the last leaf of all that is committed to, to the right of the run: so equal runs
+/// with different traces differ where no referee can decide.
+pub(crate) fn defend(
+    execution: &mut Execution<'_>,
+    sender: Address,
+    defend: &Defend,
+) -> Result<(), AppealError> {
+    let slot_id = defend.slot_id;
+    let (record, mut game, side) = game_in(execution, slot_id, sender)?;
+    if side == Side::Appellant {
+        return Err(AppealError::NotAPlayer);
+    }
+    if game.theirs.run.is_some() {
+        return Err(AppealError::NotYourMove);
+    }
+    game.until = execution.window_end(execution.params.appeal_game)?;
+    game.theirs.run = Some(defend.run);
+    game.theirs.node = defend.run;
+    game.mine.node = game.mine.run.unwrap_or_default();
+    if game.mine.node == game.theirs.node {
+        over(execution, slot_id, record, game, AppealOutcome::Undecided)?;
+    } else {
+        keep(execution, slot_id, record, game, true)?;
+    }
+    Ok(())
+}
+
+/// Opens the node of one side; when both are open, the game goes on under their leftmost difference.
+pub(crate) fn open_node(
+    execution: &mut Execution<'_>,
+    sender: Address,
+    open: &OpenNode,
+) -> Result<(), AppealError> {
+    let slot_id = open.slot_id;
+    let (record, mut game, side) = game_in(execution, slot_id, sender)?;
+    let is_begun = game.theirs.run.is_some();
+    let depth = game.path.len();
+    let play = game.play_of(side);
+    if !is_begun || play.children.is_some() || play.node == Digest::ZERO {
+        return Err(AppealError::NotYourMove);
+    }
+    let is_node = execution.referee.node(open.children.as_slice()) == play.node;
+    if usize::from(open.depth) != depth || !is_node {
+        return Err(AppealError::NotTheNode);
+    }
+    play.children = Some(open.children.clone());
+    if !game.is_round_over() {
+        keep(execution, slot_id, record, game, false)?;
+        return Ok(());
+    }
+    narrow(&mut game).map_err(|_| AppealError::TooDeep)?;
+    keep(execution, slot_id, record, game, true)?;
+    Ok(())
+}
+
+/// Shows the referee what the cell follows from.
+pub(crate) fn exhibit(
+    execution: &mut Execution<'_>,
+    sender: Address,
+    exhibit: &Exhibit,
+) -> Result<(), AppealError> {
+    let slot_id = exhibit.slot_id;
+    let (record, mut game, side) = game_in(execution, slot_id, sender)?;
+    if game.theirs.run.is_none() {
+        return Err(AppealError::NotYourMove);
+    }
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let run = present(game.play_of(side).run, "run of a game that is on")?;
+    let claims = [game.mine.node, game.theirs.node];
+    let difference = Difference {
+        kind: order.header.kind,
+        spec: &order.header.spec_digest,
+        run: &run,
+        path: game.path.as_slice(),
+        claims: &claims,
+    };
+    let found = execution
+        .referee
+        .find(&difference, exhibit.shown.as_slice())
+        .map_err(AppealError::BadExhibit)?;
+    let outcome = match found {
+        Finding::Undecided => AppealOutcome::Undecided,
+        Finding::Is(cell) if cell == game.mine.node => AppealOutcome::DefenderWrong,
+        // Where neither is right the appellant has shown nothing for its trace.
+        Finding::Is(_) => AppealOutcome::AppellantWrong,
+    };
+    over(execution, slot_id, record, game, outcome)?;
+    Ok(())
+}

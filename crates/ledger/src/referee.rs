@@ -1,0 +1,72 @@
+//! The referee, as far as the ledger knows it: someone who says what one cell of a run must be.
+//!
+//! A kind of work that has one writes a run down as a tree of digests, and can compute any cell of it from the few that it follows from. What
+//! a run, a cell and an exhibit are is the kind's business; the ledger finds the place where two runs differ, asks, and settles.
+//!
+//! Every validator must have the same one: its findings are part of the state machine.
+
+use core::fmt::Debug;
+use fairweir_types::{Digest, order::KindId};
+use thiserror::Error;
+
+/// What two sides disagree about.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference<'a> {
+    /// The kind of work.
+    pub kind: KindId,
+    /// The digest of the spec's bytes: what was asked.
+    pub spec: &'a Digest,
+    /// The run of the side that exhibits.
+    pub run: &'a Digest,
+    /// The way from the run's root to the cell.
+    pub path: &'a [u8],
+    /// What the appellant and the defender say that the cell is; zero for nothing.
+    pub claims: &'a [Digest; 2],
+}
+
+/// What a cell is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// This; zero if there must be none.
+    Is(Digest),
+    /// The referee cannot say.
+    Undecided,
+}
+
+/// An exhibit that shows nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct BadExhibit(pub String);
+
+/// Says what cells must be. Pure, and bounded in time: it runs inside a block.
+pub trait Referee: Debug + Send + Sync {
+    /// Whether it knows a kind.
+    fn knows(&self, kind: KindId) -> bool;
+
+    /// The digest of a node of a run with these children; zero children count for nothing.
+    fn node(&self, children: &[Digest]) -> Digest;
+
+    /// What the cell is about which two sides differ.
+    ///
+    /// # Errors
+    /// [`BadExhibit`]: then it is as if nothing had been shown.
+    fn find(&self, difference: &Difference<'_>, shown: &[u8]) -> Result<Finding, BadExhibit>;
+}
+
+/// No referee for any kind: for chains and tools that only know votes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoReferee;
+
+impl Referee for NoReferee {
+    fn knows(&self, _: KindId) -> bool {
+        false
+    }
+
+    fn node(&self, _: &[Digest]) -> Digest {
+        Digest::ZERO
+    }
+
+    fn find(&self, _: &Difference<'_>, _: &[u8]) -> Result<Finding, BadExhibit> {
+        Ok(Finding::Undecided)
+    }
+}
