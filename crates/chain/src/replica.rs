@@ -20,7 +20,7 @@ use fairweir_types::{
     Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
     block::{beacon_message, next_beacon},
     keys::{Purpose, VoteSignature},
-    limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX},
+    limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, TX_BYTES_MAX},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -373,6 +373,9 @@ fn next_nonce(state: &dyn State, sender: &Address) -> Nonce {
     bank::account(state, *sender).map_or(Nonce(u64::MAX), |account| account.nonce)
 }
 
+/// Bytes of a transaction that may wait for one before it.
+const ORDINARY_BYTES_MAX: u64 = TX_BYTES_MAX as u64;
+
 /// Checks an envelope against the state. A nonce ahead of the account's may wait, so it is no reason to refuse here.
 fn check(
     state: &dyn State,
@@ -380,6 +383,10 @@ fn check(
     tx: &VerifiedTx,
 ) -> Result<Standing, SubmitError> {
     match check_envelope(state, context, tx) {
+        // A large one that waits for another is never paid for, and fills the pool.
+        Err(error @ EnvelopeError::NonceTooHigh { .. }) if tx.size().get() > ORDINARY_BYTES_MAX => {
+            return Err(SubmitError::Refused(error));
+        }
         Ok(()) | Err(EnvelopeError::NonceTooHigh { .. }) => {}
         Err(EnvelopeError::NonceTooLow { expected, found }) => {
             return Err(SubmitError::NonceTooLow { expected, found });

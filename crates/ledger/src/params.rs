@@ -104,6 +104,7 @@ params! {
     36 appeal_move: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction: a row of the run is computed again to show a value.";
     37 appeal_game: "milliseconds of chain time", 10_000..=86_400_000, 600_000, "For all moves of one game, about fifteen of each side, once the defender has shown its run: who is slow loses.";
     38 appeal_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the moves of the defender that it loses against.";
+    39 appeal_units_max: "units of input and output", 1..=1_000_000_000, 2_048, "Work above it has no appeal: an honest side that could not write its run down would lose by silence. Runs of 2,048 positions can be written down for models of up to 40 layers of 64 heads.";
 }
 
 /// A governed count as a length.

@@ -70,6 +70,8 @@ const QUICK_PARAMS: &[(&str, u64)] = &[
     ("challenge_window", 1_000),
     ("appeal_window", 30_000),
     ("appeal_game", 120_000),
+    // About fifteen moves of each side fit the game.
+    ("appeal_move", 7_000),
     // One machine does the work of all: its checks wait for its answers.
     ("commit_window", 120_000),
 ];

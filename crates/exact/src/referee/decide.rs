@@ -155,15 +155,22 @@ struct RowOf<'a> {
 /// Sizes of a matrix: outputs, inputs.
 type Sizes = (usize, usize);
 
-fn bytes_of(floats: &[f32]) -> Vec<u8> {
-    floats
-        .iter()
-        .flat_map(|float| float.to_le_bytes())
-        .collect()
+/// Refuses what is not finite: the bits of what is no number differ from CPU to CPU, and no run of the engine has any.
+fn finite(floats: &[f32]) -> Result<&[f32], RefereeError> {
+    if floats.iter().all(|float| float.is_finite()) {
+        Ok(floats)
+    } else {
+        Err(RefereeError::NotFinite)
+    }
 }
 
-fn whole(floats: &[f32]) -> Expected {
-    Expected::Whole(bytes_of(floats))
+fn bytes_of(floats: &[f32]) -> Result<Vec<u8>, RefereeError> {
+    let floats = finite(floats)?.iter();
+    Ok(floats.flat_map(|float| float.to_le_bytes()).collect())
+}
+
+fn whole(floats: &[f32]) -> Result<Expected, RefereeError> {
+    bytes_of(floats).map(Expected::Whole)
 }
 
 fn tokens_of(bytes: &[u8]) -> Vec<u32> {
@@ -183,13 +190,11 @@ pub(super) fn token_bytes(tokens: &[u32]) -> Vec<u8> {
         .collect()
 }
 
-fn floats_of(bytes: &[u8]) -> Vec<f32> {
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|four| f32::from_le_bytes(*four))
-        .collect()
+fn floats_of(bytes: &[u8]) -> Result<Vec<f32>, RefereeError> {
+    let floats = bytes.as_chunks().0.iter();
+    let floats: Vec<f32> = floats.map(|four| f32::from_le_bytes(*four)).collect();
+    finite(&floats)?;
+    Ok(floats)
 }
 
 impl Bench<'_> {
@@ -307,7 +312,7 @@ impl Bench<'_> {
             | Value::Residual(_)
             | Value::Normed(_)
             | Value::Middle(_)
-            | Value::FfnNormed(_) => self.stream(row, value),
+            | Value::FfnNormed(_) => self.stream(row, value, &cell),
             Value::Query(_)
             | Value::Key(_)
             | Value::Value(_)
@@ -318,7 +323,7 @@ impl Bench<'_> {
             Value::Weights(layer, head) => {
                 let scores = self.floats(row, Value::Scores(layer, head), position + 1)?;
                 self.charge(scores.len() * 16)?;
-                Ok(whole(&weights(self.isa, &scores)))
+                whole(&weights(self.isa, &scores))
             }
             Value::Mix(layer, head) => self.mix(row, at, (layer, head), &cell),
             Value::Mixed(layer) => self.mixed(row, layer, &cell),
@@ -355,7 +360,7 @@ impl Bench<'_> {
         if count.checked_mul(4) != Some(bytes.len()) {
             return Err(RefereeError::Size);
         }
-        Ok(floats_of(&bytes))
+        floats_of(&bytes)
     }
 
     fn token(&self, row: &RowOf<'_>, claims: &[Hash; 2]) -> Result<Expected, RefereeError> {
@@ -387,17 +392,22 @@ impl Bench<'_> {
         let (kind, from, bytes) = row.layout.rows(tensor, (0, width, 1))?;
         let weight = plain(kind, &self.file(from, bytes)?, width)?;
         self.charge(width * 4)?;
-        Ok(whole(&norm(self.isa, stream, &weight, row.layout.epsilon)))
+        whole(&norm(self.isa, stream, &weight, row.layout.epsilon))
     }
 
-    fn stream(&self, row: &RowOf<'_>, value: Value) -> Result<Expected, RefereeError> {
+    fn stream(
+        &self,
+        row: &RowOf<'_>,
+        value: Value,
+        cell: &dyn Fn(usize) -> Result<Option<usize>, RefereeError>,
+    ) -> Result<Expected, RefereeError> {
         let width = row.layout.shape.width;
         let added = |to, what| {
             let (to, what) = (self.floats(row, to, width)?, self.floats(row, what, width)?);
-            Ok(whole(&sum(self.isa, &to, &what)))
+            whole(&sum(self.isa, &to, &what))
         };
         match value {
-            Value::Residual(0) => self.embedding(row),
+            Value::Residual(0) => self.embedding(row, cell),
             Value::Residual(layer) => added(Value::Middle(layer - 1), Value::Down(layer - 1)),
             Value::Middle(layer) => added(Value::Residual(layer), Value::Attended(layer)),
             Value::Normed(layer) => {
@@ -412,20 +422,28 @@ impl Bench<'_> {
         }
     }
 
-    fn embedding(&self, row: &RowOf<'_>) -> Result<Expected, RefereeError> {
+    fn embedding(
+        &self,
+        row: &RowOf<'_>,
+        cell: &dyn Fn(usize) -> Result<Option<usize>, RefereeError>,
+    ) -> Result<Expected, RefereeError> {
         let shape = &row.layout.shape;
         let token = tokens_of(&self.value(row, Value::Token)?);
         let token = *token.first().ok_or(RefereeError::Size)? as usize;
         if token >= shape.vocabulary {
             return Err(RefereeError::Size);
         }
+        // Whether the place is a cell at all comes first, and a row alone is packed as if it were as many as there are lanes.
+        if cell((shape.width * 4).div_ceil(CELL))?.is_none() {
+            return Ok(Expected::Nothing);
+        }
         let rows = (token, 1, shape.width);
         let (kind, from, bytes) = row.layout.rows(Tensor::Embedding, rows)?;
-        self.charge(shape.width)?;
+        self.charge(shape.width * LANES)?;
         let matrix = Linear::pack(kind, &self.file(from, bytes)?, 1, shape.width)?;
         let mut stream = vec![0.0; shape.width];
         matrix.row(self.isa, 0, &mut stream);
-        Ok(whole(&stream))
+        whole(&stream)
     }
 
     /// The outputs of a matrix that make one cell.
@@ -491,7 +509,7 @@ impl Bench<'_> {
             }
             _ => {}
         }
-        Ok(Expected::One(bytes_of(&made), cells))
+        Ok(Expected::One(bytes_of(&made)?, cells))
     }
 
     /// The part of a head in keys or values of sixteen positions, as a page of the cache has them.
@@ -541,7 +559,7 @@ impl Bench<'_> {
         let query = &queries[head * size..][..size];
         let scores = score_page(self.isa, query, &page[..PAGE * size]);
         let count = (positions - number * PAGE).min(PAGE);
-        Ok(Expected::One(bytes_of(&scores[..count]), cells))
+        Ok(Expected::One(bytes_of(&scores[..count])?, cells))
     }
 
     fn mix(
@@ -563,7 +581,7 @@ impl Bench<'_> {
             // The cells before this one in the same value: the sides agree about them, whoever shows them.
             let value = self.values.value(Section::Rows, at)?;
             let before = value.chunks(CELL).nth(before).ok_or(RefereeError::Size)?;
-            mixed = floats_of(before);
+            mixed = floats_of(before)?;
         }
         let all = self.floats(row, Value::Weights(layer, head), positions + 1)?;
         let values = self.page(row, (layer, head, page * PAGE), false)?;
@@ -578,7 +596,7 @@ impl Bench<'_> {
         }
         self.charge(PAGE * LANES)?;
         mix_page(self.isa, &mut mixed, &all[page * PAGE..][..count], &part);
-        Ok(Expected::One(bytes_of(&mixed), cells))
+        Ok(Expected::One(bytes_of(&mixed)?, cells))
     }
 
     fn mixed(
@@ -598,7 +616,7 @@ impl Bench<'_> {
         let all = self.floats(row, Value::Weights(layer, head), positions + 1)?;
         let mut mixed = mix[(pages - 1) * size + element..][..LANES].to_vec();
         divide(self.isa, &mut mixed, all[positions]);
-        Ok(Expected::One(bytes_of(&mixed), cells))
+        Ok(Expected::One(bytes_of(&mixed)?, cells))
     }
 
     /// What only rows have whose logits are wanted: from the prompt's last on.
@@ -629,7 +647,7 @@ impl Bench<'_> {
                 let x = self.floats(row, Value::OutputNormed, shape.width)?;
                 let sizes = (shape.vocabulary, shape.width);
                 let made = self.outputs(row, (row.layout.output(), sizes), number, &x)?;
-                Ok(Expected::One(bytes_of(&made), cells))
+                Ok(Expected::One(bytes_of(&made)?, cells))
             }
             Value::LogitsDigest => {
                 let logits = self.floats(row, Value::Logits, shape.vocabulary)?;
@@ -668,5 +686,21 @@ impl Bench<'_> {
         };
         chosen.push(choice.token);
         Ok(Expected::Whole(token_bytes(&chosen)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_decides_nothing() {
+        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let bytes = [1.0f32.to_le_bytes(), number.to_le_bytes()].concat();
+            assert_eq!(floats_of(&bytes), Err(RefereeError::NotFinite));
+            let made = bytes_of(&[1.0, number]);
+            assert_eq!(made, Err(RefereeError::NotFinite));
+        }
+        assert_eq!(floats_of(&1.5f32.to_le_bytes()), Ok(vec![1.5]));
     }
 }

@@ -372,7 +372,10 @@ impl Head {
             vocabulary: usize::try_from(self.vocabulary).ok()?,
             context: 0,
         };
-        let is_sound = crate::llama::is_sound(&shape);
+        // Before anything is made of its sizes: they are whatever the file says.
+        if !crate::llama::is_sound(&shape) || !self.is_done() {
+            return None;
+        }
         let base = f64::from(self.float(8).unwrap_or(10_000.0));
         let factor = match self.values.get(&(SCALING as u8)) {
             Some(1) => f64::from(self.float(10).unwrap_or(1.0)),
@@ -386,13 +389,20 @@ impl Head {
                 (weight_kind(stand.kind)?, data.checked_add(stand.offset)?),
             ))
         });
+        let epsilon = self.float(6)?;
+        let is_positive = |number: f64| number.is_finite() && number > 0.0;
+        if ![f64::from(epsilon), base, factor]
+            .into_iter()
+            .all(is_positive)
+        {
+            return None;
+        }
         Some(Layout {
             shape,
-            epsilon: self.float(6)?,
+            epsilon,
             frequencies: crate::llama::frequencies_of(base, factor, shape.head_size),
             tensors: tensors.collect::<Option<_>>()?,
         })
-        .filter(|_| is_sound && self.is_done())
     }
 }
 
@@ -431,5 +441,55 @@ impl Layout {
             .and_then(|offset| offset.checked_add(*start))
             .ok_or(RefereeError::Head)?;
         Ok((*kind, from, count * row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head that was read to its end, with one value in place of what is usual.
+    fn head(other: Option<(usize, u64)>) -> Head {
+        let float = |float: f32| u64::from(float.to_bits());
+        let usual = [(0, 2), (1, 64), (2, 128), (3, 4), (4, 2), (6, float(1e-5))];
+        let mut values: BTreeMap<u8, u64> = usual.into();
+        if let Some((key, value)) = other {
+            values.insert(key as u8, value);
+        }
+        Head {
+            at: 4_096,
+            has_begun: true,
+            entries_left: 0,
+            tensors_left: 0,
+            array: None,
+            values,
+            vocabulary: 100,
+            tensors: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_head_is_judged_before_anything_is_made_of_its_sizes() {
+        assert!(head(None).layout().is_ok());
+        let float = |float: f32| u64::from(float.to_bits());
+        let hostile = [
+            (5, 1 << 62),
+            (5, 1 << 30),
+            (0, 1 << 40),
+            (1, u64::MAX),
+            (6, float(-1e-5)),
+            (6, float(f32::NAN)),
+            (8, float(f32::INFINITY)),
+            (8, float(0.0)),
+        ];
+        for other in hostile {
+            let found = head(Some(other)).layout().map(|_| ());
+            assert_eq!(found, Err(RefereeError::Head), "{other:?}");
+        }
+        let unread = Head {
+            entries_left: 1,
+            ..head(None)
+        };
+        assert_eq!(unread.layout().map(|_| ()), Err(RefereeError::Head));
     }
 }

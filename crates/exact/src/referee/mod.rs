@@ -66,6 +66,9 @@ pub enum RefereeError {
     /// The file's head does not say what is needed, or the reading of it is not at its end.
     #[error("the reading of the file's head says too little")]
     Head,
+    /// A number is infinite, or none.
+    #[error("a number is not finite")]
+    NotFinite,
     /// Weights cannot be used.
     #[error("the weights cannot be used")]
     Weights(#[from] WeightError),

@@ -21,7 +21,10 @@ pub(crate) fn begin(
     judged: Digest,
 ) -> Result<Option<Millis>, Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
-    if slot.batch.is_some() || !execution.referee.knows(order.header.kind) {
+    let units = &order.header.demand.units;
+    let is_short =
+        units.input.get().saturating_add(units.output.get()) <= execution.params.appeal_units_max;
+    if slot.batch.is_some() || !is_short || !execution.referee.knows(order.header.kind) {
         return Ok(None);
     }
     let mut slot = slot.clone();
