@@ -164,7 +164,7 @@ fn finite(floats: &[f32]) -> Result<&[f32], RefereeError> {
     }
 }
 
-fn bytes_of(floats: &[f32]) -> Result<Vec<u8>, RefereeError> {
+pub(super) fn bytes_of(floats: &[f32]) -> Result<Vec<u8>, RefereeError> {
     let floats = finite(floats)?.iter();
     Ok(floats.flat_map(|float| float.to_le_bytes()).collect())
 }
@@ -190,7 +190,7 @@ pub(super) fn token_bytes(tokens: &[u32]) -> Vec<u8> {
         .collect()
 }
 
-fn floats_of(bytes: &[u8]) -> Result<Vec<f32>, RefereeError> {
+pub(super) fn floats_of(bytes: &[u8]) -> Result<Vec<f32>, RefereeError> {
     let floats = bytes.as_chunks().0.iter();
     let floats: Vec<f32> = floats.map(|four| f32::from_le_bytes(*four)).collect();
     finite(&floats)?;
@@ -686,21 +686,5 @@ impl Bench<'_> {
         };
         chosen.push(choice.token);
         Ok(Expected::Whole(token_bytes(&chosen)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_finite_decides_nothing() {
-        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let bytes = [1.0f32.to_le_bytes(), number.to_le_bytes()].concat();
-            assert_eq!(floats_of(&bytes), Err(RefereeError::NotFinite));
-            let made = bytes_of(&[1.0, number]);
-            assert_eq!(made, Err(RefereeError::NotFinite));
-        }
-        assert_eq!(floats_of(&1.5f32.to_le_bytes()), Ok(vec![1.5]));
     }
 }

@@ -1,7 +1,7 @@
 //! Every cell of a tiny run: what the referee computes is what was written down, and nothing else passes.
 
 use super::{
-    decide::decide_on,
+    decide::{bytes_of, decide_on, floats_of},
     tree::{ARITY, Bag, CELL, DEPTH, EMPTY, Hash, Opened, Section, cell, digits, levels},
     *,
 };
@@ -387,4 +387,15 @@ fn what_rests_on_the_tokeniser_is_undecided() {
         Ok(Finding::Is(EMPTY)),
         "the limit is reached"
     );
+}
+
+#[test]
+fn what_is_not_finite_decides_nothing() {
+    for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let bytes = [1.0f32.to_le_bytes(), number.to_le_bytes()].concat();
+        assert_eq!(floats_of(&bytes), Err(RefereeError::NotFinite));
+        let made = bytes_of(&[1.0, number]);
+        assert_eq!(made, Err(RefereeError::NotFinite));
+    }
+    assert_eq!(floats_of(&1.5f32.to_le_bytes()), Ok(vec![1.5]));
 }
