@@ -84,8 +84,8 @@ pub(crate) fn appeal(
     Ok(())
 }
 
-/// Shows the run that the verdict stands on. The trace is the last leaf of all that is committed to, to the right of the run: so equal runs
-/// with different traces differ where no referee can decide.
+/// Shows the run that the verdict stands on. Nothing binds it to the trace that its side voted for, so equal runs end undecided: also those
+/// that a guilty defender copied (ADR 0013 says how to close that).
 pub(crate) fn defend(
     execution: &mut Execution<'_>,
     sender: Address,
