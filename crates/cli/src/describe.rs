@@ -8,6 +8,10 @@ use fairweir_types::{
 };
 use std::collections::BTreeMap;
 
+mod governance;
+
+pub(crate) use governance::{message, outcome, param, phase, seconds, tally};
+
 /// Names for addresses that the reader knows.
 #[derive(Debug, Default)]
 pub(crate) struct Names(BTreeMap<Address, String>);
@@ -357,6 +361,20 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             who(event.defender),
             path(event.path.as_slice())
         ),
+        Event::ProposalSubmitted(_)
+        | Event::DepositAdded(_)
+        | Event::VotingStarted(_)
+        | Event::Voted(_)
+        | Event::ProposalPassed(_)
+        | Event::MotionAnswered(_)
+        | Event::MotionAppealed(_)
+        | Event::ProposalEnded(_)
+        | Event::ParamChanged(_)
+        | Event::TreasurySpent(_)
+        | Event::Penalised(_)
+        | Event::ModulePaused(_)
+        | Event::ModuleResumed(_)
+        | Event::UpgradePlanned(_) => governance::event(names, event).unwrap_or_default(),
         Event::AppealDecided(event) => format!(
             "{}; the verdict {}",
             appeal_outcome(event.outcome, &who(event.appellant), &who(event.defender)),

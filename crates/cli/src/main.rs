@@ -113,6 +113,8 @@ enum Command {
     Apikey(commands::apikey::Apikey),
     #[command(subcommand)]
     Delegate(commands::delegate::Delegate),
+    #[command(subcommand)]
+    Proposal(commands::proposal::Proposal),
     /// Add, list, check and remove models on this machine.
     #[command(subcommand)]
     Model(commands::model::Model),
@@ -172,6 +174,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Explorer(explorer) => explorer.run(global),
         Command::Apikey(apikey) => apikey.run(global),
         Command::Delegate(delegate) => delegate.run(global),
+        Command::Proposal(proposal) => proposal.run(global),
         Command::Model(model) => model.run(global),
         Command::Status(status) => status.run(global),
         Command::Events(events) => events.run(global),

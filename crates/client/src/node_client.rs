@@ -7,12 +7,13 @@ use crate::{
 use commonware_codec::Encode;
 use fairweir_net::{FrameStream, Network, PeerAddr, request};
 use fairweir_types::{
-    Address, Block, BoundedBytes, Digest, Genesis, Height, SignedTx, TxOutcome, decode,
+    Address, Block, BoundedBytes, Digest, Genesis, Height, ProposalId, SignedTx, TxOutcome, decode,
     limits::BLOCK_TXS_MAX,
     node_api::{
-        AccountReport, AskAccount, AskBlock, AskBody, AskDuties, AskGenesis, AskOffers, AskOrder,
-        AskOutcomes, AskStatus, BlockReport, Duties, EventPage, Follow, GetBlob, Included,
-        NodeReply, NodeRequest, OfferReport, OrderReport, PutBlob, Status, Submit,
+        AccountReport, AskAccount, AskBlock, AskBody, AskDuties, AskGenesis, AskGovernance,
+        AskOffers, AskOrder, AskOutcomes, AskProposal, AskProposals, AskStatus, BlockReport,
+        Duties, EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply, NodeRequest,
+        OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit,
     },
     order::{KindId, OrderId},
 };
@@ -135,6 +136,42 @@ impl<N: Network> NodeClient<N> {
             .await?
         {
             NodeReply::Order(order) => Ok(order),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// A proposal.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with `not_found` for one that never was, or is long over.
+    pub async fn proposal(&self, proposal: ProposalId) -> Result<ProposalReport, ClientError> {
+        let question = NodeRequest::Proposal(AskProposal { proposal });
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Proposal(proposal) => Ok((*proposal).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// The proposals that the node knows, oldest first: a page from a number on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn proposals(&self, from: ProposalId) -> Result<Vec<ProposalReport>, ClientError> {
+        let question = NodeRequest::Proposals(AskProposals { from });
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Proposals(page) => Ok(page.proposals.into_vec()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// What is governed: values in force, pauses, and what is bonded.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn governance(&self) -> Result<GovernanceReport, ClientError> {
+        let question = NodeRequest::Governance(AskGovernance {});
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Governance(report) => Ok((*report).clone()),
             _ => Err(ClientError::OtherAnswer),
         }
     }

@@ -148,7 +148,21 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::ToppedUp(_)
         | Event::OrderClosed(_)
         | Event::DelegateGranted(_)
-        | Event::DelegateRevoked(_) => None,
+        | Event::DelegateRevoked(_)
+        | Event::ProposalSubmitted(_)
+        | Event::DepositAdded(_)
+        | Event::VotingStarted(_)
+        | Event::Voted(_)
+        | Event::ProposalPassed(_)
+        | Event::MotionAnswered(_)
+        | Event::MotionAppealed(_)
+        | Event::ProposalEnded(_)
+        | Event::ParamChanged(_)
+        | Event::TreasurySpent(_)
+        | Event::Penalised(_)
+        | Event::ModulePaused(_)
+        | Event::ModuleResumed(_)
+        | Event::UpgradePlanned(_) => None,
     }
 }
 

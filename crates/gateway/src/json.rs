@@ -9,6 +9,10 @@ use fairweir_types::{
 };
 use serde_json::{Value, json};
 
+mod governance;
+
+pub use governance::{governance, message, proposal, tally};
+
 pub(crate) fn coins(amount: Amount) -> Value {
     Value::String(amount.to_string())
 }
@@ -124,6 +128,20 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::Appealed(_) => "appealed",
         Event::AppealNarrowed(_) => "appeal_narrowed",
         Event::AppealDecided(_) => "appeal_decided",
+        Event::ProposalSubmitted(_) => "proposal_submitted",
+        Event::DepositAdded(_) => "deposit_added",
+        Event::VotingStarted(_) => "voting_started",
+        Event::Voted(_) => "voted",
+        Event::ProposalPassed(_) => "proposal_passed",
+        Event::MotionAnswered(_) => "motion_answered",
+        Event::MotionAppealed(_) => "motion_appealed",
+        Event::ProposalEnded(_) => "proposal_ended",
+        Event::ParamChanged(_) => "param_changed",
+        Event::TreasurySpent(_) => "treasury_spent",
+        Event::Penalised(_) => "penalised",
+        Event::ModulePaused(_) => "module_paused",
+        Event::ModuleResumed(_) => "module_resumed",
+        Event::UpgradePlanned(_) => "upgrade_planned",
     }
 }
 
@@ -275,6 +293,20 @@ fn details(event: &Event) -> Value {
             "defended": event.defended.to_string(),
             "due": event.due.get(),
         }),
+        Event::ProposalSubmitted(_)
+        | Event::DepositAdded(_)
+        | Event::VotingStarted(_)
+        | Event::Voted(_)
+        | Event::ProposalPassed(_)
+        | Event::MotionAnswered(_)
+        | Event::MotionAppealed(_)
+        | Event::ProposalEnded(_)
+        | Event::ParamChanged(_)
+        | Event::TreasurySpent(_)
+        | Event::Penalised(_)
+        | Event::ModulePaused(_)
+        | Event::ModuleResumed(_)
+        | Event::UpgradePlanned(_) => governance::details(event).unwrap_or_default(),
         Event::AppealDecided(event) => json!({
             "appellant": address(event.appellant),
             "defender": address(event.defender),

@@ -4,7 +4,7 @@ use crate::{
     appeals, bank, delegates,
     envelope::{self, EnvelopeError},
     fault::{Fault, OrFault, counted},
-    keys, market,
+    governance, keys, market,
     params::Params,
     referee::Referee,
     refusal::Refusal,
@@ -83,6 +83,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) params: Params,
     pub(crate) context: &'a BlockContext,
     pub(crate) referee: &'a dyn Referee,
+    /// Modules that take no new actions.
+    pub(crate) pauses: governance::Pauses,
     /// Chain time.
     pub(crate) now: Millis,
     pub(crate) randomness: Randomness,
@@ -98,6 +100,7 @@ impl<'a> Execution<'a> {
         context: &'a BlockContext,
         referee: &'a dyn Referee,
     ) -> Result<Self, Fault> {
+        governance::check_known(state, context.height)?;
         let params = Params::load(state)?;
         let clock: Clock = load(state, &keys::clock())?.unwrap_or_default();
         // Capped, so that windows stretch over a halt of the chain (protocol rule 2).
@@ -129,6 +132,7 @@ impl<'a> Execution<'a> {
             params,
             context,
             referee,
+            pauses: load(state, &keys::pauses())?.unwrap_or_default(),
             now,
             randomness,
             validators: chain.validators,
@@ -196,6 +200,7 @@ impl<'a> Execution<'a> {
 
     fn act(&mut self, tx: &VerifiedTx) -> Result<(), Refusal> {
         let sender = tx.sender();
+        governance::check_paused(self, &tx.transaction().action)?;
         match &tx.transaction().action {
             Action::Transfer(transfer) => bank::transfer(self, sender, transfer)?,
             Action::Bond(bond) => stake::bond(self, sender, bond)?,
@@ -225,6 +230,11 @@ impl<'a> Execution<'a> {
             Action::Defend(defend) => appeals::defend(self, sender, defend)?,
             Action::OpenNode(open) => appeals::open_node(self, sender, open)?,
             Action::Exhibit(exhibit) => appeals::exhibit(self, sender, exhibit)?,
+            Action::SubmitProposal(submit) => governance::submit_proposal(self, sender, submit)?,
+            Action::AddDeposit(add) => governance::add_deposit(self, sender, add)?,
+            Action::Vote(vote) => governance::vote(self, sender, vote)?,
+            Action::AnswerMotion(answer) => governance::answer_motion(self, sender, answer)?,
+            Action::AppealMotion(appeal) => governance::appeal_motion(self, sender, appeal)?,
         }
         Ok(())
     }
@@ -232,7 +242,8 @@ impl<'a> Execution<'a> {
     fn end_block(&mut self) -> Result<bool, Fault> {
         self.overlay.checkpoint();
         stake::end_block(self)?;
-        let carried_over = market::end_block(self)?;
+        let votes_carried_over = governance::end_block(self)?;
+        let carried_over = market::end_block(self)? || votes_carried_over;
         bank::pay_fees(self, self.fees)?;
         let (from, to) = keys::due_at_any_height();
         Ok(carried_over || self.overlay.first_in(&from, &to).is_some())

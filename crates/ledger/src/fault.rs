@@ -1,6 +1,6 @@
 //! A broken invariant of our own: not a refusal but a reason to halt.
 
-use fairweir_types::AmountError;
+use fairweir_types::{AmountError, Digest, Height};
 use thiserror::Error;
 
 /// The ledger's own state contradicts itself. A replica that meets this stops: halt over wrong money.
@@ -24,6 +24,16 @@ pub enum Fault {
     /// Money that must be there is not, or exceeds the cap.
     #[error("money does not add up")]
     Money(#[from] AmountError),
+    /// Not broken, but over: the rules that were decided for this block are not in this program.
+    #[error(
+        "this program does not know the rules that begin with block {height}: install the release that plan {plan} names"
+    )]
+    UnknownUpgrade {
+        /// The first block of the new rules.
+        height: Height,
+        /// The digest of their description.
+        plan: Digest,
+    },
     /// A counter leaves its range.
     #[error("the counter {what} leaves its range")]
     Counter {

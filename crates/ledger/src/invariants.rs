@@ -4,6 +4,7 @@ use crate::{
     bank::{Account, Supply},
     delegates::Grant,
     fault::{Fault, OrFault, present},
+    governance::{self, Proposal, VoteRecord},
     keys,
     market::{Order, Slot},
     registry::{OfferRecord, VerifierRecord, counters},
@@ -49,6 +50,12 @@ pub enum Violation {
         /// Timers.
         timers: usize,
     },
+    /// A number of governance is not what its records say.
+    #[error("{what} are not what the records say")]
+    Governance {
+        /// Which number.
+        what: &'static str,
+    },
     /// The state does not even read.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -83,6 +90,12 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
         .chain(grants.iter().map(|(_, grant)| grant.deposit))
         .chain(offers.iter().map(|(_, offer)| offer.deposit))
         .chain(verifiers.iter().map(|(_, verifier)| verifier.deposit));
+    let proposals = all::<Proposal>(state, keys::proposals())?;
+    let votes = all::<VoteRecord>(state, keys::votes())?;
+    let asked = proposals
+        .iter()
+        .flat_map(|(_, proposal)| proposal.deposits.iter().map(|part| part.amount))
+        .chain(votes.iter().map(|(_, vote)| vote.deposit));
     let challenges = slots
         .iter()
         .flat_map(|(_, slot)| [slot.challenge_deposit, slot.appeal_deposit()]);
@@ -96,7 +109,11 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
             .collect())?,
         bonded: sum(stakes.iter().map(|(_, stake)| stake.bonded).collect())?,
         unbonding: sum(stakes.iter().map(|(_, stake)| stake.unbonding).collect())?,
-        escrow: sum(held.chain(deposits).chain(challenges).collect())?,
+        escrow: sum(held
+            .chain(deposits)
+            .chain(asked)
+            .chain(challenges)
+            .collect())?,
     })
 }
 
@@ -111,6 +128,7 @@ pub fn check(state: &dyn State) -> Result<(), Violation> {
     }
     let slots = all::<Slot>(state, keys::slots())?;
     check_exposure(state, &slots)?;
+    governance::check_invariants(state)?;
     let timers = all::<Mark>(state, keys::due_at_any_height())?.len();
     let timers = timers.saturating_add(all::<Mark>(state, keys::due_at_any_time())?.len());
     let timers = timers.saturating_add(all::<Mark>(state, keys::retry_at_any_time())?.len());

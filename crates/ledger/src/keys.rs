@@ -2,7 +2,7 @@
 
 use commonware_codec::Encode;
 use fairweir_types::{
-    Address, Height, Millis,
+    Address, Height, Millis, ProposalId,
     order::{KindId, OrderId, SlotId},
 };
 
@@ -23,6 +23,15 @@ const CHAIN: u8 = 0x0e;
 const PAYOUT: u8 = 0x0f;
 const RETRY_AT_TIME: u8 = 0x10;
 const GRANT: u8 = 0x11;
+const GOVERNANCE: u8 = 0x20;
+const PROPOSAL: u8 = 0x21;
+const PROPOSAL_DUE: u8 = 0x22;
+const ENDED_PROPOSAL: u8 = 0x23;
+const VOTE: u8 = 0x24;
+const STALE_VOTES: u8 = 0x25;
+const STAKE_NOTES: u8 = 0x26;
+const PAUSES: u8 = 0x27;
+const UPGRADE: u8 = 0x28;
 
 fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![tag];
@@ -41,7 +50,7 @@ fn all(tag: u8) -> (Vec<u8>, Vec<u8>) {
 pub(crate) fn holds_money(key: &[u8]) -> bool {
     matches!(
         key.first(),
-        Some(&(ACCOUNT | STAKE | OFFER | VERIFIER | ORDER | SLOT | GRANT))
+        Some(&(ACCOUNT | STAKE | OFFER | VERIFIER | ORDER | SLOT | GRANT | PROPOSAL | VOTE))
     )
 }
 
@@ -119,7 +128,7 @@ pub(crate) fn grants() -> (Vec<u8>, Vec<u8>) {
     all(GRANT)
 }
 
-/// The address at the end of a verifier's, an account's or a grant's key.
+/// The address at the end of a verifier's, an account's, a grant's or a vote's key.
 pub(crate) fn address_of(key: &[u8]) -> Option<Address> {
     Some(Address(*key.last_chunk::<20>()?))
 }
@@ -224,6 +233,98 @@ pub(crate) fn payout(validator: &[u8; 32]) -> Vec<u8> {
     key(PAYOUT, &[validator])
 }
 
+pub(crate) fn governance() -> Vec<u8> {
+    vec![GOVERNANCE]
+}
+
+pub(crate) fn proposal(id: ProposalId) -> Vec<u8> {
+    key(PROPOSAL, &[&id.encode()])
+}
+
+pub(crate) fn proposals() -> (Vec<u8>, Vec<u8>) {
+    all(PROPOSAL)
+}
+
+/// Proposals from a number on.
+pub(crate) fn proposals_from(id: ProposalId) -> (Vec<u8>, Vec<u8>) {
+    (proposal(id), all(PROPOSAL).1)
+}
+
+/// The number in a proposal's key.
+pub(crate) fn proposal_of(key: &[u8]) -> Option<ProposalId> {
+    Some(ProposalId(u64::from_be_bytes(*key.last_chunk::<8>()?)))
+}
+
+pub(crate) fn proposal_due(time: Millis, id: ProposalId) -> Vec<u8> {
+    key(PROPOSAL_DUE, &[&time.encode(), &id.encode()])
+}
+
+/// The number in the key of a proposal's timer.
+pub(crate) fn proposal_of_timer(key: &[u8]) -> Option<ProposalId> {
+    proposal_of(key)
+}
+
+/// Proposals due at `now` or before.
+pub(crate) fn proposal_due_until(now: Millis) -> (Vec<u8>, Vec<u8>) {
+    (
+        vec![PROPOSAL_DUE],
+        key(
+            PROPOSAL_DUE,
+            &[&Millis(now.get().saturating_add(1)).encode()],
+        ),
+    )
+}
+
+/// The timers of all open proposals.
+pub(crate) fn proposals_due() -> (Vec<u8>, Vec<u8>) {
+    all(PROPOSAL_DUE)
+}
+
+pub(crate) fn ended_proposal(sequence: u64) -> Vec<u8> {
+    key(ENDED_PROPOSAL, &[&sequence.to_be_bytes()])
+}
+
+pub(crate) fn vote(voting: u64, voter: Address) -> Vec<u8> {
+    key(VOTE, &[&voting.to_be_bytes(), &voter.0])
+}
+
+/// The votes of one voting.
+pub(crate) fn votes_of(voting: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut to = key(VOTE, &[&voting.to_be_bytes(), &[0xff; 20]]);
+    to.push(0);
+    (key(VOTE, &[&voting.to_be_bytes()]), to)
+}
+
+pub(crate) fn votes() -> (Vec<u8>, Vec<u8>) {
+    all(VOTE)
+}
+
+pub(crate) fn stale_votes(voting: u64) -> Vec<u8> {
+    key(STALE_VOTES, &[&voting.to_be_bytes()])
+}
+
+/// The marks of all votings whose votes are to be removed.
+pub(crate) fn all_stale_votes() -> (Vec<u8>, Vec<u8>) {
+    all(STALE_VOTES)
+}
+
+/// The voting in the key of such a mark.
+pub(crate) fn voting_of_mark(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.last_chunk::<8>()?))
+}
+
+pub(crate) fn stake_notes(account: Address) -> Vec<u8> {
+    key(STAKE_NOTES, &[&account.0])
+}
+
+pub(crate) fn pauses() -> Vec<u8> {
+    vec![PAUSES]
+}
+
+pub(crate) fn upgrade() -> Vec<u8> {
+    vec![UPGRADE]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +354,15 @@ mod tests {
             counters(),
             chain(),
             payout(&[0; 32]),
+            governance(),
+            proposal(ProposalId(1)),
+            proposal_due(Millis(1), ProposalId(1)),
+            ended_proposal(1),
+            vote(1, address),
+            stale_votes(1),
+            stake_notes(address),
+            pauses(),
+            upgrade(),
         ];
         let tags: BTreeSet<u8> = keys.iter().map(|key| key[0]).collect();
         assert_eq!(tags.len(), keys.len());
@@ -278,6 +388,16 @@ mod tests {
         assert!(within(
             &due_at_time(Millis(5), id),
             due_until_time(Millis(5))
+        ));
+        assert!(within(&vote(1, address), votes_of(1)));
+        assert!(!within(&vote(2, Address([0; 20])), votes_of(1)));
+        assert!(within(
+            &proposal_due(Millis(5), ProposalId(u64::MAX)),
+            proposal_due_until(Millis(5))
+        ));
+        assert!(!within(
+            &proposal_due(Millis(6), ProposalId(0)),
+            proposal_due_until(Millis(5))
         ));
         assert!(within(
             &unbonding(Millis(5), address, u64::MAX),

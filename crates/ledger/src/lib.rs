@@ -20,6 +20,7 @@ mod envelope;
 mod execution;
 mod fault;
 mod genesis;
+pub mod governance;
 pub mod invariants;
 mod keys;
 pub mod market;

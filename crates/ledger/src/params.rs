@@ -1,10 +1,11 @@
 //! Governed values: number, unit, range, default and where the default comes from.
 //!
-//! Read-only for now: a genesis may set them within their ranges; votes on them come with governance.
+//! A genesis sets them within their ranges, and a proposal that passes changes one for the blocks after it (`governance`). What is open goes
+//! on by what it was begun with: timers, fees, deposits and quotes stand in its own records.
 
 use crate::{fault::Fault, keys, relations::first_broken, state::State};
 use fairweir_types::{
-    Amount, Bps, Genesis, Millis,
+    Amount, Bps, ChainId, Genesis, Millis,
     genesis::{GenesisError, GenesisParam},
     limits::{APPEAL_DEFENDERS_MAX, APPELLANTS_MAX},
 };
@@ -56,6 +57,23 @@ macro_rules! params {
                 Self { $($name: given($number).unwrap_or($default),)* }
             }
 
+            /// The value with this number.
+            #[must_use]
+            pub fn get(&self, number: u16) -> Option<u64> {
+                match number {
+                    $($number => Some(self.$name),)*
+                    _ => None,
+                }
+            }
+
+            /// Sets the value with this number, if there is one.
+            pub(crate) fn set(&mut self, number: u16, value: u64) {
+                match number {
+                    $($number => self.$name = value,)*
+                    _ => {}
+                }
+            }
+
             /// Every value by name, for reports.
             #[must_use]
             pub fn values(&self) -> Vec<(&'static str, u64)> {
@@ -105,6 +123,44 @@ params! {
     37 appeal_game: "milliseconds of chain time", 10_000..=86_400_000, 600_000, "For all moves of one game, about fifteen of each side, once the defender has shown its run: who is slow loses.";
     38 appeal_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the moves of the defender that it loses against.";
     39 appeal_units_max: "units of input and output", 1..=1_000_000_000, 2_048, "Work above it has no appeal: an honest side that could not write its run down would lose by silence. Runs of 2,048 positions can be written down for models of up to 40 layers of 64 heads.";
+    60 proposal_deposit: "base units", 1_000_000_000..=1_000_000_000_000_000, 1_000_000_000_000, "A thousand coins: everybody's attention is worth something, and only a veto takes it.";
+    61 proposal_first_bps: "basis points of the deposit", 1..=10_000, 2_000, "A fifth shows that it is meant; others may add the rest.";
+    62 deposit_window: "milliseconds of chain time", 1_000..=2_592_000_000, 172_800_000, "Two days to find others who pay for the question.";
+    63 voting_window: "milliseconds of chain time", 1_000..=2_592_000_000, 432_000_000, "Five days: a week's work and its weekend are not both missed.";
+    64 expedited_window: "milliseconds of chain time", 1_000..=604_800_000, 86_400_000, "A day: shorter than any lock, so that what passed can be cancelled in time.";
+    65 confirm_window: "milliseconds of chain time", 1_000..=604_800_000, 86_400_000, "A day in which votes still count, so that the last minute of a voting decides nothing alone.";
+    66 quorum_bps: "basis points of the bonded stake", 1_000..=9_000, 3_340, "A third of the stake must have voted, abstentions included.";
+    67 threshold_bps: "basis points of those who took a side", 5_000..=9_000, 5_000, "More than half.";
+    68 veto_bps: "basis points of all votes", 1_000..=5_000, 3_340, "A third can say that the question should not have been asked.";
+    69 expedited_bps: "basis points of those who took a side", 5_000..=9_500, 6_670, "More than two thirds for what is hurried, and for a penalty that was appealed.";
+    70 param_lock: "milliseconds of chain time", 1_000..=2_592_000_000, 172_800_000, "48 hours between a decision about values or money and its effect: time to leave, or to cancel it.";
+    71 upgrade_lock: "milliseconds of chain time", 1_000..=7_776_000_000, 604_800_000, "Seven days between a decision about rules and its effect: every operator has to install a release.";
+    72 penalty_bps_max: "basis points of the stake", 1..=1_000, 1_000, "A vote of others takes at most a tenth of a stake.";
+    73 penalty_appeal: "milliseconds of chain time", 1_000..=2_592_000_000, 604_800_000, "Seven days for the accused to appeal.";
+    74 pause_max: "milliseconds of chain time", 1_000..=604_800_000, 259_200_000, "72 hours: an emergency, not a rule.";
+}
+
+/// Least values on chains that are not for development (`dev-…`), where everything is quick: a vote must not be over before people saw it.
+/// 24 hours for what is ordinary, 72 for upgrades, an hour for what is expedited.
+const PUBLIC_MIN: &[(u16, u64)] = &[
+    (62, 86_400_000),
+    (63, 86_400_000),
+    (64, 3_600_000),
+    (65, 3_600_000),
+    (70, 86_400_000),
+    (71, 259_200_000),
+    (73, 86_400_000),
+];
+
+impl ParamSpec {
+    /// The least value on a chain.
+    #[must_use]
+    pub fn min_on(&self, chain: &ChainId) -> u64 {
+        let floor = PUBLIC_MIN
+            .iter()
+            .find(|(number, _)| *number == self.number && !chain.is_dev());
+        floor.map_or(self.min, |(_, floor)| self.min.max(*floor))
+    }
 }
 
 /// A governed count as a length.
@@ -214,11 +270,12 @@ pub fn check_genesis_params(genesis: &Genesis) -> Result<(), GenesisError> {
             .iter()
             .find(|spec| spec.number == given.param)
             .ok_or(GenesisError::UnknownParam { param: given.param })?;
-        if given.value < spec.min || given.value > spec.max {
+        let min = spec.min_on(&genesis.chain_id);
+        if given.value < min || given.value > spec.max {
             return Err(GenesisError::ParamRange {
                 param: given.param,
                 value: given.value,
-                min: spec.min,
+                min,
                 max: spec.max,
             });
         }
@@ -255,5 +312,16 @@ mod tests {
             );
         }
         assert!(PARAMS.is_sorted_by(|earlier, later| earlier.number < later.number));
+    }
+
+    #[test]
+    fn a_public_chain_has_time_to_see_a_vote() {
+        let [dev, public] = ["dev-quick", "fairweir"].map(|name| ChainId::new(name).unwrap());
+        for (number, floor) in PUBLIC_MIN {
+            let spec = PARAMS.iter().find(|spec| spec.number == *number).unwrap();
+            assert_eq!(spec.min_on(&dev), spec.min);
+            assert_eq!(spec.min_on(&public), *floor);
+            assert!(*floor <= spec.default, "{}", spec.name);
+        }
     }
 }

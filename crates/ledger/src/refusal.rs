@@ -2,8 +2,8 @@
 
 use crate::{
     appeals::AppealError, bank::BankError, delegates::DelegateError, fault::Fault,
-    market::MarketError, registry::RegistryError, sessions::SessionError, stake::StakeError,
-    verification::VerificationError,
+    governance::GovernanceError, market::MarketError, registry::RegistryError,
+    sessions::SessionError, stake::StakeError, verification::VerificationError,
 };
 use fairweir_types::TxCode;
 use thiserror::Error;
@@ -35,6 +35,9 @@ pub enum Refusal {
     /// See [`AppealError`].
     #[error(transparent)]
     Appeal(AppealError),
+    /// By governance.
+    #[error(transparent)]
+    Governance(GovernanceError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
@@ -62,6 +65,7 @@ impl Refusal {
             Self::Session(error) => error.code(),
             Self::Delegate(error) => error.code(),
             Self::Appeal(error) => error.code(),
+            Self::Governance(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -88,6 +92,7 @@ pub const CODES: &[(u16, &str)] = &[
     (202, "insufficient_stake"),
     (203, "stake_covers_open_work"),
     (204, "stake_below_role_minimum"),
+    (205, "stake_is_charged"),
     (300, "worker_stake_too_low"),
     (301, "collateral_above_stake"),
     (302, "zero_capacity"),
@@ -175,6 +180,29 @@ pub const CODES: &[(u16, &str)] = &[
     (806, "not_the_node"),
     (807, "too_deep"),
     (808, "bad_exhibit"),
+    (900, "no_title"),
+    (901, "unknown_param"),
+    (902, "param_out_of_range"),
+    (903, "params_disagree"),
+    (904, "spends_nothing"),
+    (905, "treasury_too_small"),
+    (906, "penalty_out_of_range"),
+    (907, "nothing_to_penalise"),
+    (908, "penalty_not_expedited"),
+    (909, "pause_out_of_range"),
+    (910, "nothing_to_cancel"),
+    (911, "deposit_too_small"),
+    (912, "cannot_pay_proposal"),
+    (913, "too_many_proposals"),
+    (914, "no_such_proposal"),
+    (915, "not_the_accused"),
+    (916, "not_in_that_phase"),
+    (917, "nothing_deposited"),
+    (918, "too_many_depositors"),
+    (919, "weights_not_whole"),
+    (920, "no_voting_power"),
+    (921, "module_paused"),
+    (922, "upgrade_in_the_past"),
 ];
 
 /// The name of a code.

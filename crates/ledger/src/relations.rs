@@ -2,7 +2,7 @@
 
 use crate::params::Params;
 
-/// A relation that holds in every genesis.
+/// A relation that holds in every genesis, and after every proposal.
 #[derive(Clone, Copy, Debug)]
 pub struct Relation {
     /// Its stable name.
@@ -55,6 +55,16 @@ pub const RELATIONS: &[Relation] = &[
         name: "tries_slow_down",
         rule: "match_retry_max is at least match_retry: the pause between tries to match only grows",
         holds: |params| params.match_retry_max >= params.match_retry,
+    },
+    Relation {
+        name: "hurry_needs_more",
+        rule: "expedited_bps is at least threshold_bps: what has less time needs more votes",
+        holds: |params| params.expedited_bps >= params.threshold_bps,
+    },
+    Relation {
+        name: "locks_can_be_cancelled",
+        rule: "expedited_window is shorter than param_lock and upgrade_lock: a decision can be taken back before it has an effect",
+        holds: |params| params.expedited_window < params.param_lock.min(params.upgrade_lock),
     },
 ];
 
@@ -130,6 +140,15 @@ mod tests {
                 Some("stake_covers_the_late_penalty"),
             ),
             (&[("match_retry", 60_001)], Some("tries_slow_down")),
+            (&[("threshold_bps", 6_671)], Some("hurry_needs_more")),
+            (
+                &[("param_lock", 86_400_000)],
+                Some("locks_can_be_cancelled"),
+            ),
+            (
+                &[("upgrade_lock", 86_400_000)],
+                Some("locks_can_be_cancelled"),
+            ),
         ];
         for (given, expected) in table {
             assert_eq!(broken(given), *expected, "{given:?}");

@@ -6,6 +6,7 @@ use crate::{
     bank::{Account, Supply},
     delegates::Grant,
     fault::{Fault, OrFault, counted, present},
+    governance::{Proposal, VoteRecord},
     invariants, keys,
     market::{Order, Slot},
     registry::{OfferRecord, VerifierRecord},
@@ -136,6 +137,10 @@ fn held(key: &[u8], value: Option<&[u8]>) -> Result<Held, Fault> {
         read::<VerifierRecord>(key, value)?.deposit
     } else if is_in(keys::grants()) {
         read::<Grant>(key, value)?.deposit
+    } else if is_in(keys::proposals()) {
+        read::<Proposal>(key, value)?.deposit()?
+    } else if is_in(keys::votes()) {
+        read::<VoteRecord>(key, value)?.deposit
     } else {
         Amount::ZERO
     };

@@ -4,7 +4,7 @@ use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
-use fairweir_ledger::{Fault, report};
+use fairweir_ledger::{Fault, governance, report};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
     BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
@@ -122,6 +122,29 @@ impl Api {
                     Ok(None) => not_found("open order"),
                     Err(fault) => broken(&fault),
                 }
+            }
+            NodeRequest::Proposal(ask) => {
+                let found = self
+                    .chain
+                    .read(|state| governance::proposal_report(state, ask.proposal));
+                match found {
+                    Ok(Some(proposal)) => NodeReply::Proposal(Boxed::new(proposal)),
+                    Ok(None) => not_found("proposal, or it is long over"),
+                    Err(fault) => broken(&fault),
+                }
+            }
+            NodeRequest::Proposals(ask) => {
+                let page = self
+                    .chain
+                    .read(|state| governance::proposals(state, ask.from));
+                page.map_or_else(|fault| broken(&fault), NodeReply::Proposals)
+            }
+            NodeRequest::Governance(_) => {
+                let report = self.chain.read(|state| governance::report(state));
+                report.map_or_else(
+                    |fault| broken(&fault),
+                    |report| NodeReply::Governance(Boxed::new(report)),
+                )
             }
             NodeRequest::Block(ask) => self.block(ask.height).await,
             NodeRequest::Body(ask) => match self.chain.finalised(ask.height).await {

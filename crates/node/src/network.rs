@@ -74,6 +74,14 @@ const QUICK_PARAMS: &[(&str, u64)] = &[
     ("appeal_move", 7_000),
     // One machine does the work of all: its checks wait for its answers.
     ("commit_window", 120_000),
+    // Proposals too: a whole life of one takes a minute.
+    ("deposit_window", 60_000),
+    ("voting_window", 20_000),
+    ("expedited_window", 6_000),
+    ("confirm_window", 4_000),
+    ("param_lock", 20_000),
+    ("upgrade_lock", 20_000),
+    ("penalty_appeal", 15_000),
 ];
 
 /// Why a network cannot be founded.

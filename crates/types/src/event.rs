@@ -13,9 +13,17 @@ use crate::{
 };
 
 mod appeal;
+mod delegate;
+mod governance;
 mod session;
 
 pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed};
+pub use delegate::{DelegateGranted, DelegateRevoked};
+pub use governance::{
+    DepositAdded, ModulePaused, ModuleResumed, MotionAnswered, MotionAppealed, ParamChanged,
+    Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, TreasurySpent, UpgradePlanned,
+    Voted, VotingStarted,
+};
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
     LeavesShared, LeavesShown, SharingDue,
@@ -179,35 +187,6 @@ record!(OrderPosted {
     escrow,
     deposit
 });
-
-/// An account may open sessions that another pays for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DelegateGranted {
-    /// Who pays.
-    pub owner: Address,
-    /// Who may.
-    pub delegate: Address,
-    /// The most that its sessions may take.
-    pub cap: Amount,
-    /// Until when, in milliseconds since the Unix epoch.
-    pub until: Millis,
-}
-record!(DelegateGranted {
-    owner,
-    delegate,
-    cap,
-    until
-});
-
-/// An account may no more open sessions that another pays for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DelegateRevoked {
-    /// Who paid.
-    pub owner: Address,
-    /// Who may no more.
-    pub delegate: Address,
-}
-record!(DelegateRevoked { owner, delegate });
 
 /// Money was added to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -627,6 +606,20 @@ pub enum Event {
     Appealed(Boxed<Appealed>),
     AppealNarrowed(Boxed<AppealNarrowed>),
     AppealDecided(Boxed<AppealDecided>),
+    ProposalSubmitted(Boxed<ProposalSubmitted>),
+    DepositAdded(DepositAdded),
+    VotingStarted(VotingStarted),
+    Voted(Voted),
+    ProposalPassed(Boxed<ProposalPassed>),
+    MotionAnswered(MotionAnswered),
+    MotionAppealed(MotionAppealed),
+    ProposalEnded(Boxed<ProposalEnded>),
+    ParamChanged(ParamChanged),
+    TreasurySpent(TreasurySpent),
+    Penalised(Penalised),
+    ModulePaused(ModulePaused),
+    ModuleResumed(ModuleResumed),
+    UpgradePlanned(UpgradePlanned),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -671,4 +664,18 @@ choice!(Event {
     40 => Appealed(Boxed<Appealed>),
     41 => AppealNarrowed(Boxed<AppealNarrowed>),
     42 => AppealDecided(Boxed<AppealDecided>),
+    60 => ProposalSubmitted(Boxed<ProposalSubmitted>),
+    61 => DepositAdded(DepositAdded),
+    62 => VotingStarted(VotingStarted),
+    63 => Voted(Voted),
+    64 => ProposalPassed(Boxed<ProposalPassed>),
+    65 => MotionAnswered(MotionAnswered),
+    66 => MotionAppealed(MotionAppealed),
+    67 => ProposalEnded(Boxed<ProposalEnded>),
+    68 => ParamChanged(ParamChanged),
+    69 => TreasurySpent(TreasurySpent),
+    70 => Penalised(Penalised),
+    71 => ModulePaused(ModulePaused),
+    72 => ModuleResumed(ModuleResumed),
+    73 => UpgradePlanned(UpgradePlanned),
 });

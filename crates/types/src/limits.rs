@@ -66,9 +66,12 @@ pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 pub const BLOCK_TXS_MAX: usize = 8_192;
 /// Events of one block. The ledger refuses a transaction whose events would leave no room for the end of the block.
 pub const BLOCK_EVENTS_MAX: usize = 65_536;
-/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding one, a try to match two.
-pub const END_OF_BLOCK_EVENTS_MAX: usize =
-    SWEEP_ITEMS_MAX * 30 + SWEEP_ITEMS_MAX + MATCH_RETRIES_PER_BLOCK_MAX * 2;
+/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding one, a try to match two, a
+/// proposal whose time is up four.
+pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30
+    + SWEEP_ITEMS_MAX
+    + MATCH_RETRIES_PER_BLOCK_MAX * 2
+    + PROPOSALS_DUE_MAX * 4;
 /// Due items that the end of one block works off; the rest carries over to the next block.
 pub const SWEEP_ITEMS_MAX: usize = 256;
 /// Unmatched slots that one block tries again: each looks at all offers of its kind, and nobody pays for a try.
@@ -93,6 +96,20 @@ pub const EVENT_PAGE_MAX: usize = 512;
 pub const OUTCOME_PAGE_MAX: usize = 1_024;
 /// Records (accounts, offers, orders) that one page of the node protocol carries.
 pub const RECORD_PAGE_MAX: usize = 256;
+/// Proposals that wait for the rest of their deposit: so many that the wait is short, and that one look finds them all.
+pub const PROPOSALS_WAITING_MAX: usize = 16;
+/// Proposals that are voted on at a time: each may add one number to the history of a stake that changes.
+pub const VOTINGS_MAX: usize = 16;
+/// Who may pay for one proposal's deposit.
+pub const PROPOSAL_DEPOSITORS_MAX: usize = 16;
+/// Proposals that are over and still known by their number; what was before them stands in the events.
+pub const PROPOSALS_ENDED_MAX: usize = 64;
+/// Proposals whose time is up that the end of one block takes on.
+pub const PROPOSALS_DUE_MAX: usize = 16;
+/// Votes of votings that are over that the end of one block removes.
+pub const VOTES_SWEPT_MAX: usize = 256;
+/// Bytes of a proposal's title: a line.
+pub const TITLE_BYTES_MAX: usize = 128;
 /// Bytes of a human-readable text in a message (reason, note).
 pub const TEXT_BYTES_MAX: usize = 512;
 

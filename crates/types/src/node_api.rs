@@ -21,6 +21,13 @@ use crate::{
     tx::EnrolVerifier,
 };
 
+mod governance;
+
+pub use governance::{
+    AskGovernance, AskProposal, AskProposals, GovernanceReport, PausedModule, ProposalEnd,
+    ProposalPage, ProposalReport,
+};
+
 /// Submits a transaction and waits until it is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submit {
@@ -143,6 +150,9 @@ pub enum NodeRequest {
     Body(AskBody),
     Duties(AskDuties),
     Outcomes(AskOutcomes),
+    Proposal(AskProposal),
+    Proposals(AskProposals),
+    Governance(AskGovernance),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -158,6 +168,9 @@ choice!(NodeRequest {
     11 => Body(AskBody),
     12 => Duties(AskDuties),
     13 => Outcomes(AskOutcomes),
+    14 => Proposal(AskProposal),
+    15 => Proposals(AskProposals),
+    16 => Governance(AskGovernance),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -195,7 +208,7 @@ pub struct SupplyReport {
     pub bonded: Amount,
     /// In unbonding stakes.
     pub unbonding: Amount,
-    /// In the escrow of open orders, and in the deposits of orders, offers, verifiers and challenges.
+    /// In the escrow of open orders, and in the deposits of orders, offers, verifiers, challenges, proposals and votes.
     pub escrow: Amount,
 }
 record!(SupplyReport {
@@ -471,6 +484,9 @@ pub enum NodeReply {
     Body(Boxed<Block>),
     Duties(Duties),
     Outcomes(OutcomePage),
+    Proposal(Boxed<ProposalReport>),
+    Proposals(ProposalPage),
+    Governance(Boxed<GovernanceReport>),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -487,6 +503,9 @@ choice!(NodeReply {
     12 => Body(Boxed<Block>),
     13 => Duties(Duties),
     14 => Outcomes(OutcomePage),
+    15 => Proposal(Boxed<ProposalReport>),
+    16 => Proposals(ProposalPage),
+    17 => Governance(Boxed<GovernanceReport>),
 });
 
 /// An output as a worker keeps it for its buyer over a restart.

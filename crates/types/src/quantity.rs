@@ -95,6 +95,10 @@ quantity! {
     /// Basis points: ten thousandths.
     Bps
 }
+quantity! {
+    /// The number of a proposal; the first is 1.
+    ProposalId
+}
 
 impl Bps {
     /// The whole: 10,000 basis points.

@@ -11,7 +11,7 @@ use crate::{
         TX_BYTES_MAX, VERIFIER_KINDS_MAX,
     },
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
-    quantity::{ByteCount, ChainId, Height, Millis, Nonce},
+    quantity::{ByteCount, ChainId, Height, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
     session::{LeafOpening, Numbers, SampledLeaf, SealKey, SignedVoucher, Wrap},
 };
@@ -20,6 +20,12 @@ use commonware_cryptography::{BatchEntry, BatchVerifier, ed25519};
 use commonware_parallel::Strategy;
 use rand_core::CryptoRng;
 use thiserror::Error;
+
+mod delegate;
+mod governance;
+
+pub use delegate::{GrantDelegate, OpenSession, RevokeDelegate};
+pub use governance::{AddDeposit, AnswerMotion, AppealMotion, SubmitProposal, Vote};
 
 /// Moves money to another account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,39 +259,6 @@ pub struct CloseSession {
 }
 record!(CloseSession { order });
 
-/// Lets another account open sessions that the sender pays for (protocol rule 8); a second grant replaces the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GrantDelegate {
-    /// Who may.
-    pub delegate: Address,
-    /// The most that its open sessions and what they spent may take; what a session gives back is free again.
-    pub cap: Amount,
-    /// Until when, in milliseconds since the Unix epoch by the blocks' time.
-    pub until: Millis,
-}
-record!(GrantDelegate {
-    delegate,
-    cap,
-    until
-});
-
-/// Takes a grant back; sessions that are open go on until they are closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RevokeDelegate {
-    /// Who may no more.
-    pub delegate: Address,
-}
-record!(RevokeDelegate { delegate });
-
-/// Opens a session whose buyer is another account; sent by a delegate of it, who signs the requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenSession {
-    /// Who pays, and gets back what is left.
-    pub owner: Address,
-    /// The session's order; its delegate is the sender.
-    pub header: OrderHeader,
-}
-record!(OpenSession { owner, header });
 /// Raises the cap of a lane that serves; sent by its session's buyer, or by the delegate that opened it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopUpLane {
@@ -401,6 +374,16 @@ pub enum Action {
     OpenNode(Boxed<OpenNode>),
     /// See [`Exhibit`].
     Exhibit(Boxed<Exhibit>),
+    /// See [`SubmitProposal`].
+    SubmitProposal(Boxed<SubmitProposal>),
+    /// See [`AddDeposit`].
+    AddDeposit(AddDeposit),
+    /// See [`Vote`].
+    Vote(Vote),
+    /// See [`AnswerMotion`].
+    AnswerMotion(AnswerMotion),
+    /// See [`AppealMotion`].
+    AppealMotion(AppealMotion),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -431,6 +414,11 @@ choice!(Action {
     26 => Defend(Defend),
     27 => OpenNode(Boxed<OpenNode>),
     28 => Exhibit(Boxed<Exhibit>),
+    40 => SubmitProposal(Boxed<SubmitProposal>),
+    41 => AddDeposit(AddDeposit),
+    42 => Vote(Vote),
+    43 => AnswerMotion(AnswerMotion),
+    44 => AppealMotion(AppealMotion),
 });
 
 impl Action {
@@ -466,6 +454,11 @@ impl Action {
             Self::Defend(_) => "defend",
             Self::OpenNode(_) => "open_node",
             Self::Exhibit(_) => "exhibit",
+            Self::SubmitProposal(_) => "submit_proposal",
+            Self::AddDeposit(_) => "add_deposit",
+            Self::Vote(_) => "vote",
+            Self::AnswerMotion(_) => "answer_motion",
+            Self::AppealMotion(_) => "appeal_motion",
         }
     }
 

@@ -1,17 +1,20 @@
 use crate::{Global, connection::with_connection, failure::Exit, output};
 use fairweir_gateway::json;
-use fairweir_types::Address;
+use fairweir_types::{Address, governance::TREASURY};
 
 /// Show an account: balance, stake, transactions sent.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Account {
-    /// An address (fw1…) or the name of one of your keys.
+    /// An address (fw1…), the name of one of your keys, or `treasury` for what proposals spend.
     #[arg(default_value = "buyer")]
     account: String,
 }
 
-/// An address, or the address of one of the user's keys.
+/// An address, the treasury's, or the address of one of the user's keys.
 pub(crate) fn resolve(global: &Global, account: &str) -> Result<Address, Exit> {
+    if account == "treasury" {
+        return Ok(TREASURY);
+    }
     if let Ok(address) = account.parse() {
         return Ok(address);
     }

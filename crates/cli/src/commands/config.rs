@@ -1,7 +1,8 @@
-use crate::{Global, failure::Exit, output};
+use crate::{Global, connection::with_connection, failure::Exit, output};
 use fairweir_ledger::params::PARAMS;
 use fairweir_node::Config as Settings;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Show or write the settings.
 #[derive(Debug, clap::Subcommand)]
@@ -11,7 +12,11 @@ pub(crate) enum Config {
     /// Write the settings in force to the data folder's file, to edit.
     Write,
     /// Show every governed value of the ledger: unit, range, default and why.
-    Params,
+    Params {
+        /// Ask the node, and show what each value is now: a genesis may set it, and a proposal may have changed it.
+        #[arg(long)]
+        current: bool,
+    },
 }
 
 impl Config {
@@ -35,13 +40,29 @@ impl Config {
                 Settings::load(&data)?.save(&data)?;
                 output::line(data.join("fairweir.toml").display().to_string());
             }
-            Self::Params => params(global),
+            Self::Params { current } => {
+                let current = if *current {
+                    now(global)?
+                } else {
+                    BTreeMap::new()
+                };
+                params(global, &current);
+            }
         }
         Ok(())
     }
 }
 
-fn params(global: &Global) {
+/// What each value is on the node's chain, by number.
+fn now(global: &Global) -> Result<BTreeMap<u16, u64>, Exit> {
+    let governed = with_connection(global, |connection| async move {
+        Ok(connection.client.governance().await?)
+    })?;
+    let values = governed.params.iter();
+    Ok(values.map(|param| (param.param, param.value)).collect())
+}
+
+fn params(global: &Global, current: &BTreeMap<u16, u64>) {
     if global.json {
         let params: Vec<_> = PARAMS
             .iter()
@@ -49,6 +70,7 @@ fn params(global: &Global) {
                 json!({
                     "number": param.number, "name": param.name, "unit": param.unit,
                     "min": param.min, "default": param.default, "max": param.max, "source": param.source,
+                    "current": current.get(&param.number),
                 })
             })
             .collect();
@@ -57,13 +79,16 @@ fn params(global: &Global) {
     }
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["name", "unit", "range", "default", "why"]);
+    table.set_header(["name", "unit", "range", "default", "now", "why"]);
     for param in PARAMS {
         table.add_row([
             param.name.to_owned(),
             param.unit.to_owned(),
             format!("{} to {}", param.min, param.max),
             param.default.to_string(),
+            current
+                .get(&param.number)
+                .map_or_else(|| "?".to_owned(), u64::to_string),
             param.source.to_owned(),
         ]);
     }

@@ -15,6 +15,7 @@ pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod node;
 pub(crate) mod order;
+pub(crate) mod proposal;
 pub(crate) mod stake;
 pub(crate) mod status;
 pub(crate) mod transfer;

@@ -1,5 +1,6 @@
 //! What a block does to the index: blocks, transactions, accounts, and then event by event.
 
+mod governance;
 mod orders;
 mod sessions;
 
@@ -329,6 +330,20 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::VerdictCommitted(_)
         | Event::DelegateGranted(_)
         | Event::DelegateRevoked(_) => Ok(()),
+        Event::ProposalSubmitted(_)
+        | Event::DepositAdded(_)
+        | Event::VotingStarted(_)
+        | Event::Voted(_)
+        | Event::ProposalPassed(_)
+        | Event::MotionAnswered(_)
+        | Event::MotionAppealed(_)
+        | Event::ProposalEnded(_)
+        | Event::ParamChanged(_)
+        | Event::TreasurySpent(_)
+        | Event::Penalised(_)
+        | Event::ModulePaused(_)
+        | Event::ModuleResumed(_)
+        | Event::UpgradePlanned(_) => governance::happened(writing, place, event).await,
         Event::OfferWithdrawn(event) => {
             let key = format!("{}:{}", event.worker, event.kind);
             writing

@@ -343,6 +343,64 @@ records! {
         verdicts: u64,
         slashes: u64,
     }
+    /// The votes of a voting: of each option, stake in base units times basis points.
+    Tally {
+        yes: String,
+        no: String,
+        abstain: String,
+        veto: String,
+    }
+    /// What stakeholders decide about.
+    Proposal {
+        proposal: u64,
+        height: u64,
+        time_ms: u64,
+        /// Where it is, in one word; `ended` has an outcome.
+        state: String,
+        proposer: String,
+        title: String,
+        /// What it does when it passes.
+        #[schema(value_type = Object)]
+        does: Value,
+        expedited: bool,
+        /// What was paid of its deposit.
+        deposit: String,
+        deposit_needed: String,
+        /// All stake that was bonded when its last voting began.
+        bonded: Option<String>,
+        /// The votes when they were counted last.
+        tally: Option<Tally>,
+        /// The chain time at which its state ends.
+        until_ms: String,
+        /// The digest of the accused's answer to a penalty motion.
+        answer: Option<String>,
+        /// The digest of the grounds of the accused's appeal.
+        grounds: Option<String>,
+        outcome: Option<String>,
+        /// Why it could not be done; 0 unless it failed.
+        code: Option<u16>,
+        returned: Option<String>,
+        /// What of its deposit a veto took.
+        forfeited: Option<String>,
+        ended_height: Option<u64>,
+    }
+    /// How a vote is split, in basis points.
+    Weights {
+        yes: u16,
+        no: u16,
+        abstain: u16,
+        veto: u16,
+    }
+    /// A vote; an earlier one of the same voter is replaced by it.
+    ProposalVote {
+        proposal: u64,
+        height: u64,
+        time_ms: u64,
+        voter: String,
+        weights: Weights,
+        /// The stake that it weighs.
+        power: String,
+    }
     /// What a worker offers.
     Offer {
         offer: String,

@@ -8,7 +8,7 @@ use crate::explorer::{
     error::IndexError,
     records::{
         Account, Batch, Block, Dispute, Event, Judgement, Lane, Node, NonMatch, Offer, Order,
-        Receipt, Slash, Slot, Transaction, Verdict,
+        Proposal, ProposalVote, Receipt, Slash, Slot, Transaction, Verdict,
     },
 };
 use serde::Serialize;
@@ -113,9 +113,12 @@ pub(crate) static DISPUTES: Table = Table::of("explorer_disputes", &["slot_id", 
 pub(crate) static SLASHES: Table = Table::of("explorer_slashes", &["account", "slot_id", "reason"]);
 pub(crate) static NODES: Table = Table::of("explorer_nodes", &["address"]);
 pub(crate) static OFFERS: Table = Table::of("explorer_offers", &["offer_id", "worker", "state"]);
+pub(crate) static PROPOSALS: Table = Table::of("explorer_proposals", &["proposal_id", "state"]);
+pub(crate) static PROPOSAL_VOTES: Table =
+    Table::of("explorer_proposal_votes", &["proposal_id", "voter"]);
 
 /// Every table.
-pub(crate) static TABLES: [&Table; 17] = [
+pub(crate) static TABLES: [&Table; 19] = [
     &BLOCKS,
     &TRANSACTIONS,
     &EVENTS,
@@ -133,6 +136,8 @@ pub(crate) static TABLES: [&Table; 17] = [
     &SLASHES,
     &NODES,
     &OFFERS,
+    &PROPOSALS,
+    &PROPOSAL_VOTES,
 ];
 
 /// A record with its table and what it is found by, in the order of the table's columns.
@@ -167,6 +172,8 @@ rows! {
     Slash in SLASHES by account, slot, reason;
     Node in NODES by address;
     Offer in OFFERS by offer, worker, state;
+    Proposal in PROPOSALS by proposal, state;
+    ProposalVote in PROPOSAL_VOTES by proposal, voter;
 }
 
 impl Row for Event {

@@ -198,7 +198,7 @@ fn match_slot(execution: &mut Execution<'_>, slot_id: SlotId, mut slot: Slot) ->
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let candidates = candidates(execution, order.header.kind, slot_id, &order, &slot)?;
     let seed = seed(execution, b"match", slot_id, slot.attempt);
-    let params = execution.params;
+    let params = order.terms.over(&execution.params);
     let assigned =
         CheapestMatcher { params: &params }.assign(&order.header, order.buyer, &candidates, &seed);
     match assigned {

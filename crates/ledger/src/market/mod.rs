@@ -15,6 +15,7 @@ mod post_order;
 mod records;
 mod settle;
 mod submit_receipt;
+mod terms;
 mod top_up;
 
 pub(crate) use cancel_order::cancel_order;
@@ -28,6 +29,7 @@ pub use records::{Draw, Drawn, HeldStream, Order, Phase, Slot, Timer};
 pub(crate) use records::{keep_slot, slot_of, store_slot};
 pub(crate) use settle::{pay_checks, settle, verifiers_that_agree};
 pub(crate) use submit_receipt::submit_receipt;
+pub use terms::Terms;
 pub(crate) use top_up::top_up;
 
 use crate::{

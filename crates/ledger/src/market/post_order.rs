@@ -1,4 +1,4 @@
-use super::{HeldStream, MarketError, Order, Slot, Timer};
+use super::{HeldStream, MarketError, Order, Slot, Terms, Timer};
 use crate::{
     bank,
     delegates::{self, DelegateError, Poster},
@@ -245,6 +245,7 @@ fn order_record(
         slot_budget: costs.slot_budget,
         quote_max: costs.quote_max,
         check_fee: costs.check_fee,
+        terms: Terms::of(&execution.params),
         settlement_fee: costs.settlement_fee,
         posting_fee: posting_fee_per_slot(execution, tx, header)?,
         deposit: Amount::ZERO,

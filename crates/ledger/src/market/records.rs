@@ -1,5 +1,6 @@
 //! The records of open orders and slots.
 
+use super::Terms;
 use crate::{
     appeals::Appeals,
     delegates::Poster,
@@ -47,6 +48,8 @@ pub struct Order {
     pub quote_max: Amount,
     /// What one check earns.
     pub check_fee: Amount,
+    /// The fees and rates that it was posted under, and keeps.
+    pub terms: Terms,
     /// The settlement fee for one slot.
     pub settlement_fee: Amount,
     /// Each slot's share of the least fee for the posting transaction: part of making the buyer whole.
@@ -67,6 +70,7 @@ state_record!(Order {
     slot_budget,
     quote_max,
     check_fee,
+    terms,
     settlement_fee,
     posting_fee,
     deposit,

@@ -90,7 +90,7 @@ pub(crate) fn open_lane(
     order: &Order,
     rounds: &OpenRounds,
 ) -> Result<(), Fault> {
-    let (left, reserve) = lane_costs(&execution.params, rounds.lane_cap)?;
+    let (left, reserve) = lane_costs(&order.terms.over(&execution.params), rounds.lane_cap)?;
     let until = execution.window_end(rounds.open_for.get())?;
     let height = execution.window_height()?;
     slot.phase = Phase::Serving;

@@ -43,7 +43,8 @@ pub(crate) fn post_batch(
     let mut session = present(order(&execution.overlay, lane_id.order)?, "order of a lane")?;
     check_claim(execution, post, &session, &lane_slot)?;
     let mut lane = lane_of(&lane_slot)?;
-    let costs = Costs::of(&execution.params, post).or_fault()?;
+    let params = session.terms.over(&execution.params);
+    let costs = Costs::of(&params, post).or_fault()?;
     let from_reserve = costs.together.at_most(lane.reserve);
     let beyond = costs.together.checked_sub(from_reserve).or_fault()?;
     let Ok(pay) = post.total.checked_sub(beyond) else {
@@ -113,7 +114,7 @@ fn check_claim(
             max: BATCHES_OPEN_MAX,
         });
     }
-    let max = requests_max(&execution.params);
+    let max = requests_max(&session.terms.over(&execution.params));
     if !(1..=max).contains(&post.count) {
         return Err(SessionError::BatchSize {
             max,
@@ -222,6 +223,7 @@ fn open(
         slot_budget: held,
         quote_max: batch.root.sum,
         check_fee: costs.check_fee,
+        terms: session.terms,
         settlement_fee: costs.settlement_fee,
         posting_fee: Amount::ZERO,
         deposit: Amount::ZERO,

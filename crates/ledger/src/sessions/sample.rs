@@ -4,7 +4,7 @@ use super::{Batch, share_leaves::readers_of};
 use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
-    market::{Phase, Slot, Timer, seed, store_slot},
+    market::{Phase, Slot, Timer, order, seed, store_slot},
     params::{Params, money},
     verification,
 };
@@ -121,7 +121,11 @@ pub(crate) fn sample(
     }
     let seed = seed(execution, b"sample", slot_id, 0);
     let claim = (batch.count, batch.root.sum);
-    let offsets = draw_offsets(&execution.params, claim, &seed)?;
+    let order = present(
+        order(&execution.overlay, slot_id.order)?,
+        "order of a batch",
+    )?;
+    let offsets = draw_offsets(&order.terms.over(&execution.params), claim, &seed)?;
     batch.samples = BoundedVec::truncating(offsets);
     let samples = batch.samples.clone();
     slot.batch = Some(batch);

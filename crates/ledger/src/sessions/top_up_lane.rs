@@ -109,7 +109,7 @@ impl More {
         (session, slot): (&Order, &Slot),
         amount: Amount,
     ) -> Result<Self, AmountError> {
-        let params = &execution.params;
+        let params = &session.terms.over(&execution.params);
         let cap = slot.quote.checked_add(amount)?;
         let (before, after) = (lane_costs(params, slot.quote)?, lane_costs(params, cap)?);
         let request = slot.prices.quote(&session.header.demand.units)?;

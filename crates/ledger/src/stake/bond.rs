@@ -19,7 +19,7 @@ pub(crate) fn bond(
     bank::debit(execution, sender, amount)?;
     let mut record = stake(&execution.overlay, sender)?;
     record.bonded = record.bonded.checked_add(amount).or_fault()?;
-    store(execution, sender, &record);
+    store(execution, sender, &record)?;
     execution.emit(Event::Bonded(Bonded {
         account: sender,
         amount,

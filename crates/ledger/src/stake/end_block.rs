@@ -16,7 +16,7 @@ pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
         // A slash may have taken a part meanwhile.
         let amount = entry.amount.at_most(record.unbonding);
         record.unbonding = record.unbonding.checked_sub(amount).or_fault()?;
-        store(execution, entry.account, &record);
+        store(execution, entry.account, &record)?;
         bank::credit(execution, entry.account, amount)?;
         execution.overlay.delete(key);
         execution.emit(Event::Unbonded(Unbonded {

@@ -42,6 +42,14 @@ pub enum StakeError {
         /// The least.
         min: Amount,
     },
+    /// A penalty motion needs more than would be left.
+    #[error("{left} coins would be left, penalty motions need {charged}: wait until they are over")]
+    Charged {
+        /// What motions need.
+        charged: Amount,
+        /// What would be left.
+        left: Amount,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -56,6 +64,7 @@ impl StakeError {
             Self::InsufficientStake { .. } => 202,
             Self::CoversOpenWork { .. } => 203,
             Self::BelowRoleMinimum { .. } => 204,
+            Self::Charged { .. } => 205,
             Self::Fault(_) => 99,
         }
     }

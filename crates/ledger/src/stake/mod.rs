@@ -12,16 +12,17 @@ mod unbond;
 pub(crate) use bond::bond;
 pub(crate) use end_block::end_block;
 pub use error::StakeError;
-pub(crate) use slash::{Losses, slash};
+pub(crate) use slash::{Losses, confiscate, slash};
 pub(crate) use unbond::unbond;
 
 use crate::{
     execution::Execution,
     fault::{Fault, OrFault, counted},
-    keys,
+    governance, keys,
+    params::Params,
     state::{State, load, state_record},
 };
-use fairweir_types::{Address, Amount};
+use fairweir_types::{Address, Amount, Bps};
 
 /// An account's stake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Stake {
     pub unbondings: u64,
     /// Listed offers and a place among the verifiers, which need a minimum of stake.
     pub roles: u32,
+    /// What of the bonded stake penalty motions may take.
+    pub charged: Amount,
 }
 state_record!(Stake {
     bonded,
@@ -43,6 +46,7 @@ state_record!(Stake {
     exposure,
     unbondings,
     roles,
+    charged,
 });
 
 /// An account's stake; one that never bonded has none.
@@ -53,8 +57,48 @@ pub fn stake(state: &dyn State, address: Address) -> Result<Stake, Fault> {
     Ok(load(state, &keys::stake(address))?.unwrap_or_default())
 }
 
-pub(crate) fn store(execution: &mut Execution<'_>, address: Address, stake: &Stake) {
-    execution.overlay.store(keys::stake(address), stake);
+/// Writes a stake. What is bonded counts in votings, which remember what it was.
+pub(crate) fn store(
+    execution: &mut Execution<'_>,
+    address: Address,
+    record: &Stake,
+) -> Result<(), Fault> {
+    let before = stake(&execution.overlay, address)?.bonded;
+    governance::stake_changes(execution, address, before, record.bonded)?;
+    execution.overlay.store(keys::stake(address), record);
+    Ok(())
+}
+
+/// Keeps a share of the bonded stake for a penalty motion; less, when other motions need the rest. Returns how much.
+pub(crate) fn charge(
+    execution: &mut Execution<'_>,
+    address: Address,
+    share: Bps,
+) -> Result<Amount, Fault> {
+    let mut record = stake(&execution.overlay, address)?;
+    let free = record.bonded.checked_sub(record.charged);
+    let amount = Params::share_down(record.bonded, share.get())
+        .or_fault()?
+        .at_most(free.unwrap_or(Amount::ZERO));
+    if amount > Amount::ZERO {
+        record.charged = record.charged.checked_add(amount).or_fault()?;
+        store(execution, address, &record)?;
+    }
+    Ok(amount)
+}
+
+/// A penalty motion is over.
+pub(crate) fn discharge(
+    execution: &mut Execution<'_>,
+    address: Address,
+    amount: Amount,
+) -> Result<(), Fault> {
+    if amount == Amount::ZERO {
+        return Ok(());
+    }
+    let mut record = stake(&execution.overlay, address)?;
+    record.charged = record.charged.checked_sub(amount).or_fault()?;
+    store(execution, address, &record)
 }
 
 /// Counts the roles of an account up or down.
@@ -65,8 +109,7 @@ pub(crate) fn change_roles(
 ) -> Result<(), Fault> {
     let mut record = stake(&execution.overlay, address)?;
     record.roles = counted(change(record.roles), "roles")?;
-    store(execution, address, &record);
-    Ok(())
+    store(execution, address, &record)
 }
 
 /// Sets stake aside for open work.
@@ -77,8 +120,7 @@ pub(crate) fn expose(
 ) -> Result<(), Fault> {
     let mut record = stake(&execution.overlay, address)?;
     record.exposure = record.exposure.checked_add(amount).or_fault()?;
-    store(execution, address, &record);
-    Ok(())
+    store(execution, address, &record)
 }
 
 /// Frees stake that was set aside.
@@ -89,6 +131,5 @@ pub(crate) fn release(
 ) -> Result<(), Fault> {
     let mut record = stake(&execution.overlay, address)?;
     record.exposure = record.exposure.checked_sub(amount).or_fault()?;
-    store(execution, address, &record);
-    Ok(())
+    store(execution, address, &record)
 }

@@ -67,6 +67,17 @@ pub(crate) fn slash(
     Ok(())
 }
 
+/// Takes up to `amount` of an account's slashable stake and burns it; returns what was taken.
+pub(crate) fn confiscate(
+    execution: &mut Execution<'_>,
+    account: Address,
+    amount: Amount,
+) -> Result<Amount, Fault> {
+    let taken = take(execution, account, amount)?;
+    bank::burn(execution, taken)?;
+    Ok(taken)
+}
+
 /// Takes bonded stake first, then stake that is unbonding.
 fn take(execution: &mut Execution<'_>, account: Address, amount: Amount) -> Result<Amount, Fault> {
     let mut record = stake(&execution.overlay, account)?;
@@ -75,7 +86,7 @@ fn take(execution: &mut Execution<'_>, account: Address, amount: Amount) -> Resu
     let from_unbonding = rest.at_most(record.unbonding);
     record.bonded = record.bonded.checked_sub(from_bonded).or_fault()?;
     record.unbonding = record.unbonding.checked_sub(from_unbonding).or_fault()?;
-    store(execution, account, &record);
+    store(execution, account, &record)?;
     from_bonded.checked_add(from_unbonding).or_fault()
 }
 

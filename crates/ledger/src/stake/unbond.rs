@@ -40,11 +40,17 @@ pub(crate) fn unbond(
     if record.roles > 0 && left < min {
         return Err(StakeError::BelowRoleMinimum { left, min });
     }
+    if left < record.charged {
+        return Err(StakeError::Charged {
+            charged: record.charged,
+            left,
+        });
+    }
     record.bonded = left;
     record.unbonding = record.unbonding.checked_add(amount).or_fault()?;
     let sequence = record.unbondings;
     record.unbondings = counted(sequence.checked_add(1), "unbondings")?;
-    store(execution, sender, &record);
+    store(execution, sender, &record)?;
     let free_at = execution.window_end(execution.params.unbonding_delay)?;
     execution.overlay.store(
         keys::unbonding(free_at, sender, sequence),

@@ -47,7 +47,7 @@ pub(crate) fn choose(
 ) -> Result<Option<Slot>, Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let (needed, purpose): (u64, &[u8]) = match tier {
-        Tier::First => (execution.params.first_draw, b"first"),
+        Tier::First => (order.terms.over(&execution.params).first_draw, b"first"),
         Tier::Dispute => (execution.params.dispute_draw, b"dispute"),
     };
     let pool = eligible(execution, &order, &slot)?;

@@ -113,7 +113,12 @@ fn judge_dispute(
         let count = votes.entry(revealed).or_default();
         *count = count.saturating_add(1);
     }
-    let quorum = count(execution.params.dispute_quorum);
+    let drawn = slot.dispute.len();
+    // A quorum that was decided on after the draw is neither beyond all who were drawn nor less than their majority.
+    let majority = drawn.div_euclid(2).saturating_add(1);
+    let quorum = count(execution.params.dispute_quorum)
+        .max(majority)
+        .min(drawn.max(1));
     let decided = votes
         .iter()
         .find(|(_, count)| **count >= quorum)

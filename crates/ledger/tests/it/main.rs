@@ -8,6 +8,7 @@
 mod crowded_blocks;
 mod full_block;
 mod full_lists;
+mod governance;
 mod random_walk;
 mod referee;
 mod reference;
@@ -64,4 +65,10 @@ scripts!(
     a_verifier_appeals_for_what_it_found,
     appeals_that_are_refused,
     appeals_that_end_early,
+    proposals,
+    proposals_that_are_refused,
+    proposals_that_crowd,
+    a_penalty_motion,
+    pauses,
+    values_that_change_under_open_work,
 );

@@ -4,7 +4,7 @@
 use fairweir_ledger::{params::PARAMS, refusal::CODES, relations::RELATIONS};
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     include_str!("../../src/envelope.rs"),
     include_str!("../../src/refusal.rs"),
     include_str!("../../src/bank/error.rs"),
@@ -15,6 +15,7 @@ const SOURCES: [&str; 10] = [
     include_str!("../../src/sessions/error.rs"),
     include_str!("../../src/delegates/error.rs"),
     include_str!("../../src/appeals/error.rs"),
+    include_str!("../../src/governance/error.rs"),
 ];
 
 #[expect(
@@ -38,7 +39,7 @@ fn assert_page(name: &str, found: &str) {
 #[test]
 fn the_page_of_parameters_is_as_the_code() {
     let mut page = String::from(
-        "# Governed values\n\nMade of `crates/ledger/src/params.rs` and `relations.rs`; a test fails when this page is stale.\nA genesis may set each within its range; votes on them are not built yet.\n\n| number | name | unit | range | default | why |\n| --- | --- | --- | --- | --- | --- |\n",
+        "# Governed values\n\nMade of `crates/ledger/src/params.rs` and `relations.rs`; a test fails when this page is stale.\nA genesis may set each within its range, and a proposal that passes changes one for the blocks after it. On chains whose name does not\nbegin with `dev-`, windows and locks of votes are at least as long as `PUBLIC_MIN` says.\n\n| number | name | unit | range | default | why |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for param in PARAMS {
         writeln!(

@@ -7,7 +7,7 @@ use fairweir_ledger::{
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
-    Millis, Nonce, SecretKey, Transaction, TxOutcome, Validator, VerifiedTx,
+    Millis, Nonce, ProposalId, SecretKey, Transaction, TxOutcome, Validator, VerifiedTx,
     digest::Domain,
     genesis::GenesisParam,
     keys::VoteSecretKey,
@@ -27,6 +27,7 @@ pub(crate) struct World {
     pub(crate) time: u64,
     pub(crate) keys: BTreeMap<String, SecretKey>,
     pub(crate) orders: BTreeMap<String, OrderId>,
+    pub(crate) proposals: BTreeMap<String, ProposalId>,
     pub(crate) last: BlockOutcome,
     pub(crate) genesis: Genesis,
     pub(crate) blocks: Vec<Made>,
@@ -106,6 +107,7 @@ impl World {
             time: 1_000_000,
             keys,
             orders: BTreeMap::new(),
+            proposals: BTreeMap::new(),
             last,
             genesis,
             blocks: Vec::new(),

@@ -3,10 +3,15 @@
 use fairweir_types::{
     AccountKey, Action, Address, Amount, Block, BlockHeader, BoundedBytes, BoundedText, BoundedVec,
     Boxed, Bps, ByteCount, ChainId, Digest, Event, Genesis, GenesisAccount, Height, Millis, Nonce,
-    Receipt, SecretKey, SignedReceipt, SignedTx, Transaction, TxCode, TxOutcome, Units, Validator,
+    ProposalId, Receipt, SecretKey, SignedReceipt, SignedTx, Transaction, TxCode, TxOutcome, Units,
+    Validator,
     digest::Domain,
     event::*,
     genesis::GenesisParam,
+    governance::{
+        Cancel, Deposited, Message, Module, Pause, Penalty, ProposalOutcome, ProposalPhase,
+        SetParam, Tally, TreasurySpend, Upgrade, Weights,
+    },
     keys::{Purpose, Signature, VoteSecretKey, VoteSignature},
     merkle::MerklePath,
     node_api::*,
@@ -168,6 +173,7 @@ samples! {
     u16: |maker| maker.small();
     u32: |maker| u32::try_from(maker.below(1 << 32)).unwrap();
     u64: |maker| maker.number();
+    u128: |maker| u128::from(maker.number());
     bool: |maker| maker.below(2) == 1;
     [u8; 32]: |maker| maker.digest().0;
     [u8; 80]: |maker| {
@@ -183,6 +189,7 @@ samples! {
     Millis: |maker| Millis(maker.number());
     Nonce: |maker| Nonce(maker.number());
     Units: |maker| Units(maker.number());
+    ProposalId: |maker| ProposalId(maker.number());
     ByteCount: |maker| ByteCount(maker.number());
     Bps: |maker| Bps(maker.below(10_001));
     KindId: |maker| KindId(maker.small());
@@ -227,7 +234,10 @@ tags!(
     SlashReason,
     DisputeCause,
     RefundReason,
-    AppealOutcome
+    AppealOutcome,
+    Module,
+    ProposalPhase,
+    ProposalOutcome
 );
 
 records! {
@@ -297,6 +307,34 @@ records! {
     Defend { slot_id, run }
     OpenNode { slot_id, depth, children }
     Exhibit { slot_id, shown }
+    SubmitProposal { title, message, expedited, deposit }
+    AddDeposit { proposal, amount }
+    Vote { proposal, weights }
+    AnswerMotion { proposal, answer }
+    AppealMotion { proposal, grounds }
+    SetParam { param, value }
+    TreasurySpend { to, amount }
+    Penalty { accused, evidence, share }
+    Pause { module, duration }
+    Cancel { proposal }
+    Upgrade { height, plan }
+    Weights { yes, no, abstain, veto }
+    Tally { yes, no, abstain, veto }
+    Deposited { from, amount }
+    ProposalSubmitted { proposal, proposer, title, message, expedited, deposit, needed, due }
+    DepositAdded { proposal, from, amount, deposit }
+    VotingStarted { proposal, is_appeal, bonded, charged, until }
+    Voted { proposal, voter, weights, power }
+    ProposalPassed { proposal, phase, tally, until }
+    MotionAnswered { proposal, accused, answer }
+    MotionAppealed { proposal, accused, grounds }
+    ProposalEnded { proposal, outcome, code, tally, returned, forfeited }
+    ParamChanged { proposal, param, before, value }
+    TreasurySpent { proposal, to, amount }
+    Penalised { proposal, accused, burned }
+    ModulePaused { proposal, module, until }
+    ModuleResumed { module }
+    UpgradePlanned { proposal, height, plan }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
     LaneToppedUp { slot_id, worker, payer, cap, locked }
     LaneClosing { slot_id, worker, until }
@@ -379,6 +417,16 @@ records! {
     OrderReport { order, buyer, posted, slots }
     Duties { tip, since }
     OutcomePage { outcomes, more }
+    AskProposal { proposal }
+    AskProposals { from }
+    AskGovernance {}
+    ProposalReport {
+        proposal, proposer, title, message, expedited, submitted, phase, due, deposits, needed, bonded, tally, charged, answer, grounds, ended,
+    }
+    ProposalEnd { outcome, code, height }
+    ProposalPage { proposals }
+    PausedModule { module, until }
+    GovernanceReport { now, bonded, treasury, params, paused, upgrade, knows_upgrade }
     EventPage { height, time, first, more, events }
     BlockReport { header, descendants, certificate, event_leaves }
     Blob { bytes }
@@ -398,16 +446,20 @@ choices! {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
         GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves, Appeal, Defend, OpenNode, Exhibit,
+        SubmitProposal, AddDeposit, Vote, AnswerMotion, AppealMotion,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
-        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided,
+        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, ProposalSubmitted, DepositAdded,
+        VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
+        ModulePaused, ModuleResumed, UpgradePlanned,
     }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }
+    Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }
     Kept { Request, Batch, Voucher }
     Settlement { Order, Batch }

@@ -268,6 +268,14 @@ static NODE: One = one(
     "Node",
 );
 
+static PROPOSAL: One = one(
+    "/proposals/{proposal}",
+    "proposal",
+    &tables::PROPOSALS,
+    ("proposal", Format::Height, "proposal_id"),
+    "Proposal",
+);
+
 const OPEN_OR_CLOSED: &[&str] = &["open", "closed"];
 const REASONS: &[&str] = &[
     "price_above_max",
@@ -314,6 +322,17 @@ const ACTIONS: &[&str] = &[
     "grant_delegate",
     "revoke_delegate",
     "open_session",
+    "top_up_lane",
+    "share_leaves",
+    "appeal",
+    "defend",
+    "open_node",
+    "exhibit",
+    "submit_proposal",
+    "add_deposit",
+    "vote",
+    "answer_motion",
+    "appeal_motion",
 ];
 pub(crate) const EVENT_NAMES: &[&str] = &[
     "transferred",
@@ -358,6 +377,29 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "appealed",
     "appeal_narrowed",
     "appeal_decided",
+    "proposal_submitted",
+    "deposit_added",
+    "voting_started",
+    "voted",
+    "proposal_passed",
+    "motion_answered",
+    "motion_appealed",
+    "proposal_ended",
+    "param_changed",
+    "treasury_spent",
+    "penalised",
+    "module_paused",
+    "module_resumed",
+    "upgrade_planned",
+];
+const PROPOSAL_STATES: &[&str] = &[
+    "deposit",
+    "voting",
+    "confirming",
+    "appealable",
+    "appeal_voting",
+    "locked",
+    "ended",
 ];
 
 /// Everything that can be asked of the tables.
@@ -392,6 +434,21 @@ pub(crate) static RESOURCES: &[Resource] = &[
         &tables::EVENTS,
         "Event",
         ("event", EVENT_NAMES),
+    ),
+    filtered(
+        "/proposals",
+        "proposals",
+        &tables::PROPOSALS,
+        "Proposal",
+        ("state", PROPOSAL_STATES),
+    ),
+    Resource::One(&PROPOSAL),
+    within(
+        "/proposals/{proposal}/votes",
+        "votes on a proposal, replaced ones too",
+        &tables::PROPOSAL_VOTES,
+        "ProposalVote",
+        (&PROPOSAL, "proposal_id"),
     ),
     Resource::List(all("/accounts", "accounts", &tables::ACCOUNTS, "Account")),
     Resource::One(&ACCOUNT),

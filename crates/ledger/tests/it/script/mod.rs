@@ -7,13 +7,15 @@
 //! A: transfer A 5 => to_self     must be refused with that reason
 //! blocks 2                       two empty blocks, 10 ms apart
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
-//! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker, candidate
+//! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker,
+//!                                candidate, proposal, tally, param, charged, treasury
 //! ```
 //! `referee` lets verdicts be appealed. A run is written as its cells: `a/b.c` has the cell `a` and a node over the cells `b` and `c`,
 //! `^9:a` the cell `a` below nine nodes of one child.
 //! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
+mod governance;
 mod sessions;
 
 use crate::referee;
@@ -172,6 +174,9 @@ fn transact(world: &mut World, line: &str) {
         let id = OrderId::of(&crate::world::chain_id(), key.address(), transaction.nonce);
         world.orders.insert(line.word(1).to_owned(), id);
     }
+    if let Action::SubmitProposal(_) = &transaction.action {
+        governance::name_next(world, line.word(1));
+    }
     if let (Action::PostBatch(post), Some(name)) = (&transaction.action, line.words.get(2)) {
         let number = fairweir_ledger::market::slot(&world.state, post.lane)
             .unwrap()
@@ -284,6 +289,9 @@ fn tier(world: &World, slot: &str) -> Tier {
 }
 
 fn address(world: &World, name: &str) -> Address {
+    if name == "treasury" {
+        return fairweir_types::governance::TREASURY;
+    }
     world
         .keys
         .get(name)
@@ -416,7 +424,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
             slot_id: some_slot(world, line),
             shown: BoundedBytes::new(line.word(2).as_bytes().to_vec()).unwrap(),
         })),
-        other => panic!("no verb {other}"),
+        other => governance::action(world, line).unwrap_or_else(|| panic!("no verb {other}")),
     }
 }
 
@@ -637,7 +645,7 @@ fn expect(world: &World, line: &Line<'_>) {
             world.history().collect::<Vec<_>>()
         ),
         "no-event" => assert!(!world.history().any(|event| matches(world, event, line))),
-        other => panic!("cannot expect {other}"),
+        other => assert!(governance::expect(world, line), "cannot expect {other}"),
     }
 }
 

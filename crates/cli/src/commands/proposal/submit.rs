@@ -1,0 +1,205 @@
+use super::{publish, resolve};
+use crate::{
+    Global,
+    connection::send,
+    describe::{self, Names},
+    failure::{Exit, code},
+    output,
+};
+use fairweir_ledger::params::{self, PARAMS};
+use fairweir_types::{
+    Action, Amount, BoundedText, Boxed, Bps, Height, Millis, ProposalId,
+    governance::{Cancel, Message, Module, Pause, Penalty, SetParam, TreasurySpend, Upgrade},
+    limits::TITLE_BYTES_MAX,
+    tx,
+};
+use serde_json::json as value;
+use std::path::PathBuf;
+
+/// Propose something.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Submit {
+    /// What it is about, in a line; by default what it does.
+    #[arg(long, global = true, value_name = "TEXT")]
+    title: Option<String>,
+    /// How many coins of the deposit you pay now: at least a fifth. By default all of it, and the voting begins at once.
+    #[arg(long, global = true, value_name = "COINS")]
+    deposit: Option<Amount>,
+    /// Take the fast track: a shorter voting, and two thirds must be for it. A pause always does.
+    #[arg(long, global = true)]
+    expedited: bool,
+    /// The name of the key that proposes and pays.
+    #[arg(long, global = true, default_value = "buyer", value_name = "NAME")]
+    from: String,
+    #[command(subcommand)]
+    message: What,
+}
+
+/// What a proposal does when it passes.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Set a governed value; `fairweir config params` has their names and ranges.
+    SetParam {
+        /// Its name.
+        name: String,
+        /// Its new value, in its unit.
+        value: u64,
+    },
+    /// Pay from the treasury, which has what was vetoed and what was given to it.
+    Spend {
+        /// To whom: an address (fw1…) or the name of one of your keys.
+        to: String,
+        /// How many coins.
+        amount: Amount,
+    },
+    /// Accuse a provider of what no rule of the ledger sees, such as withholding its service.
+    Penalty {
+        /// Whom: an address (fw1…) or the name of one of your keys.
+        accused: String,
+        /// A file with the evidence; everybody can read it.
+        #[arg(long, value_name = "FILE")]
+        evidence: PathBuf,
+        /// How much of the stake, in basis points.
+        #[arg(long, default_value_t = 1_000, value_name = "BPS")]
+        share_bps: u64,
+    },
+    /// Refuse new actions of a module for a while: an emergency stop that ends by itself.
+    Pause {
+        /// The module.
+        module: Paused,
+        /// For how many seconds of chain time.
+        #[arg(long = "for", default_value_t = 86_400, value_name = "SECONDS")]
+        seconds: u64,
+    },
+    /// Have every node stop before a block, unless its program knows the rules from there on.
+    Upgrade {
+        /// The first block of the new rules.
+        height: u64,
+        /// A file that describes them: which release, from where, what changes; everybody can read it.
+        #[arg(long, value_name = "FILE")]
+        plan: PathBuf,
+    },
+    /// Take back what another proposal would do when its lock is over.
+    Cancel {
+        /// Its number.
+        proposal: u64,
+    },
+}
+
+/// A module that can be paused.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Paused {
+    /// Transfers, and grants to delegates.
+    Transfers,
+    /// Bonding and unbonding.
+    Stake,
+    /// Offers and enrolments.
+    Registry,
+    /// Orders of one round.
+    Orders,
+    /// Sessions.
+    Sessions,
+}
+
+impl Paused {
+    const fn module(self) -> Module {
+        match self {
+            Self::Transfers => Module::Transfers,
+            Self::Stake => Module::Stake,
+            Self::Registry => Module::Registry,
+            Self::Orders => Module::Orders,
+            Self::Sessions => Module::Sessions,
+        }
+    }
+}
+
+impl What {
+    fn message(&self, global: &Global) -> Result<Message, Exit> {
+        Ok(match self {
+            Self::SetParam { name, value } => Message::SetParam(SetParam {
+                param: params::number_of(name).ok_or_else(|| unknown(name))?,
+                value: *value,
+            }),
+            Self::Spend { to, amount } => Message::TreasurySpend(TreasurySpend {
+                to: resolve(global, to)?,
+                amount: *amount,
+            }),
+            Self::Penalty {
+                accused,
+                evidence,
+                share_bps,
+            } => Message::Penalty(Penalty {
+                accused: resolve(global, accused)?,
+                evidence: publish(global, evidence)?,
+                share: Bps(*share_bps),
+            }),
+            Self::Pause { module, seconds } => Message::Pause(Pause {
+                module: module.module(),
+                duration: Millis(seconds.saturating_mul(1_000)),
+            }),
+            Self::Upgrade { height, plan } => Message::Upgrade(Upgrade {
+                height: Height(*height),
+                plan: publish(global, plan)?,
+            }),
+            Self::Cancel { proposal } => Message::Cancel(Cancel {
+                proposal: ProposalId(*proposal),
+            }),
+        })
+    }
+}
+
+/// There is no such value: name those that sound like it.
+fn unknown(name: &str) -> Exit {
+    let stem = name.split('_').next().unwrap_or(name);
+    let near: Vec<&str> = PARAMS
+        .iter()
+        .map(|spec| spec.name)
+        .filter(|known| known.contains(stem))
+        .collect();
+    let near = if near.is_empty() {
+        String::new()
+    } else {
+        format!(" Did you mean {}?", near.join(", "))
+    };
+    Exit::message(
+        code::FAILED,
+        format!("there is no governed value {name}: `fairweir config params` lists them.{near}"),
+    )
+}
+
+impl Submit {
+    pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
+        let message = self.message.message(global)?;
+        let names = Names::default();
+        let title = self
+            .title
+            .unwrap_or_else(|| describe::message(&names, &message));
+        let title = BoundedText::<TITLE_BYTES_MAX>::new(&title).map_err(|_| {
+            Exit::message(
+                code::FAILED,
+                format!("a title is one line of at most {TITLE_BYTES_MAX} bytes"),
+            )
+        })?;
+        let action = Action::SubmitProposal(Boxed::new(tx::SubmitProposal {
+            title,
+            message,
+            expedited: self.expedited,
+            deposit: self.deposit.unwrap_or(Amount::MAX),
+        }));
+        let included = send(global, &self.from, action)?;
+        let report = super::show::submitted_in(global, included.height, &self.from)?;
+        if global.json {
+            output::json(
+                &value!({"proposal": report.proposal.get(), "phase": report.phase.name(), "height": included.height.get()}),
+            );
+        } else {
+            output::line(format!(
+                "proposal {}: {}; it {}",
+                report.proposal,
+                describe::message(&names, &report.message),
+                describe::phase(report.phase)
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+use crate::{fault::Fault, refusal::lift_faults};
+use fairweir_types::{
+    Amount, Bps, Height, Millis, ProposalId,
+    governance::{Module, ProposalPhase},
+};
+use thiserror::Error;
+
+/// Why an action about proposals is refused. The checks run in the order of the codes.
+#[derive(Debug, Error)]
+pub enum GovernanceError {
+    /// A proposal says nothing about itself.
+    #[error("a proposal needs a title")]
+    NoTitle,
+    /// There is no such parameter.
+    #[error("there is no parameter {param}")]
+    UnknownParam {
+        /// Its number.
+        param: u16,
+    },
+    /// The value lies outside of the parameter's hard range.
+    #[error("{name} must be from {min} to {max}, {value} is proposed")]
+    ParamOutOfRange {
+        /// Its name.
+        name: &'static str,
+        /// The least value on this chain.
+        min: u64,
+        /// The greatest value.
+        max: u64,
+        /// What is proposed.
+        value: u64,
+    },
+    /// The value does not fit the other parameters.
+    #[error("the values would not fit each other ({name}): {rule}")]
+    ParamsDisagree {
+        /// The relation that would not hold.
+        name: &'static str,
+        /// What it asks, and why.
+        rule: &'static str,
+    },
+    /// The treasury would pay nothing, or itself.
+    #[error("the treasury pays more than nothing, and to another account")]
+    SpendsNothing,
+    /// The treasury has less.
+    #[error("the treasury has {balance} coins, {amount} are to be paid")]
+    TreasuryTooSmall {
+        /// What it has.
+        balance: Amount,
+        /// What is to be paid.
+        amount: Amount,
+    },
+    /// The penalty is nothing, or more than a penalty may be.
+    #[error("a penalty is 1 to {max} basis points of the stake, {share} are proposed")]
+    PenaltyOutOfRange {
+        /// The most.
+        max: Bps,
+        /// What is proposed.
+        share: Bps,
+    },
+    /// The accused has no stake.
+    #[error("the accused has nothing bonded")]
+    NothingToPenalise,
+    /// A penalty must not be decided in a hurry.
+    #[error("a penalty motion cannot be expedited: the accused needs the time to answer")]
+    PenaltyNotExpedited,
+    /// The pause is of no time, or longer than a pause may be.
+    #[error("a pause is 1 to {max} milliseconds, {duration} are proposed")]
+    PauseOutOfRange {
+        /// The longest.
+        max: Millis,
+        /// What is proposed.
+        duration: Millis,
+    },
+    /// There is no such open proposal to cancel.
+    #[error("proposal {proposal} is not open: nothing to cancel")]
+    NothingToCancel {
+        /// Its number.
+        proposal: ProposalId,
+    },
+    /// The first part of the deposit is too small.
+    #[error("{found} coins are paid, a proposal begins with at least {min} of its deposit")]
+    DepositTooSmall {
+        /// The least.
+        min: Amount,
+        /// What is paid.
+        found: Amount,
+    },
+    /// The balance does not suffice for the deposit.
+    #[error("the balance is {balance} coins, {amount} are to be deposited")]
+    CannotPayDeposit {
+        /// The balance after the fee.
+        balance: Amount,
+        /// What is to be deposited.
+        amount: Amount,
+    },
+    /// As many proposals wait or are voted on as may be.
+    #[error("{max} proposals {doing} already: try again when one is over")]
+    TooManyProposals {
+        /// How many may.
+        max: usize,
+        /// What they do.
+        doing: &'static str,
+    },
+    /// There is no such proposal, or it is long over.
+    #[error("there is no proposal {proposal} any more, or not yet")]
+    NoSuchProposal {
+        /// Its number.
+        proposal: ProposalId,
+    },
+    /// The sender is not whom the motion accuses, or it accuses nobody.
+    #[error("only the accused of a penalty motion answers it and appeals it")]
+    NotTheAccused,
+    /// The proposal is in another phase.
+    #[error("that cannot be done in the phase {}", .found.name())]
+    NotInThatPhase {
+        /// Where it is.
+        found: ProposalPhase,
+    },
+    /// Nothing to deposit.
+    #[error("the amount is zero")]
+    NothingDeposited,
+    /// As many accounts paid for the proposal as may.
+    #[error("{max} accounts have paid for this proposal: one of them may add the rest")]
+    TooManyDepositors {
+        /// How many may.
+        max: usize,
+    },
+    /// The parts of a vote are not a whole.
+    #[error("the parts of a vote are 10000 basis points together, not {found}")]
+    WeightsNotWhole {
+        /// What they are.
+        found: u64,
+    },
+    /// The voter had nothing bonded when the voting began.
+    #[error("the account had nothing bonded when the voting began")]
+    NoVotingPower,
+    /// The module is paused.
+    #[error("the module {} is paused until chain time {until}: what is open goes on", .module.name())]
+    ModulePaused {
+        /// The module.
+        module: Module,
+        /// The chain time until which.
+        until: Millis,
+    },
+    /// The upgrade would begin with a block that is there already.
+    #[error("the upgrade begins with block {height}, this is block {now}")]
+    UpgradeInThePast {
+        /// Its first block.
+        height: Height,
+        /// This block.
+        now: Height,
+    },
+    /// The ledger's own state is broken.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+lift_faults!(GovernanceError => Governance);
+
+impl GovernanceError {
+    pub(crate) const fn code(&self) -> u16 {
+        match self {
+            Self::NoTitle => 900,
+            Self::UnknownParam { .. } => 901,
+            Self::ParamOutOfRange { .. } => 902,
+            Self::ParamsDisagree { .. } => 903,
+            Self::SpendsNothing => 904,
+            Self::TreasuryTooSmall { .. } => 905,
+            Self::PenaltyOutOfRange { .. } => 906,
+            Self::NothingToPenalise => 907,
+            Self::PenaltyNotExpedited => 908,
+            Self::PauseOutOfRange { .. } => 909,
+            Self::NothingToCancel { .. } => 910,
+            Self::DepositTooSmall { .. } => 911,
+            Self::CannotPayDeposit { .. } => 912,
+            Self::TooManyProposals { .. } => 913,
+            Self::NoSuchProposal { .. } => 914,
+            Self::NotTheAccused => 915,
+            Self::NotInThatPhase { .. } => 916,
+            Self::NothingDeposited => 917,
+            Self::TooManyDepositors { .. } => 918,
+            Self::WeightsNotWhole { .. } => 919,
+            Self::NoVotingPower => 920,
+            Self::ModulePaused { .. } => 921,
+            Self::UpgradeInThePast { .. } => 922,
+            Self::Fault(_) => 99,
+        }
+    }
+}

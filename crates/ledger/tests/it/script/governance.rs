@@ -1,0 +1,159 @@
+//! Proposals in the table language.
+//!
+//! ```text
+//! A: propose p1 set-param fee_base 2000          also `spend B 5`, `penalty B 1000`, `pause orders 5000`, `cancel p1`
+//! A: propose p2 pause orders 5000 deposit=200    of what the deposit needs; expedited=yes for the fast track
+//! B: fund p2 800                                 the rest of a deposit
+//! A: vote p1 yes                                 or in parts: `vote p1 yes=6000 veto=4000`
+//! B: answer p3                                   the accused's answer; `appeal-motion p3` for its appeal
+//! expect proposal p1 locked                      its phase, or how it ended
+//! expect tally p1 100 0 0 0                      coins for yes, no, abstain and veto
+//! ```
+
+use super::{Line, address};
+use crate::world::{World, coins};
+use fairweir_ledger::{governance, params};
+use fairweir_types::{
+    Action, Amount, BoundedText, Boxed, Bps, Digest, Height, Millis, ProposalId,
+    governance::{
+        Cancel, Message, Module, Pause, Penalty, SetParam, TreasurySpend, Upgrade, Weights,
+    },
+    tx,
+};
+
+/// The proposal that the next transaction may make has this name.
+pub(super) fn name_next(world: &mut World, name: &str) {
+    let made = governance::governance(&world.state).unwrap().proposals;
+    world
+        .proposals
+        .insert(name.to_owned(), ProposalId(made + 1));
+}
+
+fn some_proposal(world: &World, name: &str) -> ProposalId {
+    world.proposals.get(name).copied().unwrap_or_default()
+}
+
+fn message(world: &World, line: &Line<'_>) -> Message {
+    let number = |position: usize| line.word(position).parse::<u64>().unwrap();
+    match line.word(2) {
+        "set-param" => Message::SetParam(SetParam {
+            param: params::number_of(line.word(3)).unwrap_or(u16::MAX),
+            value: number(4),
+        }),
+        "spend" => Message::TreasurySpend(TreasurySpend {
+            to: address(world, line.word(3)),
+            amount: coins(line.word(4)),
+        }),
+        "penalty" => Message::Penalty(Penalty {
+            accused: address(world, line.word(3)),
+            evidence: Digest::of_blob(b"evidence"),
+            share: Bps(number(4)),
+        }),
+        "pause" => Message::Pause(Pause {
+            module: Module::ALL
+                .into_iter()
+                .find(|module| module.name() == line.word(3))
+                .unwrap(),
+            duration: Millis(number(4)),
+        }),
+        "upgrade" => Message::Upgrade(Upgrade {
+            height: Height(number(3)),
+            plan: Digest::of_blob(b"plan"),
+        }),
+        "cancel" => Message::Cancel(Cancel {
+            proposal: some_proposal(world, line.word(3)),
+        }),
+        other => panic!("no message {other}"),
+    }
+}
+
+fn weights(line: &Line<'_>) -> Weights {
+    let part = |name: &str| {
+        let whole = u16::from(line.words.get(2) == Some(&name)) * 10_000;
+        line.option(name, whole)
+    };
+    Weights {
+        yes: part("yes"),
+        no: part("no"),
+        abstain: part("abstain"),
+        veto: part("veto"),
+    }
+}
+
+pub(super) fn action(world: &World, line: &Line<'_>) -> Option<Action> {
+    let proposal = some_proposal(world, line.words.get(1).copied().unwrap_or_default());
+    Some(match line.word(0) {
+        "propose" => Action::SubmitProposal(Boxed::new(tx::SubmitProposal {
+            title: BoundedText::truncating(
+                line.options.get("title").copied().unwrap_or("a proposal"),
+            ),
+            message: message(world, line),
+            expedited: line.options.contains_key("expedited"),
+            deposit: line
+                .options
+                .get("deposit")
+                .map_or(Amount::MAX, |text| coins(text)),
+        })),
+        "fund" => Action::AddDeposit(tx::AddDeposit {
+            proposal,
+            amount: coins(line.word(2)),
+        }),
+        "vote" => Action::Vote(tx::Vote {
+            proposal,
+            weights: weights(line),
+        }),
+        "answer" => Action::AnswerMotion(tx::AnswerMotion {
+            proposal,
+            answer: Digest::of_blob(b"answer"),
+        }),
+        "appeal-motion" => Action::AppealMotion(tx::AppealMotion {
+            proposal,
+            grounds: Digest::of_blob(b"grounds"),
+        }),
+        _ => return None,
+    })
+}
+
+/// Checks what a line expects; false when it is not about proposals.
+pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
+    let subject = line.words.get(1).copied().unwrap_or_default();
+    let record = |name: &str| {
+        governance::proposal(&world.state, some_proposal(world, name))
+            .unwrap()
+            .unwrap_or_else(|| panic!("no proposal {name}"))
+    };
+    match line.word(0) {
+        "proposal" => {
+            let record = record(subject);
+            let found = record
+                .ended
+                .map_or(record.phase.name(), |ended| ended.outcome.name());
+            assert_eq!(found, line.word(2), "proposal {subject}");
+        }
+        "tally" => {
+            let tally = record(subject).voting.tally;
+            let found = [tally.yes, tally.no, tally.abstain, tally.veto];
+            let expected = [2, 3, 4, 5].map(|position| {
+                u128::from(coins(line.word(position)).base_units()) * u128::from(Bps::WHOLE)
+            });
+            assert_eq!(found, expected, "tally of {subject}");
+        }
+        "param" => {
+            let report = governance::report(&world.state).unwrap();
+            let number = params::number_of(subject).unwrap();
+            let found = report.params.iter().find(|param| param.param == number);
+            assert_eq!(found.unwrap().value.to_string(), line.word(2), "{subject}");
+        }
+        "charged" => {
+            let staked =
+                fairweir_ledger::stake::stake(&world.state, address(world, subject)).unwrap();
+            assert_eq!(staked.charged, coins(line.word(2)), "charged of {subject}");
+        }
+        "treasury" => {
+            let report = governance::report(&world.state).unwrap();
+            assert_eq!(report.treasury, coins(subject));
+        }
+        _ => return false,
+    }
+    true
+}
