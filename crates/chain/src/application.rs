@@ -60,6 +60,8 @@ enum Refusal {
     Transaction(#[from] fairweir_types::tx::TxFormError),
     #[error("the ledger refuses the block")]
     Ledger(#[from] BlockError),
+    #[error("this node follows and has no vote")]
+    NoVote,
     #[error("the parent is not known")]
     Parent(#[from] crate::state::UnknownBlock),
     #[error(transparent)]
@@ -94,7 +96,7 @@ impl App {
                 .epoch_millis()
                 .max(parent.time.get().saturating_add(1)),
         );
-        let signature = self.core.sign_beacon(height);
+        let signature = self.core.sign_beacon(height).ok_or(Refusal::NoVote)?;
         let beacon = next_beacon(&parent.beacon, &signature);
         let proposer = identity_bytes(context);
         let block_context = self.core.context(parent, time, beacon, proposer);

@@ -1,6 +1,9 @@
 //! The block as consensus sees it: [`fairweir_types::Block`] with the traits that the library asks for.
 
-use crate::genesis::{BlockDigest, Context, Identity, identity};
+use crate::{
+    application::root_of,
+    genesis::{BlockDigest, Context, Identity, identity},
+};
 use commonware_codec::{
     Buf, EncodeSize, Error as CodecError, FixedSize as _, Read, ReadExt as _, Write,
 };
@@ -19,7 +22,8 @@ pub const HEADER_BYTES_MAX: usize = 1_024 + CHAIN_ID_BYTES_MAX;
 /// Bytes of one encoded block at most.
 pub const BLOCK_BYTES_MAX: usize = HEADER_BYTES_MAX + BLOCK_TX_BYTES_MAX + 16;
 
-/// A block whose form was checked: its proposer's identity is a key, and it is not too long.
+/// A block whose form was checked: its proposer's identity is a key; one that was read is not too long, and has the
+/// transactions of its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChainBlock {
     block: Block,
@@ -68,6 +72,13 @@ impl Read for ChainBlock {
         let block = Block::read(buf)?;
         if block.encode_size() > BLOCK_BYTES_MAX {
             return Err(CodecError::Invalid("block", "longer than a block may be"));
+        }
+        // The digest that is voted on and asked for is the header's: whoever sends another body under it would have it stored.
+        if root_of(block.transactions.as_slice()) != block.header.transactions_root {
+            return Err(CodecError::Invalid(
+                "block",
+                "the transactions are not those of the header",
+            ));
         }
         Self::new(block).ok_or(CodecError::Invalid(
             "block",

@@ -1,4 +1,4 @@
-//! How a validator is set up.
+//! How a node is set up.
 
 use crate::error::StartError;
 use fairweir_ledger::referee::{NoReferee, Referee};
@@ -35,15 +35,15 @@ impl Default for MempoolLimits {
     }
 }
 
-/// How a validator is set up.
+/// How a node is set up.
 #[derive(Clone, Debug)]
 pub struct ChainConfig {
     /// The chain.
     pub genesis: Genesis,
-    /// The validator's ed25519 identity.
+    /// The node's ed25519 identity: a validator's, or any key of one that follows.
     pub identity: SecretKey,
-    /// The validator's vote key.
-    pub vote_key: VoteSecretKey,
+    /// The validator's vote key; none for a node that follows.
+    pub vote_key: Option<VoteSecretKey>,
     /// What the names of the store's partitions begin with: letters, digits, `-` and `_`.
     pub partition_prefix: String,
     /// The longest time between blocks while nothing happens, up to [`HEARTBEAT_MAX`].
@@ -61,9 +61,18 @@ impl ChainConfig {
     #[must_use]
     pub fn new(genesis: Genesis, identity: SecretKey, vote_key: VoteSecretKey) -> Self {
         Self {
+            vote_key: Some(vote_key),
+            ..Self::follower(genesis, identity)
+        }
+    }
+
+    /// A node that follows, with the same defaults.
+    #[must_use]
+    pub fn follower(genesis: Genesis, identity: SecretKey) -> Self {
+        Self {
             genesis,
             identity,
-            vote_key,
+            vote_key: None,
             partition_prefix: "chain".to_owned(),
             heartbeat: Duration::from_secs(1),
             work_interval: Duration::from_millis(10),
@@ -72,10 +81,11 @@ impl ChainConfig {
         }
     }
 
-    /// Checks all that needs no disk.
+    /// Checks all that needs no disk: a vote key must be a validator's.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         self.genesis.check().map_err(StartError::Genesis)?;
-        if !crate::genesis::is_validator(&self.genesis, &self.identity, &self.vote_key) {
+        let is_validator = |key| crate::genesis::is_validator(&self.genesis, &self.identity, key);
+        if !self.vote_key.as_ref().is_none_or(is_validator) {
             return Err(StartError::NotAValidator);
         }
         if self.heartbeat.is_zero() || self.heartbeat > HEARTBEAT_MAX {
@@ -91,7 +101,8 @@ impl ChainConfig {
     ///
     /// Above the heartbeat, because a leader may wait that long for something to put into its block. A lone validator
     /// waits for nobody else; what remains is the time to build and store the largest block, and after a crash in the
-    /// middle of a view this is how long the first new block takes.
+    /// middle of a view this is how long the first new block takes. Among several a second is for the way of the largest
+    /// block, lost packets included; this and the heartbeat is what all wait when the leader is gone.
     pub(crate) fn view_timeouts(&self) -> (Duration, Duration) {
         let is_alone = self.genesis.validators.len() == 1;
         let (leader, rest) = if is_alone {
@@ -101,7 +112,7 @@ impl ChainConfig {
             )
         } else {
             (
-                self.heartbeat * 2 + Duration::from_secs(1),
+                self.heartbeat + Duration::from_secs(1),
                 Duration::from_secs(1),
             )
         };

@@ -6,6 +6,7 @@ use crate::{
     block::ChainBlock,
     config::ChainConfig,
     error::StartError,
+    follow::Source,
     genesis::{self, BlockDigest, Scheme},
     handle::ChainHandle,
     transport::{Network, Transport},
@@ -21,7 +22,7 @@ use commonware_utils::channel::oneshot;
 use fairweir_types::limits::EXHIBIT_TX_BYTES_MAX;
 use futures::future::select_all;
 use rand_core::CryptoRng;
-use std::{fmt, pin::pin};
+use std::{fmt, future::Future, pin::pin};
 
 /// What a runtime must offer.
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
@@ -100,10 +101,42 @@ pub async fn start<E: Runtime, N: Network>(
     transport: Transport<N>,
 ) -> Result<(ChainHandle, ChainTask), StartError> {
     config.check()?;
+    if config.vote_key.is_none() {
+        return Err(StartError::NotAValidator);
+    }
+    run_opened(context, |context| wiring::open(context, config, transport)).await
+}
+
+/// Starts a node that follows another: opens or creates its store, replays what was not applied, and takes final blocks from
+/// the source. It has no vote; transactions given to it are passed on.
+///
+/// Returns when the chain shows everything that it acknowledged before.
+///
+/// # Errors
+/// [`StartError`], as for [`start`].
+pub async fn follow<E: Runtime, S: Source>(
+    context: E,
+    mut config: ChainConfig,
+    source: S,
+) -> Result<(ChainHandle, ChainTask), StartError> {
+    config.vote_key = None;
+    config.check()?;
+    run_opened(context, |context| {
+        wiring::open_follower(context, config, source)
+    })
+    .await
+}
+
+async fn run_opened<E, F, O>(context: E, open: F) -> Result<(ChainHandle, ChainTask), StartError>
+where
+    E: Runtime,
+    F: FnOnce(E) -> O + Send + 'static,
+    O: Future<Output = Result<Opened, StartError>> + Send,
+{
     let (sender, receiver) = oneshot::channel();
     // Parts are children of this task, so they end with it.
     let root = context.spawn(move |context| async move {
-        match Box::pin(wiring::open(context, config, transport)).await {
+        match Box::pin(open(context)).await {
             Ok(opened) => run(opened, sender).await,
             Err(error) => {
                 // The receiver may be gone; then nobody asks why.

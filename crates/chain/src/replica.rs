@@ -116,12 +116,11 @@ impl Core {
         self.tip.set(Tip::of(header));
     }
 
-    /// The proposer's part of the beacon for a height.
-    pub(crate) fn sign_beacon(&self, height: Height) -> VoteSignature {
-        self.config.vote_key.sign(
-            Purpose::Beacon,
-            &beacon_message(&self.config.genesis.chain_id, height),
-        )
+    /// The proposer's part of the beacon for a height; only a validator has one.
+    pub(crate) fn sign_beacon(&self, height: Height) -> Option<VoteSignature> {
+        let message = beacon_message(&self.config.genesis.chain_id, height);
+        let key = self.config.vote_key.as_ref()?;
+        Some(key.sign(Purpose::Beacon, &message))
     }
 
     /// The context of a block on top of a parent.

@@ -7,6 +7,7 @@ use crate::{
     config::ChainConfig,
     engine::{Part, Runtime},
     error::{StartError, StoreError},
+    follow::{self, Source},
     format,
     genesis::{self, BlockDigest, Finalization, Identity, Scheme},
     gossip,
@@ -23,7 +24,7 @@ use commonware_consensus::{
     marshal::{
         self, Identifier,
         core::{Actor as MarshalActor, Floor},
-        resolver::p2p as block_resolver,
+        resolver::{handler, p2p as block_resolver},
         standard::{Deferred, Standard},
     },
     simplex::{
@@ -42,11 +43,11 @@ use commonware_glue::stateful::{
     db::{DatabaseSet, SyncEngineConfig},
 };
 use commonware_parallel::Sequential;
-use commonware_runtime::buffer::paged::CacheRef;
+use commonware_runtime::{Handle, buffer::paged::CacheRef};
 use commonware_storage::archive::prunable;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize, channel::mpsc};
 use fairweir_ledger::{MemoryState, Writes};
-use fairweir_types::{Digest, Height};
+use fairweir_types::{Digest, Height, SignedTx};
 use futures::FutureExt as _;
 use std::{
     num::{NonZeroU16, NonZeroU64, NonZeroUsize},
@@ -98,12 +99,53 @@ pub(crate) struct Opened {
     pub(crate) acknowledged: Height,
 }
 
-/// Opens the store, loads the state and starts every part.
+/// Opens the store, loads the state and starts every part of a validator.
 pub(crate) async fn open<E: Runtime, N: Network>(
     context: E,
     config: ChainConfig,
     transport: Transport<N>,
 ) -> Result<Opened, StartError> {
+    let Prepared {
+        wiring,
+        core,
+        gossip_queue,
+        records,
+        acknowledged,
+    } = prepare(context, config).await?;
+    let started = wiring.start(&core, transport, gossip_queue).await?;
+    Ok(opened(core, started, records, acknowledged))
+}
+
+/// Opens the store, loads the state and starts every part of a node that follows.
+pub(crate) async fn open_follower<E: Runtime, S: Source>(
+    context: E,
+    config: ChainConfig,
+    source: S,
+) -> Result<Opened, StartError> {
+    let Prepared {
+        wiring,
+        core,
+        gossip_queue,
+        records,
+        acknowledged,
+    } = prepare(context, config).await?;
+    let started = wiring.start_following(&core, source, gossip_queue).await?;
+    Ok(opened(core, started, records, acknowledged))
+}
+
+/// What is there before a node takes part in anything.
+struct Prepared<E> {
+    wiring: Wiring<E>,
+    core: Arc<Core>,
+    gossip_queue: mpsc::Receiver<SignedTx>,
+    records: Part,
+    acknowledged: Height,
+}
+
+/// The parts that were started, and the way to block storage.
+type Started = (Vec<Part>, Marshal);
+
+async fn prepare<E: Runtime>(context: E, config: ChainConfig) -> Result<Prepared<E>, StartError> {
     let prefix = config.partition_prefix.clone();
     format::check(context.child("format"), &prefix, config.genesis.digest()).await?;
     let wiring = Wiring::new(context, config)?;
@@ -115,26 +157,37 @@ pub(crate) async fn open<E: Runtime, N: Network>(
     state.apply(&wiring.genesis_writes);
     let genesis = &wiring.genesis;
     let cache = StateCache::new(genesis.digest(), genesis.header().clone(), state);
-    let core = Arc::new(Core::new(
-        wiring.config.clone(),
-        cache,
-        records,
-        gossip_sender,
-    ));
-    let (mut parts, marshal) = wiring.start(&core, transport, gossip_queue).await?;
-    parts.push(("records", records_part));
-    let chain = ChainHandle::new(core, marshal);
-    Ok(Opened {
-        chain,
-        parts,
+    let core = Core::new(wiring.config.clone(), cache, records, gossip_sender);
+    Ok(Prepared {
+        wiring,
+        core: Arc::new(core),
+        gossip_queue,
+        records: ("records", records_part),
         acknowledged,
     })
 }
 
+fn opened(
+    core: Arc<Core>,
+    (mut parts, marshal): Started,
+    records: Part,
+    acknowledged: Height,
+) -> Opened {
+    parts.push(records);
+    Opened {
+        chain: ChainHandle::new(core, marshal),
+        parts,
+        acknowledged,
+    }
+}
+
 impl<E: Runtime> Wiring<E> {
     fn new(context: E, config: ChainConfig) -> Result<Self, StartError> {
-        let scheme =
-            genesis::signer(&config.genesis, &config.vote_key).map_err(StartError::Genesis)?;
+        let scheme = match &config.vote_key {
+            Some(key) => genesis::signer(&config.genesis, key),
+            None => genesis::verifier(&config.genesis),
+        };
+        let scheme = scheme.map_err(StartError::Genesis)?;
         let empty = <Database<E> as DatabaseSet<E>>::initial_sync_targets();
         let roots = Roots {
             state: Digest::ZERO,
@@ -192,8 +245,8 @@ impl<E: Runtime> Wiring<E> {
         self,
         core: &Arc<Core>,
         transport: Transport<N>,
-        gossip_queue: mpsc::Receiver<fairweir_types::SignedTx>,
-    ) -> Result<(Vec<Part>, Marshal), StartError> {
+        gossip_queue: mpsc::Receiver<SignedTx>,
+    ) -> Result<Started, StartError> {
         let Transport {
             votes,
             certificates,
@@ -214,7 +267,7 @@ impl<E: Runtime> Wiring<E> {
             marshal,
             stateful,
             mut parts,
-        } = self.start_backend(core, exchange).await?;
+        } = self.start_exchanging(core, exchange).await?;
         let deferred = Deferred::new(
             self.context.child("deferred"),
             stateful,
@@ -233,6 +286,42 @@ impl<E: Runtime> Wiring<E> {
             .child("gossip")
             .spawn(move |_| gossip::run(gossip_core, gossip_queue, sender, receiver));
         parts.push(("gossip", gossip));
+        Ok((parts, marshal))
+    }
+
+    /// Starts block storage and execution, fed by another node, and loads the state.
+    async fn start_following<S: Source>(
+        self,
+        core: &Arc<Core>,
+        source: S,
+        gossip_queue: mpsc::Receiver<SignedTx>,
+    ) -> Result<Started, StartError> {
+        let (fetcher, fetching) = follow::fetcher();
+        let (receiver, handler) = handler::init(self.context.child("handler"), MAILBOX);
+        let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
+            task.start_unbuffered(stateful, (receiver, fetcher))
+        };
+        let Backend {
+            marshal,
+            stateful: _,
+            mut parts,
+        } = self.start_backend(core, launch).await?;
+        let (fetch_source, hint_source) = (source.clone(), source.clone());
+        let fetch = self
+            .context
+            .child("fetch")
+            .spawn(move |clock| follow::fetch(clock, fetch_source, fetching, handler));
+        let (hint_core, hint_marshal) = (Arc::clone(core), marshal.clone());
+        let hint = self
+            .context
+            .child("hint")
+            .spawn(move |clock| follow::hint(clock, hint_source, hint_core, hint_marshal));
+        let forward_core = Arc::clone(core);
+        let forward = self
+            .context
+            .child("forward")
+            .spawn(move |clock| follow::forward(clock, source, forward_core, gossip_queue));
+        parts.extend([("fetch", fetch), ("hint", hint), ("forward", forward)]);
         Ok((parts, marshal))
     }
 
@@ -277,8 +366,8 @@ impl<E: Runtime> Wiring<E> {
         }
     }
 
-    /// Starts block exchange, block storage and execution, and loads the state.
-    async fn start_backend<N: Network>(
+    /// Starts block exchange among validators, block storage and execution, and loads the state.
+    async fn start_exchanging<N: Network>(
         &self,
         core: &Arc<Core>,
         exchange: Exchange<N>,
@@ -309,7 +398,21 @@ impl<E: Runtime> Wiring<E> {
                 strategy: Sequential,
             },
         );
-        let mut parts = vec![("broadcast", broadcast.start(exchange.blocks))];
+        let broadcast = broadcast.start(exchange.blocks);
+        let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
+            task.start(stateful, buffer, resolver)
+        };
+        let mut backend = self.start_backend(core, launch).await?;
+        backend.parts.push(("broadcast", broadcast));
+        Ok(backend)
+    }
+
+    /// Starts block storage and execution, and loads the state. `launch` gives block storage its ways to other nodes.
+    async fn start_backend(
+        &self,
+        core: &Arc<Core>,
+        launch: impl FnOnce(MarshalTask<E>, StatefulMailbox<E, App>) -> Handle<()>,
+    ) -> Result<Backend<E>, StartError> {
         let plan: Plan<E> =
             SyncPlan::init(self.context.child("plan"), &self.config.partition_prefix).await;
         let (marshal_task, marshal, floor) = self.open_marshal(&plan).await?;
@@ -323,11 +426,10 @@ impl<E: Runtime> Wiring<E> {
             (&mut databases).now_or_never().is_none(),
             "the task that answers has not started"
         );
-        parts.push((
-            "marshal",
-            marshal_task.start(stateful.clone(), buffer, resolver),
-        ));
-        parts.push(("execution", stateful_task.start()));
+        let parts = vec![
+            ("marshal", launch(marshal_task, stateful.clone())),
+            ("execution", stateful_task.start()),
+        ];
         let database = databases.await;
         self.load(core, &marshal, &database).await?;
         Ok(Backend {

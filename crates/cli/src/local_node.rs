@@ -10,14 +10,17 @@ use fairweir_chain::{
     ChainConfig, ChainHandle, ChainTask,
     transport::{self, TcpConfig},
 };
-use fairweir_net::quic::{DialPolicy, QuicNetwork, QuicOptions};
+use fairweir_net::{
+    PeerAddr,
+    quic::{DialPolicy, QuicNetwork, QuicOptions},
+};
 use fairweir_node::{
-    BlobStore, Config, DataDir, Keystore, Passphrase,
+    BlobStore, Config, DataDir, Keystore, Passphrase, Upstream,
     network::{self, names},
     roles::validator,
     transport_seed,
 };
-use fairweir_types::{AccountKey, ChainId, Genesis};
+use fairweir_types::{AccountKey, ChainId, Digest, Genesis};
 use std::{net::SocketAddr, time::Duration};
 
 /// A running node: its network, its chain, and the tasks that keep it going, one for each validator of the folder.
@@ -47,20 +50,20 @@ pub(crate) async fn start(
     let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
     let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
-    let mut configs = chain_configs(config, keys, genesis)?;
-    let (chain, tasks) = if let (Some(only), true) = (configs.pop(), configs.is_empty()) {
-        let starting = validator::start_alone(context.child("validator"), only, &network, blobs);
-        let (chain, task) = starting
-            .await
-            .map_err(|error| Exit::new(code::MACHINE, error))?;
-        (chain, vec![task])
-    } else {
-        let configs = chain_configs(config, keys, genesis)?;
-        let (chain, tasks) = start_together(context, configs).await?;
-        validator::open_door(context.child("api"), &chain, &network, blobs)
-            .map_err(|error| Exit::new(code::MACHINE, error))?;
-        (chain, tasks)
+    let configs = chain_configs(config, keys, genesis)?;
+    let (chain, tasks) = match <[ChainConfig; 1]>::try_from(configs) {
+        Ok([only]) => {
+            let (chain, task) = start_one(context, only, config).await?;
+            (chain, vec![task])
+        }
+        Err(configs) if configs.is_empty() => {
+            let (chain, task) = start_following(context, &network, config, keys, genesis).await?;
+            (chain, vec![task])
+        }
+        Err(configs) => start_together(context, configs).await?,
     };
+    validator::open_door(context.child("api"), &chain, &network, blobs)
+        .map_err(|error| Exit::new(code::MACHINE, error))?;
     check_chain_time(&chain)?;
     Ok(LocalNode {
         network,
@@ -89,6 +92,89 @@ fn chain_configs(
         configs.push(chain);
     }
     Ok(configs)
+}
+
+/// Starts the folder's one validator: alone, or among those of other machines.
+async fn start_one(
+    context: &runtime::Context,
+    chain: ChainConfig,
+    config: &Config,
+) -> Result<(ChainHandle, ChainTask), Exit> {
+    let context = context.child("validator");
+    let started = if chain.genesis.validators.len() == 1 {
+        let AccountKey::Ed25519(identity) = chain.identity.account_key();
+        validator::start_replica(context, chain, transport::solo(identity)).await
+    } else {
+        let tcp = TcpConfig {
+            listen: config.peer_listen,
+            addresses: peer_addresses(&chain.genesis, config)?,
+        };
+        // The transport's own task would only say that it ended.
+        std::net::TcpListener::bind(tcp.listen)
+            .map_err(|error| peer_failure(tcp.listen, &error))?;
+        let (transport, _) = transport::tcp(&context, &chain.genesis, &chain.identity, &tcp)
+            .map_err(|error| Exit::new(code::MACHINE, error))?;
+        validator::start_replica(context, chain, transport).await
+    };
+    started.map_err(|error| Exit::new(code::MACHINE, error))
+}
+
+/// Starts a node without a vote.
+async fn start_following(
+    context: &runtime::Context,
+    network: &QuicNetwork,
+    config: &Config,
+    keys: &Keystore,
+    genesis: &Genesis,
+) -> Result<(ChainHandle, ChainTask), Exit> {
+    let addresses: Result<Vec<PeerAddr>, _> = config
+        .follow
+        .iter()
+        .map(|address| address.parse())
+        .collect();
+    let mut addresses = addresses
+        .map_err(|_| {
+            let message =
+                "fairweir.toml: follow must hold node addresses, which begin with fwpeer1";
+            Exit::message(code::MACHINE, message)
+        })?
+        .into_iter();
+    let first = addresses.next().ok_or_else(|| {
+        let message =
+            "this folder has no validator and follows no node: see `fairweir node --help`";
+        Exit::message(code::MACHINE, message)
+    })?;
+    let upstream = Upstream::new(network, first, addresses.collect());
+    let mut chain = ChainConfig::follower(genesis.clone(), keys.account(names::NODE)?);
+    chain.heartbeat = Duration::from_millis(config.heartbeat_ms);
+    let following = validator::start_follower(context.child("follower"), chain, upstream);
+    following
+        .await
+        .map_err(|error| Exit::new(code::MACHINE, error))
+}
+
+fn peer_failure(listen: SocketAddr, error: &std::io::Error) -> Exit {
+    let message = format!(
+        "cannot listen for other validators on {listen} ({error}): stop the other program, or change peer_listen in fairweir.toml"
+    );
+    Exit::message(code::MACHINE, message)
+}
+
+/// Where each validator is reached, in the order of the genesis.
+fn peer_addresses(genesis: &Genesis, config: &Config) -> Result<Vec<SocketAddr>, Exit> {
+    let address = |identity: &[u8; 32]| {
+        let identity = Digest(*identity).to_string();
+        config.peers.get(&identity).copied().ok_or_else(|| {
+            let message = format!(
+                "fairweir.toml does not say where validator {identity} is: join the network with `fairweir node join FILE`, or add it under [peers]"
+            );
+            Exit::message(code::MACHINE, message)
+        })
+    };
+    let validators = genesis.validators.iter();
+    validators
+        .map(|validator| address(&validator.identity))
+        .collect()
 }
 
 /// Starts all validators of a chain in this process, each on a free port of loopback.

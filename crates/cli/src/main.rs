@@ -76,6 +76,23 @@ pub(crate) struct Global {
     /// Log more to standard error; twice for everything.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// How log lines are written: for people, or one JSON object a line for programs.
+    #[arg(
+        long,
+        global = true,
+        env = "FAIRWEIR_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_short_help = true
+    )]
+    log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +102,8 @@ enum Command {
     /// Run or set up a node: the ledger and its clients' door.
     #[command(subcommand)]
     Node(commands::node::Node),
+    #[command(subcommand)]
+    Genesis(commands::genesis::Genesis),
     /// Run a worker, or let another machine join as one.
     #[command(subcommand)]
     Worker(commands::worker::Worker),
@@ -135,14 +154,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.global.verbose);
+    start_logging(cli.global.verbose, cli.global.log_format);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }
 }
 
-fn start_logging(verbose: u8) {
+fn start_logging(verbose: u8, format: LogFormat) {
     let default = match verbose {
         0 => "off",
         1 => "warn,fairweir=info,fairweir_chain=info,fairweir_node=info,fairweir_services=info",
@@ -150,11 +169,14 @@ fn start_logging(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("FAIRWEIR_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    // A second subscriber in one process cannot happen: main runs once.
-    let _ = tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+        .with_writer(std::io::stderr);
+    // A second subscriber in one process cannot happen: main runs once.
+    let _ = match format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    };
 }
 
 fn run(cli: Cli) -> Result<(), Exit> {
@@ -162,6 +184,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
     match cli.command {
         Command::Up(up) => up.run(global),
         Command::Node(node) => node.run(global),
+        Command::Genesis(genesis) => genesis.run(global),
         Command::Worker(worker) => worker.run(global),
         Command::Keys(keys) => keys.run(global),
         Command::Account(account) => account.run(global),

@@ -7,6 +7,7 @@ pub mod explorer;
 pub mod json;
 mod keys;
 mod market;
+pub mod monitor;
 mod network;
 mod openai;
 mod owners;

@@ -2,7 +2,7 @@
 
 use crate::data_dir::{DataDir, DataDirError};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 use thiserror::Error;
 
 /// The name of the file.
@@ -41,6 +41,17 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// Bytes of blobs that the node keeps.
     pub blob_bytes_max: u64,
+    /// Where this validator listens for the others, over TCP; only a network of several machines needs it.
+    pub peer_listen: SocketAddr,
+    /// Where tools that watch the node ask for `/health` and `/metrics`, over HTTP; nowhere unless it is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<SocketAddr>,
+    /// The nodes that this one follows, as `fwpeer1…` addresses; only a node without a vote has some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub follow: Vec<String>,
+    /// Where each validator of such a network is reached, by identity.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, SocketAddr>,
 }
 
 impl Default for Config {
@@ -50,6 +61,10 @@ impl Default for Config {
             advertise: Vec::new(),
             heartbeat_ms: 1_000,
             blob_bytes_max: 256 * 1_024 * 1_024,
+            peer_listen: SocketAddr::from(([127, 0, 0, 1], 7_641)),
+            monitor: None,
+            follow: Vec::new(),
+            peers: BTreeMap::new(),
         }
     }
 }
@@ -61,6 +76,10 @@ const HEADER: &str = "\
 # advertise       further addresses under which others reach it; port 0 stands for the port of `listen`
 # heartbeat_ms    the longest time between two blocks: 100 to 60000
 # blob_bytes_max  bytes of blobs (large specs) that the node keeps; the oldest go first
+# peer_listen     where this validator listens for the others of a network of several machines, over TCP
+# monitor         where /health and /metrics are served over HTTP, for example 127.0.0.1:9464; nowhere unless it is set
+# follow          the nodes that this one follows, if it has no vote; `fairweir node follow` writes it
+# [peers]         where each of these validators is reached, by its identity; `fairweir node join` writes it
 
 ";
 
@@ -127,6 +146,8 @@ mod tests {
     fn settings_read_back_and_what_is_missing_has_its_default() {
         let config = Config {
             heartbeat_ms: 500,
+            monitor: Some(SocketAddr::from(([127, 0, 0, 1], 9_464))),
+            peers: BTreeMap::from([("ab".to_owned(), SocketAddr::from(([10, 0, 0, 1], 7_641)))]),
             ..Config::default()
         };
         assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);

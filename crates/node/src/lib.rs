@@ -2,6 +2,7 @@
 
 mod api;
 mod blob_store;
+pub mod ceremony;
 mod config;
 mod data_dir;
 mod environment;
@@ -12,6 +13,7 @@ mod output_store;
 mod referee;
 pub mod roles;
 mod ticket;
+mod upstream;
 
 pub use api::Api;
 pub use blob_store::{BlobStore, BlobStoreError};
@@ -22,3 +24,4 @@ pub use keystore::{Keystore, KeystoreError, Passphrase, random_seed, transport_s
 pub use output_store::OutputStore;
 pub use referee::Referees;
 pub use ticket::{Ticket, TicketError};
+pub use upstream::Upstream;

@@ -1,5 +1,5 @@
 //! How long a model's answers take in this process, without a network: `answer_time MODEL.gguf FOLDER TOKENS THREADS` reads questions, one
-//! a line, and prints for each the milliseconds to the first token, those to the last, and the tokens.
+//! a line, and prints for each the milliseconds to the first token, those to the last token, and the tokens.
 
 #![expect(clippy::print_stdout, reason = "a program of the command line")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
@@ -17,12 +17,18 @@ use fairweir_types::decode;
 use futures::{FutureExt as _, executor::block_on, future::BoxFuture};
 use std::{error::Error, path::PathBuf, sync::Arc, time::Instant};
 
-/// Notes when the first chunk comes.
-struct First(Option<Instant>);
+/// Notes when the first chunk comes, and when the newest: what an answer's reader sees. Its receipt is made after the last.
+#[derive(Default)]
+struct Chunks {
+    first: Option<Instant>,
+    newest: Option<Instant>,
+}
 
-impl Outlet for First {
+impl Outlet for Chunks {
     fn emit(&mut self, _: Vec<u8>) -> BoxFuture<'_, Result<(), OutletClosed>> {
-        self.0.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        self.first.get_or_insert(now);
+        self.newest = Some(now);
         std::future::ready(Ok(())).boxed()
     }
 }
@@ -53,16 +59,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (blobs, stop) = (MemoryBlobs::default(), StopAt::default());
         let demand = service.demand(&spec)?;
         let env = Env::answering(&blobs, &demand, &stop);
-        let mut first = First(None);
+        let mut chunks = Chunks::default();
         let begun = Instant::now();
-        let executed = block_on(service.execute(&env, &spec, &mut first))?;
-        let whole = begun.elapsed();
+        let executed = block_on(service.execute(&env, &spec, &mut chunks))?;
         let output: ChatOutput = decode(&executed.output)?;
-        let to_first = first.0.map_or(whole, |at| at.duration_since(begun));
+        // An answer without a chunk took until now.
+        let now = Instant::now();
+        let milliseconds = |at: Option<Instant>| {
+            let taken = at.unwrap_or(now).duration_since(begun);
+            taken.as_secs_f64() * 1e3
+        };
         println!(
             "{:.3} {:.3} {}",
-            to_first.as_secs_f64() * 1e3,
-            whole.as_secs_f64() * 1e3,
+            milliseconds(chunks.first),
+            milliseconds(chunks.newest),
             output.tokens.len()
         );
     }

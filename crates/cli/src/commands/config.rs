@@ -30,6 +30,10 @@ impl Config {
                         "advertise": settings.advertise.iter().map(ToString::to_string).collect::<Vec<_>>(),
                         "heartbeat_ms": settings.heartbeat_ms,
                         "blob_bytes_max": settings.blob_bytes_max,
+                        "peer_listen": settings.peer_listen.to_string(),
+                        "monitor": settings.monitor,
+                        "follow": settings.follow,
+                        "peers": settings.peers,
                     }));
                 } else {
                     output::line(settings.to_toml());

@@ -11,6 +11,7 @@ pub(crate) mod embed;
 pub(crate) mod events;
 pub(crate) mod explorer;
 pub(crate) mod gateway;
+pub(crate) mod genesis;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod node;

@@ -1,32 +1,80 @@
 use crate::{
     Global,
-    commands::{doctor, up},
-    connection::TICKET_FILE,
+    commands::{doctor, genesis, up},
+    connection::{self, Connection, TICKET_FILE},
     failure::{Exit, code},
     local_node::{self, LocalNode},
     output,
 };
-use commonware_runtime::{Runner as _, tokio as runtime};
-use fairweir_net::Network as _;
-use fairweir_node::{Config, DataDir, Keystore, network};
-use fairweir_types::ChainId;
+use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
+use fairweir_chain::ChainHandle;
+use fairweir_gateway::monitor::{self, Health, Watched};
+use fairweir_net::{Network as _, PeerAddr};
+use fairweir_node::{
+    Config, DataDir, DataDirError, Keystore,
+    ceremony::ValidatorCard,
+    network::{self, names},
+};
+use fairweir_types::{ChainId, Digest, Genesis};
 use serde_json::json;
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The file in the data folder that its validator hands over to found a network.
+const CARD_FILE: &str = "validator-card.toml";
 
 /// Run or set up a node: the ledger and its clients' door, without workers and verifiers.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Node {
     /// Found a network: keys, genesis, settings. Its first money is in the account `buyer`.
+    ///
+    /// With --peer, prepare this machine for a network of several instead: keys, settings, and a card for the person who makes
+    /// the genesis file (see `fairweir genesis --help`).
     Init {
         /// The chain's name: 1 to 32 of a-z, 0-9 and -. A name that begins with dev- stays on this machine.
         #[arg(long, value_name = "NAME")]
         chain_id: String,
+        /// Where the node will listen for clients, workers and verifiers.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        /// Where the validators of other machines will reach this one, over TCP.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        peer: Option<SocketAddr>,
+        /// Where this machine listens for them, if that is another address.
+        #[arg(long, value_name = "ADDRESS:PORT", requires = "peer")]
+        peer_listen: Option<SocketAddr>,
+    },
+    /// Join the network of a finished genesis file as the validator whose card this folder holds.
+    Join {
+        /// The genesis file.
+        file: PathBuf,
+        /// The digest that it must have.
+        #[arg(long, value_name = "DIGEST")]
+        digest: Option<Digest>,
+    },
+    /// Prepare a node without a vote, which follows others: it checks and executes every block, keeps its own store, and answers
+    /// clients. It believes nothing but the genesis.
+    Follow {
+        /// Nodes to follow, as `fairweir node address` prints them: the first, and the next when one fails.
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<PeerAddr>,
+        /// The digest that the chain's genesis must have; ask people that you trust, not the node.
+        #[arg(long, value_name = "DIGEST")]
+        genesis: Digest,
         /// Where the node will listen.
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<SocketAddr>,
     },
     /// Run the node until Ctrl-C.
-    Run,
+    Run {
+        /// Serve /health and /metrics here, over HTTP, for tools that watch the node.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        monitor: Option<SocketAddr>,
+    },
     /// Print the address under which clients and workers reach the running node.
     Address,
 }
@@ -34,8 +82,25 @@ pub(crate) enum Node {
 impl Node {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
         match self {
-            Self::Init { chain_id, listen } => init(global, &chain_id, listen),
-            Self::Run => run(global),
+            Self::Init {
+                chain_id,
+                listen,
+                peer: None,
+                ..
+            } => init(global, &chain_id, listen),
+            Self::Init {
+                chain_id,
+                listen,
+                peer: Some(peer),
+                peer_listen,
+            } => prepare(global, &chain_id, listen, (peer, peer_listen)),
+            Self::Join { file, digest } => join(global, &file, digest),
+            Self::Follow {
+                nodes,
+                genesis,
+                listen,
+            } => follow(global, &nodes, genesis, listen),
+            Self::Run { monitor } => run(global, monitor),
             Self::Address => {
                 output::line(global.node_address()?.to_string());
                 Ok(())
@@ -44,16 +109,23 @@ impl Node {
     }
 }
 
+/// Fails if the folder holds a network.
+fn check_empty(data: &DataDir) -> Result<(), Exit> {
+    match data.genesis() {
+        Err(DataDirError::Empty { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => {
+            let message = format!("{} holds a network already", data.path().display());
+            Err(Exit::message(code::MACHINE, message))
+        }
+    }
+}
+
 fn init(global: &Global, chain_id: &str, listen: Option<SocketAddr>) -> Result<(), Exit> {
     doctor::check_clock()?;
     let data = global.data_dir()?;
     let _lock = data.lock()?;
-    if data.genesis().is_ok() {
-        return Err(Exit::message(
-            code::MACHINE,
-            format!("{} holds a network already", data.path().display()),
-        ));
-    }
+    check_empty(&data)?;
     let chain_id = ChainId::new(chain_id).map_err(|error| Exit::new(code::FAILED, error))?;
     let mut config = Config::load(&data)?;
     config.listen = listen.unwrap_or(config.listen);
@@ -76,13 +148,178 @@ fn init(global: &Global, chain_id: &str, listen: Option<SocketAddr>) -> Result<(
     Ok(())
 }
 
-fn run(global: &Global) -> Result<(), Exit> {
+/// Makes keys, settings and card of a validator of a network that is still to be founded.
+fn prepare(
+    global: &Global,
+    chain_id: &str,
+    listen: Option<SocketAddr>,
+    (peer, peer_listen): (SocketAddr, Option<SocketAddr>),
+) -> Result<(), Exit> {
+    doctor::check_clock()?;
+    let data = global.data_dir()?;
+    let _lock = data.lock()?;
+    check_empty(&data)?;
+    let chain_id = ChainId::new(chain_id).map_err(|error| Exit::new(code::FAILED, error))?;
+    let mut config = Config::load(&data)?;
+    config.listen = listen.unwrap_or(config.listen);
+    config.peer_listen = peer_listen.unwrap_or(peer);
+    for address in [config.listen, config.peer_listen, peer] {
+        local_node::check_address(&chain_id, address)?;
+    }
+    let passphrase = local_node::passphrase(global, &data, &chain_id)?;
+    let mut keys = if Keystore::exists(&data)? {
+        Keystore::open(&data, &passphrase)?
+    } else {
+        Keystore::empty()
+    };
+    // Keys that are there stay: the card may be with others already.
+    for name in [names::NODE, names::BUYER, names::VALIDATOR, names::VOTE] {
+        if !keys.contains(name) {
+            keys.generate(name)?;
+        }
+    }
+    let card = ValidatorCard::of(&keys, peer)?;
+    keys.save(&data, &passphrase)?;
+    config.save(&data)?;
+    data.write(CARD_FILE, card.to_toml().as_bytes())?;
+    let path = data.join(CARD_FILE);
+    if global.json {
+        output::json_pretty(
+            &json!({"card": path.display().to_string(), "identity": card.identity, "payout": card.payout, "peer": card.peer}),
+        );
+    } else {
+        output::line(path.display().to_string());
+        output::progress(
+            "Hand this card to the person who makes the genesis file; nothing in it is secret. With the finished file: fairweir node join FILE",
+        );
+    }
+    Ok(())
+}
+
+/// Takes a finished genesis file, if it invites this folder's validator just as its card says.
+fn join(global: &Global, file: &Path, digest: Option<Digest>) -> Result<(), Exit> {
+    let data = global.data_dir()?;
+    let _lock = data.lock()?;
+    let file = genesis::load(file)?;
+    let genesis = file.genesis().map_err(genesis::refused)?;
+    let made = genesis.digest();
+    if let Some(expected) = digest
+        && expected != made
+    {
+        let message = format!("the file makes genesis {made}, not {expected}: ask who made it");
+        return Err(Exit::message(code::DOES_NOT_HOLD, message));
+    }
+    match data.genesis() {
+        Ok(found) if found.digest() == made => {}
+        _ => check_empty(&data)?,
+    }
+    let card = data.read(CARD_FILE)?.ok_or_else(|| {
+        let message = format!(
+            "{} has no card: `fairweir node init --chain-id {} --peer ADDRESS:PORT` makes one",
+            data.path().display(),
+            file.chain_id()
+        );
+        Exit::message(code::MACHINE, message)
+    })?;
+    let card = ValidatorCard::parse(&String::from_utf8_lossy(&card)).map_err(genesis::refused)?;
+    file.check_invites(&card).map_err(genesis::refused)?;
+    let mut config = Config::load(&data)?;
+    for address in [config.listen, config.peer_listen] {
+        local_node::check_address(&genesis.chain_id, address)?;
+    }
+    config.peers = file.peers();
+    config.save(&data)?;
+    // Last: a folder with a genesis can run.
+    data.write_genesis(&genesis)?;
+    let validators = genesis.validators.len();
+    if global.json {
+        output::json_pretty(
+            &json!({"chain_id": genesis.chain_id.as_str(), "genesis": made.to_string(), "validators": validators}),
+        );
+    } else {
+        output::line(format!(
+            "{} has {validators} validators, and this folder is one; genesis {made}",
+            genesis.chain_id
+        ));
+        output::line("Compare the genesis with the others, then: fairweir node run");
+    }
+    Ok(())
+}
+
+/// Prepares a folder for a node that follows others.
+fn follow(
+    global: &Global,
+    nodes: &[PeerAddr],
+    expected: Digest,
+    listen: Option<SocketAddr>,
+) -> Result<(), Exit> {
+    doctor::check_clock()?;
+    let data = global.data_dir()?;
+    let _lock = data.lock()?;
+    check_empty(&data)?;
+    let mut asked = Err(Exit::message(code::FAILED, "no node is named"));
+    for node in nodes {
+        asked = ask_genesis(node);
+        if asked.is_ok() {
+            break;
+        }
+    }
+    let genesis = asked?;
+    let found = genesis.digest();
+    if found != expected {
+        let message = format!(
+            "the node is of genesis {found}, not {expected}: it belongs to another network"
+        );
+        return Err(Exit::message(code::DOES_NOT_HOLD, message));
+    }
+    let mut config = Config::load(&data)?;
+    config.listen = listen.unwrap_or(config.listen);
+    local_node::check_address(&genesis.chain_id, config.listen)?;
+    config.follow = nodes.iter().map(ToString::to_string).collect();
+    let passphrase = local_node::passphrase(global, &data, &genesis.chain_id)?;
+    let mut keys = if Keystore::exists(&data)? {
+        Keystore::open(&data, &passphrase)?
+    } else {
+        Keystore::empty()
+    };
+    for name in [names::NODE, names::BUYER] {
+        if !keys.contains(name) {
+            keys.generate(name)?;
+        }
+    }
+    keys.save(&data, &passphrase)?;
+    config.save(&data)?;
+    // Last: a folder with a genesis can run.
+    data.write_genesis(&genesis)?;
+    if global.json {
+        output::json_pretty(
+            &json!({"chain_id": genesis.chain_id.as_str(), "genesis": found.to_string()}),
+        );
+    } else {
+        output::line(format!("this folder follows {}", genesis.chain_id));
+        output::line("Run it with: fairweir node run");
+    }
+    Ok(())
+}
+
+/// The genesis that a node says it is of.
+fn ask_genesis(node: &PeerAddr) -> Result<Genesis, Exit> {
+    connection::runtime()?.block_on(async {
+        let connection = Connection::open(node.clone()).await?;
+        let genesis = connection.client.genesis().await;
+        connection.network.close().await;
+        Ok(genesis?)
+    })
+}
+
+fn run(global: &Global, monitor: Option<SocketAddr>) -> Result<(), Exit> {
     doctor::check_clock()?;
     let data = global.data_dir()?;
     doctor::check_disk(data.path())?;
     let _lock = data.lock()?;
     let genesis = data.genesis()?;
-    let config = Config::load(&data)?;
+    let mut config = Config::load(&data)?;
+    config.monitor = monitor.or(config.monitor);
     local_node::check_address(&genesis.chain_id, config.listen)?;
     let keys = Keystore::open(
         &data,
@@ -119,12 +356,76 @@ async fn live(
             chain.tip().height
         ));
     }
+    let watched = async {
+        match config.monitor {
+            Some(listen) => watch(&context, listen, chain.clone(), config.heartbeat_ms).await,
+            None => std::future::pending().await,
+        }
+    };
     let failed = futures::future::select_all(tasks.into_iter().map(|task| Box::pin(task.failed())));
     let result = tokio::select! {
         ended = up::wait_for_end() => ended,
+        refused = watched => refused,
         (part, ..) = failed => Err(Exit::message(code::FAILED, format!("the chain stopped: its part {part:?} ended; see the log with -v"))),
     };
     network.close().await;
     std::fs::remove_file(data.join(TICKET_FILE))?;
     result
+}
+
+/// A running node, as tools that watch it see it.
+struct WatchedNode {
+    context: runtime::Context,
+    chain: ChainHandle,
+    /// The age of the newest block above which something is wrong: a few leaders may be gone one after the other.
+    age_max: Duration,
+}
+
+impl std::fmt::Debug for WatchedNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WatchedNode")
+    }
+}
+
+impl Watched for WatchedNode {
+    fn health(&self) -> Health {
+        let tip = self.chain.tip();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let age = now.saturating_sub(Duration::from_millis(tip.time.get()));
+        let is_well = age <= self.age_max;
+        let detail = json!({
+            "well": is_well,
+            "chain_id": self.chain.genesis().chain_id.as_str(),
+            "height": tip.height.get(),
+            "newest_block_age_seconds": age.as_secs(),
+            "transactions_waiting": self.chain.waiting(),
+        });
+        Health { is_well, detail }
+    }
+
+    fn metrics(&self) -> String {
+        self.context.encode()
+    }
+}
+
+/// Serves a node's monitor; ends only if it cannot.
+async fn watch(
+    context: &runtime::Context,
+    listen: SocketAddr,
+    chain: ChainHandle,
+    heartbeat_ms: u64,
+) -> Result<(), Exit> {
+    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| {
+        let message = format!("cannot serve the monitor on {listen} ({error}): choose another address with --monitor");
+        Exit::message(code::MACHINE, message)
+    })?;
+    let node = WatchedNode {
+        context: context.child("monitor"),
+        chain,
+        age_max: Duration::from_millis(heartbeat_ms) * 5 + Duration::from_secs(10),
+    };
+    monitor::serve(Arc::new(node), listener, std::future::pending()).await;
+    Ok(())
 }

@@ -5,6 +5,7 @@
 )]
 
 mod open_orders;
+mod several_machines;
 
 use std::{
     net::UdpSocket,
@@ -39,6 +40,7 @@ fn help_names_every_command_and_every_exit_code() {
     for word in [
         "up",
         "node",
+        "genesis",
         "worker",
         "keys",
         "account",

@@ -9,6 +9,7 @@
 )]
 
 mod explorer;
+mod monitor;
 #[path = "../../../ledger/tests/it/referee.rs"]
 mod referee;
 mod running;

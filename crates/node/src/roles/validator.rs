@@ -1,7 +1,9 @@
 //! The validator: the ledger, and the door for its clients.
 
 use crate::{Api, BlobStore, Referees};
-use fairweir_chain::{ChainConfig, ChainHandle, ChainTask, Runtime, StartError, start, transport};
+use fairweir_chain::{
+    ChainConfig, ChainHandle, ChainTask, Runtime, Source, StartError, follow, start, transport,
+};
 use fairweir_client::protocol::NODE;
 use fairweir_net::{NetError, Network};
 use std::sync::Arc;
@@ -49,6 +51,19 @@ pub async fn start_replica<E: Runtime, T: transport::Network>(
 ) -> Result<(ChainHandle, ChainTask), ValidatorError> {
     config.referee = Arc::new(Referees);
     Ok(start(context.child("chain"), config, transport).await?)
+}
+
+/// Starts a node that follows others, without a door for clients.
+///
+/// # Errors
+/// [`ValidatorError`].
+pub async fn start_follower<E: Runtime, S: Source>(
+    context: E,
+    mut config: ChainConfig,
+    source: S,
+) -> Result<(ChainHandle, ChainTask), ValidatorError> {
+    config.referee = Arc::new(Referees);
+    Ok(follow(context.child("chain"), config, source).await?)
 }
 
 /// Serves a validator's clients until the network closes, or the runtime ends.

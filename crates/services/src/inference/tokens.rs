@@ -72,8 +72,13 @@ impl Tokens {
             "model": { "type": "BPE", "vocab": vocabulary, "merges": pairs(&merges)?, "ignore_merges": false },
         });
         let bytes = source.to_string().into_bytes();
-        let tokenizer =
+        let mut tokenizer =
             Tokenizer::from_bytes(bytes).map_err(|error| unusable(&error.to_string()))?;
+        // The library remembers words for each thread and tokeniser, and never forgets them: with every model that comes and goes
+        // a process would grow.
+        let mut model = tokenizer.get_model().clone();
+        model.resize_cache(0);
+        tokenizer.with_model(model);
         let number = |key| file.number(key).and_then(|id| u32::try_from(id).ok());
         let control = control(&texts, &types);
         let mut ends: BTreeSet<u32> = control

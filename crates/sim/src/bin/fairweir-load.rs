@@ -17,10 +17,10 @@ use fairweir_net::{
 };
 use fairweir_node::{DataDir, Keystore, Passphrase, network::names, random_seed};
 use fairweir_types::{
-    Action, Amount, Digest, Height, SecretKey, SignedTx, Transaction, VerifiedTx, digest::Domain,
-    tx,
+    Action, Amount, Digest, Height, Nonce, SecretKey, SignedTx, Transaction, VerifiedTx,
+    digest::Domain, tx,
 };
-use futures::future::join_all;
+use futures::{StreamExt as _, future::join_all};
 use std::{
     error::Error,
     fs::{File, OpenOptions},
@@ -57,6 +57,21 @@ enum What {
         #[arg(long, default_value_t = 8)]
         senders: u32,
     },
+    /// Send so many transfers as fast as the network takes them; says how many became final in a second, and how long each took.
+    Flood {
+        /// How many.
+        #[arg(long, default_value_t = 100_000)]
+        count: usize,
+        /// Accounts that send at the same time.
+        #[arg(long, default_value_t = 64)]
+        senders: u32,
+        /// Transfers of one account on their way at a time.
+        #[arg(long, default_value_t = 32)]
+        window: usize,
+        /// Folders of further nodes of the network, among which the senders are spread.
+        #[arg(long)]
+        also: Vec<PathBuf>,
+    },
     /// Ask for every acknowledged transaction again; fails if one is missing or in another block.
     Check {
         /// What `run` wrote.
@@ -67,7 +82,11 @@ enum What {
         skip: usize,
     },
     /// Execute every block again from genesis; fails if a root differs.
-    Replay,
+    Replay {
+        /// The height of a block whose digest is printed last, to compare with other nodes'.
+        #[arg(long)]
+        at: Option<u64>,
+    },
     /// Median milliseconds from submitting a lone transaction to its finality, over so many.
     Latency {
         /// How many.
@@ -91,8 +110,14 @@ fn main() -> Result<(), Failure> {
                 seconds,
                 senders,
             } => run(&load.data, &client, &log, seconds, senders).await,
+            What::Flood {
+                count,
+                senders,
+                window,
+                also,
+            } => flood(&load.data, &client, &also, (count, senders, window)).await,
             What::Check { log, skip } => check(&client, &log, skip).await,
-            What::Replay => replay(&client).await,
+            What::Replay { at } => replay(&client, at.map(Height)).await,
             What::Latency { count } => latency(&load.data, &client, count).await,
         };
         network.close().await;
@@ -104,10 +129,16 @@ async fn connect(data: &Path) -> Result<NodeClient<QuicNetwork>, Failure> {
     let address: PeerAddr = std::fs::read_to_string(data.join("node.address"))?
         .trim()
         .parse()?;
+    let is_local = address.addrs().iter().all(|addr| addr.ip().is_loopback());
+    let (from, policy) = if is_local {
+        (Ipv4Addr::LOCALHOST, DialPolicy::LoopbackOnly)
+    } else {
+        (Ipv4Addr::UNSPECIFIED, DialPolicy::Any)
+    };
     let options = QuicOptions {
         secret_key: *random_seed()?,
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        policy: DialPolicy::LoopbackOnly,
+        listen: SocketAddr::from((from, 0)),
+        policy,
         advertise: Vec::new(),
     };
     Ok(NodeClient::new(QuicNetwork::bind(options).await?, address))
@@ -121,7 +152,12 @@ fn account(number: u32) -> Result<SecretKey, Failure> {
 
 async fn fund(data: &Path, client: &NodeClient<QuicNetwork>, senders: u32) -> Result<(), Failure> {
     let data = DataDir::open(data)?;
-    let keys = Keystore::open(&data, &Passphrase::of_dev(&data)?)?;
+    // As the command line does: the environment's, else the one that lies beside a development network's keys.
+    let passphrase = match std::env::var("FAIRWEIR_PASSPHRASE") {
+        Ok(given) => Passphrase::new(given),
+        Err(_) => Passphrase::of_dev(&data)?,
+    };
+    let keys = Keystore::open(&data, &passphrase)?;
     let chain_id = client.status().await?.header.chain_id;
     let buyer = Sender::new(client.clone(), chain_id, keys.account(names::BUYER)?);
     let wanted = Amount::from_coins(100).unwrap_or(Amount::MAX);
@@ -226,6 +262,90 @@ async fn transfer(
     Ok(transaction.sign(&key))
 }
 
+/// Sends `count` transfers of `senders` accounts, so many of each on their way at a time.
+async fn flood(
+    data: &Path,
+    client: &NodeClient<QuicNetwork>,
+    also: &[PathBuf],
+    (count, senders, window): (usize, u32, usize),
+) -> Result<(), Failure> {
+    fund(data, client, senders).await?;
+    let mut clients = vec![client.clone()];
+    for data in also {
+        clients.push(connect(data).await?);
+    }
+    let each = count.div_ceil(usize::try_from(senders)?);
+    let mut ready = Vec::new();
+    for number in 0..senders {
+        ready.push(transfers(client, number, (number + 1) % senders.max(2), each).await?);
+    }
+    println!("{} transfers signed", each * ready.len());
+    let begun = Instant::now();
+    let sending = ready.into_iter().enumerate().map(|(number, txs)| {
+        let client = clients[number % clients.len()].clone();
+        tokio::spawn(async move {
+            let submissions = txs.into_iter().map(|tx| submit_timed(client.clone(), tx));
+            let times = futures::stream::iter(submissions).buffer_unordered(window);
+            times.collect::<Vec<Result<Duration, Failure>>>().await
+        })
+    });
+    let mut times = Vec::new();
+    for sent in join_all(sending).await {
+        for time in sent? {
+            times.push(time?);
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    times.sort();
+    let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
+    println!(
+        "{} transfers final in {seconds:.1} s; from submission to finality p50 {:.0} ms, p95 {:.0} ms",
+        times.len(),
+        at(50),
+        at(95)
+    );
+    #[expect(clippy::cast_precision_loss, reason = "a count below 2^52")]
+    let rate = times.len() as f64 / seconds;
+    println!("{rate:.0} {:.0}", at(50));
+    for client in clients.into_iter().skip(1) {
+        client.network().close().await;
+    }
+    Ok(())
+}
+
+/// Submits until the network takes it, and says how long that and finality took.
+async fn submit_timed(client: NodeClient<QuicNetwork>, tx: SignedTx) -> Result<Duration, Failure> {
+    let begun = Instant::now();
+    loop {
+        match client.submit(&tx).await {
+            Ok(_) => return Ok(begun.elapsed()),
+            Err(error) if error.is_retryable() => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// So many signed transfers of one account, with the nonces that are next.
+async fn transfers(
+    client: &NodeClient<QuicNetwork>,
+    from: u32,
+    to: u32,
+    count: usize,
+) -> Result<Vec<SignedTx>, Failure> {
+    let first = transfer(client, from, to).await?;
+    let key = account(from)?;
+    Ok((0..u64::try_from(count)?)
+        .map(|number| {
+            let mut transaction = first.transaction.clone();
+            transaction.nonce = Nonce(first.transaction.nonce.get() + number);
+            transaction.expiry = Height(transaction.expiry.get() + 80_000);
+            transaction.sign(&key)
+        })
+        .collect())
+}
+
 async fn check(client: &NodeClient<QuicNetwork>, log: &Path, skip: usize) -> Result<(), Failure> {
     let mut checked = 0;
     for line in BufReader::new(File::open(log)?).lines().skip(skip) {
@@ -249,14 +369,14 @@ async fn check(client: &NodeClient<QuicNetwork>, log: &Path, skip: usize) -> Res
     Ok(())
 }
 
-async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
+async fn replay(client: &NodeClient<QuicNetwork>, at: Option<Height>) -> Result<(), Failure> {
     let genesis = client.genesis().await?;
     let light = LightClient::new(&genesis)?;
     let mut state = MemoryState::default();
     state.apply(&genesis_writes(&genesis)?);
     let tip = client.status().await?.header.height;
     // Block 1 follows the genesis block, which its certificate binds to the genesis' validators.
-    let mut parent = None;
+    let (mut parent, mut asked) = (None, None);
     for height in (1..=tip.get()).map(Height) {
         let block = client.body(height).await?;
         let header = &block.header;
@@ -265,7 +385,11 @@ async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
                 format!("block {height} does not follow block {}", height.get() - 1).into(),
             );
         }
-        parent = Some(header.digest());
+        let digest = header.digest();
+        parent = Some(digest);
+        if at == Some(height) {
+            asked = Some(digest);
+        }
         let proof = client.block(height).await?;
         light.verify_through(
             header,
@@ -311,6 +435,12 @@ async fn replay(client: &NodeClient<QuicNetwork>) -> Result<(), Failure> {
     println!(
         "{tip} blocks recomputed from genesis: every certificate, transactions, outcomes and events root holds"
     );
+    if let Some(height) = at {
+        println!(
+            "{}",
+            asked.ok_or_else(|| format!("there is no block {height}"))?
+        );
+    }
     Ok(())
 }
 

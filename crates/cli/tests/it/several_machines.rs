@@ -1,0 +1,209 @@
+//! A network that several folders found together, each with a process of its own.
+
+use super::{assert_fails, fairweir};
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const MACHINES: usize = 4;
+
+/// A running node; killed when dropped.
+struct Node(Child);
+
+impl Node {
+    fn start(data: &Path, words: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_fairweir"))
+            .arg("--data")
+            .arg(data)
+            .args(["node", "run"])
+            .args(words)
+            .env_remove("FAIRWEIR_PASSPHRASE")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Addresses of loopback that are free now.
+fn free_addresses(count: usize) -> Vec<String> {
+    let listeners: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().to_string())
+        .collect()
+}
+
+#[track_caller]
+fn done(data: &Path, words: &[&str]) -> String {
+    let output = fairweir(data, words);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every folder's card, made for a chain that stays on loopback.
+fn cards(folders: &[PathBuf]) -> Vec<String> {
+    let peers = free_addresses(folders.len());
+    let init = |folder: &PathBuf, peer: &String| {
+        let words = ["node", "init", "--chain-id", "dev-several"];
+        let ways = ["--listen", "127.0.0.1:0", "--peer", peer];
+        let said = done(folder, &[&words[..], &ways].concat());
+        said.trim().to_owned()
+    };
+    folders
+        .iter()
+        .zip(&peers)
+        .map(|(folder, peer)| init(folder, peer))
+        .collect()
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// What a node's status says once its chain has reached a height.
+fn status_at(data: &Path, height: u64) -> serde_json::Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = fairweir(data, &["--json", "status"]);
+        if output.status.success() {
+            let status = json(&String::from_utf8_lossy(&output.stdout));
+            if status["height"].as_u64().unwrap() >= height {
+                return status;
+            }
+        }
+        assert!(Instant::now() < deadline, "no block {height} in a minute");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn four_folders_found_a_network_and_agree() {
+    let all = tempfile::tempdir().unwrap();
+    let folders: Vec<PathBuf> = (0..MACHINES)
+        .map(|number| all.path().join(number.to_string()))
+        .collect();
+    let cards = cards(&folders);
+    let file = all.path().join("genesis.toml");
+    let file = file.to_str().unwrap();
+    let first = &folders[0];
+    done(
+        first,
+        &["genesis", "new", file, "--chain-id", "dev-several"],
+    );
+    let cards: Vec<&str> = cards.iter().map(String::as_str).collect();
+    done(
+        first,
+        &[&["genesis", "add-validator", file], &cards[..]].concat(),
+    );
+    assert_fails(
+        &fairweir(first, &["genesis", "add-validator", file, cards[0]]),
+        5,
+        "another validator has the same identity",
+    );
+    done(first, &["genesis", "add-account", file, "buyer", "1000"]);
+    assert_fails(
+        &fairweir(&folders[1], &["node", "join", file]),
+        5,
+        "`fairweir genesis finalise` comes first",
+    );
+    done(first, &["genesis", "finalise", file]);
+    assert_fails(
+        &fairweir(first, &["genesis", "set-param", file, "fee_base", "1"]),
+        5,
+        "the file is finished",
+    );
+    let shown = json(&done(first, &["--json", "genesis", "show", file]));
+    let digest = shown["digest"].as_str().unwrap();
+    let other = "00".repeat(32);
+    assert_fails(
+        &fairweir(first, &["node", "join", file, "--digest", &other]),
+        5,
+        "ask who made it",
+    );
+    let stranger = tempfile::tempdir().unwrap();
+    assert_fails(
+        &fairweir(stranger.path(), &["node", "join", file]),
+        6,
+        "has no card",
+    );
+    for folder in &folders {
+        done(folder, &["node", "join", file, "--digest", digest]);
+    }
+
+    let monitor = free_addresses(1).remove(0);
+    let nodes: Vec<Node> = folders
+        .iter()
+        .enumerate()
+        .map(|(number, folder)| match number {
+            0 => Node::start(folder, &["--monitor", &monitor]),
+            _ => Node::start(folder, &[]),
+        })
+        .collect();
+    for folder in &folders {
+        let status = status_at(folder, 3);
+        assert_eq!(status["genesis"].as_str().unwrap(), digest);
+        assert_eq!(status["validators"], 4);
+    }
+    // Asked of one validator, known to another.
+    done(first, &["keys", "new", "friend"]);
+    done(first, &["transfer", "friend", "5"]);
+    let friend = json(&done(first, &["--json", "account", "friend"]));
+    let address = friend["address"].as_str().unwrap();
+    let height = json(&done(first, &["--json", "status"]))["height"].as_u64();
+    status_at(&folders[3], height.unwrap());
+    let elsewhere = json(&done(&folders[3], &["--json", "account", address]));
+    assert_eq!(elsewhere["balance"], friend["balance"]);
+    let health = get(&monitor, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    assert!(get(&monitor, "/metrics").contains("# TYPE "), "no metrics");
+
+    // A node without a vote follows one of them, and passes transactions on.
+    let follower = all.path().join("follower");
+    let upstream = done(&folders[1], &["node", "address"]);
+    let follow = ["node", "follow", upstream.trim(), "--listen", "127.0.0.1:0"];
+    assert_fails(
+        &fairweir(&follower, &[&follow[..], &["--genesis", &other]].concat()),
+        5,
+        "belongs to another network",
+    );
+    done(&follower, &[&follow[..], &["--genesis", digest]].concat());
+    let following = Node::start(&follower, &[]);
+    let height = json(&done(first, &["--json", "status"]))["height"].as_u64();
+    status_at(&follower, height.unwrap());
+    let seen = json(&done(&follower, &["--json", "account", address]));
+    assert_eq!(seen["balance"], friend["balance"]);
+    let door = done(&follower, &["node", "address"]);
+    done(first, &["--node", door.trim(), "transfer", "friend", "1"]);
+    let more = json(&done(&follower, &["--json", "account", address]));
+    assert_ne!(more["balance"], friend["balance"]);
+    drop((following, nodes));
+}

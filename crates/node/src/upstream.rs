@@ -1,0 +1,126 @@
+//! The nodes that a node follows.
+
+use fairweir_chain::{Forwarded, Source, SourceBlock};
+use fairweir_client::NodeClient;
+use fairweir_net::{Network, PeerAddr};
+use fairweir_types::{Height, SignedTx};
+use futures::{
+    StreamExt as _, join,
+    stream::{self, BoxStream},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Final blocks of other nodes: of one, and of the next when that fails or gives what does not hold.
+#[derive(Clone, Debug)]
+pub struct Upstream<N> {
+    nodes: Arc<Vec<NodeClient<N>>>,
+    /// Counts the turns; the node in use is this modulo their number.
+    turn: Arc<AtomicUsize>,
+}
+
+impl<N: Network> Upstream<N> {
+    /// Follows `first`, and `others` when it fails.
+    #[must_use]
+    pub fn new(network: &N, first: PeerAddr, others: Vec<PeerAddr>) -> Self {
+        let nodes = std::iter::once(first).chain(others);
+        let nodes = nodes
+            .map(|node| NodeClient::new(network.clone(), node))
+            .collect();
+        Self {
+            nodes: Arc::new(nodes),
+            turn: Arc::default(),
+        }
+    }
+
+    /// The node in use, and its turn.
+    fn node(&self) -> Option<(usize, &NodeClient<N>)> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        let place = turn.checked_rem(self.nodes.len())?;
+        Some((turn, self.nodes.get(place)?))
+    }
+
+    /// Goes to the next node, unless another question did already.
+    fn pass(&self, turn: usize) {
+        let _ = self.turn.compare_exchange(
+            turn,
+            turn.wrapping_add(1),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    async fn heights_of(&self, node: &NodeClient<N>) -> Option<BoxStream<'static, Height>> {
+        let newest = node.status().await.ok()?.header.height;
+        let events = node.follow(newest.next()?).await.ok()?;
+        let later = stream::unfold(events, |mut events| async move {
+            let page = events.next().await.ok()?;
+            Some((page.height, events))
+        });
+        Some(stream::iter([newest]).chain(later).boxed())
+    }
+}
+
+impl<N: Network> Source for Upstream<N> {
+    async fn heights(&self) -> BoxStream<'static, Height> {
+        let Some((turn, node)) = self.node() else {
+            return stream::empty().boxed();
+        };
+        let heights = self.heights_of(node).await;
+        let after = self.clone();
+        let gone = stream::poll_fn(move |_| {
+            after.pass(turn);
+            std::task::Poll::Ready(None)
+        });
+        heights
+            .unwrap_or_else(|| stream::empty().boxed())
+            .chain(gone)
+            .boxed()
+    }
+
+    async fn finalised(&self, height: Height) -> Option<SourceBlock> {
+        let (turn, node) = self.node()?;
+        let (proof, block) = join!(node.block(height), node.body(height));
+        match (proof, block) {
+            (Ok(proof), Ok(block)) => {
+                let has_own = proof.descendants.iter().next().is_none();
+                let certificate = has_own.then(|| proof.certificate.into_vec());
+                Some(SourceBlock { block, certificate })
+            }
+            (proof, block) => {
+                // A node that does not have the block yet is no reason to leave it.
+                let is_behind = [proof.err(), block.err()]
+                    .into_iter()
+                    .flatten()
+                    .all(|error| error.refusal_code() == Some("not_found"));
+                if !is_behind {
+                    self.pass(turn);
+                }
+                None
+            }
+        }
+    }
+
+    async fn forward(&self, tx: SignedTx) -> Forwarded {
+        let Some((turn, node)) = self.node() else {
+            return Forwarded::Later;
+        };
+        match node.submit(&tx).await {
+            Ok(_) => Forwarded::Taken,
+            Err(error) if error.is_retryable() => {
+                self.pass(turn);
+                Forwarded::Later
+            }
+            Err(_) => Forwarded::Refused,
+        }
+    }
+
+    fn blame(&self) {
+        if let Some((turn, node)) = self.node() {
+            tracing::warn!(node = %node.node().id(), "a node gave a block that does not hold");
+            self.pass(turn);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+"""Machines for promises: network namespaces, each with one link to a switch that delays and loses packets. Needs root."""
+import ctypes
+import fcntl
+import os
+import pathlib
+import socket
+import struct
+import sys
+import tempfile
+
+from network import Process, require, run
+
+SWITCH = "fairweir-switch"
+SIOCETHTOOL = 0x8946
+# Checksums and segments are made in the sending machine, because the switch forwards frames as they are.
+OFFLOADS = {"ETHTOOL_STXCSUM": 0x17, "ETHTOOL_STSO": 0x1F, "ETHTOOL_SGSO": 0x24, "ETHTOOL_SGRO": 0x2C}
+
+
+def ip(*words, check=True):
+    return run("ip", *words, check=check)
+
+
+def offload_off(device):
+    """Turns a device's offloads off; runs in the device's namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for command in OFFLOADS.values():
+            value = ctypes.create_string_buffer(struct.pack("II", command, 0), 8)
+            fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", device.encode(), ctypes.addressof(value)))
+
+
+class Machines:
+    """`count` machines at 10.78.0.1 and up; use as a context."""
+
+    def __init__(self, count, delay=0.0, loss=0.0, seed=1):
+        require(os.geteuid() == 0, "this promise lays network namespaces: run it as root")
+        self.names = [f"fairweir-{number}" for number in range(1, count + 1)]
+        self.link = (delay, loss, seed)
+
+    def address(self, machine):
+        return f"10.78.0.{machine + 1}"
+
+    def on(self, machine, *command):
+        """The words that run a command on a machine."""
+        return ["ip", "netns", "exec", self.names[machine], *[str(word) for word in command]]
+
+    def remove(self):
+        for name in [*self.names, SWITCH]:
+            ip("netns", "delete", name, check=False)
+
+    def __enter__(self):
+        self.remove()
+        ip("netns", "add", SWITCH)
+        devices = []
+        for number, name in enumerate(self.names, start=1):
+            device = f"port{number}"
+            ip("netns", "add", name)
+            ip("link", "add", "uplink", "netns", name, "type", "veth", "peer", "name", device, "netns", SWITCH)
+            ip("-n", name, "address", "add", f"10.78.0.{number}/24", "dev", "uplink")
+            ip("-n", name, "link", "set", "uplink", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", SWITCH, "link", "set", device, "up")
+            run(*self.on(number - 1, sys.executable, __file__, "uplink"))
+            devices.append(device)
+        delay, loss, seed = self.link
+        program = pathlib.Path(__file__).with_name("switch.py")
+        log = tempfile.NamedTemporaryFile("w+")
+        words = ["ip", "netns", "exec", SWITCH, sys.executable, program, "--delay", delay, "--loss", loss, "--seed", seed]
+        ready = lambda: "ready" in pathlib.Path(log.name).read_text()
+        self.switch = Process(*words, *devices, log=log, ready=ready)
+        return self
+
+    def __exit__(self, *_):
+        self.switch.kill()
+        self.remove()
+
+
+if __name__ == "__main__":
+    offload_off(sys.argv[1])

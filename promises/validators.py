@@ -1,0 +1,78 @@
+"""A network whose validators run on machines of their own, founded by the ceremony of the genesis file."""
+import json
+import os
+import pathlib
+
+from network import Process, require, run
+
+CHAIN = "many-machines"
+COINS = 1_000_000
+# Nobody waits for anything in these promises, so a pause is the heartbeat and the time that a leader's block may take.
+HEARTBEAT_MS = 500
+
+
+class Validators:
+    """Validators of one chain, one for each machine. Their folders lie under `folder`."""
+
+    def __init__(self, fairweir, machines, folder):
+        os.environ["FAIRWEIR_PASSPHRASE"] = "a passphrase for one test"
+        self.fairweir, self.machines, self.folder = fairweir, machines, pathlib.Path(folder)
+        self.count = len(machines.names)
+        self.running = {}
+
+    def data(self, number):
+        return self.folder / f"validator-{number}"
+
+    def command(self, number, *words):
+        return [self.fairweir, "--data", self.data(number), *words]
+
+    def ask(self, number, *words):
+        """Runs a command with --json on a validator's machine."""
+        done = run(*self.machines.on(number, *self.command(number, "--json", *words)))
+        return json.loads(done.stdout)
+
+    def found(self):
+        """Every machine makes its keys and its card; one person makes the file; every machine joins by it."""
+        file = self.folder / "genesis.toml"
+        cards = []
+        for number in range(self.count):
+            address = self.machines.address(number)
+            ways = ["--listen", f"{address}:7640", "--peer", f"{address}:7641"]
+            cards.append(self.ask(number, "node", "init", "--chain-id", CHAIN, *ways)["card"])
+            settings = self.data(number) / "fairweir.toml"
+            settings.write_text(settings.read_text().replace("heartbeat_ms = 1000", f"heartbeat_ms = {HEARTBEAT_MS}"))
+        run(self.fairweir, "genesis", "new", file, "--chain-id", CHAIN)
+        run(self.fairweir, "genesis", "add-validator", file, *cards)
+        for number in range(self.count):
+            run(*self.command(number, "genesis", "add-account", file, "buyer", COINS))
+        run(self.fairweir, "genesis", "finalise", file)
+        digest = json.loads(run(self.fairweir, "--json", "genesis", "show", file).stdout)["digest"]
+        for number in range(self.count):
+            run(*self.command(number, "node", "join", file, "--digest", digest))
+
+    def start(self, *numbers, within=120):
+        for number in numbers:
+            address = self.data(number) / "node.address"
+            address.unlink(missing_ok=True)
+            command = self.machines.on(number, *self.command(number, "node", "run"))
+            self.running[number] = Process(*command, ready=address.exists, within=within)
+
+    def kill(self, *numbers):
+        """kill -9: the `ip` that started it became the program itself."""
+        for number in numbers:
+            self.running.pop(number).kill()
+
+    def stop(self):
+        for number, process in list(self.running.items()):
+            require(process.stop() == 0, f"validator {number} did not stop cleanly:\n{process.output()}")
+        self.running.clear()
+
+    def height(self, number):
+        return self.ask(number, "status")["height"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.running.values():
+            process.kill()
