@@ -352,7 +352,10 @@ fn walk(steps: &[Step]) -> (World, Model) {
         let newest = u64::try_from(model.proposals.len()).unwrap();
         let (mut who, mut action) = (NAMES[step.who], action(step, newest));
         if let (8 | 9, Some((proposal, accused))) = (step.verb, model.appealable) {
-            who = NAMES.into_iter().find(|name| key_of(name).address() == accused).unwrap();
+            who = NAMES
+                .into_iter()
+                .find(|name| key_of(name).address() == accused)
+                .unwrap();
             let grounds = Digest::ZERO;
             action = Action::AppealMotion(tx::AppealMotion { proposal, grounds });
         }

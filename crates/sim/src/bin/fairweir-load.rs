@@ -30,6 +30,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::task::JoinSet;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -281,16 +282,17 @@ async fn flood(
     }
     println!("{} transfers signed", each * ready.len());
     let begun = Instant::now();
-    let sending = ready.into_iter().enumerate().map(|(number, txs)| {
-        let client = clients[number % clients.len()].clone();
-        tokio::spawn(async move {
+    let mut sending = JoinSet::new();
+    for (txs, client) in ready.into_iter().zip(clients.iter().cycle()) {
+        let client = client.clone();
+        sending.spawn(async move {
             let submissions = txs.into_iter().map(|tx| submit_timed(client.clone(), tx));
             let times = futures::stream::iter(submissions).buffer_unordered(window);
             times.collect::<Vec<Result<Duration, Failure>>>().await
-        })
-    });
+        });
+    }
     let mut times = Vec::new();
-    for sent in join_all(sending).await {
+    while let Some(sent) = sending.join_next().await {
         for time in sent? {
             times.push(time?);
         }
