@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::{collections::BTreeSet, time::Duration};
 
 const SESSION: &str = "a_session_from_escrow_to_settlement.script";
+const MOTION: &str = "a_penalty_motion.script";
 const LIAR: &str = "a_lying_worker_is_slashed.script";
 
 /// A live index is stopped and opened again on its way; another is made from all blocks at once. Both are the same, row by row.
@@ -38,7 +39,7 @@ async fn an_index_that_is_rebuilt_equals_the_live_one() {
         index.close().await;
         other.close().await;
     }
-    assert_eq!(tables.len(), 18, "no script fills every table: {tables:?}");
+    assert_eq!(tables.len(), 20, "no script fills every table: {tables:?}");
 }
 
 #[tokio::test]
@@ -221,6 +222,32 @@ async fn a_session_is_told_with_lanes_and_batches() {
     let slot = explorer.get(&format!("/slots/{batch}")).await;
     assert_eq!(slot.body["of"], "batch");
     assert_eq!(lanes[0]["batches"], batches.len());
+    explorer.stop().await;
+}
+
+#[tokio::test]
+async fn a_proposal_is_told_with_its_votes_and_its_end() {
+    let explorer = started(MOTION).await;
+    let motions = explorer.all("/proposals?state=ended", 3).await;
+    assert_eq!(motions, explorer.all("/proposals", 100).await);
+    // The third was appealed, voted on again, and done.
+    let motion = explorer.get("/proposals/3").await.body;
+    assert!(motions.contains(&motion));
+    assert_eq!(motion["outcome"], "executed");
+    assert_eq!(motion["does"]["share_bps"], 1_000);
+    assert_eq!(motion["tally"]["yes"], "11000000000000000");
+    assert!(motion["grounds"].is_string() && motion["answer"].is_null());
+    let votes = explorer.all("/proposals/3/votes", 2).await;
+    assert_eq!(votes.len(), 7, "of both votings");
+    assert_eq!(votes[0]["weights"]["no"], 5_000);
+    let document = openapi();
+    for path in ["/api/v1/proposals", "/api/v1/proposals/{proposal}/votes"] {
+        let reply = explorer.ask("GET", &path.replace("{proposal}", "3")).await;
+        let schema = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+            ["schema"];
+        assert!(schema.is_object());
+        assert_documented(&document, schema, &reply.body, path);
+    }
     explorer.stop().await;
 }
 

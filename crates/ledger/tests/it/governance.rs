@@ -129,8 +129,8 @@ fn action(step: &Step, newest: u64) -> Action {
         4..=6 => Action::SubmitProposal(Boxed::new(tx::SubmitProposal {
             title: BoundedText::truncating("t"),
             message: message(step, newest),
-            expedited: step.weights[0] % 3 == 0,
-            deposit: if step.weights[1] % 4 == 0 {
+            expedited: step.weights[0].is_multiple_of(3),
+            deposit: if step.weights[1].is_multiple_of(4) {
                 coins("4")
             } else {
                 coins("10")

@@ -264,7 +264,7 @@ mod tests {
         let shown = lines(&Names::default(), &open, Millis(5_000)).join("\n");
         assert_eq!(
             shown,
-            "proposal   3 by fw1vesk6u…56qn: dearer transactions
+            "proposal   3 by fw1veskju…4076: dearer transactions
 does       set fee_base to 2000
 state      is voted on, for about 60 s
 deposit    1000 of 1000 coins
