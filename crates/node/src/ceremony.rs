@@ -356,11 +356,13 @@ impl GenesisFile {
             .iter()
             .find(|spec| spec.name == name)
             .ok_or_else(|| CeremonyError::UnknownParam(name.to_owned()))?;
-        if !(spec.min..=spec.max).contains(&value) {
+        let chain = ChainId::new(&self.chain_id).map_err(CeremonyError::ChainId)?;
+        let min = spec.min_on(&chain);
+        if !(min..=spec.max).contains(&value) {
             return Err(CeremonyError::ParamRange {
                 name: spec.name,
                 value,
-                min: spec.min,
+                min,
                 max: spec.max,
             });
         }

@@ -3,7 +3,7 @@
 use crate::{
     Config, ConfigError, DataDir, DataDirError, Keystore, KeystoreError, Passphrase, random_seed,
 };
-use fairweir_ledger::params;
+use fairweir_ledger::params::{self, PARAMS};
 use fairweir_types::{
     AccountKey, Address, Amount, BoundedVec, ChainId, Digest, Genesis, GenesisAccount, LengthError,
     Millis, Validator,
@@ -76,12 +76,12 @@ const QUICK_PARAMS: &[(&str, u64)] = &[
     ("commit_window", 120_000),
     // Proposals too: a whole life of one takes a minute.
     ("deposit_window", 60_000),
-    ("voting_window", 20_000),
+    ("voting_window", 12_000),
     ("expedited_window", 6_000),
     ("confirm_window", 4_000),
-    ("param_lock", 20_000),
-    ("upgrade_lock", 20_000),
-    ("penalty_appeal", 15_000),
+    ("param_lock", 12_000),
+    ("upgrade_lock", 12_000),
+    ("penalty_appeal", 12_000),
 ];
 
 /// Why a network cannot be founded.
@@ -213,9 +213,11 @@ pub fn genesis(keys: &Keystore, chain_id: ChainId, time: Millis) -> Result<Genes
     let mut params: Vec<GenesisParam> = QUICK_PARAMS
         .iter()
         .filter_map(|(name, value)| {
+            let spec = PARAMS.iter().find(|spec| spec.name == *name)?;
             Some(GenesisParam {
-                param: params::number_of(name)?,
-                value: *value,
+                param: spec.number,
+                // A chain that others may join has longer least votes and locks.
+                value: spec.min_on(&chain_id).max(*value),
             })
         })
         .collect();
@@ -255,4 +257,31 @@ fn validator(
         possession: vote.prove_possession(),
         payout,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A development chain decides within a minute; a chain that others may join takes the least time that it must.
+    #[test]
+    fn every_network_of_one_process_has_a_genesis() {
+        let mut keys = Keystore::empty();
+        let (identity, vote) = names::validator(1);
+        let roles = (1..=WORKERS).map(names::worker);
+        let roles = roles.chain((1..=VERIFIERS).map(names::verifier));
+        for name in roles.chain([identity, vote, names::BUYER.to_owned()]) {
+            keys.generate(&name).expect("a fresh name");
+        }
+        for (chain, voting) in [("dev-quick", 12_000), ("two-machines", 86_400_000)] {
+            let chain = ChainId::new(chain).expect("a name");
+            let genesis = genesis(&keys, chain, Millis(1)).expect("a genesis");
+            let number = params::number_of("voting_window");
+            let set = genesis
+                .params
+                .iter()
+                .find(|param| Some(param.param) == number);
+            assert_eq!(set.map(|param| param.value), Some(voting));
+        }
+    }
 }

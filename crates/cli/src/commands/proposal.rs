@@ -16,16 +16,22 @@ use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
 Try:
-  fairweir config params --current                                      every value that can be changed, its range and what it is now
-  fairweir proposal submit set-param fee_base 2000                      propose a value
-  fairweir proposal submit penalty worker-2 --evidence notes.txt        accuse a provider that withholds its service
-  fairweir proposal vote 1 yes --from worker-1                          vote with the stake that worker-1 had bonded
-  fairweir proposal vote 1 --weights yes=6000,abstain=4000              split a vote, in basis points
-  fairweir proposal show 1                                              where it is, and how the votes stand
-  fairweir proposal answer 2 mine.txt --from worker-2                   the accused answers; 'appeal' when it has passed
+  fairweir config params --current            every value, its range, and what it is now
+  fairweir proposal submit set-param fee_base 2000
+                                              propose another value
+  fairweir proposal submit penalty worker-2 --evidence notes.txt
+                                              accuse a provider that withholds its service
+  fairweir proposal vote 1 yes --from worker-1
+                                              vote with the stake of worker-1
+  fairweir proposal vote 1 --weights yes=6000,abstain=4000
+                                              split a vote, in basis points
+  fairweir proposal show 1                    where it is, and how the votes stand
+  fairweir proposal answer 2 mine.txt --from worker-2
+                                              the accused answers; `appeal` once it passed
 
-What decides: a third of the bonded stake must have voted, more than half of those who took a side must be for it, and fewer than a third may
-veto. 'fairweir config params' has the exact figures, and every window and lock.";
+What decides: a third of the bonded stake must have voted, more than half of those who took a side
+must be for it, and fewer than a third may veto it. `fairweir config params` has the exact figures,
+and every window and lock.";
 
 /// Decide together: propose, vote, answer a motion, appeal it.
 ///
@@ -161,7 +167,7 @@ impl Proposal {
                 let proposal = ProposalId(proposal);
                 let weights = weights.or(choice.map(Choice::weights)).unwrap_or_default();
                 act(global, &from, Action::Vote(tx::Vote { proposal, weights }))?;
-                tell(global, proposal, "voted on")
+                tell(global, proposal, "the vote counts for")
             }
             Self::Answer(paper) => paper.hand_in(global, "answered", |proposal, answer| {
                 Action::AnswerMotion(tx::AnswerMotion { proposal, answer })

@@ -101,7 +101,7 @@ pub enum GovernanceError {
         doing: &'static str,
     },
     /// There is no such proposal, or it is long over.
-    #[error("there is no proposal {proposal} any more, or not yet")]
+    #[error("there is no proposal {proposal} any more, or not yet: list them")]
     NoSuchProposal {
         /// Its number.
         proposal: ProposalId,
@@ -131,7 +131,9 @@ pub enum GovernanceError {
         found: u64,
     },
     /// The voter had nothing bonded when the voting began.
-    #[error("the account had nothing bonded when the voting began")]
+    #[error(
+        "the account had nothing bonded when the voting began: what it bonds now counts in the next one"
+    )]
     NoVotingPower,
     /// The module is paused.
     #[error("the module {} is paused until chain time {until}: what is open goes on", .module.name())]
