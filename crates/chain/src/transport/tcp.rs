@@ -81,7 +81,10 @@ where
     p2p.tracked_peer_sets = NZUsize!(1);
     // The defaults let a validator that crashed wait for a minute, and refuse several validators behind one address.
     p2p.allow_private_ips = true;
-    p2p.peer_connection_cooldown = Duration::from_secs(1);
+    // Two that dial each other refuse each other until their cooldown is over: a long one leaves them apart for many rounds,
+    // and then one validator that fails besides stops the chain.
+    p2p.peer_connection_cooldown = Duration::from_millis(200);
+    p2p.dial_frequency = Duration::from_millis(250);
     p2p.allowed_handshake_rate_per_ip = quota();
     let (mut network, mut oracle) = Lookup::new(context.child("tcp"), p2p);
     oracle.track(0, peers);

@@ -153,3 +153,31 @@ fn a_validator_that_was_away_catches_up_and_three_go_on_without_it() {
         context.sleep(Duration::from_secs(1)).await;
     });
 }
+
+#[test]
+fn a_validator_that_is_gone_makes_no_long_pause() {
+    let (genesis, keys) = genesis(4);
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys).await;
+        let mut chains = Vec::new();
+        for (number, keys) in keys.iter().enumerate() {
+            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+        }
+        let chain = chains[0].0.clone();
+        chain.wait_height(Height(10)).await.unwrap();
+        let (_, gone) = chains.pop().unwrap();
+        gone.stop();
+        let (mut longest, mut last) = (Duration::ZERO, context.current());
+        let mut height = chain.tip().height;
+        let until = context.current() + Duration::from_secs(30);
+        while context.current() < until {
+            context.sleep(Duration::from_millis(10)).await;
+            let pause = context.current().duration_since(last).unwrap();
+            longest = longest.max(pause);
+            if chain.tip().height > height {
+                (height, last) = (chain.tip().height, context.current());
+            }
+        }
+        assert!(longest < Duration::from_secs(2), "a pause of {longest:?}");
+    });
+}

@@ -142,7 +142,16 @@ async fn connect(data: &Path) -> Result<NodeClient<QuicNetwork>, Failure> {
         policy,
         advertise: Vec::new(),
     };
-    Ok(NodeClient::new(QuicNetwork::bind(options).await?, address))
+    let client = NodeClient::new(QuicNetwork::bind(options).await?, address);
+    // A node answers before its chain has a first block.
+    let until = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = client.status().await {
+        if !error.is_retryable() || Instant::now() > until {
+            return Err(error.into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(client)
 }
 
 /// The account of a sender: always the same, so that load goes on where it stopped.
