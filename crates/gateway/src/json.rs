@@ -124,6 +124,7 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::Appealed(_) => "appealed",
         Event::AppealNarrowed(_) => "appeal_narrowed",
         Event::AppealDecided(_) => "appeal_decided",
+        Event::AppealsOpen(_) => "appeals_open",
     }
 }
 
@@ -258,6 +259,10 @@ fn details(event: &Event) -> Value {
         }),
         Event::Refunded(event) => json!({
             "buyer": address(event.buyer), "reason": snake(event.reason), "amount": coins(event.amount),
+        }),
+        Event::AppealsOpen(event) => json!({
+            "judged": event.judged.to_string(),
+            "until": event.until.get(),
         }),
         Event::Appealed(event) => json!({
             "appellant": address(event.appellant),

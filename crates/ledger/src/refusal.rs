@@ -175,6 +175,7 @@ pub const CODES: &[(u16, &str)] = &[
     (806, "not_the_node"),
     (807, "too_deep"),
     (808, "bad_exhibit"),
+    (809, "asked_in_this_block"),
 ];
 
 /// The name of a code.

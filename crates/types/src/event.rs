@@ -15,7 +15,7 @@ use crate::{
 mod appeal;
 mod session;
 
-pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed};
+pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed, AppealsOpen};
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
     LeavesShared, LeavesShown, SharingDue,
@@ -627,6 +627,7 @@ pub enum Event {
     Appealed(Boxed<Appealed>),
     AppealNarrowed(Boxed<AppealNarrowed>),
     AppealDecided(Boxed<AppealDecided>),
+    AppealsOpen(AppealsOpen),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -671,4 +672,5 @@ choice!(Event {
     40 => Appealed(Boxed<Appealed>),
     41 => AppealNarrowed(Boxed<AppealNarrowed>),
     42 => AppealDecided(Boxed<AppealDecided>),
+    50 => AppealsOpen(AppealsOpen),
 });

@@ -293,8 +293,8 @@ records! {
     RevokeDelegate { delegate }
     OpenSession { owner, header }
     TopUpLane { lane, amount }
-    Appeal { slot_id, run }
-    Defend { slot_id, run }
+    Appeal { slot_id, run, bound }
+    Defend { slot_id, run, bound }
     OpenNode { slot_id, depth, children }
     Exhibit { slot_id, shown }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
@@ -307,6 +307,7 @@ records! {
     SharingDue { slot_id, worker, readers, due }
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
+    AppealsOpen { slot_id, judged, until }
     Appealed { slot_id, appellant, trace, run, defender, judged, due }
     AppealNarrowed { slot_id, appellant, defender, path, claimed, defended, due }
     AppealDecided { slot_id, appellant, defender, outcome, path, is_turned }
@@ -404,7 +405,7 @@ choices! {
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
-        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided,
+        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, AppealsOpen,
     }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes }

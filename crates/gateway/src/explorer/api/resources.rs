@@ -358,6 +358,7 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "appealed",
     "appeal_narrowed",
     "appeal_decided",
+    "appeals_open",
 ];
 
 /// Everything that can be asked of the tables.
