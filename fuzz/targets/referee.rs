@@ -19,7 +19,7 @@ use fairweir_services::{
 };
 use fairweir_types::{
     Digest, Receipt, decode,
-    order::{Demand, SlotId, UnitVector},
+    order::{Demand, OrderId, SlotId, UnitVector},
 };
 use libfuzzer_sys::fuzz_target;
 use std::time::{Duration, Instant};
@@ -128,7 +128,10 @@ fn bound(bytes: &[u8]) {
     let root = told.as_ref().and_then(|told| told.nodes.as_slice().first());
     let receipt = Receipt {
         chain_id: fairweir_types::ChainId::new("dev-fuzz").expect("a name"),
-        slot_id: SlotId::default(),
+        slot_id: SlotId {
+            order: OrderId::default(),
+            slot: 0,
+        },
         attempt: 0,
         kind: Chat::ID,
         spec_digest,

@@ -434,21 +434,21 @@ mod tests {
 
     /// A transaction of an account with a fee, of so many bytes and a few more.
     fn tx(account: u8, nonce: u64, (fee, bytes): (u64, usize)) -> VerifiedTx {
-        let key = SecretKey::from_seed([account; 32]).unwrap();
+        let key = SecretKey::from_seed([account; 32]).expect("any seed");
         let slot_id = SlotId {
             order: OrderId(Digest::ZERO),
             slot: 0,
         };
-        let shown = BoundedBytes::new(vec![0; bytes]).unwrap();
+        let shown = BoundedBytes::new(vec![0; bytes]).expect("few");
         let transaction = Transaction {
-            chain_id: ChainId::new("dev-test").unwrap(),
+            chain_id: ChainId::new("dev-test").expect("a name"),
             sender: key.account_key(),
             nonce: Nonce(nonce),
-            fee: Amount::from_base_units(fee).unwrap(),
+            fee: Amount::from_base_units(fee).expect("small"),
             expiry: Height(100),
             action: Action::Exhibit(Boxed::new(Exhibit { slot_id, shown })),
         };
-        transaction.sign(&key).verify().unwrap()
+        transaction.sign(&key).verify().expect("signed")
     }
 
     fn pool(txs_max: usize, bytes_max: u64) -> Mempool {
