@@ -2,7 +2,15 @@
 
 use fairweir_exact::{
     bert::EncoderShape,
-    llama::Shape,
+    gguf::File,
+    llama::{Model, Shape},
+    path::Path as Kernels,
+    pool::Single,
+    referee::{
+        Question, Recording, Run,
+        tree::{Section, digits, value},
+    },
+    sample::Parameters,
     testing::{Entry, GgufWriter, tiny_encoder, tiny_gguf},
 };
 use std::{fs, io, path::Path};
@@ -51,11 +59,90 @@ fn write(folder: &Path, target: &str, name: &str, bytes: &[u8]) -> io::Result<()
     fs::write(folder.join(name), bytes)
 }
 
+/// A run of the tiny model, and of each kind of its values one with all that it follows from, as the target `referee` reads it.
+fn referee_seeds(folder: &Path) -> io::Result<()> {
+    let file = tiny_gguf(1, &MODEL, &[]);
+    let parsed = File::parse(&file).expect("well formed");
+    let model = Model::load(&parsed, Kernels::best()).expect("a llama model");
+    let run = Run {
+        model: &model,
+        file: &file,
+        origin: b"asked",
+        prompt: &[1, 2, 3],
+        chosen: &[4, 5],
+    };
+    let recording = run.record(&Single).expect("small");
+    let question = Question {
+        origin: b"asked",
+        file_bytes: file.len() as u64,
+        file_sha256: [7; 32],
+        prompt: Some(&[1, 2, 3]),
+        parameters: Some(Parameters::default()),
+        seed: [3; 32],
+        tokens_max: 2,
+    };
+    let of_row = recording.order().of_row();
+    for at in 2 * of_row..4 * of_row {
+        let (section, index) = (Section::Rows, at);
+        let mut path = vec![section as u8];
+        path.extend(digits(index));
+        let shown = run.show(&Single, &recording, (section, index));
+        let within: Vec<u8> = match shown.cells() {
+            0 | 1 => Vec::new(),
+            2..=16 => vec![1],
+            _ => vec![0, 1],
+        };
+        path.extend(&within);
+        let claims = [[1; 32], [9; 32]];
+        let Ok((exhibits, _)) = shown.exhibits(&question, &path, &claims) else {
+            continue;
+        };
+        let mut seed = vec![0, 0];
+        seed.extend(question.file_bytes.to_le_bytes());
+        seed.push(2);
+        seed.extend((exhibits.head_at as u16).to_le_bytes());
+        seed.push(section as u8);
+        seed.extend(&(index as u32).to_le_bytes()[..3]);
+        seed.push(within.len() as u8);
+        seed.extend(within);
+        for bytes in &exhibits.values {
+            for (section, place) in places(&recording, bytes, 4 * of_row) {
+                seed.push(section);
+                seed.extend((place as u16).to_le_bytes());
+                seed.extend((bytes.len() as u16).to_le_bytes());
+                seed.extend(bytes);
+            }
+        }
+        write(folder, "referee", &format!("cell-{at}"), &seed)?;
+    }
+    write(folder, "referee", "bound", &[1, 0, 0, 0, 0])?;
+    write(folder, "referee", "exhibit", &[2, 0, 0, 0, 0, 0])
+}
+
+/// Where a recording has a value.
+fn places(recording: &Recording, bytes: &[u8], places_max: usize) -> Vec<(u8, usize)> {
+    let wanted = value(bytes);
+    let mut found = Vec::new();
+    for section in Section::ALL {
+        for place in 0..places_max {
+            let digits = digits(place);
+            let (last, above) = digits.split_last().expect("there are levels");
+            let path: Vec<u8> = [section as u8].iter().chain(above).copied().collect();
+            let children = recording.children(&path);
+            if children.get(usize::from(*last)) == Some(&wanted) {
+                found.push((section as u8, place));
+            }
+        }
+    }
+    found
+}
+
 fn main() -> io::Result<()> {
     let folder = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "corpus".to_owned());
     let folder = Path::new(&folder);
+    referee_seeds(folder)?;
     let tokenizer = [
         (
             "tokenizer.ggml.model".to_owned(),

@@ -27,7 +27,7 @@ use fairweir_types::{
     merkle,
 };
 use rand_core::CryptoRng;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// How far a block's time may be ahead of this node's clock.
 const CLOCK_DRIFT_MAX: Duration = Duration::from_secs(2);
@@ -144,9 +144,13 @@ impl App {
         context: &BlockContext,
     ) -> Result<(Vec<VerifiedTx>, BlockOutcome), Refusal> {
         let referee = self.core.config.referee.as_ref();
+        // Those that may ask the referee, once it turns out that not all can.
+        let mut askers: Option<BTreeSet<Digest>> = None;
         for _ in 0..DROPS_MAX {
             let attempt = self.core.cache.at(&parent, |state, parent| {
-                let txs = self.core.select(state, parent);
+                let txs = self
+                    .core
+                    .select(state, parent, |tx| may_go(tx, askers.as_ref()));
                 let outcome = fairweir_ledger::apply_block(state, context, referee, &txs);
                 (txs, outcome)
             })?;
@@ -162,6 +166,11 @@ impl App {
                     let Some(tx) = txs.get(position) else { break };
                     tracing::debug!(tx = %tx.digest(), %error, "a waiting transaction cannot be included");
                     self.core.drop_tx(&tx.digest());
+                }
+                (txs, Err(BlockError::RefereeBusy { position })) => {
+                    let before = txs.iter().take(position);
+                    let asking = before.filter(|tx| tx.transaction().action.asks_referee());
+                    askers = Some(asking.map(VerifiedTx::digest).collect());
                 }
                 (_, Err(fault)) => return Err(fault.into()),
             }
@@ -300,6 +309,12 @@ impl App {
         };
         self.core.cache.insert(block.digest(), executed);
     }
+}
+
+/// Whether a transaction may go into a block where only these may ask the referee; without a list, all may.
+fn may_go(tx: &VerifiedTx, askers: Option<&BTreeSet<Digest>>) -> bool {
+    !tx.transaction().action.asks_referee()
+        || askers.is_none_or(|askers| askers.contains(&tx.digest()))
 }
 
 fn identity_bytes(context: &Context) -> [u8; 32] {

@@ -3,9 +3,11 @@
 //! Invariants: count and bytes, in total and per account, never exceed the limits; one transaction per account and
 //! nonce; a transaction leaves when its nonce is used in a finalised block, when it expired, when it is replaced by one
 //! that pays a tenth more, or when a proposer finds that it cannot be paid for. An account's waiting fees never exceed
-//! its balance, so a place in the pool costs money that is there.
+//! its balance, so a place in the pool costs money that is there. What pays most for each byte goes first; in a full pool it takes the place of
+//! what pays least, and only if that makes room for it.
 
 use crate::{config::MempoolLimits, error::SubmitError};
+use core::cmp::{Ordering, Reverse};
 use fairweir_types::{Address, Amount, ByteCount, Digest, Height, Nonce, VerifiedTx};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -157,39 +159,53 @@ impl Mempool {
         Ok(())
     }
 
-    /// Makes room in a full pool by dropping the last transaction of the account that pays least, if the new one pays a
-    /// tenth more.
+    /// Makes room in a full pool by dropping what pays least for each byte, of each account the last first. All of it must pay a tenth less than
+    /// the new one, and nothing is dropped if that does not make enough room.
     fn make_room(&mut self, tx: &VerifiedTx, freed: (usize, u64, u64)) -> Result<(), SubmitError> {
         let size = tx.size().get();
-        let has_room = |pool: &Self| {
-            pool.places.len() + 1 - freed.0 <= pool.limits.txs_max
-                && pool.bytes + size - freed.1 <= pool.limits.bytes_max.get()
-        };
-        if has_room(self) {
-            return Ok(());
-        }
-        let full = SubmitError::Full {
-            txs: self.places.len(),
-            bytes: ByteCount(self.bytes),
-        };
-        let last = self
+        let (mut txs, mut bytes) = (
+            (self.places.len() + 1).saturating_sub(freed.0),
+            (self.bytes + size).saturating_sub(freed.1),
+        );
+        let limits = self.limits;
+        let has_room =
+            |txs: usize, bytes: u64| txs <= limits.txs_max && bytes <= limits.bytes_max.get();
+        let others = self
             .accounts
             .iter()
             .filter(|(sender, _)| **sender != tx.sender());
-        let last = last.filter_map(|(sender, account)| {
-            account
-                .txs
-                .last_key_value()
-                .map(|(nonce, tx)| (tx.transaction().fee, *sender, *nonce))
-        });
-        let Some((fee, sender, nonce)) = last.min() else {
-            return Err(full);
-        };
-        if outbid(fee).is_none_or(|needed| tx.transaction().fee < needed) {
-            return Err(full);
+        let mut cheapest: BinaryHeap<_> = others
+            .filter_map(|(sender, account)| {
+                let (nonce, tx) = account.txs.last_key_value()?;
+                Some(Reverse((Rate::of(tx), *sender, *nonce)))
+            })
+            .collect();
+        let mut dropped = Vec::new();
+        while !has_room(txs, bytes) {
+            let Some(Reverse((rate, sender, nonce))) = cheapest.pop() else {
+                return Err(self.full());
+            };
+            if !Rate::of(tx).outbids(&rate) {
+                return Err(self.full());
+            }
+            txs = txs.saturating_sub(1);
+            bytes = bytes.saturating_sub(rate.bytes);
+            dropped.push((sender, nonce));
+            let account = self.accounts.get(&sender);
+            let before = account.and_then(|account| account.txs.range(..nonce).next_back());
+            cheapest.extend(before.map(|(nonce, tx)| Reverse((Rate::of(tx), sender, *nonce))));
         }
-        self.remove(&sender, nonce);
-        if has_room(self) { Ok(()) } else { Err(full) }
+        for (sender, nonce) in dropped {
+            self.remove(&sender, nonce);
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> SubmitError {
+        SubmitError::Full {
+            txs: self.places.len(),
+            bytes: ByteCount(self.bytes),
+        }
     }
 
     fn put(&mut self, tx: VerifiedTx, next_nonce: Nonce) {
@@ -284,13 +300,13 @@ impl Mempool {
         self.accounts.get(sender)?.txs.get(&nonce)
     }
 
-    /// Picks transactions for a block: highest fee first, each account in order of nonce, starting with `heads`, the
-    /// next transaction of each account that may be included.
+    /// Picks transactions for a block: highest fee for each byte first, each account in order of nonce, starting with `heads`, the next transaction
+    /// of each account that may be included. What `may_go` says no to waits, and its account with it.
     pub(crate) fn select(
         &self,
         heads: Vec<VerifiedTx>,
-        txs_max: usize,
-        bytes_max: usize,
+        (txs_max, bytes_max): (usize, usize),
+        may_go: impl Fn(&VerifiedTx) -> bool,
     ) -> Vec<VerifiedTx> {
         let mut queue: BinaryHeap<Candidate> = heads.into_iter().map(Candidate).collect();
         let (mut picked, mut bytes) = (Vec::new(), 0_u64);
@@ -300,7 +316,7 @@ impl Mempool {
                 break;
             }
             let size = tx.size().get();
-            if bytes + size > bytes_max {
+            if bytes + size > bytes_max || !may_go(&tx) {
                 continue;
             }
             bytes += size;
@@ -324,15 +340,61 @@ fn outbid(fee: Amount) -> Option<Amount> {
         .and_then(Amount::from_base_units)
 }
 
-/// A transaction ordered by what it pays; equal fees by id, so that the order is total.
+/// What a transaction pays for its bytes, ordered by the fee for each, exactly.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    fee: u64,
+    bytes: u64,
+}
+
+impl Rate {
+    fn of(tx: &VerifiedTx) -> Self {
+        Self {
+            fee: tx.transaction().fee.base_units(),
+            bytes: tx.size().get(),
+        }
+    }
+
+    /// Both fees, each times the other's bytes.
+    fn crossed(&self, other: &Self) -> (u128, u128) {
+        let times = |fee: u64, bytes: u64| u128::from(fee).saturating_mul(u128::from(bytes));
+        (times(self.fee, other.bytes), times(other.fee, self.bytes))
+    }
+
+    /// Whether it pays more, by a tenth at least.
+    fn outbids(&self, other: &Self) -> bool {
+        let (own, others) = self.crossed(other);
+        own > others && own >= others.saturating_add(others / u128::from(REPLACEMENT_FRACTION))
+    }
+}
+
+impl PartialEq for Rate {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Rate {}
+
+impl PartialOrd for Rate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Rate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (own, others) = self.crossed(other);
+        own.cmp(&others)
+    }
+}
+
+/// A transaction ordered by what it pays for each byte; equal ones by id, so that the order is total.
 struct Candidate(VerifiedTx);
 
 impl Candidate {
-    fn rank(&self) -> (Amount, core::cmp::Reverse<Digest>) {
-        (
-            self.0.transaction().fee,
-            core::cmp::Reverse(self.0.digest()),
-        )
+    fn rank(&self) -> (Rate, Reverse<Digest>) {
+        (Rate::of(&self.0), Reverse(self.0.digest()))
     }
 }
 
@@ -345,13 +407,117 @@ impl PartialEq for Candidate {
 impl Eq for Candidate {}
 
 impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         self.rank().cmp(&other.rank())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fairweir_types::{
+        Action, BoundedBytes, Boxed, ChainId, SecretKey, Transaction,
+        order::{OrderId, SlotId},
+        tx::Exhibit,
+    };
+
+    const RICH: Standing = Standing {
+        next_nonce: Nonce(0),
+        balance: Amount::MAX,
+    };
+
+    /// A transaction of an account with a fee, of so many bytes and a few more.
+    fn tx(account: u8, nonce: u64, (fee, bytes): (u64, usize)) -> VerifiedTx {
+        let key = SecretKey::from_seed([account; 32]).expect("any seed");
+        let slot_id = SlotId {
+            order: OrderId(Digest::ZERO),
+            slot: 0,
+        };
+        let shown = BoundedBytes::new(vec![0; bytes]).expect("few");
+        let transaction = Transaction {
+            chain_id: ChainId::new("dev-test").expect("a name"),
+            sender: key.account_key(),
+            nonce: Nonce(nonce),
+            fee: Amount::from_base_units(fee).expect("small"),
+            expiry: Height(100),
+            action: Action::Exhibit(Boxed::new(Exhibit { slot_id, shown })),
+        };
+        transaction.sign(&key).verify().expect("signed")
+    }
+
+    fn pool(txs_max: usize, bytes_max: u64) -> Mempool {
+        Mempool::new(MempoolLimits {
+            txs_max,
+            bytes_max: ByteCount(bytes_max),
+            ..MempoolLimits::default()
+        })
+    }
+
+    fn is_taken(pool: &mut Mempool, tx: &VerifiedTx) -> bool {
+        pool.insert(tx.clone(), RICH).is_ok()
+    }
+
+    #[test]
+    fn rates_compare_without_rounding() {
+        let rate = |fee, bytes| Rate { fee, bytes };
+        assert_eq!(rate(1, 3), rate(2, 6));
+        assert!(rate(u64::MAX, 3) > rate(u64::MAX - 1, 3));
+        assert!(rate(u64::MAX, u64::MAX) < rate(u64::MAX, u64::MAX - 1));
+        assert!(rate(11, 10).outbids(&rate(1, 1)) && !rate(109, 100).outbids(&rate(1, 1)));
+        assert!(!rate(0, 10).outbids(&rate(0, 1)) && rate(1, 1_000).outbids(&rate(0, 1)));
+    }
+
+    #[test]
+    fn what_pays_most_for_each_byte_goes_first() {
+        let mut pool = pool(10, 1 << 20);
+        let large = tx(1, 0, (3_000_000, 100_000));
+        let small = [tx(2, 0, (50_000, 10)), tx(3, 0, (1_000, 10))];
+        for tx in [&large, &small[0], &small[1]] {
+            assert!(is_taken(&mut pool, tx));
+        }
+        let heads = vec![small[1].clone(), large.clone(), small[0].clone()];
+        let all = pool.select(heads.clone(), (10, 1 << 20), |_| true);
+        assert_eq!(all, [small[0].clone(), large.clone(), small[1].clone()]);
+        // What must wait is left out, and waits on.
+        let few = pool.select(heads, (10, 1 << 20), |tx| *tx != large);
+        assert_eq!(few, small);
+        assert_eq!(pool.len(), 3);
+    }
+
+    #[test]
+    fn nothing_is_dropped_that_does_not_make_enough_room() {
+        let mut pool = pool(10, 4_000);
+        let small: Vec<_> = (1..=3).map(|account| tx(account, 0, (100, 700))).collect();
+        assert!(small.iter().all(|tx| is_taken(&mut pool, tx)));
+        // It pays more for each byte than all, but a pool without them has no room for it either.
+        assert!(!is_taken(&mut pool, &tx(9, 0, (1_000_000, 4_000))));
+        assert_eq!(pool.len(), 3);
+        // It pays more in all, and less for each byte.
+        assert!(!is_taken(&mut pool, &tx(9, 0, (150, 3_000))));
+        assert_eq!(pool.len(), 3);
+        // It pays more for each byte: as many go as must.
+        let dear = tx(9, 0, (1_000_000, 2_300));
+        assert!(is_taken(&mut pool, &dear));
+        assert!(pool.contains(&dear.digest()));
+        assert_eq!(pool.len(), 2);
+    }
+
+    #[test]
+    fn of_an_account_the_last_goes_first() {
+        let mut pool = pool(3, 1 << 20);
+        let queue = [tx(1, 0, (10, 10)), tx(1, 1, (500, 10))];
+        assert!(queue.iter().all(|tx| is_taken(&mut pool, tx)));
+        assert!(is_taken(&mut pool, &tx(2, 0, (1_000, 10))));
+        // The one that pays least has another behind it, which would be left without it.
+        assert!(is_taken(&mut pool, &tx(3, 0, (600, 10))));
+        assert!(pool.contains(&queue[0].digest()) && !pool.contains(&queue[1].digest()));
+        assert!(is_taken(&mut pool, &tx(4, 0, (20, 10))));
+        assert!(!pool.contains(&queue[0].digest()));
     }
 }

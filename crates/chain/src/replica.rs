@@ -200,15 +200,20 @@ impl Core {
         self.recent.lock().outcomes.get(digest).cloned()
     }
 
-    /// Picks transactions for a block on top of a parent.
-    pub(crate) fn select(&self, state: &dyn State, parent: Parent<'_>) -> Vec<VerifiedTx> {
+    /// Picks transactions for a block on top of a parent, of those that may go.
+    pub(crate) fn select(
+        &self,
+        state: &dyn State,
+        parent: Parent<'_>,
+        may_go: impl Fn(&VerifiedTx) -> bool,
+    ) -> Vec<VerifiedTx> {
         let context = self.likely_context(parent.header);
         let pool = self.pool.lock();
         let heads = pool
             .ready()
             .filter_map(|sender| head(&pool, state, &context, sender))
             .collect();
-        pool.select(heads, BLOCK_TXS_MAX, BLOCK_TX_BYTES_MAX)
+        pool.select(heads, (BLOCK_TXS_MAX, BLOCK_TX_BYTES_MAX), may_go)
     }
 
     /// Drops a transaction that a proposer could not include.

@@ -350,6 +350,7 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             who(event.owner),
             who(event.delegate)
         ),
+        Event::AppealsOpen(_) => "who loses by the verdict may appeal it".to_owned(),
         Event::Appealed(event) => format!(
             "{} appeals to the referee; {} defends the verdict",
             who(event.appellant),

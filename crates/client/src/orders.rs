@@ -136,6 +136,7 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         Event::Appealed(event) => Some(event.slot_id),
         Event::AppealNarrowed(event) => Some(event.slot_id),
         Event::AppealDecided(event) => Some(event.slot_id),
+        Event::AppealsOpen(event) => Some(event.slot_id),
         Event::Transferred(_)
         | Event::Bonded(_)
         | Event::Unbonding(_)

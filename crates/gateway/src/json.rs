@@ -128,6 +128,7 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::Appealed(_) => "appealed",
         Event::AppealNarrowed(_) => "appeal_narrowed",
         Event::AppealDecided(_) => "appeal_decided",
+        Event::AppealsOpen(_) => "appeals_open",
         Event::ProposalSubmitted(_) => "proposal_submitted",
         Event::DepositAdded(_) => "deposit_added",
         Event::VotingStarted(_) => "voting_started",
@@ -276,6 +277,10 @@ fn details(event: &Event) -> Value {
         }),
         Event::Refunded(event) => json!({
             "buyer": address(event.buyer), "reason": snake(event.reason), "amount": coins(event.amount),
+        }),
+        Event::AppealsOpen(event) => json!({
+            "judged": event.judged.to_string(),
+            "until": event.until.get(),
         }),
         Event::Appealed(event) => json!({
             "appellant": address(event.appellant),

@@ -1,7 +1,8 @@
 //! A block's life on one page: load, run each transaction, run the end-of-block work, hand out fees.
 
 use crate::{
-    appeals, bank, delegates,
+    appeals::{self, AppealError},
+    bank, delegates,
     envelope::{self, EnvelopeError},
     fault::{Fault, OrFault, counted},
     governance, keys, market,
@@ -13,11 +14,13 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Action, Amount, BoundedText, ChainId, Digest, Event, Height, Millis, TxCode, TxOutcome,
-    VerifiedTx,
-    limits::{BLOCK_EVENTS_MAX, END_OF_BLOCK_EVENTS_MAX},
+    Action, Address, Amount, BoundedText, ChainId, Digest, Event, Height, Millis, TxCode,
+    TxOutcome, VerifiedTx,
+    limits::{BLOCK_EVENTS_MAX, END_OF_BLOCK_EVENTS_MAX, REFEREE_ASKED_MAX},
+    order::SlotId,
     receipt::Randomness,
 };
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// What a block is executed in: everything that is not state or transaction.
@@ -60,6 +63,15 @@ pub enum BlockError {
         /// Why.
         source: EnvelopeError,
     },
+    /// The block asks the referee more often than it may: the block is invalid.
+    #[error(
+        "with transaction {position} the block asks the referee more than {max} times",
+        max = REFEREE_ASKED_MAX
+    )]
+    RefereeBusy {
+        /// The position of the first that is too many.
+        position: usize,
+    },
     /// The ledger's own state is broken: halt.
     #[error("the ledger's state is broken")]
     Fault(#[from] Fault),
@@ -83,6 +95,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) params: Params,
     pub(crate) context: &'a BlockContext,
     pub(crate) referee: &'a dyn Referee,
+    /// Who asked the referee in this block, and about what.
+    asked: BTreeSet<(SlotId, Address)>,
     /// Modules that take no new actions.
     pub(crate) pauses: governance::Pauses,
     /// Chain time.
@@ -132,6 +146,7 @@ impl<'a> Execution<'a> {
             params,
             context,
             referee,
+            asked: BTreeSet::new(),
             pauses: load(state, &keys::pauses())?.unwrap_or_default(),
             now,
             randomness,
@@ -143,6 +158,22 @@ impl<'a> Execution<'a> {
 
     pub(crate) fn emit(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// Counts a question to the referee, also one that turns out to be none: it takes time all the same.
+    pub(crate) fn ask_referee(
+        &mut self,
+        slot_id: SlotId,
+        sender: Address,
+    ) -> Result<(), AppealError> {
+        if self.asked.contains(&(slot_id, sender)) {
+            return Err(AppealError::AskedInThisBlock);
+        }
+        if self.asked.len() >= REFEREE_ASKED_MAX {
+            return Err(AppealError::RefereeBusy);
+        }
+        self.asked.insert((slot_id, sender));
+        Ok(())
     }
 
     /// The chain time at which a window that opens in this block closes.
@@ -173,8 +204,10 @@ impl<'a> Execution<'a> {
                 reason: BoundedText::default(),
             }),
             Err(refusal) => {
-                if let Refusal::Fault(fault) = refusal {
-                    return Err(fault.into());
+                match refusal {
+                    Refusal::Fault(fault) => return Err(fault.into()),
+                    Refusal::Appeal(AppealError::RefereeBusy) => return Err(RunError::RefereeBusy),
+                    _ => {}
                 }
                 self.overlay.roll_back();
                 self.events.truncate(events_before);
@@ -253,6 +286,7 @@ impl<'a> Execution<'a> {
 #[derive(Debug)]
 enum RunError {
     Envelope(EnvelopeError),
+    RefereeBusy,
     Fault(Fault),
 }
 
@@ -265,10 +299,10 @@ impl From<Fault> for RunError {
 /// Applies a block.
 ///
 /// A transaction whose action is refused is in the block all the same: it pays its fee, and its outcome says why.
-/// Costs O(transactions + due items × log state), and what the referee takes for each exhibit.
+/// Costs O(transactions + due items × log state), and what the referee takes for [`REFEREE_ASKED_MAX`] questions.
 ///
 /// # Errors
-/// [`BlockError::Envelope`] when the block is invalid; [`BlockError::Fault`] when the state is broken and the replica must halt.
+/// [`BlockError::Envelope`] or [`BlockError::RefereeBusy`] when the block is invalid; [`BlockError::Fault`] when the state is broken and the replica must halt.
 pub fn apply_block(
     state: &dyn State,
     context: &BlockContext,
@@ -280,6 +314,7 @@ pub fn apply_block(
     for (position, tx) in txs.iter().enumerate() {
         outcomes.push(execution.run(tx).map_err(|error| match error {
             RunError::Envelope(source) => BlockError::Envelope { position, source },
+            RunError::RefereeBusy => BlockError::RefereeBusy { position },
             RunError::Fault(fault) => BlockError::Fault(fault),
         })?);
     }
@@ -293,4 +328,37 @@ pub fn apply_block(
         events,
         work_pending,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryState, referee::NoReferee};
+
+    #[test]
+    fn a_block_asks_the_referee_a_few_times_and_each_side_once() {
+        let context = BlockContext {
+            chain_id: ChainId::new("dev-test").unwrap(),
+            height: Height(1),
+            time: Millis(1),
+            beacon: Digest::ZERO,
+            proposer: [0; 32],
+        };
+        let state = MemoryState::default();
+        let mut execution = Execution::begin(&state, &context, &NoReferee).unwrap();
+        let slot = |number: u8| SlotId {
+            order: fairweir_types::order::OrderId(Digest([number; 32])),
+            slot: 0,
+        };
+        let mut ask = |number, sender| execution.ask_referee(slot(number), Address([sender; 20]));
+        assert!(ask(0, 0).is_ok());
+        assert!(matches!(ask(0, 0), Err(AppealError::AskedInThisBlock)));
+        assert!(ask(0, 1).is_ok(), "the other side may too");
+        for number in 2..8 {
+            assert!(ask(number, 0).is_ok());
+        }
+        assert!(matches!(ask(8, 0), Err(AppealError::RefereeBusy)));
+        // Precedence: a side that asked is told so in a full block too.
+        assert!(matches!(ask(2, 0), Err(AppealError::AskedInThisBlock)));
+    }
 }

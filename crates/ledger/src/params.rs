@@ -7,7 +7,7 @@ use crate::{fault::Fault, keys, relations::first_broken, state::State};
 use fairweir_types::{
     Amount, Bps, ChainId, Genesis, Millis,
     genesis::{GenesisError, GenesisParam},
-    limits::{APPEAL_DEFENDERS_MAX, APPELLANTS_MAX},
+    limits::{APPEAL_DEFENDERS_MAX, APPEAL_MOVES_MAX},
 };
 
 /// What one governed value is.
@@ -120,7 +120,7 @@ params! {
     34 close_window: "milliseconds of chain time", 1_000..=86_400_000, 60_000, "For a worker to claim what it served before its lane closed, with time to restart a machine.";
     35 appeal_window: "milliseconds of chain time", 1_000..=86_400_000, 600_000, "Ten minutes to write a run down, for whoever appeals and then for whoever defends: it takes as long as the longest work.";
     36 appeal_move: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction: a row of the run is computed again to show a value.";
-    37 appeal_game: "milliseconds of chain time", 10_000..=86_400_000, 600_000, "For all moves of one game, about fifteen of each side, once the defender has shown its run: who is slow loses.";
+    37 appeal_game: "milliseconds of chain time", 10_000..=86_400_000, 600_000, "For all moves of one game, thirteen of each side at most, once the defender has shown its run: who is slow loses.";
     38 appeal_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the moves of the defender that it loses against.";
     39 appeal_units_max: "units of input and output", 1..=1_000_000_000, 2_048, "Work above it has no appeal: an honest side that could not write its run down would lose by silence. Runs of 2,048 positions can be written down for models of up to 40 layers of 64 heads.";
     60 proposal_deposit: "base units", 1_000_000_000..=1_000_000_000_000_000, 1_000_000_000_000, "A thousand coins: everybody's attention is worth something, and only a veto takes it.";
@@ -182,6 +182,19 @@ impl Params {
             .saturating_add(self.halt_gap)
     }
 
+    /// How many may lose by the verdict of a dispute: the worker, the first draw, and who is outvoted.
+    fn appellants(&self) -> u64 {
+        self.first_draw
+            .saturating_add(self.dispute_draw.saturating_sub(self.dispute_quorum))
+            .saturating_add(1)
+    }
+
+    /// Milliseconds of chain time that the moves of a game take together at most, if both use all of their time for each.
+    pub(crate) fn moves_together(&self) -> u64 {
+        self.stretched(self.appeal_move)
+            .saturating_mul(APPEAL_MOVES_MAX)
+    }
+
     /// Milliseconds of chain time that draws, windows and appeals after a receipt take together, but for a backlog of due slots.
     #[must_use]
     pub fn windows_together(&self) -> Millis {
@@ -202,15 +215,13 @@ impl Params {
             self.commit_window,
             self.reveal_window,
         ];
-        let games = u64::try_from(APPELLANTS_MAX.saturating_mul(APPEAL_DEFENDERS_MAX));
-        let appeals = self
-            .stretched(self.appeal_game)
-            .saturating_mul(games.unwrap_or(u64::MAX));
-        let waits = APPELLANTS_MAX.saturating_mul(APPEAL_DEFENDERS_MAX.saturating_add(1));
-        let appeals = self
-            .stretched(self.appeal_window)
-            .saturating_mul(u64::try_from(waits).unwrap_or(u64::MAX))
-            .saturating_add(appeals);
+        let defenders = u64::try_from(APPEAL_DEFENDERS_MAX).unwrap_or(u64::MAX);
+        // For each who loses by a verdict one wait for its appeal, and with each defender one for its run and a game.
+        let waits = self.stretched(self.appeal_window);
+        let games = (waits.saturating_add(self.stretched(self.appeal_game)))
+            .saturating_mul(defenders)
+            .saturating_add(waits);
+        let appeals = games.saturating_mul(self.appellants());
         Millis(
             windows
                 .into_iter()
@@ -301,6 +312,22 @@ pub fn number_of(name: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fairweir_types::limits::APPELLANTS_MAX;
+
+    #[test]
+    fn there_is_room_for_everybody_who_can_lose_by_a_verdict() {
+        let greatest = Params {
+            first_draw: 4,
+            dispute_draw: 8,
+            // More than half of the draw.
+            dispute_quorum: 5,
+            ..Params::with(|_| None)
+        };
+        assert_eq!(usize::try_from(greatest.appellants()), Ok(APPELLANTS_MAX));
+        let range = |name: &str| PARAMS.iter().find(|spec| spec.name == name).unwrap();
+        assert_eq!(range("first_draw").max, greatest.first_draw);
+        assert_eq!(range("dispute_draw").max, greatest.dispute_draw);
+    }
 
     #[test]
     fn every_default_lies_in_its_range_and_numbers_ascend() {

@@ -6,8 +6,28 @@
 //! Every validator must have the same one: its findings are part of the state machine.
 
 use core::fmt::Debug;
-use fairweir_types::{Digest, order::KindId};
+use fairweir_types::{
+    Digest, Receipt,
+    order::{Demand, KindId},
+};
 use thiserror::Error;
+
+/// What a side of an appeal stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The kind of work.
+    pub kind: KindId,
+    /// The digest of the spec's bytes: what was asked.
+    pub spec: &'a Digest,
+    /// What the order allows at most.
+    pub demand: &'a Demand,
+    /// What the worker says that it did.
+    pub receipt: &'a Receipt,
+    /// The trace that the side voted for, or has to defend.
+    pub trace: &'a Digest,
+    /// The digest of its run; zero where it found that the order must be refused.
+    pub run: &'a Digest,
+}
 
 /// What two sides disagree about.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +66,13 @@ pub trait Referee: Debug + Send + Sync {
     /// The digest of a node of a run with these children; zero children count for nothing.
     fn node(&self, children: &[Digest]) -> Digest;
 
+    /// Whether a side's run is the one that its trace was made of: the trace of what is shown, whose last values are those of the run. Without
+    /// this a side could write down another run than it voted for.
+    ///
+    /// # Errors
+    /// [`BadExhibit`] if it is not.
+    fn bind(&self, standing: &Standing<'_>, bound: &[u8]) -> Result<(), BadExhibit>;
+
     /// What the cell is about which two sides differ.
     ///
     /// # Errors
@@ -64,6 +91,10 @@ impl Referee for NoReferee {
 
     fn node(&self, _: &[Digest]) -> Digest {
         Digest::ZERO
+    }
+
+    fn bind(&self, _: &Standing<'_>, _: &[u8]) -> Result<(), BadExhibit> {
+        Err(BadExhibit("there is no referee".to_owned()))
     }
 
     fn find(&self, _: &Difference<'_>, _: &[u8]) -> Result<Finding, BadExhibit> {

@@ -180,6 +180,7 @@ pub const CODES: &[(u16, &str)] = &[
     (806, "not_the_node"),
     (807, "too_deep"),
     (808, "bad_exhibit"),
+    (809, "asked_in_this_block"),
     (900, "no_title"),
     (901, "unknown_param"),
     (902, "param_out_of_range"),

@@ -52,6 +52,11 @@ pub const RELATIONS: &[Relation] = &[
         holds: |params| params.worker_stake_min >= params.late_penalty_min,
     },
     Relation {
+        name: "a_game_holds_its_moves",
+        rule: "appeal_game is at least thirteen times appeal_move, each with its least blocks: else who uses all of its time runs the other's out",
+        holds: |params| params.appeal_game >= params.moves_together(),
+    },
+    Relation {
         name: "tries_slow_down",
         rule: "match_retry_max is at least match_retry: the pause between tries to match only grows",
         holds: |params| params.match_retry_max >= params.match_retry,
@@ -139,6 +144,10 @@ mod tests {
                 ],
                 Some("stake_covers_the_late_penalty"),
             ),
+            (&[("appeal_game", 324_999)], Some("a_game_holds_its_moves")),
+            (&[("appeal_game", 325_000)], None),
+            (&[("appeal_move", 41_154)], Some("a_game_holds_its_moves")),
+            (&[("appeal_move", 41_153)], None),
             (&[("match_retry", 60_001)], Some("tries_slow_down")),
             (&[("threshold_bps", 6_671)], Some("hurry_needs_more")),
             (

@@ -66,11 +66,10 @@ pub const ROLE_STAKE_COINS: u64 = 1_000;
 
 /// Governed values of a network in one process: short windows, because everybody is a millisecond away.
 const QUICK_PARAMS: &[(&str, u64)] = &[
-    ("unbonding_delay", 3_600_000),
+    ("unbonding_delay", 7_200_000),
     ("challenge_window", 1_000),
     ("appeal_window", 30_000),
-    ("appeal_game", 120_000),
-    // About fifteen moves of each side fit the game.
+    ("appeal_game", 330_000),
     ("appeal_move", 7_000),
     // One machine does the work of all: its checks wait for its answers.
     ("commit_window", 120_000),

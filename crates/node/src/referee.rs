@@ -1,6 +1,6 @@
 //! The referees of the kinds that have one, as the ledger asks them.
 
-use fairweir_ledger::referee::{BadExhibit, Difference, Finding, Referee};
+use fairweir_ledger::referee::{BadExhibit, Difference, Finding, Referee, Standing};
 use fairweir_services::{
     Kind as _,
     inference::chat::{Chat, referee},
@@ -18,6 +18,17 @@ impl Referee for Referees {
 
     fn node(&self, children: &[Digest]) -> Digest {
         referee::node(children)
+    }
+
+    fn bind(&self, standing: &Standing<'_>, bound: &[u8]) -> Result<(), BadExhibit> {
+        let standing = referee::Standing {
+            spec: standing.spec,
+            demand: standing.demand,
+            receipt: standing.receipt,
+            trace: standing.trace,
+            run: standing.run,
+        };
+        referee::bind(&standing, bound).map_err(|error| BadExhibit(error.to_string()))
     }
 
     fn find(&self, difference: &Difference<'_>, shown: &[u8]) -> Result<Finding, BadExhibit> {

@@ -1,10 +1,14 @@
 //! Runs that can be taken to a referee: a kind whose every value can be computed again writes a run down as a tree of digests, opens its nodes
 //! and shows what a cell follows from. Who judges is on the ledger; see the ledger's `referee` for what it asks.
 
-use crate::{contract::ExecuteError, world::Env};
+use crate::{
+    contract::ExecuteError,
+    service::{Executed, trace_for},
+    world::Env,
+};
 use core::fmt::Debug;
-use fairweir_types::Digest;
-use futures::future::BoxFuture;
+use fairweir_types::{Digest, Receipt, order::UnitVector};
+use futures::{FutureExt as _, future::BoxFuture};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -26,13 +30,22 @@ pub trait Record: Debug + Send + Sync + 'static {
     /// The trace that the run ends in.
     fn trace(&self) -> Digest;
 
-    /// Whether it can be shown for a trace.
-    fn stands_for(&self, trace: &Digest) -> bool {
-        self.trace() == *trace
+    /// The units that it took.
+    fn units(&self) -> UnitVector;
+
+    /// Whether it can be shown for a trace that somebody voted for or opened, when the worker handed in this receipt.
+    fn stands_for(&self, receipt: &Receipt, trace: &Digest) -> bool {
+        trace_for(receipt, &self.trace(), &self.units()) == *trace
     }
 
-    /// The digest of all of it.
+    /// The digest of all of it; zero if the order must be refused, so that there is none.
     fn run(&self) -> Digest;
+
+    /// What binds the run to its trace.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    fn bound(&self) -> Result<Vec<u8>, RecordError>;
 
     /// The children of the node at a path; none of a cell, or where there is nothing.
     ///
@@ -68,4 +81,53 @@ pub enum RecordError {
     /// Something else.
     #[error("{0}")]
     Failed(String),
+}
+
+/// The record of an order that must be refused: it has no run, and its trace is that of no output.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedRecord {
+    trace: Digest,
+    units: UnitVector,
+}
+
+impl RefusedRecord {
+    /// Of an order for this spec.
+    #[must_use]
+    pub fn of(spec_digest: &Digest) -> Self {
+        let refusal = Executed::refusal();
+        Self {
+            trace: refusal.trace(spec_digest),
+            units: refusal.units,
+        }
+    }
+}
+
+impl Record for RefusedRecord {
+    fn trace(&self) -> Digest {
+        self.trace
+    }
+
+    fn units(&self) -> UnitVector {
+        self.units
+    }
+
+    fn run(&self) -> Digest {
+        Digest::ZERO
+    }
+
+    fn bound(&self) -> Result<Vec<u8>, RecordError> {
+        Ok(Vec::new())
+    }
+
+    fn children<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<Vec<Digest>, RecordError>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
+
+    fn exhibit<'a>(
+        &'a self,
+        _: &'a [u8],
+        _: [Digest; 2],
+    ) -> BoxFuture<'a, Result<Vec<u8>, RecordError>> {
+        std::future::ready(Err(RecordError::NotACell)).boxed()
+    }
 }

@@ -29,7 +29,7 @@ pub use contract::{
 };
 pub use recompute::{Recompute, Recomputed};
 pub use registry::Registry;
-pub use service::{AnyService, Evidence, Executed, Service};
+pub use service::{AnyService, Evidence, Executed, Service, trace_for};
 pub use world::{
     BlobError, Blobs, ChainClient, ChainError, Discard, Env, Outlet, OutletClosed, PastOrder,
     Purpose, StopAt,

@@ -141,29 +141,41 @@ impl dyn AnyService {
     /// # Errors
     /// [`SpecError`].
     pub fn admit_demand(&self, allowed: &Demand, spec: &[u8]) -> Result<Demand, SpecError> {
-        let found = u64::try_from(spec.len()).unwrap_or(u64::MAX);
-        if allowed.bytes_in.get() != found {
-            return Err(SpecError::LengthDiffers {
-                stated: allowed.bytes_in.get(),
-                found,
-            });
-        }
-        let needed = self.demand(spec)?;
-        let missing = [
-            ("units", needed.units.within(&allowed.units)),
-            (
-                "output bytes",
-                needed.bytes_out_max <= allowed.bytes_out_max,
-            ),
-            ("memory", needed.memory_max <= allowed.memory_max),
-            ("time", needed.execution_max <= allowed.execution_max),
-        ]
-        .into_iter()
-        .find_map(|(what, enough)| (!enough).then_some(what));
-        match missing {
-            Some(what) => Err(SpecError::AboveDemand { what }),
-            None => Ok(needed),
-        }
+        check_demand(allowed, spec.len(), || self.demand(spec))
+    }
+}
+
+/// Checks what a spec of this length needs against what its order allows.
+///
+/// # Errors
+/// [`SpecError`].
+pub(crate) fn check_demand(
+    allowed: &Demand,
+    length: usize,
+    needed: impl FnOnce() -> Result<Demand, SpecError>,
+) -> Result<Demand, SpecError> {
+    let found = u64::try_from(length).unwrap_or(u64::MAX);
+    if allowed.bytes_in.get() != found {
+        return Err(SpecError::LengthDiffers {
+            stated: allowed.bytes_in.get(),
+            found,
+        });
+    }
+    let needed = needed()?;
+    let missing = [
+        ("units", needed.units.within(&allowed.units)),
+        (
+            "output bytes",
+            needed.bytes_out_max <= allowed.bytes_out_max,
+        ),
+        ("memory", needed.memory_max <= allowed.memory_max),
+        ("time", needed.execution_max <= allowed.execution_max),
+    ]
+    .into_iter()
+    .find_map(|(what, enough)| (!enough).then_some(what));
+    match missing {
+        Some(what) => Err(SpecError::AboveDemand { what }),
+        None => Ok(needed),
     }
 }
 
@@ -248,6 +260,16 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> Service<K, X, V, 
     }
 }
 
+/// The trace that honest verifiers commit to for a receipt, where the work gives this trace and takes so many units.
+#[must_use]
+pub fn trace_for(receipt: &Receipt, right: &Digest, units: &UnitVector) -> Digest {
+    if receipt.units == *units {
+        *right
+    } else {
+        trace_of_wrong_units(right, receipt)
+    }
+}
+
 /// What honest verifiers commit to when a receipt charges other units than the work takes. It hashes the receipt's
 /// commitment, so to commit to it a worker would have to find `c = H(salt ‖ H(… ‖ c))`.
 fn trace_of_wrong_units(right: &Digest, receipt: &Receipt) -> Digest {
@@ -310,11 +332,7 @@ impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Se
                 )
             }
         };
-        Some(if receipt.units == units {
-            right
-        } else {
-            trace_of_wrong_units(&right, receipt)
-        })
+        Some(trace_for(receipt, &right, &units))
     }
 
     fn judge(&self, assignment: &Assignment, claim: &Claim, evidence: &Evidence) -> Judgement {

@@ -237,7 +237,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut holds = true;
     let cheats = Behaviour::ALL
         .into_iter()
-        .filter(|cheat| cheat.is_about_models() && *cheat != Behaviour::ForgedTrace)
+        .filter(|cheat| cheat.is_about_models())
+        .filter(|cheat| !matches!(cheat, Behaviour::ForgedTrace | Behaviour::LateAppeal))
         .filter(|cheat| cheat.role() == Role::Worker);
     for behaviour in cheats {
         let (found, different) = shop.cheat(behaviour, receipts)?;

@@ -23,10 +23,10 @@ const PRICE_HUNDREDTHS: u64 = 100;
 const BAIT_PRICE: Amount = hundredths(50);
 /// Governed values: nobody is far away, and no buyer waits long.
 const PARAMS: &[(&str, u64)] = &[
-    ("unbonding_delay", 1_200_000),
+    ("unbonding_delay", 7_200_000),
     ("challenge_window", 1_000),
     ("appeal_window", 5_000),
-    ("appeal_game", 20_000),
+    ("appeal_game", 330_000),
     ("sampling_bps", 5_000),
 ];
 

@@ -17,7 +17,7 @@ mod delegate;
 mod governance;
 mod session;
 
-pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed};
+pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed, AppealsOpen};
 pub use delegate::{DelegateGranted, DelegateRevoked};
 pub use governance::{
     DepositAdded, ModulePaused, ModuleResumed, MotionAnswered, MotionAppealed, ParamChanged,
@@ -606,6 +606,7 @@ pub enum Event {
     Appealed(Boxed<Appealed>),
     AppealNarrowed(Boxed<AppealNarrowed>),
     AppealDecided(Boxed<AppealDecided>),
+    AppealsOpen(AppealsOpen),
     ProposalSubmitted(Boxed<ProposalSubmitted>),
     DepositAdded(DepositAdded),
     VotingStarted(VotingStarted),
@@ -664,6 +665,7 @@ choice!(Event {
     40 => Appealed(Boxed<Appealed>),
     41 => AppealNarrowed(Boxed<AppealNarrowed>),
     42 => AppealDecided(Boxed<AppealDecided>),
+    50 => AppealsOpen(AppealsOpen),
     60 => ProposalSubmitted(Boxed<ProposalSubmitted>),
     61 => DepositAdded(DepositAdded),
     62 => VotingStarted(VotingStarted),

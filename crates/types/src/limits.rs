@@ -54,12 +54,21 @@ pub const EXHIBIT_BYTES_MAX: usize = 960 * 1_024;
 pub const EXHIBIT_TX_BYTES_MAX: usize = EXHIBIT_BYTES_MAX + TX_BYTES_MAX;
 /// Children of a node of a run.
 pub const APPEAL_CHILDREN_MAX: usize = 16;
-/// Nodes between the root of a run and a cell at most.
-pub const APPEAL_PATH_MAX: usize = 20;
+/// Nodes between the root of a run and a cell at most: a section, seven levels of values, and four within a value that fits an exhibit.
+pub const APPEAL_PATH_MAX: usize = 12;
+/// Moves of one side in a game at most, once both have shown their runs: it opens every node of the path, and exhibits the cell.
+pub const APPEAL_MOVES_MAX: u64 = 13;
 /// Who may have to defend a verdict, one after the other: one honest one among them holds it.
 pub const APPEAL_DEFENDERS_MAX: usize = 3;
-/// Who may appeal one verdict, one after the other: as many as lose it when four of five decide.
-pub const APPELLANTS_MAX: usize = 3;
+/// Who may appeal one verdict, one after the other: everybody who loses by it has a turn of its own, which no other can take. With the
+/// governed values at their greatest these are the worker, four of the first draw and three of a dispute.
+pub const APPELLANTS_MAX: usize = 8;
+/// Bytes of the spec of work whose verdict can be appealed: beside it an exhibit holds what a cell follows from.
+pub const APPEAL_SPEC_BYTES_MAX: u64 = 64 * 1_024;
+/// Bytes of the output of such work: it is shown whole, with its spec and with what leads to the ends of a run.
+pub const APPEAL_OUTPUT_BYTES_MAX: u64 = 768 * 1_024;
+/// Times that the referee is asked in one block at most: each takes validators some milliseconds.
+pub const REFEREE_ASKED_MAX: usize = 8;
 /// Bytes of all transactions in one block.
 pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 /// Transactions in one block.
@@ -153,5 +162,14 @@ const _: () = assert!(
 const _: () = assert!(
     2 * EXHIBIT_TX_BYTES_MAX <= BLOCK_TX_BYTES_MAX,
     "a block holds the exhibits of both sides"
+);
+const _: () = assert!(
+    APPEAL_PATH_MAX == 12 && APPEAL_MOVES_MAX == 13,
+    "a side opens every node of the path, and exhibits"
+);
+const _: () = assert!(
+    EXHIBIT_BYTES_MAX == 983_040
+        && APPEAL_SPEC_BYTES_MAX + APPEAL_OUTPUT_BYTES_MAX + 64 * 1_024 <= 983_040,
+    "what binds a run fits an exhibit"
 );
 const _: () = assert!(DRAWN_MAX >= 5, "a dispute draws five");

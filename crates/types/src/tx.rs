@@ -2,13 +2,12 @@
 
 use crate::{
     amount::Amount,
-    bounded::{BoundedBytes, BoundedVec},
+    bounded::BoundedVec,
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
     limits::{
-        APPEAL_CHILDREN_MAX, BATCH_SAMPLES_MAX, DRAWN_MAX, EXHIBIT_BYTES_MAX, EXHIBIT_TX_BYTES_MAX,
-        TX_BYTES_MAX, VERIFIER_KINDS_MAX,
+        BATCH_SAMPLES_MAX, DRAWN_MAX, EXHIBIT_TX_BYTES_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX,
     },
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Nonce},
@@ -21,9 +20,11 @@ use commonware_parallel::Strategy;
 use rand_core::CryptoRng;
 use thiserror::Error;
 
+mod appeal;
 mod delegate;
 mod governance;
 
+pub use appeal::{Appeal, Defend, Exhibit, OpenNode};
 pub use delegate::{GrantDelegate, OpenSession, RevokeDelegate};
 pub use governance::{AddDeposit, AnswerMotion, AppealMotion, SubmitProposal, Vote};
 
@@ -269,52 +270,6 @@ pub struct TopUpLane {
 }
 record!(TopUpLane { lane, amount });
 
-/// Appeals the verdict of a dispute to the referee; sent by whoever loses by it, who risks a deposit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appeal {
-    /// The slot.
-    pub slot_id: SlotId,
-    /// The digest of the sender's whole run.
-    pub run: Digest,
-}
-record!(Appeal { slot_id, run });
-
-/// Defends a verdict that is appealed; sent by whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Defend {
-    /// The slot.
-    pub slot_id: SlotId,
-    /// The digest of the sender's whole run.
-    pub run: Digest,
-}
-record!(Defend { slot_id, run });
-
-/// Opens the sender's node under which the two runs differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenNode {
-    /// The slot.
-    pub slot_id: SlotId,
-    /// How long the path to the node is, so that it is not taken for another.
-    pub depth: u8,
-    /// The node's children; empty ones behind the last are left out.
-    pub children: BoundedVec<Digest, APPEAL_CHILDREN_MAX>,
-}
-record!(OpenNode {
-    slot_id,
-    depth,
-    children
-});
-
-/// Shows the referee what the cell follows from about which the two runs differ; sent by either side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exhibit {
-    /// The slot.
-    pub slot_id: SlotId,
-    /// What the kind's referee reads.
-    pub shown: BoundedBytes<EXHIBIT_BYTES_MAX>,
-}
-record!(Exhibit { slot_id, shown });
-
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -367,9 +322,9 @@ pub enum Action {
     /// See [`ShareLeaves`].
     ShareLeaves(Boxed<ShareLeaves>),
     /// See [`Appeal`].
-    Appeal(Appeal),
+    Appeal(Boxed<Appeal>),
     /// See [`Defend`].
-    Defend(Defend),
+    Defend(Boxed<Defend>),
     /// See [`OpenNode`].
     OpenNode(Boxed<OpenNode>),
     /// See [`Exhibit`].
@@ -410,8 +365,8 @@ choice!(Action {
     22 => OpenSession(Boxed<OpenSession>),
     23 => TopUpLane(TopUpLane),
     24 => ShareLeaves(Boxed<ShareLeaves>),
-    25 => Appeal(Appeal),
-    26 => Defend(Defend),
+    25 => Appeal(Boxed<Appeal>),
+    26 => Defend(Boxed<Defend>),
     27 => OpenNode(Boxed<OpenNode>),
     28 => Exhibit(Boxed<Exhibit>),
     40 => SubmitProposal(Boxed<SubmitProposal>),
@@ -462,11 +417,17 @@ impl Action {
         }
     }
 
+    /// Whether it may ask the referee, which takes validators some time.
+    #[must_use]
+    pub const fn asks_referee(&self) -> bool {
+        matches!(self, Self::Appeal(_) | Self::Defend(_) | Self::Exhibit(_))
+    }
+
     /// Bytes that a signed transaction with it has at most.
     #[must_use]
     pub const fn tx_bytes_max(&self) -> usize {
         match self {
-            Self::Exhibit(_) => EXHIBIT_TX_BYTES_MAX,
+            Self::Appeal(_) | Self::Defend(_) | Self::Exhibit(_) => EXHIBIT_TX_BYTES_MAX,
             _ => TX_BYTES_MAX,
         }
     }

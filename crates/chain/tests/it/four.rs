@@ -11,10 +11,29 @@ use fairweir_chain::{
 use fairweir_types::{Digest, Genesis, Height};
 use std::time::Duration;
 
+/// Links that lose some messages for good.
+fn lossy() -> Link {
+    Link {
+        latency: Duration::from_millis(10),
+        jitter: Duration::from_millis(3),
+        success_rate: probability!(0.98),
+    }
+}
+
+/// Links as TCP makes them: slow, and whole.
+fn slow() -> Link {
+    Link {
+        latency: Duration::from_millis(50),
+        jitter: Duration::from_millis(20),
+        success_rate: probability!(1.0),
+    }
+}
+
 async fn link(
     context: &deterministic::Context,
     genesis: &Genesis,
     keys: &[Keys],
+    link: Link,
 ) -> Oracle<PublicKey, deterministic::Context> {
     let identities: Vec<PublicKey> = keys
         .iter()
@@ -29,11 +48,6 @@ async fn link(
     let (network, oracle) =
         Network::new_with_peers(context.child("network"), p2p, identities.clone()).await;
     network.start();
-    let link = Link {
-        latency: Duration::from_millis(10),
-        jitter: Duration::from_millis(3),
-        success_rate: probability!(0.98),
-    };
     for from in &identities {
         for to in identities.iter().filter(|to| *to != from) {
             oracle
@@ -80,7 +94,7 @@ async fn digests(chain: &ChainHandle, to: Height) -> Vec<(Digest, Digest)> {
 fn four_validators_finalise_the_same_blocks() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(120)).start(|context| async move {
-        let oracle = link(&context, &genesis, &keys).await;
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
         let mut chains = Vec::new();
         for (number, keys) in keys.iter().enumerate() {
             chains.push(validator(&context, &oracle, &genesis, keys, number).await);
@@ -136,7 +150,7 @@ fn four_validators_finalise_the_same_blocks() {
 fn a_validator_that_was_away_catches_up_and_three_go_on_without_it() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
-        let oracle = link(&context, &genesis, &keys).await;
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
         let mut chains = Vec::new();
         for (number, keys) in keys.iter().enumerate().take(3) {
             chains.push(validator(&context, &oracle, &genesis, keys, number).await);
@@ -158,7 +172,7 @@ fn a_validator_that_was_away_catches_up_and_three_go_on_without_it() {
 fn a_validator_that_is_gone_makes_no_long_pause() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
-        let oracle = link(&context, &genesis, &keys).await;
+        let oracle = link(&context, &genesis, &keys, slow()).await;
         let mut chains = Vec::new();
         for (number, keys) in keys.iter().enumerate() {
             chains.push(validator(&context, &oracle, &genesis, keys, number).await);

@@ -173,7 +173,7 @@ fn whole(floats: &[f32]) -> Result<Expected, RefereeError> {
     bytes_of(floats).map(Expected::Whole)
 }
 
-fn tokens_of(bytes: &[u8]) -> Vec<u32> {
+pub(super) fn tokens_of(bytes: &[u8]) -> Vec<u32> {
     bytes
         .as_chunks()
         .0
@@ -366,6 +366,10 @@ impl Bench<'_> {
     fn token(&self, row: &RowOf<'_>, claims: &[Hash; 2]) -> Result<Expected, RefereeError> {
         let prompt = tokens_of(&self.values.value(Section::Prompt, 0)?);
         if let Some(token) = prompt.get(row.position) {
+            if row.position == 0 && claims.contains(&EMPTY) {
+                // Whether the answer was stopped before it began is the buyer's to say.
+                return Ok(Expected::Undecided);
+            }
             return Ok(Expected::Whole(token_bytes(&[*token])));
         }
         let chosen = tokens_of(&self.before(row, Value::Chosen)?);

@@ -417,6 +417,35 @@ impl Recording {
         }
     }
 
+    /// What shows the ends of the run ([`ends`](super::ends())): the values that it begins and ends with, and the nodes above them.
+    #[must_use]
+    pub fn ends(&self, run: &Run<'_>) -> Exhibits {
+        let (mut exhibits, mut nodes) = (Exhibits::default(), BTreeMap::new());
+        let mut show = |section, index, bytes: Vec<u8>| {
+            self.add_path(&mut nodes, section, index);
+            exhibits.values.push(bytes);
+        };
+        show(Section::Prompt, 0, token_bytes(run.prompt));
+        if let Some((position, state)) = self.traces.last_key_value() {
+            let place = |value| self.order.index(*position, value);
+            let chosen = token_bytes(run.chosen_at(*position));
+            show(Section::Rows, place(Value::Chosen), chosen);
+            show(Section::Rows, place(Value::Trace), state.to_vec());
+        }
+        exhibits.nodes = nodes.into_values().collect();
+        exhibits
+    }
+
+    /// Adds the nodes above a value.
+    fn add_path(&self, nodes: &mut BTreeMap<Hash, Vec<Hash>>, section: Section, index: usize) {
+        let path = [section as u8].into_iter().chain(digits(index));
+        let path: Vec<u8> = path.collect();
+        for length in 0..path.len() {
+            let children = self.children(&path[..length]);
+            nodes.insert(node(&children), children);
+        }
+    }
+
     /// The value that a path leads to or into, if it leads so far.
     #[must_use]
     pub fn value_of(path: &[u8]) -> Option<(Section, usize)> {
@@ -561,12 +590,7 @@ impl Shown<'_> {
         let finding = decide_on(question, &asked, isa, (path, head_at), claims)?;
         let (mut nodes, mut values) = (BTreeMap::new(), BTreeMap::new());
         for (section, index) in asked.which.into_inner() {
-            let path = [section as u8].into_iter().chain(digits(index));
-            let path: Vec<u8> = path.collect();
-            for length in 0..path.len() {
-                let children = self.recording.children(&path[..length]);
-                nodes.insert(node(&children), children);
-            }
+            self.recording.add_path(&mut nodes, section, index);
             if let Some(bytes) = self.value(section, index) {
                 values.insert(value(&bytes), bytes.into_owned());
             }

@@ -215,6 +215,56 @@ fn a_recording_ends_where_the_engine_did() {
     }
 }
 
+#[test]
+fn the_ends_of_a_run_are_its_last_values_and_nothing_else_passes_for_them() {
+    let fixture = fixture(1, Path::best());
+    let recording = fixture.run().record(&Single).expect("small");
+    let exhibits = recording.ends(&fixture.run());
+    let found = |exhibits: &Exhibits| {
+        let bag = bag(exhibits);
+        ends(&Opened::new(recording.root(), &bag), ORIGIN)
+    };
+    let right = Ends {
+        prompt: PROMPT.to_vec(),
+        chosen: fixture.chosen.clone(),
+        trace: fixture.end,
+    };
+    assert_eq!(found(&exhibits), Ok(right));
+    for number in 0..exhibits.values.len() {
+        let mut changed = exhibits.clone();
+        changed.values[number][1] ^= 1;
+        assert!(matches!(
+            found(&changed),
+            Err(RefereeError::NotShown { .. })
+        ));
+    }
+    for number in 0..exhibits.nodes.len() {
+        let mut shorter = exhibits.clone();
+        shorter.nodes.remove(number);
+        assert!(found(&shorter).is_err());
+    }
+    // The values of an earlier row are not the last.
+    let earlier = Run {
+        chosen: &fixture.chosen[..2],
+        ..fixture.run()
+    };
+    let earlier = earlier.record(&Single).expect("small").ends(&earlier);
+    let mut both = exhibits.clone();
+    both.nodes.extend(earlier.nodes);
+    both.values.extend(earlier.values);
+    assert_eq!(found(&both), found(&exhibits));
+    // A run that was stopped before it began.
+    let stopped = Run {
+        chosen: &[],
+        ..fixture.run()
+    };
+    let recording = stopped.record(&Single).expect("small");
+    let bag = bag(&recording.ends(&stopped));
+    let found = ends(&Opened::new(recording.root(), &bag), ORIGIN).expect("all is there");
+    assert_eq!((found.chosen.len(), found.prompt.len()), (0, PROMPT.len()));
+    assert_eq!(found.trace, Trace::start(ORIGIN).finish());
+}
+
 /// Plays the game between two recordings down to a cell.
 fn descend(a: &(Run<'_>, &Recording), b: &(Run<'_>, &Recording)) -> (Vec<u8>, [Hash; 2]) {
     let children = |(run, recording): &(Run<'_>, &Recording), path: &[u8]| {
@@ -386,6 +436,12 @@ fn what_rests_on_the_tokeniser_is_undecided() {
         found(&fixture.question(), next, claims),
         Ok(Finding::Is(EMPTY)),
         "the limit is reached"
+    );
+    let first = (Section::Rows, order.index(0, Value::Token));
+    assert_eq!(
+        found(&fixture.question(), first, [EMPTY, [2; 32]]),
+        Ok(Finding::Undecided),
+        "it may have been stopped at once"
     );
 }
 

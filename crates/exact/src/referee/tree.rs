@@ -199,6 +199,33 @@ impl<'a> Opened<'a> {
         }
         Ok(self.bag.values.get(&hash).ok_or(missing)?)
     }
+
+    /// The place of a section's last value, behind which all is empty; none in an empty section.
+    ///
+    /// # Errors
+    /// [`RefereeError::NotShown`].
+    pub fn last(&self, section: Section) -> Result<Option<usize>, RefereeError> {
+        let children = |hash: &Hash| self.bag.nodes.get(hash);
+        let missing = RefereeError::NotShown { section, index: 0 };
+        let sections = children(&self.root).ok_or(missing)?;
+        let root = sections.get(section as usize).copied();
+        let mut hash = root.unwrap_or(EMPTY);
+        if hash == EMPTY {
+            return Ok(None);
+        }
+        let mut path = [0; DEPTH];
+        for digit in &mut path {
+            let children = children(&hash).ok_or(missing)?;
+            let last = children
+                .iter()
+                .take(ARITY)
+                .rposition(|child| *child != EMPTY);
+            // A node that is not empty has a child that is not.
+            let last = last.ok_or(missing)?;
+            (*digit, hash) = (last as u8, children[last]);
+        }
+        Ok(Some(index(&path)))
+    }
 }
 
 #[cfg(test)]
@@ -261,6 +288,19 @@ mod tests {
             "behind the last"
         );
         assert_eq!(opened.value(Section::File, 0), Ok(&[][..]));
+        assert_eq!(opened.last(Section::File), Ok(None));
+        // It stands beside the one that is shown.
+        assert_eq!(opened.last(Section::Rows), Ok(Some(39)));
+        let mut first = Bag::default();
+        first.add_node(sections.to_vec());
+        for level in 0..DEPTH {
+            first.add_node(tree.children(&digits(1)[..level]));
+        }
+        let first = Opened::new(run(&sections), &first);
+        assert!(
+            first.last(Section::Rows).is_err(),
+            "the last path is not there"
+        );
         assert!(
             opened.value(Section::Rows, 34).is_err(),
             "the value is not there"

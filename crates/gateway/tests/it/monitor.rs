@@ -38,15 +38,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
     answer
 }
 
-#[tokio::test]
-async fn health_has_a_status_and_metrics_are_open_metrics() {
-    let node = Arc::new(Node(AtomicBool::new(true)));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(serve(Arc::clone(&node) as _, listener, async {
-        stopped.await.unwrap();
-    }));
+async fn ask(address: SocketAddr, node: &Node) {
     let well = get(address, "/health").await;
     assert!(well.starts_with("HTTP/1.1 200 "), "{well}");
     assert!(well.ends_with("{\"well\":true}"), "{well}");
@@ -62,6 +54,19 @@ async fn health_has_a_status_and_metrics_are_open_metrics() {
     assert!(metrics.ends_with("blocks_total 7\n# EOF\n"), "{metrics}");
     let nothing = get(address, "/").await;
     assert!(nothing.starts_with("HTTP/1.1 404 "), "{nothing}");
-    stop.send(()).unwrap();
-    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn health_has_a_status_and_metrics_are_open_metrics() {
+    let node = Arc::new(Node(AtomicBool::new(true)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let watched = Arc::clone(&node);
+    let serving = serve(watched, listener, async { stopped.await.unwrap() });
+    let asking = async {
+        ask(address, &node).await;
+        stop.send(()).unwrap();
+    };
+    tokio::join!(serving, asking);
 }

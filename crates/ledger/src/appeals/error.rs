@@ -2,7 +2,7 @@ use crate::{fault::Fault, market::Phase, referee::BadExhibit, refusal::lift_faul
 use fairweir_types::Amount;
 use thiserror::Error;
 
-/// Why a step of an appeal is refused. The checks of each verb run in the order of the codes.
+/// Why a step of an appeal is refused. The checks of each verb run in the order of the variants.
 #[derive(Debug, Error)]
 pub enum AppealError {
     /// There is no such open slot.
@@ -39,8 +39,14 @@ pub enum AppealError {
     /// The path is as long as it may be.
     #[error("the way to a cell is not so long")]
     TooDeep,
+    /// The sender asked the referee about this slot in this block before.
+    #[error("the referee was asked by this side in this block already: send it again")]
+    AskedInThisBlock,
+    /// Not a refusal: no more may be asked in this block, so it must not be in it.
+    #[error("the referee is asked as often in this block as it may be")]
+    RefereeBusy,
     /// What is shown shows nothing.
-    #[error("the exhibit shows nothing: {0}")]
+    #[error("what is shown shows nothing: {0}")]
     BadExhibit(BadExhibit),
     /// The ledger's own state is broken.
     #[error(transparent)]
@@ -60,7 +66,8 @@ impl AppealError {
             Self::NotTheNode => 806,
             Self::TooDeep => 807,
             Self::BadExhibit(_) => 808,
-            Self::Fault(_) => 99,
+            Self::AskedInThisBlock => 809,
+            Self::RefereeBusy | Self::Fault(_) => 99,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Appeals: a verdict by vote is taken to the referee (protocol rule 7).
 //!
 //! Who loses by the verdict of a dispute may appeal it within a window, with a deposit. The appellant and one who has to defend the verdict each
-//! post the digest of their whole run, then open node after node, always that one under which they first differ; who does not move in time
+//! post the digest of their whole run and bind it to the trace that they stand for, then open node after node, always that one under which they first differ; who does not move in time
 //! loses. About the cell at the end the referee says what it must be, from what either side shows, and the side whose cell is another loses.
 //!
 //! - An appellant must win against everyone who has to defend the verdict, up to `APPEAL_DEFENDERS_MAX`: one honest one holds it, whatever the
 //!   others do for a bribe. Then the verdict is turned, and all who were for it pay as if the vote had gone the other way.
 //! - An appellant that loses pays its deposit to the defender that won, and the verdict stands, unless another appeals it in time.
+//! - Everybody who loses by the verdict has a turn of its own to appeal it, one after the other: nobody can take another's by losing on purpose.
 //! - A game has a time of its own, so that nobody wins by being slow: when it is over, the side whose move it is loses.
-//! - What the referee cannot decide leaves the verdict, and gives the deposit back.
+//! - Equal runs, and orders that a side would have refused, are undecided. What the referee cannot decide leaves the verdict, and gives the deposit back.
 //!
 //! It deliberately does not know what a run is. Batches of sessions have no appeal yet: their trace is one over many runs.
 

@@ -11,7 +11,7 @@ use crate::{
     fault::present,
     market::{Phase, Slot, order, slot},
     params::money,
-    referee::{Difference, Finding},
+    referee::{Difference, Finding, Standing},
 };
 use fairweir_types::{
     Address, BoundedVec, Digest, Millis,
@@ -50,13 +50,36 @@ fn game_in(
     Ok((record, game, side))
 }
 
-/// Takes a verdict to the referee.
+/// Whether a side's run is the one that its trace was made of.
+fn bind(
+    execution: &mut Execution<'_>,
+    (slot_id, slot): (SlotId, &Slot),
+    sender: Address,
+    (trace, run): (&Digest, &Digest),
+    bound: &[u8],
+) -> Result<(), AppealError> {
+    execution.ask_referee(slot_id, sender)?;
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let receipt = present(slot.receipt.as_ref(), "receipt of a slot that was judged")?;
+    let standing = Standing {
+        kind: order.header.kind,
+        spec: &order.header.spec_digest,
+        demand: &order.header.demand,
+        receipt: &receipt.receipt,
+        trace,
+        run,
+    };
+    let bound = execution.referee.bind(&standing, bound);
+    bound.map_err(AppealError::BadExhibit)
+}
+
+/// Takes a verdict to the referee, with a run that is bound to the trace that the sender stands for.
 pub(crate) fn appeal(
     execution: &mut Execution<'_>,
     sender: Address,
     appeal: &Appeal,
 ) -> Result<(), AppealError> {
-    let slot_id = appeal.slot_id;
+    let (slot_id, run) = (appeal.slot_id, appeal.run);
     let mut record = slot_in(execution, slot_id, Phase::Appealable)?;
     let trace = record.loser(sender).ok_or(AppealError::NotALoser)?;
     let deposit = money(execution.params.appeal_deposit);
@@ -64,6 +87,8 @@ pub(crate) fn appeal(
     if balance < deposit {
         return Err(AppealError::CannotPayDeposit { balance, deposit });
     }
+    let shown = appeal.bound.as_slice();
+    bind(execution, (slot_id, &record), sender, (&trace, &run), shown)?;
     bank::debit(execution, sender, deposit)?;
     let appeals = present(record.appeals.as_ref(), "appeals of an appealable slot")?;
     let game = Game {
@@ -73,7 +98,7 @@ pub(crate) fn appeal(
         defenders: record.defenders(&appeals.judged),
         path: BoundedVec::default(),
         mine: Play {
-            run: Some(appeal.run),
+            run: Some(run),
             ..Play::default()
         },
         theirs: Play::default(),
@@ -84,8 +109,8 @@ pub(crate) fn appeal(
     Ok(())
 }
 
-/// Shows the run that the verdict stands on. Nothing binds it to the trace that its side voted for, so equal runs end undecided: also those
-/// that a guilty defender copied (ADR 0013 says how to close that).
+/// Shows the run that the verdict stands on, bound to the verdict's trace: who copies the other side's run cannot bind it, unless the two agree
+/// about all that is computed. Then, and where a side found that the order must be refused, the referee cannot decide.
 pub(crate) fn defend(
     execution: &mut Execution<'_>,
     sender: Address,
@@ -99,11 +124,22 @@ pub(crate) fn defend(
     if game.theirs.run.is_some() {
         return Err(AppealError::NotYourMove);
     }
+    let appeals = present(record.appeals.as_ref(), "appeals of an appealed slot")?;
+    let judged = appeals.judged;
+    let shown = defend.bound.as_slice();
+    bind(
+        execution,
+        (slot_id, &record),
+        sender,
+        (&judged, &defend.run),
+        shown,
+    )?;
     game.until = execution.window_end(execution.params.appeal_game)?;
     game.theirs.run = Some(defend.run);
     game.theirs.node = defend.run;
     game.mine.node = game.mine.run.unwrap_or_default();
-    if game.mine.node == game.theirs.node {
+    let nodes = [game.mine.node, game.theirs.node];
+    if game.mine.node == game.theirs.node || nodes.contains(&Digest::ZERO) {
         over(execution, slot_id, record, game, AppealOutcome::Undecided)?;
     } else {
         keep(execution, slot_id, record, game, true)?;
@@ -150,6 +186,7 @@ pub(crate) fn exhibit(
     if game.theirs.run.is_none() {
         return Err(AppealError::NotYourMove);
     }
+    execution.ask_referee(slot_id, sender)?;
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let run = present(game.play_of(side).run, "run of a game that is on")?;
     let claims = [game.mine.node, game.theirs.node];

@@ -207,11 +207,7 @@ impl Slot {
 
     /// Whether anybody may still appeal the verdict.
     pub(super) fn may_be_appealed(&self) -> bool {
-        let failed = self
-            .appeals
-            .as_ref()
-            .map_or(0, |appeals| appeals.failed.len());
-        failed < APPELLANTS_MAX && self.voices().any(|(voice, _)| self.loser(voice).is_some())
+        self.voices().any(|(voice, _)| self.loser(voice).is_some())
     }
 
     /// Who has to defend the verdict for a trace, the worker first.

@@ -9,7 +9,9 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Boxed, Digest, Event, LengthError, Millis, event::AppealOutcome, limits::APPEAL_CHILDREN_MAX,
+    Boxed, Digest, Event, LengthError, Millis,
+    event::{AppealOutcome, AppealsOpen},
+    limits::{APPEAL_CHILDREN_MAX, APPEAL_OUTPUT_BYTES_MAX, APPEAL_SPEC_BYTES_MAX},
     order::SlotId,
 };
 
@@ -21,9 +23,12 @@ pub(crate) fn begin(
     judged: Digest,
 ) -> Result<Option<Millis>, Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
-    let units = &order.header.demand.units;
-    let is_short =
-        units.input.get().saturating_add(units.output.get()) <= execution.params.appeal_units_max;
+    let demand = &order.header.demand;
+    let units = (demand.units.input.get()).saturating_add(demand.units.output.get());
+    // Longer work could not be written down in time, and larger specs and outputs could not be shown.
+    let is_short = units <= execution.params.appeal_units_max
+        && demand.bytes_in.get() <= APPEAL_SPEC_BYTES_MAX
+        && demand.bytes_out_max.get() <= APPEAL_OUTPUT_BYTES_MAX;
     if slot.batch.is_some() || !is_short || !execution.referee.knows(order.header.kind) {
         return Ok(None);
     }
@@ -47,6 +52,12 @@ fn wait_for_appeals(
     let time = execution.window_end(execution.params.appeal_window)?;
     let height = execution.window_height()?;
     store_slot(execution, slot_id, &mut slot, Timer { time, height });
+    let appeals = present(slot.appeals.as_ref(), "appeals of an appealable slot")?;
+    execution.emit(Event::AppealsOpen(AppealsOpen {
+        slot_id,
+        judged: appeals.judged,
+        until: time,
+    }));
     Ok(time)
 }
 

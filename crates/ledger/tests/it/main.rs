@@ -65,6 +65,8 @@ scripts!(
     a_verifier_appeals_for_what_it_found,
     appeals_that_are_refused,
     appeals_that_end_early,
+    runs_that_are_copied,
+    decoys_do_not_take_a_turn,
     proposals,
     proposals_that_are_refused,
     proposals_that_crowd,

@@ -1,7 +1,10 @@
 //! A referee for scripts: a cell is a word, and an exhibit says which one is right.
+//!
+//! What is computed is the last cell of a run: `c` by whoever is right (and by who only tells something else of it, as `retold`), `b` by who
+//! is `short`, and `x` by all others.
 
-use fairweir_ledger::referee::{self, BadExhibit, Difference, Finding};
-use fairweir_types::{Digest, digest::Domain, order::KindId};
+use fairweir_ledger::referee::{self, BadExhibit, Difference, Finding, Standing};
+use fairweir_types::{Digest, digest::Domain, order::KindId, receipt::trace};
 
 /// Knows every kind, or none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +30,24 @@ fn below(text: &str) -> Option<String> {
     let (levels, cell) = text.strip_prefix('^')?.split_once(':')?;
     let levels: u8 = levels.parse().ok()?;
     Some(format!("^{}:{cell}", levels.checked_sub(1)?))
+}
+
+/// The last cell of the run that an output is made of.
+fn computed(output: &str) -> char {
+    match output {
+        "right" | "retold" => 'c',
+        "short" => 'b',
+        _ => 'x',
+    }
+}
+
+/// The output that a run is bound to, unless a script says another.
+pub(crate) fn output_of(run: &str) -> &'static str {
+    match run.chars().last() {
+        Some('c') => "right",
+        Some('b') => "short",
+        _ => "wrong",
+    }
 }
 
 /// The children of a node as a script writes it.
@@ -58,6 +79,28 @@ impl referee::Referee for Referee {
 
     fn node(&self, children: &[Digest]) -> Digest {
         node(children)
+    }
+
+    fn bind(&self, standing: &Standing<'_>, bound: &[u8]) -> Result<(), BadExhibit> {
+        let no = |what: &str| Err(BadExhibit(what.to_owned()));
+        let text = core::str::from_utf8(bound).unwrap_or_default();
+        let Some((run, output)) = text.split_once(' ') else {
+            return no("nothing is shown");
+        };
+        if digest(run) != *standing.run {
+            return no("another run");
+        }
+        if (run == "-") != (output == "nothing") {
+            return no("a run of nothing, or nothing of a run");
+        }
+        if run != "-" && !run.ends_with(computed(output)) {
+            return no("the output is not the run's");
+        }
+        let made = Digest::of_blob(output.as_bytes());
+        if trace(standing.spec, &made, &standing.receipt.units) != *standing.trace {
+            return no("the trace is not the output's");
+        }
+        Ok(())
     }
 
     fn find(&self, _: &Difference<'_>, shown: &[u8]) -> Result<Finding, BadExhibit> {

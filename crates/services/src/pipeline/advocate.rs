@@ -1,6 +1,6 @@
 //! The role that plays appeals for an account: as the worker or verifier that loses by a verdict, or as one that has to defend it.
 //!
-//! It appeals only for what it finds again: it runs the work once more, with everything written down, and if that does not end in the trace that
+//! It appeals whenever appeals of a verdict open, until it had its turn: another may have lost on purpose. It appeals only for what it finds again: it runs the work once more, with everything written down, and if that does not end in the trace that
 //! its account stood for, its account was wrong, and it keeps silent.
 
 use super::{
@@ -13,16 +13,15 @@ use super::{
 };
 use crate::{
     Env, ExecuteError, Registry,
-    appeal::{Record, RecordError},
+    appeal::{Record, RecordError, RefusedRecord},
     world::ChainClient,
 };
 use commonware_runtime::Clock;
 use fairweir_types::{
     Action, Address, BoundedBytes, BoundedVec, Boxed, Digest, Event, Height, Millis, Receipt,
     TxOutcome,
-    event::{AppealNarrowed, Appealed, Judged},
+    event::{AppealNarrowed, Appealed, AppealsOpen},
     order::{OrderId, SlotId},
-    receipt::{Tier, Verdict},
     tx::{Appeal, Defend, Exhibit, OpenNode},
 };
 use std::sync::Arc;
@@ -119,6 +118,8 @@ struct Case {
     record: Option<Arc<dyn Record>>,
     number: u32,
     next: Option<Move>,
+    /// Whether it appealed and lost: nobody appeals a verdict twice.
+    had_its_turn: bool,
 }
 
 /// The decisions of an advocate.
@@ -131,7 +132,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    fn new(me: Address, registry: Arc<Registry>) -> Self {
+    pub(super) fn new(me: Address, registry: Arc<Registry>) -> Self {
         Self {
             me,
             registry,
@@ -159,6 +160,7 @@ impl Machine {
                 record: None,
                 number: 0,
                 next: None,
+                had_its_turn: false,
             };
             self.cases.put(slot_id, case);
         }
@@ -178,28 +180,24 @@ impl Machine {
         }]
     }
 
-    fn judged(&mut self, judged: &Judged) -> Vec<Step<Job>> {
-        if judged.tier != Tier::Dispute || judged.challenge_until == Millis::ZERO {
-            return Vec::new();
-        }
-        let Some(case) = self.case(judged.slot_id) else {
+    fn appeals_open(&mut self, open: &AppealsOpen) -> Vec<Step<Job>> {
+        let Some(case) = self.cases.get(&open.slot_id) else {
             return Vec::new();
         };
-        let Some(own) = case.own else {
-            return Vec::new();
-        };
-        let is_with_worker = case.opened == Some(own);
-        match judged.verdict {
-            Verdict::Valid if !is_with_worker => {}
-            // Whoever found a third trace cannot tell from this whether the vote was for it, so it lets others appeal.
-            Verdict::Invalid if is_with_worker => {}
-            _ => return Vec::new(),
+        match case.own {
+            Some(own) if own != open.judged && !case.had_its_turn => {
+                self.plan(open.slot_id, Move::Appeal(own))
+            }
+            _ => Vec::new(),
         }
-        self.plan(judged.slot_id, Move::Appeal(own))
     }
 
     fn appealed(&mut self, appealed: &Appealed) -> Vec<Step<Job>> {
         if appealed.defender != self.me {
+            if let Some(case) = self.cases.get_mut(&appealed.slot_id) {
+                // It appealed itself, or another was faster.
+                case.next = None;
+            }
             return Vec::new();
         }
         self.plan(appealed.slot_id, Move::Defend(appealed.judged))
@@ -269,12 +267,14 @@ impl Role for Machine {
                     case.own = Some(revealed.trace);
                 }
             }
-            Event::Judged(judged) => return self.judged(judged),
+            Event::AppealsOpen(open) => return self.appeals_open(open),
             Event::Appealed(appealed) => return self.appealed(appealed),
             Event::AppealNarrowed(narrowed) => return self.narrowed(narrowed),
             Event::AppealDecided(decided) => {
                 if let Some(case) = self.cases.get_mut(&decided.slot_id) {
                     case.next = None;
+                    case.had_its_turn |=
+                        decided.appellant == self.me && !decided.outcome.is_for_appellant();
                 }
             }
             Event::Settled(settled) => drop(self.cases.remove(&settled.slot_id)),
@@ -313,7 +313,8 @@ impl Role for Machine {
             Some(record) => Arc::clone(record),
             None => record_of(tools, order, gear.receipt.as_deref()).await?,
         };
-        let action = action(gear.slot_id, next, record.as_ref())
+        let receipt = gear.receipt.as_deref();
+        let action = action(gear.slot_id, next, record.as_ref(), receipt)
             .await
             .map_err(|error| ExecuteError::Engine(error.to_string()))?;
         Ok(Moved { record, action })
@@ -362,14 +363,21 @@ async fn record_of(
     receipt: Option<&Receipt>,
 ) -> Result<Arc<dyn Record>, WorkError> {
     let ready = ready(tools, order).await?;
-    let recorder = ready.service.recorder().filter(|_| !ready.is_refused);
+    let refused = || Arc::new(RefusedRecord::of(&order.header.spec_digest));
+    if ready.is_refused {
+        return Ok(refused());
+    }
+    let recorder = ready.service.recorder();
     let recorder = recorder.ok_or(WorkError::NoService(order.header.kind))?;
     let (stop, hint) = match receipt {
         Some(receipt) => disclosed(tools, order, receipt).await?,
         None => Default::default(),
     };
     let env = Env::checking(tools.blobs.as_ref(), &order.header.demand, &stop, &hint);
-    Ok(recorder.record(&env, &ready.spec).await?)
+    match recorder.record(&env, &ready.spec).await {
+        Err(error) if error.is_refusal() => Ok(refused()),
+        recorded => Ok(recorded?),
+    }
 }
 
 /// The transaction of a move, if there is one to make.
@@ -377,15 +385,26 @@ async fn action(
     slot_id: SlotId,
     next: &Move,
     record: &dyn Record,
+    receipt: Option<&Receipt>,
 ) -> Result<Option<Action>, RecordError> {
     let run = record.run();
+    let stands_for = |trace| receipt.is_some_and(|receipt| record.stands_for(receipt, trace));
+    let bound = || {
+        let bound = BoundedBytes::new(record.bound()?);
+        bound.map_err(|error| RecordError::Failed(error.to_string()))
+    };
     Ok(match next {
-        Move::Appeal(trace) => record
-            .stands_for(trace)
-            .then_some(Action::Appeal(Appeal { slot_id, run })),
-        Move::Defend(trace) => record
-            .stands_for(trace)
-            .then_some(Action::Defend(Defend { slot_id, run })),
+        Move::Appeal(trace) | Move::Defend(trace) if !stands_for(trace) => None,
+        Move::Appeal(_) => Some(Action::Appeal(Boxed::new(Appeal {
+            slot_id,
+            run,
+            bound: bound()?,
+        }))),
+        Move::Defend(_) => Some(Action::Defend(Boxed::new(Defend {
+            slot_id,
+            run,
+            bound: bound()?,
+        }))),
         Move::Go { narrowed, has_node } => {
             let path = narrowed.path.as_slice();
             if *has_node {

@@ -1,14 +1,9 @@
-use super::{Twist, twisted_recorder::ForgedRecord};
-use commonware_codec::Encode as _;
-use fairweir_services::{
-    Executed, Kind as _,
-    appeal::Record,
-    inference::chat::{Chat, ChatOutput},
+use super::{
+    Twist,
+    twisted_recorder::{ForgedRecord, forged},
 };
-use fairweir_types::{
-    decode,
-    order::{Demand, KindId},
-};
+use fairweir_services::{Executed, appeal::Record};
+use fairweir_types::order::{Demand, KindId};
 use std::sync::Arc;
 
 /// A worker whose trace is not that of its computation, and who insists on it before the referee.
@@ -17,18 +12,10 @@ pub struct ForgedTrace;
 
 impl Twist for ForgedTrace {
     fn execution(&self, kind: KindId, executed: Executed, _: &Demand) -> Executed {
-        let output = decode::<ChatOutput>(&executed.output);
-        let Some(mut output) = output.ok().filter(|_| kind == Chat::ID) else {
-            return executed;
-        };
-        output.computation.0[0] ^= 1;
-        Executed {
-            output: output.encode().to_vec(),
-            ..executed
-        }
+        forged(kind, executed, 1)
     }
 
     fn record(&self, record: Arc<dyn Record>) -> Arc<dyn Record> {
-        Arc::new(ForgedRecord::of(record))
+        Arc::new(ForgedRecord::of(record, 1))
     }
 }

@@ -1,6 +1,9 @@
-use super::{Twist, twisted_recorder::ForgedRecord};
-use fairweir_services::appeal::Record;
-use fairweir_types::Digest;
+use super::{
+    Twist,
+    twisted_recorder::{ForgedRecord, forged},
+};
+use fairweir_services::{Executed, appeal::Record};
+use fairweir_types::order::{Demand, KindId};
 use std::sync::Arc;
 
 /// A verifier that finds another trace than there is, together with all who cheat alike, and insists on it before the referee.
@@ -8,12 +11,15 @@ use std::sync::Arc;
 pub struct ForgedVerdict;
 
 impl Twist for ForgedVerdict {
-    fn trace(&self, mut trace: Digest) -> Digest {
-        trace.0[0] ^= 1;
-        trace
+    fn votes_for_its_execution(&self) -> bool {
+        true
+    }
+
+    fn execution(&self, kind: KindId, executed: Executed, _: &Demand) -> Executed {
+        forged(kind, executed, 1)
     }
 
     fn record(&self, record: Arc<dyn Record>) -> Arc<dyn Record> {
-        Arc::new(ForgedRecord::of(record))
+        Arc::new(ForgedRecord::of(record, 1))
     }
 }

@@ -3,7 +3,9 @@
 
 mod claimed_again;
 mod collusion;
+mod copied_run;
 mod copying_verifier;
+mod decoy;
 mod early_close;
 mod edited_token;
 mod fleeing_stake;
@@ -14,6 +16,7 @@ mod frivolous_challenger;
 mod idle_verifier;
 mod inflated_claim;
 mod inflated_units;
+mod late_appeal;
 mod lying_verifier;
 mod model_file;
 mod other_seed;
@@ -40,7 +43,9 @@ mod wrong_output;
 
 pub use claimed_again::ClaimedAgain;
 pub use collusion::{ColludingVerifier, Collusion};
+pub use copied_run::CopiedRun;
 pub use copying_verifier::CopyingVerifier;
+pub use decoy::Decoy;
 pub use edited_token::EditedToken;
 pub use fleeing_stake::FleeingStake;
 pub use forged_trace::ForgedTrace;
@@ -48,6 +53,7 @@ pub use forged_verdict::ForgedVerdict;
 pub use idle_verifier::IdleVerifier;
 pub use inflated_claim::InflatedClaim;
 pub use inflated_units::InflatedUnits;
+pub use late_appeal::LateAppeal;
 pub use lying_verifier::LyingVerifier;
 pub use other_seed::OtherSeed;
 pub use other_template::OtherTemplate;
@@ -104,6 +110,11 @@ pub trait Twist: Debug + Send + Sync + 'static {
     /// Whether it re-executes what it is drawn to check.
     fn checks(&self) -> bool {
         true
+    }
+
+    /// Whether it votes, as a verifier, for what becomes of an execution of its own.
+    fn votes_for_its_execution(&self) -> bool {
+        false
     }
 
     /// What becomes of the trace that it found as a verifier.
@@ -198,11 +209,17 @@ pub enum Behaviour {
     ForgedTrace,
     /// [`ForgedVerdict`].
     ForgedVerdict,
+    /// [`CopiedRun`].
+    CopiedRun,
+    /// [`Decoy`].
+    Decoy,
+    /// [`LateAppeal`].
+    LateAppeal,
 }
 
 impl Behaviour {
     /// All behaviours.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::WrongOutput,
         Self::InflatedUnits,
         Self::EditedToken,
@@ -222,6 +239,9 @@ impl Behaviour {
         Self::UnclaimedLane,
         Self::ForgedTrace,
         Self::ForgedVerdict,
+        Self::CopiedRun,
+        Self::Decoy,
+        Self::LateAppeal,
     ];
 
     /// Its name.
@@ -247,6 +267,9 @@ impl Behaviour {
             Self::UnclaimedLane => "unclaimed-lane",
             Self::ForgedTrace => "forged-trace",
             Self::ForgedVerdict => "forged-verdict",
+            Self::CopiedRun => "copied-run",
+            Self::Decoy => "decoy",
+            Self::LateAppeal => "late-appeal",
         }
     }
 
@@ -267,8 +290,11 @@ impl Behaviour {
             | Self::WithheldLeaves
             | Self::ClaimedAgain
             | Self::UnclaimedLane
-            | Self::ForgedTrace => Role::Worker,
+            | Self::ForgedTrace
+            | Self::LateAppeal => Role::Worker,
             Self::CopyingVerifier
+            | Self::CopiedRun
+            | Self::Decoy
             | Self::ForgedVerdict
             | Self::LyingVerifier
             | Self::SilentVerifier
@@ -288,6 +314,9 @@ impl Behaviour {
                 | Self::OtherSeed
                 | Self::ForgedTrace
                 | Self::ForgedVerdict
+                | Self::CopiedRun
+                | Self::Decoy
+                | Self::LateAppeal
         )
     }
 
@@ -314,6 +343,9 @@ impl Behaviour {
             Self::UnclaimedLane => Arc::new(UnclaimedLane),
             Self::ForgedTrace => Arc::new(ForgedTrace),
             Self::ForgedVerdict => Arc::new(ForgedVerdict),
+            Self::CopiedRun => Arc::new(CopiedRun),
+            Self::Decoy => Arc::new(Decoy),
+            Self::LateAppeal => Arc::new(LateAppeal::default()),
         }
     }
 }

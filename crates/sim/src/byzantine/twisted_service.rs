@@ -1,7 +1,8 @@
 use super::{Twist, twisted_recorder::TwistedRecorder};
+use commonware_codec::Encode as _;
 use fairweir_services::{
-    AnyService, Assignment, Claim, Env, Evidence, ExecuteError, Executed, Judgement, Outlet,
-    SpecError, appeal::Recorder, contract::AppraiseError,
+    AnyService, Assignment, Claim, Discard, Env, Evidence, ExecuteError, Executed, Judgement,
+    Outlet, Recomputed, SpecError, appeal::Recorder, contract::AppraiseError,
 };
 use fairweir_types::{
     Amount, Digest, Receipt,
@@ -31,6 +32,22 @@ impl TwistedService {
             honest,
             worker,
             twist,
+        }
+    }
+}
+
+impl TwistedService {
+    async fn collect_forged(&self, env: &Env<'_>, spec: &[u8]) -> Result<Evidence, ExecuteError> {
+        match self.execute(env, spec, &mut Discard).await {
+            Ok(executed) => {
+                let found = Recomputed {
+                    trace: executed.trace(&Digest::of_blob(spec)),
+                    units: executed.units,
+                };
+                Ok(Evidence::Collected(found.encode().to_vec()))
+            }
+            Err(error) if error.is_refusal() => Ok(Evidence::Refused),
+            Err(error) => Err(error),
         }
     }
 }
@@ -73,7 +90,9 @@ impl AnyService for TwistedService {
         env: &'a Env<'a>,
         spec: &'a [u8],
     ) -> BoxFuture<'a, Result<Evidence, ExecuteError>> {
-        if self.twist.checks() {
+        if self.twist.votes_for_its_execution() {
+            self.collect_forged(env, spec).boxed()
+        } else if self.twist.checks() {
             self.honest.collect(env, spec)
         } else {
             std::future::ready(Ok(Evidence::Refused)).boxed()

@@ -28,12 +28,43 @@ pub(super) fn alone(seed: u64) {
 
 /// All verifiers together: the vote says that an honest worker was wrong. It turns the verdict against three of them, one after the other.
 pub(super) fn together(seed: u64) {
+    let outcomes = [AppealOutcome::DefenderWrong; APPEAL_DEFENDERS_MAX];
+    turned(seed, Behaviour::ForgedVerdict, |_| {}, &outcomes);
+}
+
+/// The same, where the liars show the run that the worker has: it is not the one that they voted for, so that they have nothing to show.
+pub(super) fn copied(seed: u64) {
+    let outcomes = [AppealOutcome::DefenderSilent; APPEAL_DEFENDERS_MAX];
+    turned(seed, Behaviour::CopiedRun, |_| {}, &outcomes);
+}
+
+/// The same, where one of the liars finds a third trace, appeals before the worker does, and loses on purpose: the worker has its turn all the
+/// same.
+pub(super) fn decoy(seed: u64) {
+    let mut outcomes = vec![AppealOutcome::AppellantSilent];
+    outcomes.extend([AppealOutcome::DefenderWrong; APPEAL_DEFENDERS_MAX]);
+    let change = |plan: &mut Plan| {
+        plan.workers[0].behaviour = Some(Behaviour::LateAppeal);
+        plan.verifiers[0].behaviour = Some(Behaviour::Decoy);
+    };
+    turned(seed, Behaviour::ForgedVerdict, change, &outcomes);
+}
+
+/// An honest worker turns the verdict of verifiers that lie together.
+fn turned(
+    seed: u64,
+    behaviour: Behaviour,
+    change: impl FnOnce(&mut Plan),
+    outcomes: &[AppealOutcome],
+) {
     let mut plan = Plan::honest(seed);
     plan.models = true;
     for cheat in plan.workers.iter_mut().skip(1).chain(&mut plan.verifiers) {
-        cheat.behaviour = Some(Behaviour::ForgedVerdict);
+        cheat.behaviour = Some(behaviour);
     }
+    change(&mut plan);
     let cheats = plan.workers.len() - 1 + plan.verifiers.len();
+    let outcomes = outcomes.to_vec();
     play(seed, |context| async move {
         let world = World::boot(&context, &plan).await;
         let buyer = world.buyer(1);
@@ -42,13 +73,9 @@ pub(super) fn together(seed: u64) {
         let purchase = purchase.expect("the order comes to an end");
         let worker = settled(&purchase).paid.to;
         let story = world.end().await;
-        assert_eq!(
-            story.appeals(),
-            [AppealOutcome::DefenderWrong; APPEAL_DEFENDERS_MAX],
-            "each defends alone"
-        );
+        assert_eq!(story.appeals(), outcomes, "each defends alone");
         let lost: Vec<_> = story.slashes().collect();
-        assert_eq!(lost.len(), cheats, "whoever was for the verdict pays");
+        assert_eq!(lost.len(), cheats, "whoever was against the work pays");
         for slashed in lost {
             assert_eq!(slashed.reason, SlashReason::WrongVerdict);
             assert_ne!(slashed.account, worker);

@@ -72,6 +72,8 @@ pub const ALL: &[Scenario] = &[
     story("forged-trace", forged_trace::run),
     story("forged-verdict", forged_verdict::alone),
     story("forged-verdicts", forged_verdict::together),
+    story("copied-runs", forged_verdict::copied),
+    story("decoy", forged_verdict::decoy),
     story("lossy", lossy::run),
     story("cut-worker", cut_worker::run),
     story("crashes", crashes::run),

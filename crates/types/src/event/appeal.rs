@@ -10,6 +10,22 @@ use crate::{
     quantity::Millis,
 };
 
+/// A verdict may be appealed, for the first time or again, by anybody who loses by it and did not appeal it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppealsOpen {
+    /// The slot.
+    pub slot_id: SlotId,
+    /// The trace that the verdict is for.
+    pub judged: Digest,
+    /// The chain time by which an appeal must come.
+    pub until: Millis,
+}
+record!(AppealsOpen {
+    slot_id,
+    judged,
+    until
+});
+
 /// A verdict was appealed, or another defends it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appealed {

@@ -303,8 +303,8 @@ records! {
     RevokeDelegate { delegate }
     OpenSession { owner, header }
     TopUpLane { lane, amount }
-    Appeal { slot_id, run }
-    Defend { slot_id, run }
+    Appeal { slot_id, run, bound }
+    Defend { slot_id, run, bound }
     OpenNode { slot_id, depth, children }
     Exhibit { slot_id, shown }
     SubmitProposal { title, message, expedited, deposit }
@@ -345,6 +345,7 @@ records! {
     SharingDue { slot_id, worker, readers, due }
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
+    AppealsOpen { slot_id, judged, until }
     Appealed { slot_id, appellant, trace, run, defender, judged, due }
     AppealNarrowed { slot_id, appellant, defender, path, claimed, defended, due }
     AppealDecided { slot_id, appellant, defender, outcome, path, is_turned }
@@ -453,7 +454,7 @@ choices! {
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
-        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, ProposalSubmitted, DepositAdded,
+        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned,
     }

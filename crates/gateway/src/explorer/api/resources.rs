@@ -377,6 +377,7 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "appealed",
     "appeal_narrowed",
     "appeal_decided",
+    "appeals_open",
     "proposal_submitted",
     "deposit_added",
     "voting_started",

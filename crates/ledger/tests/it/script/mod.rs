@@ -11,7 +11,7 @@
 //!                                candidate, proposal, tally, param, charged, treasury
 //! ```
 //! `referee` lets verdicts be appealed. A run is written as its cells: `a/b.c` has the cell `a` and a node over the cells `b` and `c`,
-//! `^9:a` the cell `a` below nine nodes of one child.
+//! `^9:a` the cell `a` below nine nodes of one child. `appeal` and `defend` bind it to an output of its last cell, or to that of `of=`.
 //! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
@@ -101,7 +101,15 @@ pub(crate) fn assert_every_code_is_expected(scripts: &str) {
         .filter(|(code, _)| !matches!(code, 0 | 99))
         .map(|(_, name)| *name)
         // Full blocks, and pools and lists of a thousand, need more than a line: see `full_block` and `full_lists`.
-        .filter(|name| !["block_full", "verifier_pool_full", "too_many_offers"].contains(name))
+        .filter(|name| {
+            ![
+                "block_full",
+                "verifier_pool_full",
+                "too_many_offers",
+                "asked_in_this_block",
+            ]
+            .contains(name)
+        })
         .filter(|name| !scripts.contains(&format!("=> {name}")))
         .collect();
     assert!(missing.is_empty(), "no script expects {missing:?}");
@@ -313,6 +321,14 @@ fn some_order(world: &World, line: &Line<'_>) -> OrderId {
     world.orders.get(line.word(1)).copied().unwrap_or_default()
 }
 
+/// What binds a run to its trace: the run, and the output that it was made of (`of=`).
+fn bound<const MAX: usize>(line: &Line<'_>) -> BoundedBytes<MAX> {
+    let run = line.word(2);
+    let output = line.options.get("of").copied();
+    let output = output.unwrap_or_else(|| referee::output_of(run));
+    BoundedBytes::new(format!("{run} {output}").into_bytes()).unwrap()
+}
+
 fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
     match line.word(0) {
         "transfer" => Action::Transfer(tx::Transfer {
@@ -407,14 +423,16 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "challenge" => Action::Challenge(tx::Challenge {
             slot_id: some_slot(world, line),
         }),
-        "appeal" => Action::Appeal(tx::Appeal {
+        "appeal" => Action::Appeal(Boxed::new(tx::Appeal {
             slot_id: some_slot(world, line),
             run: referee::digest(line.word(2)),
-        }),
-        "defend" => Action::Defend(tx::Defend {
+            bound: bound(line),
+        })),
+        "defend" => Action::Defend(Boxed::new(tx::Defend {
             slot_id: some_slot(world, line),
             run: referee::digest(line.word(2)),
-        }),
+            bound: bound(line),
+        })),
         "open-node" => Action::OpenNode(Boxed::new(tx::OpenNode {
             slot_id: some_slot(world, line),
             depth: line.option("depth", 0),

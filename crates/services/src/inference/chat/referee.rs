@@ -2,6 +2,11 @@
 //!
 //! An exhibit carries the spec, whose digest is in the order; the list of the model's files, whose digest is in the spec; and values of the run with
 //! the nodes above them, which lead to the run's digest. Nothing else is trusted, and no model is needed.
+//! What binds a run to a trace is the spec, the output that the trace was made of, and the ends of the run.
+
+mod bind;
+
+pub use bind::{Bound, Standing, bind};
 
 use super::{Chat, ChatSpec, Engine, Format, Prompt};
 use crate::{
@@ -11,6 +16,7 @@ use crate::{
     inference::{
         ModelFile, ModelId, ModelRole, engine::ChatEngine, model::FILES_MAX, store::Mapped,
     },
+    recompute::check_length,
     world::{Discard, Env},
 };
 use commonware_codec::Encode;
@@ -24,6 +30,7 @@ use fairweir_exact::{
 use fairweir_types::{
     BoundedBytes, BoundedVec, Digest, decode,
     limits::{APPEAL_CHILDREN_MAX, EXHIBIT_BYTES_MAX},
+    order::UnitVector,
     receipt::trace,
 };
 use futures::{FutureExt as _, future::BoxFuture};
@@ -31,16 +38,26 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// Nodes and values of one exhibit: each has bytes of its own, so the bytes are the limit.
-const PARTS_MAX: usize = EXHIBIT_BYTES_MAX / 32;
+pub const PARTS_MAX: usize = EXHIBIT_BYTES_MAX / 32;
 
-/// What a side shows.
+/// Nodes as they are shown.
+pub type Nodes = BoundedVec<BoundedVec<Digest, APPEAL_CHILDREN_MAX>, PARTS_MAX>;
+/// Values as they are shown.
+pub type Parts = BoundedVec<BoundedBytes<EXHIBIT_BYTES_MAX>, PARTS_MAX>;
+
+/// What a side shows of what a cell follows from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Shown {
-    spec: BoundedBytes<EXHIBIT_BYTES_MAX>,
-    files: BoundedVec<ModelFile, FILES_MAX>,
-    head_at: u32,
-    nodes: BoundedVec<BoundedVec<Digest, APPEAL_CHILDREN_MAX>, PARTS_MAX>,
-    values: BoundedVec<BoundedBytes<EXHIBIT_BYTES_MAX>, PARTS_MAX>,
+pub struct Shown {
+    /// What was asked.
+    pub spec: BoundedBytes<EXHIBIT_BYTES_MAX>,
+    /// The files of the model.
+    pub files: BoundedVec<ModelFile, FILES_MAX>,
+    /// The last step of the reading of the file's head.
+    pub head_at: u32,
+    /// Nodes above the values.
+    pub nodes: Nodes,
+    /// Values of the run.
+    pub values: Parts,
 }
 record!(Shown {
     spec,
@@ -65,6 +82,12 @@ pub enum ShownError {
     /// The files are not those of the spec's model.
     #[error("the files are not the model's")]
     OtherFiles,
+    /// The output is not one of the run.
+    #[error("the output is not what the run ends in")]
+    OtherOutput,
+    /// The trace is not that of the output.
+    #[error("the trace was not made of this output")]
+    OtherTrace,
     /// See [`RefereeError`].
     #[error(transparent)]
     Referee(#[from] RefereeError),
@@ -75,6 +98,18 @@ pub enum ShownError {
 pub fn node(children: &[Digest]) -> Digest {
     let children: Vec<Hash> = children.iter().map(|child| child.0).collect();
     Digest(referee::tree::node(&children))
+}
+
+/// Preimages by their digests.
+fn bag_of(nodes: &Nodes, values: Parts) -> Bag {
+    let mut bag = Bag::default();
+    for node in nodes {
+        bag.add_node(node.iter().map(|child| child.0).collect());
+    }
+    for value in values.into_vec() {
+        bag.add_value(value.into_vec());
+    }
+    bag
 }
 
 /// What a cell must be, of a run of the spec with this digest; `None` if the referee cannot say.
@@ -95,13 +130,7 @@ pub fn find(
     let spec: ChatSpec = decode(shown.spec.as_slice()).map_err(|_| ShownError::Refused)?;
     Chat::demand(&spec).map_err(|_| ShownError::Refused)?;
     let question = question(&spec, shown.spec.as_slice(), &shown.files)?;
-    let mut bag = Bag::default();
-    for node in &shown.nodes {
-        bag.add_node(node.iter().map(|child| child.0).collect());
-    }
-    for value in shown.values.into_vec() {
-        bag.add_value(value.into_vec());
-    }
+    let bag = bag_of(&shown.nodes, shown.values);
     let opened = Opened::new(run.0, &bag);
     let head_at = usize::try_from(shown.head_at).unwrap_or(usize::MAX);
     let claims = claims.map(|claim| claim.0);
@@ -154,6 +183,8 @@ struct Written {
     spec: Vec<u8>,
     prompt: Vec<u32>,
     chosen: Vec<u32>,
+    output: Vec<u8>,
+    units: UnitVector,
     trace: Digest,
     recording: Option<Recording>,
 }
@@ -207,19 +238,39 @@ impl Written {
     }
 
     fn encode(&self, exhibits: Exhibits) -> Result<Vec<u8>, RecordError> {
-        let node = |node: Vec<Hash>| BoundedVec::truncating(node.into_iter().map(Digest));
-        let values: Result<Vec<_>, _> =
-            exhibits.values.into_iter().map(BoundedBytes::new).collect();
+        let head_at = u32::try_from(exhibits.head_at).unwrap_or(u32::MAX);
+        let (nodes, values) = parts(exhibits)?;
         let shown = Shown {
             spec: BoundedBytes::new(self.spec.clone()).map_err(Self::failed)?,
             files: self.files.clone(),
-            head_at: u32::try_from(exhibits.head_at).unwrap_or(u32::MAX),
-            nodes: BoundedVec::new(exhibits.nodes.into_iter().map(node).collect())
-                .map_err(Self::failed)?,
-            values: BoundedVec::new(values.map_err(Self::failed)?).map_err(Self::failed)?,
+            head_at,
+            nodes,
+            values,
         };
         Ok(shown.encode().to_vec())
     }
+
+    fn bound(&self) -> Result<Vec<u8>, RecordError> {
+        let (nodes, values) = parts(self.recording()?.ends(&self.run()?))?;
+        let bound = Bound {
+            spec: BoundedBytes::new(self.spec.clone()).map_err(Self::failed)?,
+            output: BoundedBytes::new(self.output.clone()).map_err(Self::failed)?,
+            nodes,
+            values,
+        };
+        Ok(bound.encode().to_vec())
+    }
+}
+
+fn parts(exhibits: Exhibits) -> Result<(Nodes, Parts), RecordError> {
+    let node = |node: Vec<Hash>| BoundedVec::truncating(node.into_iter().map(Digest));
+    let nodes = BoundedVec::new(exhibits.nodes.into_iter().map(node).collect());
+    let values: Result<Vec<_>, _> = exhibits.values.into_iter().map(BoundedBytes::new).collect();
+    let values = BoundedVec::new(values.map_err(Written::failed)?);
+    Ok((
+        nodes.map_err(Written::failed)?,
+        values.map_err(Written::failed)?,
+    ))
 }
 
 impl Recorder for Engine {
@@ -236,7 +287,10 @@ impl Recorder for Engine {
                 .models()
                 .files(typed.model())
                 .map_err(|error| engine(&error))?;
-            let output = Digest::of_blob(&made.execution.output.encode());
+            let output = made.execution.output.encode().to_vec();
+            // What every honest machine refuses has no run.
+            check_length::<Chat>(&typed, output.len())?;
+            let units = made.execution.units;
             let mut chosen = made.execution.output.tokens.as_slice().to_vec();
             chosen.extend(made.ending);
             let mut written = Written {
@@ -246,7 +300,9 @@ impl Recorder for Engine {
                 spec: spec.to_vec(),
                 prompt: made.prompt,
                 chosen,
-                trace: trace(&Digest::of_blob(spec), &output, &made.execution.units),
+                trace: trace(&Digest::of_blob(spec), &Digest::of_blob(&output), &units),
+                output,
+                units,
                 typed,
                 recording: None,
             };
@@ -279,6 +335,14 @@ impl Recorder for Engine {
 impl Record for ChatRecord {
     fn trace(&self) -> Digest {
         self.inner.trace
+    }
+
+    fn units(&self) -> UnitVector {
+        self.inner.units
+    }
+
+    fn bound(&self) -> Result<Vec<u8>, RecordError> {
+        self.inner.bound()
     }
 
     fn run(&self) -> Digest {

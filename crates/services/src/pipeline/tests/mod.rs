@@ -26,6 +26,8 @@ use fairweir_types::{
     },
     receipt::{Randomness, Tier, Verdict, trace, verdict_commitment},
 };
+#[cfg(feature = "inference")]
+mod appealing;
 mod running;
 
 use std::{sync::Arc, time::Duration};
