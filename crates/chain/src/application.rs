@@ -19,7 +19,7 @@ use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Spawner};
 use commonware_storage::{Context as StorageContext, mmr::Location, qmdb::sync::Target};
 use commonware_utils::{SystemTimeExt as _, non_empty_range};
-use fairweir_ledger::{BlockContext, BlockError, BlockOutcome, Writes};
+use fairweir_ledger::{BlockContext, BlockError, BlockOutcome, BuiltBlock, EnvelopeError, Writes};
 use fairweir_types::{
     Block, BlockHeader, BoundedVec, Digest, Height, Millis, SignedTx, VerifiedTx,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG, next_beacon},
@@ -33,8 +33,6 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 const CLOCK_DRIFT_MAX: Duration = Duration::from_secs(2);
 /// How long a block from the future is waited for before it is refused; bounds what a lying proposer can hold up.
 const FUTURE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Transactions that turn out not to be payable in one proposal before the proposer gives up and proposes none.
-const DROPS_MAX: usize = 64;
 
 /// The state machine.
 #[derive(Clone)]
@@ -146,39 +144,41 @@ impl App {
         let referee = self.core.config.referee.as_ref();
         // Those that may ask the referee, once it turns out that not all can.
         let mut askers: Option<BTreeSet<Digest>> = None;
-        for _ in 0..DROPS_MAX {
-            let attempt = self.core.cache.at(&parent, |state, parent| {
+        loop {
+            let (txs, built) = self.core.cache.at(&parent, |state, parent| {
                 let txs = self
                     .core
                     .select(state, parent, |tx| may_go(tx, askers.as_ref()));
-                let outcome = fairweir_ledger::apply_block(state, context, referee, &txs);
-                (txs, outcome)
+                let built = fairweir_ledger::build_block(state, context, referee, &txs);
+                (txs, built)
             })?;
-            match attempt {
-                (txs, Ok(outcome)) => return Ok((txs, outcome)),
-                (
-                    txs,
-                    Err(BlockError::Envelope {
-                        position,
-                        source: error,
-                    }),
-                ) => {
-                    let Some(tx) = txs.get(position) else { break };
-                    tracing::debug!(tx = %tx.digest(), %error, "a waiting transaction cannot be included");
-                    self.core.drop_tx(&tx.digest());
+            match built {
+                Ok(BuiltBlock {
+                    included,
+                    left_out,
+                    outcome,
+                }) => {
+                    for (tx, error) in left_out {
+                        tracing::debug!(%tx, %error, "a waiting transaction cannot be included");
+                        // What was sent after one that is left out may be good once that is replaced.
+                        if !matches!(error, EnvelopeError::NonceTooHigh { .. }) {
+                            self.core.drop_tx(&tx);
+                        }
+                    }
+                    return Ok((included, outcome));
                 }
-                (txs, Err(BlockError::RefereeBusy { position })) => {
+                // A second time only if what was picked changed meanwhile; then nobody asks in this block.
+                Err(BlockError::RefereeBusy { .. }) if askers.is_some() => {
+                    askers = Some(BTreeSet::new());
+                }
+                Err(BlockError::RefereeBusy { position }) => {
                     let before = txs.iter().take(position);
                     let asking = before.filter(|tx| tx.transaction().action.asks_referee());
                     askers = Some(asking.map(VerifiedTx::digest).collect());
                 }
-                (_, Err(fault)) => return Err(fault.into()),
+                Err(fault) => return Err(fault.into()),
             }
         }
-        let outcome = self.core.cache.at(&parent, |state, _| {
-            fairweir_ledger::apply_block(state, context, referee, &[])
-        })??;
-        Ok((Vec::new(), outcome))
     }
 
     /// Executes a block.

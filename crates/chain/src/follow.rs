@@ -22,22 +22,30 @@ use commonware_macros::select;
 use commonware_resolver::{
     Consumer as _, Delivery, Fetch, Outcome, Resolution, Resolver, TargetedResolver,
 };
-use commonware_utils::{channel::mpsc, vec::NonEmptyVec};
-use fairweir_types::{Block, Height, SignedTx};
+use commonware_utils::vec::NonEmptyVec;
+use fairweir_types::{Block, Digest, Height, SignedTx, limits::DESCENDANTS_MAX};
 use futures::{
     FutureExt as _, StreamExt as _,
     channel::mpsc as unbounded,
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered},
 };
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
-/// Blocks above the newest executed one that are asked for.
-const WINDOW: u64 = 64;
-/// Transactions that are on their way to the other node at a time; more wait in the queue of gossip.
+/// Blocks above the newest executed one that are asked for: one of them has a certificate if any block follows another as closely as a proof
+/// may span.
+const WINDOW: u64 = DESCENDANTS_MAX as u64 + 2;
+/// Transactions that are on their way to the other node at a time, one of each account; more wait in the pool.
 const FORWARDS_MAX: usize = 64;
 /// Time before something is asked for again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long a transaction that another node took may stay away before it is passed on again.
+const FORWARD_AGAIN: Duration = Duration::from_secs(10);
 
 /// A final block of another node.
 #[derive(Clone, Debug)]
@@ -168,14 +176,14 @@ type Subscribers = Vec<(Annotation, tracing::Span)>;
 enum Got {
     /// Bytes for block storage, or nothing.
     Bytes(BlockKey, Option<Bytes>),
-    /// What block storage made of them; `None` if nobody needed them any more.
+    /// What block storage made of them for those who waited then; `None` if nobody needed them any more.
     Judged(BlockKey, Subscribers, Option<Outcome>),
 }
 
 /// The height at which a question's block stands, if the question tells.
 fn height_of(key: &BlockKey, subscribers: &[(Annotation, tracing::Span)]) -> Option<Height> {
     let height = match key {
-        Key::Finalized { height } => Some(*height),
+        Key::Finalized { height } => subscribers.first().map(|_| *height),
         Key::Notarized { .. } => None,
         Key::Block(_) => subscribers
             .iter()
@@ -208,7 +216,7 @@ async fn answer<S: Source>(source: &S, key: &BlockKey, height: Height) -> Option
     }
 }
 
-/// Gets what block storage asks for until it is gone.
+/// Gets what block storage asks for until it is gone. Each question has one attempt at a time, however often it is asked.
 pub(crate) async fn fetch<E: Runtime, S: Source>(
     clock: E,
     source: S,
@@ -225,42 +233,47 @@ pub(crate) async fn fetch<E: Runtime, S: Source>(
         }
         .boxed()
     };
+    // A key stays here while an attempt runs, also when nobody waits for it any more.
     let mut wanted: BTreeMap<BlockKey, Subscribers> = BTreeMap::new();
     let mut running: FuturesUnordered<BoxFuture<'static, Got>> = FuturesUnordered::new();
     loop {
         select! {
             command = fetching.commands.next() => match command {
                 None => return,
-                Some(Command::Retain(predicate)) => wanted.retain(|key, subscribers| {
-                    subscribers.retain(|(annotation, _)| predicate(key, annotation));
-                    !subscribers.is_empty()
-                }),
+                Some(Command::Retain(predicate)) => {
+                    for (key, subscribers) in &mut wanted {
+                        subscribers.retain(|(annotation, _)| predicate(key, annotation));
+                    }
+                },
                 Some(Command::Fetch(Fetch { key, subscriber, span })) => {
-                    let is_new = !wanted.contains_key(&key);
-                    let subscribers = wanted.entry(key).or_default();
-                    subscribers.push((subscriber, span));
-                    match height_of(&key, subscribers) {
-                        Some(height) if is_new => running.push(attempt(key, height, Duration::ZERO)),
-                        Some(_) => {},
-                        // Only consensus asks so, and there is none here.
-                        None => drop(wanted.remove(&key)),
+                    let asked = vec![(subscriber, span)];
+                    // Without a height only consensus asks, and there is none here.
+                    let Some(height) = height_of(&key, &asked) else { continue };
+                    if let Some(subscribers) = wanted.get_mut(&key) {
+                        attach(subscribers, asked);
+                    } else {
+                        wanted.insert(key, asked);
+                        running.push(attempt(key, height, Duration::ZERO));
                     }
                 },
             },
             got = next(&mut running) => match got {
                 Got::Bytes(key, bytes) => {
-                    let Some(subscribers) = wanted.remove(&key) else { continue };
-                    let Some(height) = height_of(&key, &subscribers) else { continue };
+                    let Some(subscribers) = wanted.get_mut(&key) else { continue };
+                    let Some(height) = height_of(&key, subscribers) else {
+                        wanted.remove(&key);
+                        continue;
+                    };
                     let Some(bytes) = bytes else {
-                        wanted.insert(key, subscribers);
                         running.push(attempt(key, height, RETRY));
                         continue;
                     };
-                    let Ok(delivered) = NonEmptyVec::try_from(subscribers.clone()) else { continue };
+                    let waiting = std::mem::take(subscribers);
+                    let Ok(delivered) = NonEmptyVec::try_from(waiting.clone()) else { continue };
                     let judged = handler.deliver(Delivery { key, subscribers: delivered }, bytes);
-                    running.push(async move { Got::Judged(key, subscribers, judged.await.ok()) }.boxed());
+                    running.push(async move { Got::Judged(key, waiting, judged.await.ok()) }.boxed());
                 },
-                Got::Judged(key, subscribers, outcome) => {
+                Got::Judged(key, waiting, outcome) => {
                     let is_done = matches!(
                         outcome,
                         None | Some(Outcome::Ignored | Outcome::Resolved(Resolution::Complete))
@@ -268,12 +281,25 @@ pub(crate) async fn fetch<E: Runtime, S: Source>(
                     if outcome == Some(Outcome::Invalid) {
                         source.blame();
                     }
-                    if !is_done && let Some(height) = height_of(&key, &subscribers) {
-                        wanted.entry(key).or_default().extend(subscribers);
-                        running.push(attempt(key, height, RETRY));
+                    let Some(subscribers) = wanted.get_mut(&key) else { continue };
+                    if !is_done {
+                        attach(subscribers, waiting);
+                    }
+                    match height_of(&key, subscribers) {
+                        Some(height) => running.push(attempt(key, height, RETRY)),
+                        None => drop(wanted.remove(&key)),
                     }
                 },
             },
+        }
+    }
+}
+
+/// Lets more wait for a block, each of a sort once.
+fn attach(subscribers: &mut Subscribers, more: Subscribers) {
+    for (annotation, span) in more {
+        if subscribers.iter().all(|(known, _)| *known != annotation) {
+            subscribers.push((annotation, span));
         }
     }
 }
@@ -308,6 +334,8 @@ pub(crate) async fn hint<E: Runtime, S: Source>(
                 Some(height) => newest = newest.max(height),
                 None => {
                     clock.sleep(RETRY).await;
+                    // What a node that is gone told of may never have been.
+                    newest = core.tip().height;
                     heights = source.heights().await;
                 },
             },
@@ -316,37 +344,48 @@ pub(crate) async fn hint<E: Runtime, S: Source>(
     }
 }
 
-/// Passes transactions of this node's clients on, until the chain is gone.
-pub(crate) async fn forward<E: Runtime, S: Source>(
-    clock: E,
-    source: S,
-    core: Arc<Core>,
-    mut local: mpsc::Receiver<SignedTx>,
-) {
+/// Passes on the next transaction of each account that waits here, until the chain is gone. What another node took and nobody sees in
+/// a block is passed on again: the next node may be honest.
+pub(crate) async fn forward<E: Runtime, S: Source>(clock: E, source: S, core: Arc<Core>) {
     let clock = Arc::new(clock);
     let pass = |tx: SignedTx| {
         let (source, clock, core) = (source.clone(), Arc::clone(&clock), Arc::clone(&core));
         async move {
             let digest = tx.digest();
-            while core.is_waiting(&digest) {
-                match source.forward(tx.clone()).await {
-                    Forwarded::Taken => return,
-                    Forwarded::Refused => return core.drop_tx(&digest),
-                    Forwarded::Later => clock.sleep(RETRY).await,
+            match source.forward(tx).await {
+                Forwarded::Taken => {
+                    let begun = clock.current();
+                    let is_early = || clock.current() < begun + FORWARD_AGAIN;
+                    while core.is_waiting(&digest) && is_early() {
+                        clock.sleep(RETRY).await;
+                    }
                 }
+                Forwarded::Refused => core.drop_tx(&digest),
+                Forwarded::Later => clock.sleep(RETRY).await,
             }
+            digest
         }
         .boxed()
     };
-    let mut passing: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    let mut changes = core.watch_pool();
+    let mut on_their_way: BTreeSet<Digest> = BTreeSet::new();
+    let mut passing: FuturesUnordered<BoxFuture<'static, Digest>> = FuturesUnordered::new();
     loop {
-        let is_full = passing.len() >= FORWARDS_MAX;
+        let room = FORWARDS_MAX.saturating_sub(passing.len());
+        for tx in core.next_of_each(room, |digest| on_their_way.contains(digest)) {
+            on_their_way.insert(tx.digest());
+            passing.push(pass(tx));
+        }
         select! {
-            tx = async { if is_full { std::future::pending().await } else { local.recv().await } } => {
-                let Some(tx) = tx else { return };
-                passing.push(pass(tx));
+            changed = changes.changed() => if changed.is_err() { return },
+            digest = async {
+                match passing.next().await {
+                    Some(digest) => digest,
+                    None => std::future::pending().await,
+                }
+            } => {
+                on_their_way.remove(&digest);
             },
-            () = async { if passing.next().await.is_none() { std::future::pending().await } } => {},
         }
     }
 }

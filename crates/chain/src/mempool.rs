@@ -170,6 +170,9 @@ impl Mempool {
         let limits = self.limits;
         let has_room =
             |txs: usize, bytes: u64| txs <= limits.txs_max && bytes <= limits.bytes_max.get();
+        if has_room(txs, bytes) {
+            return Ok(());
+        }
         let others = self
             .accounts
             .iter()

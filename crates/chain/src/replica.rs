@@ -216,6 +216,30 @@ impl Core {
         pool.select(heads, (BLOCK_TXS_MAX, BLOCK_TX_BYTES_MAX), may_go)
     }
 
+    /// A signal of changes of the pool, and of the state.
+    pub(crate) fn watch_pool(&self) -> Watcher<u64> {
+        self.cache.watch()
+    }
+
+    /// The next transaction of each account that could be included now, but for those that `skips` says yes to; at most `max`.
+    pub(crate) fn next_of_each(
+        &self,
+        max: usize,
+        skips: impl Fn(&Digest) -> bool,
+    ) -> Vec<SignedTx> {
+        let (_, header) = self.cache.applied();
+        let context = self.likely_context(&header);
+        self.cache.read(|state| {
+            let pool = self.pool.lock();
+            pool.ready()
+                .filter_map(|sender| head(&pool, state, &context, sender))
+                .filter(|tx| !skips(&tx.digest()))
+                .take(max)
+                .map(|tx| tx.signed().clone())
+                .collect()
+        })
+    }
+
     /// Drops a transaction that a proposer could not include.
     pub(crate) fn drop_tx(&self, digest: &Digest) {
         self.pool.lock().drop_tx(digest);

@@ -125,11 +125,12 @@ pub(crate) async fn open_follower<E: Runtime, S: Source>(
     let Prepared {
         wiring,
         core,
-        gossip_queue,
+        // Nobody hears what a follower gossips: what waits in its pool is passed on.
+        gossip_queue: _,
         records,
         acknowledged,
     } = prepare(context, config).await?;
-    let started = wiring.start_following(&core, source, gossip_queue).await?;
+    let started = wiring.start_following(&core, source).await?;
     Ok(opened(core, started, records, acknowledged))
 }
 
@@ -294,7 +295,6 @@ impl<E: Runtime> Wiring<E> {
         self,
         core: &Arc<Core>,
         source: S,
-        gossip_queue: mpsc::Receiver<SignedTx>,
     ) -> Result<Started, StartError> {
         let (fetcher, fetching) = follow::fetcher();
         let (receiver, handler) = handler::init(self.context.child("handler"), MAILBOX);
@@ -320,7 +320,7 @@ impl<E: Runtime> Wiring<E> {
         let forward = self
             .context
             .child("forward")
-            .spawn(move |clock| follow::forward(clock, source, forward_core, gossip_queue));
+            .spawn(move |clock| follow::forward(clock, source, forward_core));
         parts.extend([("fetch", fetch), ("hint", hint), ("forward", forward)]);
         Ok((parts, marshal))
     }

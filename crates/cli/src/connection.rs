@@ -62,9 +62,12 @@ impl Global {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 Exit::message(code::MACHINE, format!("{}: {error}", path.display()))
             })?;
-            return Ok(Some(Passphrase::new(
-                text.lines().next().unwrap_or_default().to_owned(),
-            )));
+            let line = text.lines().next().unwrap_or_default();
+            if line.is_empty() {
+                let message = format!("{}: the first line must be the passphrase", path.display());
+                return Err(Exit::message(code::MACHINE, message));
+            }
+            return Ok(Some(Passphrase::new(line.to_owned())));
         }
         Ok(std::env::var("FAIRWEIR_PASSPHRASE")
             .ok()

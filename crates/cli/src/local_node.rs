@@ -50,6 +50,9 @@ pub(crate) async fn start(
     let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
     let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
+    if !config.follow.is_empty() {
+        check_no_validator(keys)?;
+    }
     let configs = chain_configs(config, keys, genesis)?;
     let (chain, tasks) = match <[ChainConfig; 1]>::try_from(configs) {
         Ok([only]) => {
@@ -70,6 +73,15 @@ pub(crate) async fn start(
         chain,
         tasks,
     })
+}
+
+/// A folder that follows others must not hold a validator's keys: with them it would vote, perhaps a second time.
+pub(crate) fn check_no_validator(keys: &Keystore) -> Result<(), Exit> {
+    if network::validators(keys).next().is_none() {
+        return Ok(());
+    }
+    let message = "this folder holds the keys of a validator, which would vote here too: follow from a folder of its own (--data)";
+    Err(Exit::message(code::MACHINE, message))
 }
 
 /// How each validator of a keystore is set up; each has a store of its own.

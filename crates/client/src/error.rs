@@ -43,7 +43,7 @@ impl ClientError {
             Self::Refused(refusal) => {
                 matches!(
                     refusal.code.as_str(),
-                    "full" | "account_full" | "busy" | "closed" | "dropped" | "not_ready"
+                    "mempool_full" | "account_full" | "busy" | "closed" | "dropped" | "not_ready"
                 )
             }
             Self::TxRefused(_)

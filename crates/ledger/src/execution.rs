@@ -318,6 +318,13 @@ pub fn apply_block(
             RunError::Fault(fault) => BlockError::Fault(fault),
         })?);
     }
+    finish(execution, outcomes)
+}
+
+fn finish(
+    mut execution: Execution<'_>,
+    outcomes: Vec<TxOutcome>,
+) -> Result<BlockOutcome, BlockError> {
     let work_pending = execution.end_block()?;
     let Execution {
         overlay, events, ..
@@ -327,6 +334,49 @@ pub fn apply_block(
         outcomes,
         events,
         work_pending,
+    })
+}
+
+/// A block that was made of transactions of which some may not fit it.
+#[derive(Debug)]
+pub struct BuiltBlock {
+    /// What is in it, in order.
+    pub included: Vec<VerifiedTx>,
+    /// What cannot be included, and why.
+    pub left_out: Vec<(Digest, EnvelopeError)>,
+    /// What the block does: the same as [`apply_block`] of what is included.
+    pub outcome: BlockOutcome,
+}
+
+/// Makes a block: as [`apply_block`], but a transaction whose envelope is refused is left out, so that those who pay for nothing cannot
+/// keep those who pay out of a block.
+///
+/// # Errors
+/// [`BlockError::RefereeBusy`], with the position in `txs` of the first that asks too much, or [`BlockError::Fault`].
+pub fn build_block(
+    state: &dyn State,
+    context: &BlockContext,
+    referee: &dyn Referee,
+    txs: &[VerifiedTx],
+) -> Result<BuiltBlock, BlockError> {
+    let mut execution = Execution::begin(state, context, referee)?;
+    let (mut included, mut left_out, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    for (position, tx) in txs.iter().enumerate() {
+        match execution.run(tx) {
+            Ok(outcome) => {
+                outcomes.push(outcome);
+                included.push(tx.clone());
+            }
+            // Nothing was written: the fee comes first.
+            Err(RunError::Envelope(error)) => left_out.push((tx.digest(), error)),
+            Err(RunError::RefereeBusy) => return Err(BlockError::RefereeBusy { position }),
+            Err(RunError::Fault(fault)) => return Err(BlockError::Fault(fault)),
+        }
+    }
+    Ok(BuiltBlock {
+        included,
+        left_out,
+        outcome: finish(execution, outcomes)?,
     })
 }
 

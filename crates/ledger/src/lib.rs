@@ -37,7 +37,7 @@ mod totals;
 pub mod verification;
 
 pub use envelope::{EnvelopeError, check_envelope};
-pub use execution::{BlockContext, BlockError, BlockOutcome, apply_block};
+pub use execution::{BlockContext, BlockError, BlockOutcome, BuiltBlock, apply_block, build_block};
 pub use fault::Fault;
 pub use genesis::genesis_writes;
 pub use params::Params;

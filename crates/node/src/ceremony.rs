@@ -370,7 +370,8 @@ impl GenesisFile {
         Ok(())
     }
 
-    /// Finishes the file: from here on nobody can change it without changing its digest.
+    /// Finishes the file: from here on nobody can change its genesis without changing its digest. Where validators are reached is no part
+    /// of a genesis.
     ///
     /// # Errors
     /// [`CeremonyError`]; then the file stays as it was.

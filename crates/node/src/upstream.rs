@@ -1,7 +1,7 @@
 //! The nodes that a node follows.
 
 use fairweir_chain::{Forwarded, Source, SourceBlock};
-use fairweir_client::NodeClient;
+use fairweir_client::{ClientError, NodeClient};
 use fairweir_net::{Network, PeerAddr};
 use fairweir_types::{Height, SignedTx};
 use futures::{
@@ -10,7 +10,7 @@ use futures::{
 };
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Final blocks of other nodes: of one, and of the next when that fails or gives what does not hold.
@@ -19,6 +19,8 @@ pub struct Upstream<N> {
     nodes: Arc<Vec<NodeClient<N>>>,
     /// Counts the turns; the node in use is this modulo their number.
     turn: Arc<AtomicUsize>,
+    /// The newest height that the node in use told of.
+    told: Arc<AtomicU64>,
 }
 
 impl<N: Network> Upstream<N> {
@@ -32,6 +34,7 @@ impl<N: Network> Upstream<N> {
         Self {
             nodes: Arc::new(nodes),
             turn: Arc::default(),
+            told: Arc::default(),
         }
     }
 
@@ -52,14 +55,29 @@ impl<N: Network> Upstream<N> {
         );
     }
 
-    async fn heights_of(&self, node: &NodeClient<N>) -> Option<BoxStream<'static, Height>> {
+    async fn heights_of(
+        &self,
+        turn: usize,
+        node: &NodeClient<N>,
+    ) -> Option<BoxStream<'static, Height>> {
         let newest = node.status().await.ok()?.header.height;
         let events = node.follow(newest.next()?).await.ok()?;
         let later = stream::unfold(events, |mut events| async move {
             let page = events.next().await.ok()?;
             Some((page.height, events))
         });
-        Some(stream::iter([newest]).chain(later).boxed())
+        let (now, told) = (Arc::clone(&self.turn), Arc::clone(&self.told));
+        // A node that is not in use any more says nothing of the chain either.
+        let heights = stream::iter([newest])
+            .chain(later)
+            .take_while(move |height| {
+                let is_in_use = now.load(Ordering::Relaxed) == turn;
+                if is_in_use {
+                    told.fetch_max(height.get(), Ordering::Relaxed);
+                }
+                std::future::ready(is_in_use)
+            });
+        Some(heights.boxed())
     }
 }
 
@@ -68,7 +86,8 @@ impl<N: Network> Source for Upstream<N> {
         let Some((turn, node)) = self.node() else {
             return stream::empty().boxed();
         };
-        let heights = self.heights_of(node).await;
+        self.told.store(0, Ordering::Relaxed);
+        let heights = self.heights_of(turn, node).await;
         let after = self.clone();
         let gone = stream::poll_fn(move |_| {
             after.pass(turn);
@@ -90,12 +109,12 @@ impl<N: Network> Source for Upstream<N> {
                 Some(SourceBlock { block, certificate })
             }
             (proof, block) => {
-                // A node that does not have the block yet is no reason to leave it.
-                let is_behind = [proof.err(), block.err()]
+                // A node that does not have a block which it did not tell of is no reason to leave it.
+                let is_missing = [proof.err(), block.err()]
                     .into_iter()
                     .flatten()
                     .all(|error| error.refusal_code() == Some("not_found"));
-                if !is_behind {
+                if !is_missing || height.get() <= self.told.load(Ordering::Relaxed) {
                     self.pass(turn);
                 }
                 None
@@ -109,11 +128,15 @@ impl<N: Network> Source for Upstream<N> {
         };
         match node.submit(&tx).await {
             Ok(_) => Forwarded::Taken,
-            Err(error) if error.is_retryable() => {
+            // It took too long to become final, or there is no room: no reason to leave the node.
+            Err(error) if error.is_retryable() => Forwarded::Later,
+            Err(ClientError::Refused(_) | ClientError::TxRefused(_) | ClientError::TooLong(_)) => {
+                Forwarded::Refused
+            }
+            Err(_) => {
                 self.pass(turn);
                 Forwarded::Later
             }
-            Err(_) => Forwarded::Refused,
         }
     }
 

@@ -3,7 +3,9 @@
 use crate::harness::{FEE, config, genesis, start_solo, transfer, transfer_with, user};
 use commonware_runtime::{Runner as _, deterministic};
 use fairweir_chain::{ChainConfig, ChainHandle, MempoolLimits, SubmitError, WaitError};
-use fairweir_types::{Height, SignedTx};
+use fairweir_types::{
+    Action, Amount, BoundedVec, GenesisAccount, Height, SecretKey, SignedTx, tx::Transfer,
+};
 use std::{future::Future, time::Duration};
 
 fn with_chain<F: Future<Output = ()>>(
@@ -139,4 +141,42 @@ fn a_full_pool_refuses_and_expiry_makes_room() {
             assert_eq!(code(chain.submit(transfer(&user(3), 0))), "taken");
         },
     );
+}
+
+/// Sends all that an account has but for the fee.
+fn drain(from: &SecretKey) -> SignedTx {
+    let all = Amount::from_coins(1_000).unwrap();
+    let fee = Amount::from_base_units(FEE).unwrap();
+    let mut transaction = transfer(from, 0).transaction;
+    transaction.action = Action::Transfer(Transfer {
+        to: user(120).address(),
+        amount: all.checked_sub(fee).unwrap(),
+    });
+    transaction.sign(from)
+}
+
+#[test]
+fn those_who_cannot_pay_keep_nobody_out_of_a_block() {
+    let (mut genesis, keys) = genesis(1);
+    let mut accounts: Vec<GenesisAccount> = (1..=101)
+        .map(|number| GenesisAccount {
+            address: user(number).address(),
+            balance: Amount::from_coins(1_000).unwrap(),
+        })
+        .collect();
+    accounts.sort_by_key(|account| account.address);
+    genesis.accounts = BoundedVec::new(accounts).unwrap();
+    deterministic::Runner::timed(Duration::from_secs(60)).start(|context| async move {
+        let (chain, _tasks) = start_solo(&context, config(&genesis, &keys[0])).await;
+        // A hundred send all that they have, and then what they can pay no more.
+        for number in 1..=100 {
+            chain.submit(drain(&user(number))).unwrap();
+            chain.submit(transfer(&user(number), 1)).unwrap();
+        }
+        let honest = chain.submit(transfer(&user(101), 0)).unwrap();
+        let included = chain.wait_outcome(honest).await.unwrap();
+        let block = chain.finalised(included.height).await.unwrap().unwrap();
+        assert_eq!(block.block.transactions.len(), 101);
+        assert_eq!(chain.waiting(), 0, "what cannot be paid does not wait");
+    });
 }

@@ -61,7 +61,7 @@ pub(crate) enum Genesis {
         /// The value, in the unit of that list.
         value: u64,
     },
-    /// Finish the file: nobody can change it afterwards without changing its digest.
+    /// Finish the file: nobody can change balances, values or validators afterwards without changing its digest.
     Finalise {
         /// The file.
         file: PathBuf,

@@ -241,7 +241,12 @@ fn join(global: &Global, file: &Path, digest: Option<Digest>) -> Result<(), Exit
             "{} has {validators} validators, and this folder is one; genesis {made}",
             genesis.chain_id
         ));
-        output::line("Compare the genesis with the others, then: fairweir node run");
+        for (identity, peer) in &config.peers {
+            output::line(format!("  {peer}  {identity}"));
+        }
+        output::line(
+            "Compare the genesis and these addresses with the others, then: fairweir node run",
+        );
     }
     Ok(())
 }
@@ -259,19 +264,12 @@ fn follow(
     check_empty(&data)?;
     let mut asked = Err(Exit::message(code::FAILED, "no node is named"));
     for node in nodes {
-        asked = ask_genesis(node);
+        asked = ask_genesis(node, expected);
         if asked.is_ok() {
             break;
         }
     }
     let genesis = asked?;
-    let found = genesis.digest();
-    if found != expected {
-        let message = format!(
-            "the node is of genesis {found}, not {expected}: it belongs to another network"
-        );
-        return Err(Exit::message(code::DOES_NOT_HOLD, message));
-    }
     let mut config = Config::load(&data)?;
     config.listen = listen.unwrap_or(config.listen);
     local_node::check_address(&genesis.chain_id, config.listen)?;
@@ -282,6 +280,8 @@ fn follow(
     } else {
         Keystore::empty()
     };
+    // The keys of a validator vote wherever they run: on two machines they would vote twice.
+    local_node::check_no_validator(&keys)?;
     for name in [names::NODE, names::BUYER] {
         if !keys.contains(name) {
             keys.generate(name)?;
@@ -293,7 +293,7 @@ fn follow(
     data.write_genesis(&genesis)?;
     if global.json {
         output::json_pretty(
-            &json!({"chain_id": genesis.chain_id.as_str(), "genesis": found.to_string()}),
+            &json!({"chain_id": genesis.chain_id.as_str(), "genesis": expected.to_string()}),
         );
     } else {
         output::line(format!("this folder follows {}", genesis.chain_id));
@@ -302,14 +302,22 @@ fn follow(
     Ok(())
 }
 
-/// The genesis that a node says it is of.
-fn ask_genesis(node: &PeerAddr) -> Result<Genesis, Exit> {
-    connection::runtime()?.block_on(async {
+/// The genesis that a node says it is of, if it is the expected one.
+fn ask_genesis(node: &PeerAddr, expected: Digest) -> Result<Genesis, Exit> {
+    let genesis = connection::runtime()?.block_on(async {
         let connection = Connection::open(node.clone()).await?;
         let genesis = connection.client.genesis().await;
         connection.network.close().await;
-        Ok(genesis?)
-    })
+        Ok::<_, Exit>(genesis?)
+    })?;
+    let found = genesis.digest();
+    if found != expected {
+        let message = format!(
+            "the node is of genesis {found}, not {expected}: it belongs to another network"
+        );
+        return Err(Exit::message(code::DOES_NOT_HOLD, message));
+    }
+    Ok(genesis)
 }
 
 fn run(global: &Global, monitor: Option<SocketAddr>) -> Result<(), Exit> {
@@ -369,8 +377,10 @@ async fn live(
         (part, ..) = failed => Err(Exit::message(code::FAILED, format!("the chain stopped: its part {part:?} ended; see the log with -v"))),
     };
     network.close().await;
-    std::fs::remove_file(data.join(TICKET_FILE))?;
-    result
+    match std::fs::remove_file(data.join(TICKET_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => result.and(Err(error.into())),
+        _ => result,
+    }
 }
 
 /// A running node, as tools that watch it see it.

@@ -195,6 +195,14 @@ fn four_folders_found_a_network_and_agree() {
         5,
         "belongs to another network",
     );
+    let voter = all.path().join("voter");
+    let init = ["node", "init", "--chain-id", "dev-several", "--peer"];
+    done(&voter, &[&init[..], &["127.0.0.1:7641"]].concat());
+    assert_fails(
+        &fairweir(&voter, &[&follow[..], &["--genesis", digest]].concat()),
+        6,
+        "holds the keys of a validator",
+    );
     done(&follower, &[&follow[..], &["--genesis", digest]].concat());
     let following = Node::start(&follower, &[]);
     let height = json(&done(first, &["--json", "status"]))["height"].as_u64();

@@ -12,7 +12,7 @@
 //! - **Where weights are** says the file's head, which is read in steps of a window each.
 //! - **Attention** is split into scores of sixteen positions, what all positions weigh, and mixed values after each sixteen positions.
 //!
-//! Which run is whose says its [`ends`]: a trace is made of an output, and the output of the last values of a run.
+//! Which run is whose says its `ends`: a trace is made of an output, and the output of the last values of a run.
 //!
 //! What it cannot decide, and says so ([`Finding::Undecided`]): which tokens a text is, where an answer ends other than at its limit, choices
 //! under a mask, and what is written from the tokens. These rest on the tokeniser, which is not part of a run yet.
