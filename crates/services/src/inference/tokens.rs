@@ -64,12 +64,13 @@ impl Tokens {
             .unwrap_or_default();
         let splitting = splitting(file.text("tokenizer.ggml.pre").unwrap_or("default"))?;
         let vocabulary = vocabulary(&texts)?;
+        let pairs = pairs(&merges, &vocabulary)?;
         let added = added(&texts, &types);
         let source = json!({
             "version": "1.0",
             "added_tokens": added,
             "pre_tokenizer": splitting,
-            "model": { "type": "BPE", "vocab": vocabulary, "merges": pairs(&merges)?, "ignore_merges": false },
+            "model": { "type": "BPE", "vocab": vocabulary, "merges": pairs, "ignore_merges": false },
         });
         let bytes = source.to_string().into_bytes();
         let mut tokenizer =
@@ -197,13 +198,20 @@ fn vocabulary(texts: &[&str]) -> Result<Map<String, Value>, ModelError> {
     Ok(vocabulary)
 }
 
-fn pairs(merges: &[&str]) -> Result<Vec<Value>, ModelError> {
+/// The pairs that are merged. The library panics on some whose whole is no token, so all three must be tokens.
+fn pairs(merges: &[&str], vocabulary: &Map<String, Value>) -> Result<Vec<Value>, ModelError> {
     merges
         .iter()
         .map(|merge| {
             let (left, right) = merge
                 .split_once(' ')
                 .ok_or_else(|| unusable(&format!("the merge {merge:?} is no pair")))?;
+            let is_token = |text: &str| vocabulary.contains_key(text);
+            if !is_token(left) || !is_token(right) || !is_token(&format!("{left}{right}")) {
+                return Err(unusable(&format!(
+                    "the merge {merge:?} is not of tokens to a token"
+                )));
+            }
             Ok(json!([left, right]))
         })
         .collect()
@@ -293,6 +301,31 @@ mod tests {
         };
         assert_eq!(tokens(0).unwrap(), [0]);
         assert!(matches!(tokens(1), Err(ModelError::Tokenizer(_))));
+    }
+
+    #[test]
+    fn a_merge_is_of_two_tokens_to_a_third() {
+        let tokens = |merge: &str| {
+            let texts = ["", "a", "b", "ab", "abb"].map(str::to_owned).to_vec();
+            let file = GgufWriter::default()
+                .entry("tokenizer.ggml.model", Entry::Text("gpt2".to_owned()))
+                .entry("tokenizer.ggml.tokens", Entry::Texts(texts))
+                .entry(
+                    "tokenizer.ggml.merges",
+                    Entry::Texts(vec![merge.to_owned()]),
+                )
+                .finish();
+            let file = fairweir_exact::gguf::File::parse(&file).unwrap();
+            Tokens::of_gguf(&file).and_then(|tokens| tokens.encode("ab", true))
+        };
+        assert_eq!(tokens("a b").unwrap(), [3]);
+        // No pair, no token, a whole that is none, and one that is longer than every token.
+        for merge in ["ab", "a c", "c a", "b a", "abb abb"] {
+            assert!(
+                matches!(tokens(merge), Err(ModelError::Tokenizer(_))),
+                "{merge}"
+            );
+        }
     }
 
     #[test]
