@@ -37,8 +37,8 @@ use std::{
     time::Duration,
 };
 
-/// Blocks above the newest executed one that are asked for: one of them has a certificate if any block follows another as closely as a proof
-/// may span.
+/// Blocks above the newest executed one that are asked for: more than one proof spans, so that a block with a certificate of its own is among
+/// them.
 const WINDOW: u64 = DESCENDANTS_MAX as u64 + 2;
 /// Transactions that are on their way to the other node at a time, one of each account; more wait in the pool.
 const FORWARDS_MAX: usize = 64;
