@@ -4,15 +4,22 @@
 //! nonce; a transaction leaves when its nonce is used in a finalised block, when it expired, when it is replaced by one
 //! that pays a tenth more, or when a proposer finds that it cannot be paid for. An account's waiting fees never exceed
 //! its balance, so a place in the pool costs money that is there. What pays most for each byte goes first; in a full pool it takes the place of
-//! what pays least, and only if that makes room for it.
+//! what pays least, and only if that makes room for it. What waits behind a gap pays nothing yet: it goes before all that could be included.
 
 use crate::{config::MempoolLimits, error::SubmitError};
-use core::cmp::{Ordering, Reverse};
-use fairweir_types::{Address, Amount, ByteCount, Digest, Height, Nonce, VerifiedTx};
+use core::{
+    cmp::{Ordering, Reverse},
+    ops::RangeBounds,
+};
+use fairweir_types::{
+    Address, Amount, ByteCount, Digest, Height, Nonce, VerifiedTx, limits::EXHIBIT_TX_BYTES_MAX,
+};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// A replacement pays at least the old fee and this fraction of it.
 const REPLACEMENT_FRACTION: u64 = 10;
+/// Room of a block that is kept for what goes first: one exhibit of any size.
+const FIRST_BYTES_MAX: usize = EXHIBIT_TX_BYTES_MAX;
 
 #[derive(Debug, Default)]
 struct Account {
@@ -28,6 +35,19 @@ impl Account {
         self.txs
             .first_key_value()
             .is_some_and(|(nonce, _)| *nonce <= self.next_nonce)
+    }
+
+    /// The last of its transactions in a range that begins with the first and holds `count` of them.
+    fn last(&self, sender: Address, range: impl RangeBounds<Nonce>, count: usize) -> Option<Last> {
+        let (nonce, tx) = self.txs.range(range).next_back()?;
+        let ahead = nonce.get().saturating_sub(self.next_nonce.get());
+        Some(Last {
+            is_reached: u64::try_from(count).is_ok_and(|count| ahead < count),
+            rate: Rate::of(tx),
+            sender,
+            nonce: *nonce,
+            count,
+        })
     }
 
     fn fees(&self) -> u64 {
@@ -107,7 +127,7 @@ impl Mempool {
             )
         });
         self.check_account(&tx, standing, freed)?;
-        self.make_room(&tx, freed)?;
+        self.make_room(&tx, standing.next_nonce, freed)?;
         self.remove(&sender, nonce);
         self.put(tx, standing.next_nonce);
         Ok(Inserted::New)
@@ -160,8 +180,13 @@ impl Mempool {
     }
 
     /// Makes room in a full pool by dropping what pays least for each byte, of each account the last first. All of it must pay a tenth less than
-    /// the new one, and nothing is dropped if that does not make enough room.
-    fn make_room(&mut self, tx: &VerifiedTx, freed: (usize, u64, u64)) -> Result<(), SubmitError> {
+    /// the new one, or wait behind a gap as the new one does not, and nothing is dropped if that does not make enough room.
+    fn make_room(
+        &mut self,
+        tx: &VerifiedTx,
+        next_nonce: Nonce,
+        freed: (usize, u64, u64),
+    ) -> Result<(), SubmitError> {
         let size = tx.size().get();
         let (mut txs, mut bytes) = (
             (self.places.len() + 1).saturating_sub(freed.0),
@@ -173,35 +198,54 @@ impl Mempool {
         if has_room(txs, bytes) {
             return Ok(());
         }
+        let is_reached = self.is_reached(tx, next_nonce);
         let others = self
             .accounts
             .iter()
             .filter(|(sender, _)| **sender != tx.sender());
+        // The last transaction of each account that has not been dropped.
         let mut cheapest: BinaryHeap<_> = others
-            .filter_map(|(sender, account)| {
-                let (nonce, tx) = account.txs.last_key_value()?;
-                Some(Reverse((Rate::of(tx), *sender, *nonce)))
-            })
+            .filter_map(|(sender, account)| account.last(*sender, .., account.txs.len()))
+            .map(Reverse)
             .collect();
         let mut dropped = Vec::new();
         while !has_room(txs, bytes) {
-            let Some(Reverse((rate, sender, nonce))) = cheapest.pop() else {
+            let Some(Reverse(last)) = cheapest.pop() else {
                 return Err(self.full());
             };
-            if !Rate::of(tx).outbids(&rate) {
+            let makes_way = is_reached && !last.is_reached;
+            if !makes_way && !Rate::of(tx).outbids(&last.rate) {
                 return Err(self.full());
             }
             txs = txs.saturating_sub(1);
-            bytes = bytes.saturating_sub(rate.bytes);
-            dropped.push((sender, nonce));
-            let account = self.accounts.get(&sender);
-            let before = account.and_then(|account| account.txs.range(..nonce).next_back());
-            cheapest.extend(before.map(|(nonce, tx)| Reverse((Rate::of(tx), sender, *nonce))));
+            bytes = bytes.saturating_sub(last.rate.bytes);
+            dropped.push((last.sender, last.nonce));
+            let account = self.accounts.get(&last.sender);
+            let before =
+                account.and_then(|account| account.last(last.sender, ..last.nonce, last.count - 1));
+            cheapest.extend(before.map(Reverse));
         }
         for (sender, nonce) in dropped {
             self.remove(&sender, nonce);
         }
         Ok(())
+    }
+
+    /// Whether all that must go before a new transaction waits.
+    fn is_reached(&self, tx: &VerifiedTx, next_nonce: Nonce) -> bool {
+        let ahead = tx
+            .transaction()
+            .nonce
+            .get()
+            .saturating_sub(next_nonce.get());
+        let account = self.accounts.get(&tx.sender());
+        let before = account.map_or(0, |account| {
+            account
+                .txs
+                .range(next_nonce..tx.transaction().nonce)
+                .count()
+        });
+        u64::try_from(before).is_ok_and(|before| before == ahead)
     }
 
     fn full(&self) -> SubmitError {
@@ -304,35 +348,75 @@ impl Mempool {
     }
 
     /// Picks transactions for a block: highest fee for each byte first, each account in order of nonce, starting with `heads`, the next transaction
-    /// of each account that may be included. What `may_go` says no to waits, and its account with it.
+    /// of each account that may be included. What `may_go` says no to waits, and its account with it. Those of `heads` that `goes_first` says yes
+    /// to go before all others, as far as the room kept for them reaches.
     pub(crate) fn select(
         &self,
         heads: Vec<VerifiedTx>,
         (txs_max, bytes_max): (usize, usize),
         may_go: impl Fn(&VerifiedTx) -> bool,
+        goes_first: impl Fn(&VerifiedTx) -> bool,
     ) -> Vec<VerifiedTx> {
-        let mut queue: BinaryHeap<Candidate> = heads.into_iter().map(Candidate).collect();
-        let (mut picked, mut bytes) = (Vec::new(), 0_u64);
-        let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let (first, mut queue): (BinaryHeap<Candidate>, BinaryHeap<Candidate>) = heads
+            .into_iter()
+            .map(Candidate)
+            .partition(|candidate| goes_first(&candidate.0));
+        let mut picked = Picked::default();
+        let room = (txs_max, bytes_max.min(FIRST_BYTES_MAX));
+        for candidate in first.into_sorted_vec().into_iter().rev() {
+            if picked.has_room(&candidate.0, room) && may_go(&candidate.0) {
+                queue.extend(self.next_of(&candidate.0));
+                picked.push(candidate.0);
+            } else {
+                queue.push(candidate);
+            }
+        }
         while let Some(Candidate(tx)) = queue.pop() {
-            if picked.len() >= txs_max {
+            if picked.txs.len() >= txs_max {
                 break;
             }
-            let size = tx.size().get();
-            if bytes + size > bytes_max || !may_go(&tx) {
-                continue;
+            if picked.has_room(&tx, (txs_max, bytes_max)) && may_go(&tx) {
+                queue.extend(self.next_of(&tx));
+                picked.push(tx);
             }
-            bytes += size;
-            let next = tx
-                .transaction()
-                .nonce
-                .next()
-                .and_then(|nonce| self.get(&tx.sender(), nonce));
-            queue.extend(next.cloned().map(Candidate));
-            picked.push(tx);
         }
-        picked
+        picked.txs
     }
+
+    /// The transaction after one of the same account, if it waits.
+    fn next_of(&self, tx: &VerifiedTx) -> Option<Candidate> {
+        let nonce = tx.transaction().nonce.next()?;
+        self.get(&tx.sender(), nonce).cloned().map(Candidate)
+    }
+}
+
+/// What was picked for a block so far.
+#[derive(Default)]
+struct Picked {
+    txs: Vec<VerifiedTx>,
+    bytes: u64,
+}
+
+impl Picked {
+    fn has_room(&self, tx: &VerifiedTx, (txs_max, bytes_max): (usize, usize)) -> bool {
+        let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        self.txs.len() < txs_max && self.bytes + tx.size().get() <= bytes_max
+    }
+
+    fn push(&mut self, tx: VerifiedTx) {
+        self.bytes += tx.size().get();
+        self.txs.push(tx);
+    }
+}
+
+/// The last of the first so many transactions of an account, ordered by how little is lost without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Last {
+    is_reached: bool,
+    rate: Rate,
+    sender: Address,
+    nonce: Nonce,
+    count: usize,
 }
 
 /// The least fee that takes the place of one that pays `fee`; none is high enough at the supply cap.
@@ -485,12 +569,40 @@ mod tests {
             assert!(is_taken(&mut pool, tx));
         }
         let heads = vec![small[1].clone(), large.clone(), small[0].clone()];
-        let all = pool.select(heads.clone(), (10, 1 << 20), |_| true);
+        let all = pool.select(heads.clone(), (10, 1 << 20), |_| true, |_| false);
         assert_eq!(all, [small[0].clone(), large.clone(), small[1].clone()]);
         // What must wait is left out, and waits on.
-        let few = pool.select(heads, (10, 1 << 20), |tx| *tx != large);
+        let few = pool.select(heads.clone(), (10, 1 << 20), |tx| *tx != large, |_| false);
         assert_eq!(few, small);
         assert_eq!(pool.len(), 3);
+        // Room is kept for what goes first, whatever the others pay.
+        let crowded = (10, 100_300);
+        let without = pool.select(heads.clone(), crowded, |_| true, |_| false);
+        assert_eq!(without, small);
+        let with = pool.select(heads, crowded, |_| true, |tx| *tx == large);
+        assert_eq!(with, [large]);
+    }
+
+    #[test]
+    fn what_waits_behind_a_gap_makes_way() {
+        let mut pool = pool(4, 1 << 20);
+        // It pays a lot, and nothing as long as its nonces 1 and 3 do not come.
+        let gapped = [
+            tx(1, 0, (9_000, 10)),
+            tx(1, 2, (9_000, 10)),
+            tx(1, 4, (9_000, 10)),
+        ];
+        assert!(gapped.iter().all(|tx| is_taken(&mut pool, tx)));
+        assert!(is_taken(&mut pool, &tx(2, 0, (500, 10))));
+        // Another behind a gap does not take their place, nor that of one that could be included.
+        assert!(!is_taken(&mut pool, &tx(3, 1, (9_000, 10))));
+        assert!(is_taken(&mut pool, &tx(4, 0, (10, 10))));
+        assert!(!pool.contains(&gapped[2].digest()));
+        assert!(is_taken(&mut pool, &tx(4, 1, (10, 10))));
+        assert!(!pool.contains(&gapped[1].digest()));
+        // What can be included stays, unless another pays more.
+        assert!(!is_taken(&mut pool, &tx(5, 0, (10, 10))));
+        assert!(pool.contains(&gapped[0].digest()));
     }
 
     #[test]

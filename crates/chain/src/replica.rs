@@ -15,7 +15,7 @@ use crate::{
 use commonware_macros::select;
 use commonware_runtime::Clock;
 use commonware_utils::{SystemTimeExt as _, channel::mpsc, sync::Mutex};
-use fairweir_ledger::{BlockContext, EnvelopeError, State, bank, check_envelope};
+use fairweir_ledger::{BlockContext, EnvelopeError, State, appeals::may_ask, bank, check_envelope};
 use fairweir_types::{
     Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
     block::{beacon_message, next_beacon},
@@ -213,7 +213,10 @@ impl Core {
             .ready()
             .filter_map(|sender| head(&pool, state, &context, sender))
             .collect();
-        pool.select(heads, (BLOCK_TXS_MAX, BLOCK_TX_BYTES_MAX), may_go)
+        let limits = (BLOCK_TXS_MAX, BLOCK_TX_BYTES_MAX);
+        pool.select(heads, limits, may_go, |tx| {
+            may_ask(state, tx.sender(), &tx.transaction().action).unwrap_or(false)
+        })
     }
 
     /// A signal of changes of the pool, and of the state.

@@ -199,7 +199,6 @@ pub const CODES: &[(u16, &str)] = &[
     (915, "not_the_accused"),
     (916, "not_in_that_phase"),
     (917, "nothing_deposited"),
-    (918, "too_many_depositors"),
     (919, "weights_not_whole"),
     (920, "no_voting_power"),
     (921, "module_paused"),

@@ -109,6 +109,8 @@ pub const RECORD_PAGE_MAX: usize = 256;
 pub const PROPOSALS_WAITING_MAX: usize = 16;
 /// Proposals that are voted on at a time: each may add one number to the history of a stake that changes.
 pub const VOTINGS_MAX: usize = 16;
+/// How many of them may be anything but a pause or a cancellation: what stops harm must find a place.
+pub const VOTINGS_ORDINARY_MAX: usize = 12;
 /// Who may pay for one proposal's deposit.
 pub const PROPOSAL_DEPOSITORS_MAX: usize = 16;
 /// Proposals that are over and still known by their number; what was before them stands in the events.

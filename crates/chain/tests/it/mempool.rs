@@ -128,7 +128,7 @@ fn a_full_pool_refuses_and_expiry_makes_room() {
             }
             assert_eq!(code(chain.submit(transfer(&user(1), 3))), "account_full");
             assert_eq!(code(chain.submit(transfer(&user(2), 1))), "taken");
-            assert_eq!(code(chain.submit(transfer(&user(3), 0))), "mempool_full");
+            assert_eq!(code(chain.submit(transfer(&user(3), 1))), "mempool_full");
             let dear = transfer_with(&user(3), 1, FEE * 2, "dev-test", 50);
             assert_eq!(
                 code(chain.submit(dear)),

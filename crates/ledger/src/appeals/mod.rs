@@ -19,6 +19,7 @@ mod records;
 mod turns;
 
 pub use error::AppealError;
+pub use moves::may_ask;
 pub(crate) use moves::{appeal, defend, exhibit, open_node};
 pub use records::{Appeals, Game, Side};
 pub(crate) use turns::{begin, window_ended};

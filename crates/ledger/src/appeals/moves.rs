@@ -8,13 +8,14 @@ use super::{
 use crate::{
     bank,
     execution::Execution,
-    fault::present,
+    fault::{Fault, present},
     market::{Phase, Slot, order, slot},
     params::money,
     referee::{Difference, Finding, Standing},
+    state::State,
 };
 use fairweir_types::{
-    Address, BoundedVec, Digest, Millis,
+    Action, Address, BoundedVec, Digest, Millis,
     event::AppealOutcome,
     order::SlotId,
     tx::{Appeal, Defend, Exhibit, OpenNode},
@@ -48,6 +49,32 @@ fn game_in(
     let game = present(appeals.game.clone(), "game of an appealed slot")?;
     let side = game.side_of(sender).ok_or(AppealError::NotAPlayer)?;
     Ok((record, game, side))
+}
+
+/// Whether a transaction makes a move about which the referee is asked, in an appeal that its sender may make it in. Proposers keep room
+/// for these: who cannot show in time loses.
+///
+/// # Errors
+/// [`Fault::Record`].
+pub fn may_ask(state: &dyn State, sender: Address, action: &Action) -> Result<bool, Fault> {
+    let (slot_id, phase) = match action {
+        Action::Appeal(appeal) => (appeal.slot_id, Phase::Appealable),
+        Action::Defend(defend) => (defend.slot_id, Phase::Appealed),
+        Action::Exhibit(exhibit) => (exhibit.slot_id, Phase::Appealed),
+        _ => return Ok(false),
+    };
+    let Some(record) = slot(state, slot_id)?.filter(|record| record.phase == phase) else {
+        return Ok(false);
+    };
+    if phase == Phase::Appealable {
+        return Ok(record.loser(sender).is_some());
+    }
+    let game = record.appeals.and_then(|appeals| appeals.game);
+    let side = game.and_then(|game| game.side_of(sender));
+    Ok(match action {
+        Action::Defend(_) => side == Some(Side::Defender),
+        _ => side.is_some(),
+    })
 }
 
 /// Whether a side's run is the one that its trace was made of.

@@ -3,9 +3,13 @@ use super::{
     records::{keep, known},
     submit_proposal::{begin, check_room},
 };
-use crate::{bank, execution::Execution, fault::OrFault};
+use crate::{
+    bank,
+    execution::Execution,
+    fault::{Fault, OrFault, counted},
+};
 use fairweir_types::{
-    Address, Amount, Event, event,
+    Address, Amount, Event, Rounding, event,
     governance::{Deposited, ProposalPhase},
     limits::PROPOSAL_DEPOSITORS_MAX,
     tx::AddDeposit,
@@ -30,12 +34,20 @@ pub(crate) fn add_deposit(
     let there = proposal.deposit()?;
     let missing = proposal.needed.checked_sub(there).or_fault()?;
     let amount = action.amount.at_most(missing);
+    let parts = proposal.deposits.as_mut_slice();
+    let part = parts.iter().position(|part| part.from == sender);
+    if part.is_none() {
+        let min = least_part(missing, parts.len())?;
+        if amount < min {
+            let found = amount;
+            return Err(GovernanceError::DepositTooSmall { min, found });
+        }
+    }
     let balance = bank::account(&execution.overlay, sender)?.balance;
     if balance < amount {
         return Err(GovernanceError::CannotPayDeposit { balance, amount });
     }
-    let parts = proposal.deposits.as_mut_slice();
-    match parts.iter_mut().find(|part| part.from == sender) {
+    match part.and_then(|position| parts.get_mut(position)) {
         Some(part) => part.amount = part.amount.checked_add(amount).or_fault()?,
         None => {
             let part = Deposited {
@@ -43,13 +55,13 @@ pub(crate) fn add_deposit(
                 amount,
             };
             let added = proposal.deposits.push(part);
-            added.map_err(|_| GovernanceError::TooManyDepositors {
-                max: PROPOSAL_DEPOSITORS_MAX,
+            added.map_err(|_| Fault::Counter {
+                what: "payers of a deposit",
             })?;
         }
     }
     if amount == missing {
-        check_room(execution)?;
+        check_room(execution, &proposal.message)?;
     }
     bank::debit(execution, sender, amount)?;
     execution.emit(Event::DepositAdded(event::DepositAdded {
@@ -64,4 +76,15 @@ pub(crate) fn add_deposit(
         keep(execution, id, &proposal);
     }
     Ok(())
+}
+
+/// The least that a new payer adds: an even share of what is missing among the places that are left, so that the last of them pays all of
+/// it. Else accounts with a base unit each could fill the places and leave the deposit short.
+fn least_part(missing: Amount, payers: usize) -> Result<Amount, Fault> {
+    let free = PROPOSAL_DEPOSITORS_MAX.checked_sub(payers);
+    let free = free.and_then(|free| u64::try_from(free).ok());
+    let places = counted(free.filter(|free| *free > 0), "payers of a deposit")?;
+    missing
+        .checked_mul_ratio(1, places, Rounding::Up)
+        .or_fault()
 }

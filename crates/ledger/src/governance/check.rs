@@ -114,7 +114,7 @@ fn check_penalty(
         });
     }
     let staked = stake::stake(&execution.overlay, penalty.accused)?;
-    if staked.bonded == Amount::ZERO {
+    if staked.slashable()? == Amount::ZERO {
         return Err(GovernanceError::NothingToPenalise);
     }
     if expedited {

@@ -57,7 +57,7 @@ pub enum GovernanceError {
         share: Bps,
     },
     /// The accused has no stake.
-    #[error("the accused has nothing bonded")]
+    #[error("the accused has no stake")]
     NothingToPenalise,
     /// A penalty must not be decided in a hurry.
     #[error("a penalty motion cannot be expedited: the accused needs the time to answer")]
@@ -76,8 +76,8 @@ pub enum GovernanceError {
         /// Its number.
         proposal: ProposalId,
     },
-    /// The first part of the deposit is too small.
-    #[error("{found} coins are paid, a proposal begins with at least {min} of its deposit")]
+    /// The part of the deposit is too small to begin with, or for a new payer.
+    #[error("{found} coins are paid, this part of the deposit is at least {min}")]
     DepositTooSmall {
         /// The least.
         min: Amount,
@@ -118,12 +118,6 @@ pub enum GovernanceError {
     /// Nothing to deposit.
     #[error("the amount is zero")]
     NothingDeposited,
-    /// As many accounts paid for the proposal as may.
-    #[error("{max} accounts have paid for this proposal: one of them may add the rest")]
-    TooManyDepositors {
-        /// How many may.
-        max: usize,
-    },
     /// The parts of a vote are not a whole.
     #[error("the parts of a vote are 10000 basis points together, not {found}")]
     WeightsNotWhole {
@@ -178,7 +172,6 @@ impl GovernanceError {
             Self::NotTheAccused => 915,
             Self::NotInThatPhase { .. } => 916,
             Self::NothingDeposited => 917,
-            Self::TooManyDepositors { .. } => 918,
             Self::WeightsNotWhole { .. } => 919,
             Self::NoVotingPower => 920,
             Self::ModulePaused { .. } => 921,

@@ -14,7 +14,7 @@ use fairweir_types::{
     Address, Amount, BoundedVec, Boxed, Event, ProposalId,
     event::ProposalSubmitted,
     governance::{Deposited, Message, ProposalPhase},
-    limits::{PROPOSALS_WAITING_MAX, VOTINGS_MAX},
+    limits::{PROPOSALS_WAITING_MAX, VOTINGS_MAX, VOTINGS_ORDINARY_MAX},
     tx::SubmitProposal,
 };
 
@@ -101,7 +101,7 @@ fn check(
         });
     }
     if deposit == needed {
-        return check_room(execution);
+        return check_room(execution, &submit.message);
     }
     let waiting = governance(&execution.overlay)?.waiting;
     if usize::try_from(waiting).unwrap_or(usize::MAX) >= PROPOSALS_WAITING_MAX {
@@ -113,11 +113,21 @@ fn check(
     Ok(())
 }
 
-/// Whether another voting can begin.
-pub(super) fn check_room(execution: &Execution<'_>) -> Result<(), GovernanceError> {
-    if governance(&execution.overlay)?.open.len() >= VOTINGS_MAX {
+/// Whether another voting can begin. What stops harm has places of its own.
+pub(super) fn check_room(
+    execution: &Execution<'_>,
+    message: &Message,
+) -> Result<(), GovernanceError> {
+    let max = match message {
+        Message::Pause(_) | Message::Cancel(_) => VOTINGS_MAX,
+        Message::SetParam(_)
+        | Message::TreasurySpend(_)
+        | Message::Penalty(_)
+        | Message::Upgrade(_) => VOTINGS_ORDINARY_MAX,
+    };
+    if governance(&execution.overlay)?.open.len() >= max {
         return Err(GovernanceError::TooManyProposals {
-            max: VOTINGS_MAX,
+            max,
             doing: "are voted on",
         });
     }

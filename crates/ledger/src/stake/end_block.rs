@@ -6,9 +6,13 @@ use crate::{
     keys,
     state::scan,
 };
-use fairweir_types::{Event, event::Unbonded, limits::SWEEP_ITEMS_MAX};
+use fairweir_types::{
+    Amount, Event,
+    event::{Bonded, Unbonded},
+    limits::SWEEP_ITEMS_MAX,
+};
 
-/// Frees stake whose unbonding delay is over; at most a bounded number per block, the rest in the next.
+/// Frees stake whose unbonding delay is over, but for what a penalty motion may take, which is bonded again; at most a bounded number per block, the rest in the next.
 pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
     let (from, to) = keys::unbonding_until(execution.now);
     for (key, entry) in scan::<Entry>(&execution.overlay, &from, &to, SWEEP_ITEMS_MAX)? {
@@ -16,13 +20,20 @@ pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
         // A slash may have taken a part meanwhile.
         let amount = entry.amount.at_most(record.unbonding);
         record.unbonding = record.unbonding.checked_sub(amount).or_fault()?;
+        let held = record.charged.checked_sub(record.slashable()?);
+        let held = held.unwrap_or(Amount::ZERO).at_most(amount);
+        let freed = amount.checked_sub(held).or_fault()?;
+        record.bonded = record.bonded.checked_add(held).or_fault()?;
         store(execution, entry.account, &record)?;
-        bank::credit(execution, entry.account, amount)?;
+        bank::credit(execution, entry.account, freed)?;
         execution.overlay.delete(key);
-        execution.emit(Event::Unbonded(Unbonded {
-            account: entry.account,
-            amount,
-        }));
+        let account = entry.account;
+        if held > Amount::ZERO {
+            let amount = held;
+            execution.emit(Event::Bonded(Bonded { account, amount }));
+        }
+        let amount = freed;
+        execution.emit(Event::Unbonded(Unbonded { account, amount }));
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub struct Stake {
     pub unbondings: u64,
     /// Listed offers and a place among the verifiers, which need a minimum of stake.
     pub roles: u32,
-    /// What of the bonded stake penalty motions may take.
+    /// What penalty motions may take of the stake, bonded or on its way back.
     pub charged: Amount,
 }
 state_record!(Stake {
@@ -48,6 +48,13 @@ state_record!(Stake {
     roles,
     charged,
 });
+
+impl Stake {
+    /// All that can be slashed.
+    pub(crate) fn slashable(&self) -> Result<Amount, Fault> {
+        self.bonded.checked_add(self.unbonding).or_fault()
+    }
+}
 
 /// An account's stake; one that never bonded has none.
 ///
@@ -69,15 +76,17 @@ pub(crate) fn store(
     Ok(())
 }
 
-/// Keeps a share of the bonded stake for a penalty motion; less, when other motions need the rest. Returns how much.
+/// Keeps a share of the stake for a penalty motion, what is on its way back included, so that nobody escapes by unbonding first; less, when
+/// other motions need the rest. Returns how much.
 pub(crate) fn charge(
     execution: &mut Execution<'_>,
     address: Address,
     share: Bps,
 ) -> Result<Amount, Fault> {
     let mut record = stake(&execution.overlay, address)?;
-    let free = record.bonded.checked_sub(record.charged);
-    let amount = Params::share_down(record.bonded, share.get())
+    let slashable = record.slashable()?;
+    let free = slashable.checked_sub(record.charged);
+    let amount = Params::share_down(slashable, share.get())
         .or_fault()?
         .at_most(free.unwrap_or(Amount::ZERO));
     if amount > Amount::ZERO {

@@ -193,7 +193,8 @@ impl Model {
                 }
                 Event::Penalised(event) => {
                     let stake = self.stakes.get_mut(&event.accused).unwrap();
-                    *stake = stake.checked_sub(event.burned).unwrap();
+                    // What is bonded goes first, then what is on its way back, which has no vote.
+                    *stake = stake.checked_sub(event.burned.at_most(*stake)).unwrap();
                     self.effect(event.proposal);
                 }
                 Event::ParamChanged(event) => self.effect(event.proposal),

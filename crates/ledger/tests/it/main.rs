@@ -71,6 +71,7 @@ scripts!(
     proposals_that_are_refused,
     proposals_that_crowd,
     a_penalty_motion,
+    a_penalty_motion_after_unbonding,
     pauses,
     values_that_change_under_open_work,
 );

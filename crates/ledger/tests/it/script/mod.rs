@@ -194,6 +194,19 @@ fn transact(world: &mut World, line: &str) {
         world.orders.insert((*name).to_owned(), id);
     }
     let tx = transaction.sign(&key).verify().unwrap();
+    if tx.transaction().action.asks_referee() {
+        // Room in blocks is kept for those whose move it is, and for no others.
+        let action = &tx.transaction().action;
+        let may = fairweir_ledger::appeals::may_ask(&world.state, key.address(), action).unwrap();
+        let strangers = [
+            "no_slot_to_appeal",
+            "not_open_to_appeal",
+            "not_a_loser",
+            "not_a_player",
+        ];
+        assert!(may || !["ok", "bad_exhibit"].contains(&expected), "{rest}");
+        assert!(!may || !strangers.contains(&expected), "{rest}");
+    }
     let mut context = world.context();
     context.height = Height(world.height + 1);
     if let Err(error) = fairweir_ledger::check_envelope(&world.state, &context, &tx) {
