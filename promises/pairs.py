@@ -1,4 +1,4 @@
-"""Answers of the gateway against the same answers of the engine in a process of its own, question by question in turn."""
+"""Answers of the gateway against the same answers of the engine in a process of its own, of the same program, question by question in turn."""
 
 import http.client
 import json
@@ -9,9 +9,9 @@ import tempfile
 import time
 import urllib.parse
 
-from engine import LLAMA, example, weights
 from network import Broken, Process, ask, program, require
 
+MODEL = "SmolLM2-135M-Instruct"
 TOKENS = 64
 SUBJECTS = ("rivers", "bread", "chess", "the sky", "bees", "shirts", "the moon", "trains", "tides", "glass", "music")
 
@@ -25,7 +25,7 @@ def over_http(url, key, text):
     address = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=300)
     body = {
-        "model": "SmolLM2-135M-Instruct",
+        "model": MODEL,
         "messages": [{"role": "user", "content": text}],
         "max_tokens": TOKENS,
         "temperature": 0,
@@ -62,19 +62,17 @@ class Pairs:
     def __init__(self, threads):
         self.threads = str(threads)
         self.fairweir = program("fairweir", release=True)
-        self.bare = example("answer_time", package="fairweir-services", features="inference,testing")
 
     def __enter__(self):
         self.data = tempfile.TemporaryDirectory()
-        self.folder = tempfile.TemporaryDirectory()
         log = tempfile.NamedTemporaryFile("w+", delete=False)
         url = lambda: re.search(r"http://[^/\s]+/v1", pathlib.Path(log.name).read_text(errors="replace"))
         command = [self.fairweir, "--data", self.data.name, "--threads", self.threads, "up", "--no-job"]
         command += ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]
-        words = [self.bare, weights(LLAMA), self.folder.name, str(TOKENS), self.threads]
-        self.engine = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.network = Process(*command, ready=lambda: url() is not None, within=900, log=log)
         self.url = url().group()
+        words = [self.fairweir, "--json", "--threads", self.threads, "model", "time", MODEL, "--max-tokens", str(TOKENS)]
+        self.engine = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.key = ask(self.fairweir, self.data.name, "apikey", "create", "promise")["secret"]
         return self
 
@@ -83,7 +81,6 @@ class Pairs:
         self.engine.wait(timeout=60)
         self.network.__exit__(*end)
         self.data.cleanup()
-        self.folder.cleanup()
 
     def answers(self, count):
         """So many pairs of (milliseconds to the first token, to the last, tokens): the engine's, the gateway's."""
@@ -95,8 +92,10 @@ class Pairs:
             text = question(number)
             self.engine.stdin.write(text + "\n")
             self.engine.stdin.flush()
-            alone = [float(word) for word in self.engine.stdout.readline().split()]
-            require(len(alone) == 3, "the engine ended early")
+            said = self.engine.stdout.readline()
+            require(said, "the engine ended early")
+            said = json.loads(said)
+            alone = (said["first_ms"], said["last_ms"], said["tokens"])
             here = over_http(self.url, self.key, text)
             if number < 2 or here is None or alone[2] < 8:
                 continue

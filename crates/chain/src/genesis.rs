@@ -12,6 +12,7 @@ use fairweir_types::{
     Block, BlockHeader, BoundedVec, Digest, Genesis, Height, SecretKey, Validator,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
     digest::Domain,
+    double_vote::vote_namespace,
     genesis::GenesisError,
     keys::VoteSecretKey,
     merkle,
@@ -28,11 +29,8 @@ pub(crate) type Finalization = types::Finalization<Scheme, BlockDigest>;
 /// The context in which a block is proposed.
 pub(crate) type Context = types::Context<BlockDigest, Identity>;
 
-/// What votes are signed under; the digest of the genesis keeps chains apart.
-const VOTE_NAMESPACE: &[u8] = b"fairweir/1/vote/";
-
 fn namespace(genesis: &Genesis) -> Vec<u8> {
-    [VOTE_NAMESPACE, genesis.digest().as_bytes()].concat()
+    vote_namespace(&genesis.digest())
 }
 
 /// The identities and vote keys, in the order in which certificates name signers.

@@ -16,7 +16,8 @@ use commonware_consensus::{
 };
 use fairweir_ledger::{Fault, State};
 use fairweir_types::{
-    Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome, node_api::SupplyReport,
+    Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome,
+    double_vote::DoubleVote, node_api::SupplyReport,
 };
 use std::{fmt, sync::Arc};
 
@@ -94,6 +95,12 @@ impl ChainHandle {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.core.waiting()
+    }
+
+    /// Evidence against validators whose double votes this replica met since it started, one pair of votes for each.
+    #[must_use]
+    pub fn double_votes(&self) -> Vec<DoubleVote> {
+        self.core.double_votes.all()
     }
 
     /// The newest block that is final and durable.

@@ -3,6 +3,7 @@
 mod application;
 mod block;
 mod config;
+mod double_votes;
 mod engine;
 mod error;
 mod follow;
@@ -17,6 +18,8 @@ mod qmdb;
 mod records;
 mod replica;
 mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod transport;
 mod watched;
 mod wiring;

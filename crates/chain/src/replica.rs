@@ -5,6 +5,7 @@
 
 use crate::{
     config::ChainConfig,
+    double_votes::DoubleVotes,
     error::SubmitError,
     genesis::{self, BlockDigest, Identity},
     mempool::{Inserted, Mempool, Standing},
@@ -68,6 +69,7 @@ pub(crate) struct Core {
     pub(crate) records: Records,
     pool: Mutex<Mempool>,
     recent: Mutex<Recent>,
+    pub(crate) double_votes: DoubleVotes,
     tip: Watched<Tip>,
     gossip: mpsc::Sender<SignedTx>,
 }
@@ -93,6 +95,7 @@ impl Core {
             identity: genesis::identity_of(&config.identity),
             pool: Mutex::new(Mempool::new(config.mempool)),
             recent: Mutex::default(),
+            double_votes: DoubleVotes::default(),
             tip: Watched::new(tip),
             config,
             cache,

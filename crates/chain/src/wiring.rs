@@ -5,6 +5,7 @@ use crate::{
     application::App,
     block::ChainBlock,
     config::ChainConfig,
+    double_votes,
     engine::{Part, Runtime},
     error::{StartError, StoreError},
     follow::{self, Source},
@@ -21,6 +22,7 @@ use crate::{
 };
 use commonware_broadcast::buffered;
 use commonware_consensus::{
+    Reporters,
     marshal::{
         self, Identifier,
         core::{Actor as MarshalActor, Floor},
@@ -235,7 +237,7 @@ type SimplexConfig<E, N> = simplex::Config<
     BlockDigest,
     Automaton<E>,
     Application<E>,
-    Application<E>,
+    Reporters<Application<E>, double_votes::Hears>,
     Sequential,
 >;
 type Execution<E> = Stateful<E, App, Standard<ChainBlock>, NoStateSync, Sequential>;
@@ -342,7 +344,7 @@ impl<E: Runtime> Wiring<E> {
                 Arc::clone(core),
             ),
             relay: deferred.clone(),
-            reporter: deferred,
+            reporter: Reporters::from((deferred, double_votes::Hears(Arc::clone(core)))),
             strategy: Sequential,
             partition: format!("{}-votes", self.config.partition_prefix),
             mailbox_size: MAILBOX,
@@ -362,7 +364,8 @@ impl<E: Runtime> Wiring<E> {
             fetch_timeout: NZDuration!(FETCH_TIMEOUT),
             fetch_retry_delay: FETCH_RETRY,
             forward: ForwardPolicy::Disabled,
-            track_historical_votes: false,
+            // A second vote may come when the first is counted already; without the first it would be no evidence.
+            track_historical_votes: true,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Events and reports in words.
 
 use fairweir_types::{
-    Address, Event,
+    Address, Digest, Event,
     event::{AppealOutcome, DisputeCause, RefundReason, SlashReason},
     order::{NonMatch, NonMatchReason},
     receipt::{Randomness, Tier, Verdict},
@@ -376,6 +376,15 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_) => governance::event(names, event).unwrap_or_default(),
+        Event::ValidatorTombstoned(event) => format!(
+            "validator {} voted twice in view {}: {} of the stake of {} slashed, {} of it to {}",
+            Digest(event.validator),
+            event.view,
+            event.amount,
+            who(event.account),
+            event.to_reporter,
+            who(event.reporter)
+        ),
         Event::AppealDecided(event) => format!(
             "{}; the verdict {}",
             appeal_outcome(event.outcome, &who(event.appellant), &who(event.defender)),

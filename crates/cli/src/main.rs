@@ -134,6 +134,8 @@ enum Command {
     Delegate(commands::delegate::Delegate),
     #[command(subcommand)]
     Proposal(commands::proposal::Proposal),
+    #[command(subcommand)]
+    Validator(commands::validator::Validator),
     /// Add, list, check and remove models on this machine.
     #[command(subcommand)]
     Model(commands::model::Model),
@@ -198,6 +200,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Apikey(apikey) => apikey.run(global),
         Command::Delegate(delegate) => delegate.run(global),
         Command::Proposal(proposal) => proposal.run(global),
+        Command::Validator(validator) => validator.run(global),
         Command::Model(model) => model.run(global),
         Command::Status(status) => status.run(global),
         Command::Events(events) => events.run(global),

@@ -11,9 +11,10 @@ use fairweir_types::{
     limits::BLOCK_TXS_MAX,
     node_api::{
         AccountReport, AskAccount, AskBlock, AskBody, AskDuties, AskGenesis, AskGovernance,
-        AskOffers, AskOrder, AskOutcomes, AskProposal, AskProposals, AskStatus, BlockReport,
-        Duties, EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply, NodeRequest,
-        OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit,
+        AskOffers, AskOrder, AskOutcomes, AskProposal, AskProposals, AskStatus, AskValidators,
+        BlockReport, Duties, EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply,
+        NodeRequest, OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit,
+        ValidatorsReport,
     },
     order::{KindId, OrderId},
 };
@@ -172,6 +173,18 @@ impl<N: Network> NodeClient<N> {
         let question = NodeRequest::Governance(AskGovernance {});
         match self.ask(&question, ANSWER_DEADLINE).await? {
             NodeReply::Governance(report) => Ok((*report).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// The validators, and evidence of double votes that nobody showed the ledger yet.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn validators(&self) -> Result<ValidatorsReport, ClientError> {
+        let question = NodeRequest::Validators(AskValidators {});
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Validators(report) => Ok((*report).clone()),
             _ => Err(ClientError::OtherAnswer),
         }
     }

@@ -163,7 +163,8 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::Penalised(_)
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
-        | Event::UpgradePlanned(_) => None,
+        | Event::UpgradePlanned(_)
+        | Event::ValidatorTombstoned(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use fairweir_client::orders::slot_of;
 use fairweir_types::{
-    Address, Amount, Event,
+    Address, Amount, Digest, Event,
     node_api::{AccountReport, DelegateReport, Status, SupplyReport},
     order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
@@ -143,6 +143,7 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::ModulePaused(_) => "module_paused",
         Event::ModuleResumed(_) => "module_resumed",
         Event::UpgradePlanned(_) => "upgrade_planned",
+        Event::ValidatorTombstoned(_) => "validator_tombstoned",
     }
 }
 
@@ -312,6 +313,10 @@ fn details(event: &Event) -> Value {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_) => governance::details(event).unwrap_or_default(),
+        Event::ValidatorTombstoned(event) => json!({
+            "validator": Digest(event.validator).to_string(), "account": address(event.account), "epoch": event.epoch, "view": event.view,
+            "reporter": address(event.reporter), "amount": coins(event.amount), "to_reporter": coins(event.to_reporter), "burned": coins(event.burned),
+        }),
         Event::AppealDecided(event) => json!({
             "appellant": address(event.appellant),
             "defender": address(event.defender),

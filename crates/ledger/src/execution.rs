@@ -11,7 +11,7 @@ use crate::{
     refusal::Refusal,
     registry, sessions, stake,
     state::{Overlay, State, Writes, load, state_record},
-    verification,
+    validators, verification,
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedText, ChainId, Digest, Event, Height, Millis, TxCode,
@@ -104,6 +104,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) randomness: Randomness,
     /// Validators, who propose in turns.
     pub(crate) validators: u16,
+    /// Reports of double votes whose signatures were checked.
+    pub(crate) reports: usize,
     pub(crate) events: Vec<Event>,
     fees: Amount,
 }
@@ -151,6 +153,7 @@ impl<'a> Execution<'a> {
             now,
             randomness,
             validators: chain.validators,
+            reports: 0,
             events: Vec::new(),
             fees: Amount::ZERO,
         })
@@ -268,6 +271,9 @@ impl<'a> Execution<'a> {
             Action::Vote(vote) => governance::vote(self, sender, vote)?,
             Action::AnswerMotion(answer) => governance::answer_motion(self, sender, answer)?,
             Action::AppealMotion(appeal) => governance::appeal_motion(self, sender, appeal)?,
+            Action::ReportDoubleVote(report) => {
+                validators::report_double_vote(self, sender, report)?;
+            }
         }
         Ok(())
     }
@@ -277,7 +283,7 @@ impl<'a> Execution<'a> {
         stake::end_block(self)?;
         let votes_carried_over = governance::end_block(self)?;
         let carried_over = market::end_block(self)? || votes_carried_over;
-        bank::pay_fees(self, self.fees)?;
+        validators::pay_fees(self, self.fees)?;
         let (from, to) = keys::due_at_any_height();
         Ok(carried_over || self.overlay.first_in(&from, &to).is_some())
     }

@@ -6,6 +6,7 @@ use crate::{
     keys,
     params::check_genesis_params,
     state::{Writes, state_record},
+    validators::ValidatorRecord,
 };
 use commonware_codec::Encode;
 use fairweir_types::{Amount, Digest, Genesis, Millis, Nonce, genesis::GenesisError};
@@ -39,8 +40,14 @@ pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
     }
     for validator in &genesis.validators {
         put(
-            keys::payout(&validator.identity),
-            validator.payout.encode().to_vec(),
+            keys::validator(&validator.identity),
+            ValidatorRecord {
+                vote_key: validator.vote_key.clone(),
+                account: validator.payout,
+                tombstoned: false,
+            }
+            .encode()
+            .to_vec(),
         );
     }
     for param in &genesis.params {

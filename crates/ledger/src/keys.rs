@@ -20,7 +20,7 @@ const CLOCK: u8 = 0x0b;
 const PARAM: u8 = 0x0c;
 const COUNTERS: u8 = 0x0d;
 const CHAIN: u8 = 0x0e;
-const PAYOUT: u8 = 0x0f;
+const VALIDATOR: u8 = 0x0f;
 const RETRY_AT_TIME: u8 = 0x10;
 const GRANT: u8 = 0x11;
 const GOVERNANCE: u8 = 0x20;
@@ -229,8 +229,8 @@ pub(crate) fn chain() -> Vec<u8> {
     vec![CHAIN]
 }
 
-pub(crate) fn payout(validator: &[u8; 32]) -> Vec<u8> {
-    key(PAYOUT, &[validator])
+pub(crate) fn validator(identity: &[u8; 32]) -> Vec<u8> {
+    key(VALIDATOR, &[identity])
 }
 
 pub(crate) fn governance() -> Vec<u8> {
@@ -353,7 +353,7 @@ mod tests {
             param(1),
             counters(),
             chain(),
-            payout(&[0; 32]),
+            validator(&[0; 32]),
             governance(),
             proposal(ProposalId(1)),
             proposal_due(Millis(1), ProposalId(1)),

@@ -34,6 +34,7 @@ pub mod sessions;
 pub mod stake;
 mod state;
 mod totals;
+pub mod validators;
 pub mod verification;
 
 pub use envelope::{EnvelopeError, check_envelope};

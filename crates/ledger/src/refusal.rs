@@ -3,7 +3,8 @@
 use crate::{
     appeals::AppealError, bank::BankError, delegates::DelegateError, fault::Fault,
     governance::GovernanceError, market::MarketError, registry::RegistryError,
-    sessions::SessionError, stake::StakeError, verification::VerificationError,
+    sessions::SessionError, stake::StakeError, validators::ValidatorError,
+    verification::VerificationError,
 };
 use fairweir_types::TxCode;
 use thiserror::Error;
@@ -38,6 +39,9 @@ pub enum Refusal {
     /// By governance.
     #[error(transparent)]
     Governance(GovernanceError),
+    /// By what is said about validators.
+    #[error(transparent)]
+    Validator(ValidatorError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
@@ -66,6 +70,7 @@ impl Refusal {
             Self::Delegate(error) => error.code(),
             Self::Appeal(error) => error.code(),
             Self::Governance(error) => error.code(),
+            Self::Validator(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -203,6 +208,11 @@ pub const CODES: &[(u16, &str)] = &[
     (920, "no_voting_power"),
     (921, "module_paused"),
     (922, "upgrade_in_the_past"),
+    (1000, "no_such_validator"),
+    (1001, "already_tombstoned"),
+    (1002, "no_conflict"),
+    (1003, "too_many_reports"),
+    (1004, "not_its_votes"),
 ];
 
 /// The name of a code.

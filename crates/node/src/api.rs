@@ -4,7 +4,7 @@ use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
-use fairweir_ledger::{Fault, governance, report};
+use fairweir_ledger::{Fault, governance, report, validators};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
     BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
@@ -12,7 +12,7 @@ use fairweir_types::{
     merkle,
     node_api::{
         Blob, BlobStored, BlockReport, Duties, EventPage, Included, NodeReply, NodeRequest,
-        OutcomePage, Refusal, Status,
+        OutcomePage, Refusal, Status, ValidatorsReport,
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
@@ -146,6 +146,7 @@ impl Api {
                     |report| NodeReply::Governance(Boxed::new(report)),
                 )
             }
+            NodeRequest::Validators(_) => self.validators(),
             NodeRequest::Block(ask) => self.block(ask.height).await,
             NodeRequest::Body(ask) => match self.chain.finalised(ask.height).await {
                 Ok(Some(found)) => NodeReply::Body(Boxed::new(found.block)),
@@ -173,6 +174,25 @@ impl Api {
             // Handled by `converse`, which has the stream.
             NodeRequest::Follow(_) => refused("malformed", "a follower needs a stream of its own"),
         }
+    }
+
+    fn validators(&self) -> NodeReply {
+        let genesis = self.chain.genesis();
+        let known = self.chain.read(|state| validators::report(state, genesis));
+        let known = match known {
+            Ok(known) => known,
+            Err(fault) => return broken(&fault),
+        };
+        let is_open = |identity: &[u8; 32]| {
+            let mut open = known.iter().filter(|validator| !validator.tombstoned);
+            open.any(|validator| validator.identity == *identity)
+        };
+        let found = self.chain.double_votes().into_iter();
+        let evidence = found.filter(|evidence| is_open(&evidence.validator));
+        NodeReply::Validators(Boxed::new(ValidatorsReport {
+            evidence: BoundedVec::truncating(evidence),
+            validators: BoundedVec::truncating(known.iter().copied()),
+        }))
     }
 
     async fn submit(&self, bytes: &[u8]) -> NodeReply {

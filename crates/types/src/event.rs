@@ -16,6 +16,7 @@ mod appeal;
 mod delegate;
 mod governance;
 mod session;
+mod validator;
 
 pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed, AppealsOpen};
 pub use delegate::{DelegateGranted, DelegateRevoked};
@@ -28,6 +29,7 @@ pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
     LeavesShared, LeavesShown, SharingDue,
 };
+pub use validator::ValidatorTombstoned;
 
 /// Money moved between accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -621,6 +623,7 @@ pub enum Event {
     ModulePaused(ModulePaused),
     ModuleResumed(ModuleResumed),
     UpgradePlanned(UpgradePlanned),
+    ValidatorTombstoned(Boxed<ValidatorTombstoned>),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -680,4 +683,5 @@ choice!(Event {
     71 => ModulePaused(ModulePaused),
     72 => ModuleResumed(ModuleResumed),
     73 => UpgradePlanned(UpgradePlanned),
+    80 => ValidatorTombstoned(Boxed<ValidatorTombstoned>),
 });

@@ -215,6 +215,11 @@ impl VoteSecretKey {
         VoteSignature(self.0.sign(purpose.namespace(), message))
     }
 
+    /// Signs `message` under a namespace of the consensus library.
+    pub(crate) fn sign_under(&self, namespace: &[u8], message: &[u8]) -> VoteSignature {
+        VoteSignature(self.0.sign(namespace, message))
+    }
+
     /// Proves possession of the key.
     #[must_use]
     pub fn prove_possession(&self) -> VoteSignature {
@@ -242,7 +247,17 @@ impl VoteKey {
     /// Whether `signature` is this key's over `message` for `purpose`.
     #[must_use]
     pub fn verify(&self, purpose: Purpose, message: &[u8], signature: &VoteSignature) -> bool {
-        self.0.verify(purpose.namespace(), message, &signature.0)
+        self.verify_under(purpose.namespace(), message, signature)
+    }
+
+    /// Whether `signature` is this key's over `message` under a namespace of the consensus library.
+    pub(crate) fn verify_under(
+        &self,
+        namespace: &[u8],
+        message: &[u8],
+        signature: &VoteSignature,
+    ) -> bool {
+        self.0.verify(namespace, message, &signature.0)
     }
 
     /// The key as the consensus library wants it.

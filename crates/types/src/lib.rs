@@ -19,6 +19,7 @@ pub mod amount;
 pub mod block;
 pub mod bounded;
 pub mod digest;
+pub mod double_vote;
 pub mod event;
 pub mod genesis;
 pub mod governance;

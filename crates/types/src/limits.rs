@@ -111,6 +111,8 @@ pub const PROPOSALS_WAITING_MAX: usize = 16;
 pub const VOTINGS_MAX: usize = 16;
 /// How many of them may be anything but a pause or a cancellation: what stops harm must find a place.
 pub const VOTINGS_ORDINARY_MAX: usize = 12;
+/// Reports of double votes whose signatures a block checks: two pairings each, some milliseconds of every validator.
+pub const REPORTS_CHECKED_MAX: usize = 4;
 /// Who may pay for one proposal's deposit.
 pub const PROPOSAL_DEPOSITORS_MAX: usize = 16;
 /// Proposals that are over and still known by their number; what was before them stands in the events.

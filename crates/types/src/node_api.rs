@@ -22,11 +22,13 @@ use crate::{
 };
 
 mod governance;
+mod validators;
 
 pub use governance::{
     AskGovernance, AskProposal, AskProposals, GovernanceReport, PausedModule, ProposalEnd,
     ProposalPage, ProposalReport,
 };
+pub use validators::{AskValidators, ValidatorReport, ValidatorsReport};
 
 /// Submits a transaction and waits until it is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +155,7 @@ pub enum NodeRequest {
     Proposal(AskProposal),
     Proposals(AskProposals),
     Governance(AskGovernance),
+    Validators(AskValidators),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -171,6 +174,7 @@ choice!(NodeRequest {
     14 => Proposal(AskProposal),
     15 => Proposals(AskProposals),
     16 => Governance(AskGovernance),
+    17 => Validators(AskValidators),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -487,6 +491,7 @@ pub enum NodeReply {
     Proposal(Boxed<ProposalReport>),
     Proposals(ProposalPage),
     Governance(Boxed<GovernanceReport>),
+    Validators(Boxed<ValidatorsReport>),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -506,6 +511,7 @@ choice!(NodeReply {
     15 => Proposal(Boxed<ProposalReport>),
     16 => Proposals(ProposalPage),
     17 => Governance(Boxed<GovernanceReport>),
+    18 => Validators(Boxed<ValidatorsReport>),
 });
 
 /// An output as a worker keeps it for its buyer over a restart.

@@ -23,10 +23,12 @@ use thiserror::Error;
 mod appeal;
 mod delegate;
 mod governance;
+mod validator;
 
 pub use appeal::{Appeal, Defend, Exhibit, OpenNode};
 pub use delegate::{GrantDelegate, OpenSession, RevokeDelegate};
 pub use governance::{AddDeposit, AnswerMotion, AppealMotion, SubmitProposal, Vote};
+pub use validator::ReportDoubleVote;
 
 /// Moves money to another account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,6 +341,8 @@ pub enum Action {
     AnswerMotion(AnswerMotion),
     /// See [`AppealMotion`].
     AppealMotion(AppealMotion),
+    /// See [`ReportDoubleVote`].
+    ReportDoubleVote(Boxed<ReportDoubleVote>),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -374,6 +378,7 @@ choice!(Action {
     42 => Vote(Vote),
     43 => AnswerMotion(AnswerMotion),
     44 => AppealMotion(AppealMotion),
+    50 => ReportDoubleVote(Boxed<ReportDoubleVote>),
 });
 
 impl Action {
@@ -414,6 +419,7 @@ impl Action {
             Self::Vote(_) => "vote",
             Self::AnswerMotion(_) => "answer_motion",
             Self::AppealMotion(_) => "appeal_motion",
+            Self::ReportDoubleVote(_) => "report_double_vote",
         }
     }
 

@@ -12,7 +12,7 @@ use fairweir_types::{Digest, Genesis, Height};
 use std::time::Duration;
 
 /// Links that lose some messages for good.
-fn lossy() -> Link {
+pub(crate) fn lossy() -> Link {
     Link {
         latency: Duration::from_millis(10),
         jitter: Duration::from_millis(3),
@@ -29,7 +29,7 @@ fn slow() -> Link {
     }
 }
 
-async fn link(
+pub(crate) async fn link(
     context: &deterministic::Context,
     genesis: &Genesis,
     keys: &[Keys],
@@ -59,7 +59,7 @@ async fn link(
     oracle
 }
 
-async fn validator(
+pub(crate) async fn validator(
     context: &deterministic::Context,
     oracle: &Oracle<PublicKey, deterministic::Context>,
     genesis: &Genesis,

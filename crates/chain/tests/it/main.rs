@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "testing")]
+mod double_votes;
 mod follow;
 mod four;
 mod harness;

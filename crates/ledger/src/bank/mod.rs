@@ -91,14 +91,3 @@ pub(crate) fn burn(execution: &mut Execution<'_>, amount: Amount) -> Result<(), 
     execution.overlay.store(keys::supply(), &supply);
     Ok(())
 }
-
-/// Pays a block's transaction fees to its proposer, or burns them when the proposer has no payout account.
-pub(crate) fn pay_fees(execution: &mut Execution<'_>, fees: Amount) -> Result<(), Fault> {
-    match execution
-        .overlay
-        .load::<Address>(&keys::payout(&execution.context.proposer))?
-    {
-        Some(payout) => credit(execution, payout, fees),
-        None => burn(execution, fees),
-    }
-}

@@ -12,7 +12,7 @@ mod unbond;
 pub(crate) use bond::bond;
 pub(crate) use end_block::end_block;
 pub use error::StakeError;
-pub(crate) use slash::{Losses, confiscate, slash};
+pub(crate) use slash::{Losses, confiscate, forfeit, slash};
 pub(crate) use unbond::unbond;
 
 use crate::{

@@ -78,6 +78,20 @@ pub(crate) fn confiscate(
     Ok(taken)
 }
 
+/// Takes up to `amount` of an account's slashable stake, pays the reporter the governed share, and burns the rest; returns what was taken,
+/// and what of it the reporter got.
+pub(crate) fn forfeit(
+    execution: &mut Execution<'_>,
+    account: Address,
+    amount: Amount,
+    reporter: Address,
+) -> Result<(Amount, Amount), Fault> {
+    let taken = take(execution, account, amount)?;
+    let to_reporter = reward(execution, taken, taken, &[reporter])?;
+    bank::burn(execution, taken.checked_sub(to_reporter).or_fault()?)?;
+    Ok((taken, to_reporter))
+}
+
 /// Takes bonded stake first, then stake that is unbonding.
 fn take(execution: &mut Execution<'_>, account: Address, amount: Amount) -> Result<Amount, Fault> {
     let mut record = stake(&execution.overlay, account)?;

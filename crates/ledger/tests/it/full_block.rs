@@ -1,16 +1,18 @@
-//! A block full of transactions with many events each stays within what can be stored.
+//! A block full of transactions with many events each stays within what can be stored, and one full of reports within the time of its checks.
 
 use crate::world::{World, coins, key_of};
 use fairweir_ledger::refusal;
 use fairweir_types::{
     Action, Amount, BoundedBytes, Boxed, ByteCount, Digest, Height, Millis, Nonce, Transaction,
     Units, VerifiedTx,
-    limits::BLOCK_EVENTS_MAX,
+    double_vote::{CastVote, DoubleVote, VoteKind},
+    keys::VoteSecretKey,
+    limits::{BLOCK_EVENTS_MAX, REPORTS_CHECKED_MAX},
     order::{
         Demand, KindId, OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds, SlotRole,
         UnitVector, Urgency,
     },
-    tx::{CancelOrder, PostOrder},
+    tx::{CancelOrder, PostOrder, ReportDoubleVote},
 };
 
 /// Orders of sixteen slots: cancelling one emits seventeen events.
@@ -93,4 +95,36 @@ fn a_block_never_has_more_events_than_can_be_stored() {
             .iter()
             .all(|outcome| refusal::name(outcome.code) == "block_full")
     );
+}
+
+#[test]
+fn a_block_checks_a_few_reports_of_double_votes() {
+    let mut world = World::new(&["A"], &[]);
+    let forged = |block: &[u8]| {
+        let key = VoteSecretKey::from_seed([8; 32]).unwrap();
+        let for_block = (6, Digest::of_blob(block));
+        let genesis = Digest::ZERO;
+        CastVote::cast((&genesis, &key), (0, 7), VoteKind::Notarize, for_block)
+    };
+    let evidence = DoubleVote {
+        validator: world.context().proposer,
+        epoch: 0,
+        view: 7,
+        first: forged(b"a"),
+        second: forged(b"b"),
+    };
+    let report = Boxed::new(ReportDoubleVote { evidence });
+    let reports: Vec<_> = (0..=4)
+        .map(|nonce| signed(nonce, Action::ReportDoubleVote(report.clone())))
+        .collect();
+    world.block(10, &reports);
+    let codes: Vec<_> = world.last.outcomes.iter().map(|done| done.code).collect();
+    let names: Vec<_> = codes.into_iter().map(refusal::name).collect();
+    assert_eq!(&names[..4], ["not_its_votes"; REPORTS_CHECKED_MAX]);
+    assert_eq!(names[4], "too_many_reports");
+    // The next block checks again.
+    let report = signed(5, Action::ReportDoubleVote(report));
+    world.block(10, &[report]);
+    let code = world.last.outcomes[0].code;
+    assert_eq!(refusal::name(code), "not_its_votes");
 }

@@ -73,5 +73,6 @@ scripts!(
     a_penalty_motion,
     a_penalty_motion_after_unbonding,
     pauses,
+    double_votes,
     values_that_change_under_open_work,
 );

@@ -3,8 +3,11 @@
 //! What is computed is the last cell of a run: `c` by whoever is right (and by who only tells something else of it, as `retold`), `b` by who
 //! is `short`, and `x` by all others.
 
-use fairweir_ledger::referee::{self, BadExhibit, Difference, Finding, Standing};
-use fairweir_types::{Digest, digest::Domain, order::KindId, receipt::trace};
+use fairweir_ledger::{
+    MemoryState,
+    referee::{self, BadExhibit, Difference, Finding, Standing},
+};
+use fairweir_types::{Digest, VerifiedTx, digest::Domain, order::KindId, receipt::trace};
 
 /// Knows every kind, or none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,4 +113,25 @@ impl referee::Referee for Referee {
             _ => Err(BadExhibit("no cell".to_owned())),
         }
     }
+}
+
+/// Room in blocks is kept for those who may make a move about which the referee is asked, and for no others.
+pub(crate) fn assert_room_is_kept_for_players(
+    state: &MemoryState,
+    tx: &VerifiedTx,
+    expected: &str,
+) {
+    let action = &tx.transaction().action;
+    if !action.asks_referee() {
+        return;
+    }
+    let may = fairweir_ledger::appeals::may_ask(state, tx.sender(), action).unwrap();
+    let strangers = [
+        "no_slot_to_appeal",
+        "not_open_to_appeal",
+        "not_a_loser",
+        "not_a_player",
+    ];
+    assert!(may || !["ok", "bad_exhibit"].contains(&expected));
+    assert!(!may || !strangers.contains(&expected));
 }

@@ -54,6 +54,11 @@ pub(crate) fn key_of(name: &str) -> SecretKey {
     SecretKey::from_seed(Digest::of(Domain::KeyDerivation, &[name.as_bytes()]).0).unwrap()
 }
 
+/// The vote key of the only validator.
+pub(crate) fn vote_key() -> VoteSecretKey {
+    VoteSecretKey::from_seed([9; 32]).unwrap()
+}
+
 impl World {
     pub(crate) fn new(names: &[&str], params: &[(u16, u64)]) -> Self {
         let keys: BTreeMap<String, SecretKey> = names
@@ -68,7 +73,7 @@ impl World {
             })
             .collect();
         accounts.sort_by_key(|account| account.address);
-        let vote = VoteSecretKey::from_seed([9; 32]).unwrap();
+        let vote = vote_key();
         let identity = key_of("validator");
         let fairweir_types::AccountKey::Ed25519(public) = identity.account_key();
         let validator = Validator {

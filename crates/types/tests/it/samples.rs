@@ -6,6 +6,7 @@ use fairweir_types::{
     ProposalId, Receipt, SecretKey, SignedReceipt, SignedTx, Transaction, TxCode, TxOutcome, Units,
     Validator,
     digest::Domain,
+    double_vote::{CastVote, DoubleVote, VoteKind},
     event::*,
     genesis::GenesisParam,
     governance::{
@@ -236,6 +237,7 @@ tags!(
     RefundReason,
     AppealOutcome,
     Module,
+    VoteKind,
     ProposalPhase,
     ProposalOutcome
 );
@@ -312,6 +314,13 @@ records! {
     Vote { proposal, weights }
     AnswerMotion { proposal, answer }
     AppealMotion { proposal, grounds }
+    AskValidators {}
+    ValidatorReport { identity, account, bonded, tombstoned }
+    ValidatorsReport { validators, evidence }
+    CastVote { kind, parent_view, block, signature }
+    DoubleVote { validator, epoch, view, first, second }
+    ReportDoubleVote { evidence }
+    ValidatorTombstoned { validator, account, epoch, view, reporter, amount, to_reporter, burned }
     SetParam { param, value }
     TreasurySpend { to, amount }
     Penalty { accused, evidence, share }
@@ -447,7 +456,7 @@ choices! {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
         GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves, Appeal, Defend, OpenNode, Exhibit,
-        SubmitProposal, AddDeposit, Vote, AnswerMotion, AppealMotion,
+        SubmitProposal, AddDeposit, Vote, AnswerMotion, AppealMotion, ReportDoubleVote,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
@@ -456,11 +465,11 @@ choices! {
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
         LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
-        ModulePaused, ModuleResumed, UpgradePlanned,
+        ModulePaused, ModuleResumed, UpgradePlanned, ValidatorTombstoned,
     }
     Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }
     Kept { Request, Batch, Voucher }
     Settlement { Order, Batch }

@@ -16,6 +16,7 @@
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
 mod governance;
+mod reports;
 mod sessions;
 
 use crate::referee;
@@ -107,6 +108,7 @@ pub(crate) fn assert_every_code_is_expected(scripts: &str) {
                 "verifier_pool_full",
                 "too_many_offers",
                 "asked_in_this_block",
+                "too_many_reports",
             ]
             .contains(name)
         })
@@ -194,19 +196,7 @@ fn transact(world: &mut World, line: &str) {
         world.orders.insert((*name).to_owned(), id);
     }
     let tx = transaction.sign(&key).verify().unwrap();
-    if tx.transaction().action.asks_referee() {
-        // Room in blocks is kept for those whose move it is, and for no others.
-        let action = &tx.transaction().action;
-        let may = fairweir_ledger::appeals::may_ask(&world.state, key.address(), action).unwrap();
-        let strangers = [
-            "no_slot_to_appeal",
-            "not_open_to_appeal",
-            "not_a_loser",
-            "not_a_player",
-        ];
-        assert!(may || !["ok", "bad_exhibit"].contains(&expected), "{rest}");
-        assert!(!may || !strangers.contains(&expected), "{rest}");
-    }
+    referee::assert_room_is_kept_for_players(&world.state, &tx, expected);
     let mut context = world.context();
     context.height = Height(world.height + 1);
     if let Err(error) = fairweir_ledger::check_envelope(&world.state, &context, &tx) {
@@ -224,16 +214,19 @@ fn transact(world: &mut World, line: &str) {
     }
 }
 
-/// A refusal leaves the state as it was, but for the sender's fee and nonce, the proposer's pay and the clock.
+/// A refusal leaves the state as it was, but for the sender's fee and nonce, the proposer's pay (or what burns of it) and the clock.
 fn assert_only_the_fee_changed(
     before: &fairweir_ledger::MemoryState,
     world: &World,
     sender: Address,
 ) {
+    let burns = reports::is_tombstoned(world);
     let touched = [sender, key_of("validator").address()];
     let others = |state: &fairweir_ledger::MemoryState| -> Vec<(Vec<u8>, Vec<u8>)> {
         let kept = state.iter().filter(|(key, _)| {
-            key[0] != 0x0b && !touched.iter().any(|address| key.ends_with(&address.0))
+            key[0] != 0x0b
+                && !(burns && key[0] == 0x0a)
+                && !touched.iter().any(|address| key.ends_with(&address.0))
         });
         kept.map(|(key, value)| (key.to_vec(), value.to_vec()))
             .collect()
@@ -455,7 +448,9 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
             slot_id: some_slot(world, line),
             shown: BoundedBytes::new(line.word(2).as_bytes().to_vec()).unwrap(),
         })),
-        other => governance::action(world, line).unwrap_or_else(|| panic!("no verb {other}")),
+        other => governance::action(world, line)
+            .or_else(|| reports::action(world, line))
+            .unwrap_or_else(|| panic!("no verb {other}")),
     }
 }
 

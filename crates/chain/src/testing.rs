@@ -1,0 +1,39 @@
+//! A validator that votes twice, for tests and for promises that show what becomes of it.
+
+use crate::{
+    genesis::{self, BlockDigest, Scheme},
+    transport::{Network, Transport},
+};
+use commonware_codec::{DecodeExt as _, Encode as _};
+use commonware_consensus::simplex::types::{Notarize, Proposal, Vote};
+use commonware_p2p::{Receiver as _, Recipients, Sender as _};
+use fairweir_types::{Digest, Genesis, digest::Domain, genesis::GenesisError, keys::VoteSecretKey};
+
+/// Votes for every block that another validator votes for, and in the same view for a block that does not exist; until the network is gone. It
+/// does nothing else that a validator does.
+///
+/// # Errors
+/// [`GenesisError`] if the genesis is refused.
+pub async fn vote_twice<N: Network>(
+    genesis: &Genesis,
+    vote_key: &VoteSecretKey,
+    transport: Transport<N>,
+) -> Result<(), GenesisError> {
+    let scheme = genesis::signer(genesis, vote_key)?;
+    let (mut sender, mut receiver) = transport.votes;
+    while let Ok((_, message)) = receiver.recv().await {
+        let Ok(Vote::Notarize(seen)) = Vote::<Scheme, BlockDigest>::decode(message) else {
+            continue;
+        };
+        let real = seen.proposal;
+        let nothing = Digest::of(Domain::Draw, &[b"no such block", &real.payload]);
+        let other = Proposal::new(real.round, real.parent, BlockDigest::from(nothing.0));
+        for proposal in [real, other] {
+            if let Some(vote) = Notarize::sign(&scheme, proposal) {
+                let vote: Vote<Scheme, BlockDigest> = Vote::Notarize(vote);
+                sender.send(Recipients::All, vote.encode(), true);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+use crate::{
+    Global,
+    connection::with_connection,
+    failure::{Exit, code},
+    output,
+};
+use commonware_codec::Encode as _;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use fairweir_types::{
+    Action, Boxed, Digest, decode, double_vote::DoubleVote, node_api::ValidatorsReport, tx,
+};
+use serde_json::json;
+use std::{io::Read as _, path::PathBuf};
+
+const AFTER_HELP: &str = "\
+Try:
+  fairweir validator list                             who validates, with which stake, and who voted twice
+  fairweir validator evidence > double-vote.txt       what your node met, to hand on
+  fairweir validator report                           show the ledger what your node met: a fifth of what is slashed is yours
+  fairweir validator report double-vote.txt           the same with evidence of another node";
+
+/// Bytes of a file of evidence that are read at most: a line takes less than a kilobyte.
+const EVIDENCE_BYTES_MAX: u64 = 1 << 20;
+
+/// Show validators, and punish those that vote twice.
+///
+/// Two votes of one validator that exclude each other are evidence that anybody may show the ledger, from any account that can pay the fee. The
+/// validator's account then loses half of its stake (governed), and earns no fees any more.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) enum Validator {
+    /// Show the validators.
+    List,
+    /// Print evidence that the node met since it started, a line for each validator that voted twice.
+    Evidence,
+    /// Show evidence to the ledger.
+    Report {
+        /// A file with lines of evidence, or '-' for standard input; without one the node is asked.
+        file: Option<PathBuf>,
+        /// The name of the key that shows it, and is paid for that.
+        #[arg(long, default_value = "buyer", value_name = "NAME")]
+        key: String,
+    },
+}
+
+impl Validator {
+    pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
+        match self {
+            Self::List => list(global),
+            Self::Evidence => evidence(global),
+            Self::Report { file, key } => report(global, file, &key),
+        }
+    }
+}
+
+fn ask(global: &Global) -> Result<ValidatorsReport, Exit> {
+    with_connection(global, |connection| async move {
+        Ok(connection.client.validators().await?)
+    })
+}
+
+fn list(global: &Global) -> Result<(), Exit> {
+    let report = ask(global)?;
+    for validator in &report.validators {
+        let identity = Digest(validator.identity);
+        let is_accused = report
+            .evidence
+            .iter()
+            .any(|evidence| evidence.validator == validator.identity);
+        if global.json {
+            output::json(&json!({
+                "identity": identity.to_string(), "account": validator.account.to_string(), "bonded": validator.bonded.to_string(),
+                "tombstoned": validator.tombstoned, "evidence": is_accused,
+            }));
+            continue;
+        }
+        let state = if validator.tombstoned {
+            "  tombstoned: it voted twice"
+        } else if is_accused {
+            "  voted twice: see `fairweir validator report`"
+        } else {
+            ""
+        };
+        output::line(format!(
+            "{identity}  {}  {} coins bonded{state}",
+            validator.account, validator.bonded
+        ));
+    }
+    Ok(())
+}
+
+fn evidence(global: &Global) -> Result<(), Exit> {
+    let report = ask(global)?;
+    if report.evidence.iter().next().is_none() {
+        output::progress("the node met no double vote that is not punished already");
+    }
+    for evidence in &report.evidence {
+        let text = HEXLOWER.encode(&evidence.encode());
+        if global.json {
+            let identity = Digest(evidence.validator).to_string();
+            output::json(&json!({"validator": identity, "view": evidence.view, "evidence": text}));
+        } else {
+            output::line(text);
+        }
+    }
+    Ok(())
+}
+
+fn report(global: &Global, file: Option<PathBuf>, key: &str) -> Result<(), Exit> {
+    let known = match file {
+        Some(file) => read(&file)?,
+        None => ask(global)?.evidence.into_vec(),
+    };
+    if known.is_empty() {
+        let message = "there is no evidence to show: the node met no double vote that is not punished already";
+        return Err(Exit::message(code::REFUSED, message));
+    }
+    let keys = global.keystore()?;
+    with_connection(global, |connection| async move {
+        let sender = connection.sender(&keys, key).await?;
+        for evidence in known {
+            let identity = Digest(evidence.validator);
+            let view = evidence.view;
+            let report = Boxed::new(tx::ReportDoubleVote { evidence });
+            sender.send(Action::ReportDoubleVote(report)).await?;
+            if global.json {
+                output::json(&json!({"reported": identity.to_string(), "view": view}));
+            } else {
+                output::line(format!(
+                    "{identity} is tombstoned for its votes in view {view}"
+                ));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Reads lines of evidence.
+fn read(file: &std::path::Path) -> Result<Vec<DoubleVote>, Exit> {
+    let source: Box<dyn std::io::Read> = if file == std::path::Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(file)?)
+    };
+    let mut text = String::new();
+    source.take(EVIDENCE_BYTES_MAX).read_to_string(&mut text)?;
+    let line = |(number, line): (usize, &str)| {
+        let bytes = HEXLOWER_PERMISSIVE.decode(line.as_bytes()).ok();
+        bytes.and_then(|bytes| decode(&bytes).ok()).ok_or_else(|| {
+            let message = format!(
+                "line {} is no evidence: `fairweir validator evidence` prints it",
+                number + 1
+            );
+            Exit::message(code::FAILED, message)
+        })
+    };
+    let lines = text.lines().map(str::trim).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(line)
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! Validators: who earns the fees of blocks, and what happens to one that votes twice.
+//!
+//! Every validator stands in the genesis with an account, whose stake answers for its votes. Two votes that no honest validator casts together
+//! are evidence that anybody may submit, at any time: both are signed by its vote key for this chain. Then the validator is tombstoned: a
+//! governed share of its account's stake is slashed, a part of it pays the reporter, and the validator earns no fees any more. It is tombstoned once; more evidence
+//! against it, the same or other, is refused.
+//!
+//! The set of validators does not change here, so a tombstoned one still votes.
+
+mod error;
+mod report_double_vote;
+
+pub use error::ValidatorError;
+pub(crate) use report_double_vote::report_double_vote;
+
+use crate::{
+    bank,
+    execution::Execution,
+    fault::{Fault, present},
+    keys, stake,
+    state::{State, load, state_record},
+};
+use fairweir_types::{
+    Address, Amount, Genesis, Validator, keys::VoteKey, node_api::ValidatorReport,
+};
+
+/// A validator as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatorRecord {
+    /// What its votes are checked with.
+    pub vote_key: VoteKey,
+    /// The account that its fees go to, and whose stake answers for its votes.
+    pub account: Address,
+    /// Whether it was shown to have voted twice.
+    pub tombstoned: bool,
+}
+state_record!(ValidatorRecord {
+    vote_key,
+    account,
+    tombstoned
+});
+
+/// The validator with an identity.
+///
+/// # Errors
+/// [`Fault::Record`].
+pub fn validator(state: &dyn State, identity: &[u8; 32]) -> Result<Option<ValidatorRecord>, Fault> {
+    load(state, &keys::validator(identity))
+}
+
+/// What is known of the validators of a genesis.
+///
+/// # Errors
+/// [`Fault`].
+pub fn report(state: &dyn State, genesis: &Genesis) -> Result<Vec<ValidatorReport>, Fault> {
+    let report = |known: &Validator| {
+        let identity = known.identity;
+        let record = present(validator(state, &identity)?, "validator of the genesis")?;
+        Ok(ValidatorReport {
+            identity,
+            account: record.account,
+            bonded: stake::stake(state, record.account)?.bonded,
+            tombstoned: record.tombstoned,
+        })
+    };
+    genesis.validators.iter().map(report).collect()
+}
+
+/// Pays a block's transaction fees to its proposer, or burns them when it is no validator or was tombstoned.
+pub(crate) fn pay_fees(execution: &mut Execution<'_>, fees: Amount) -> Result<(), Fault> {
+    match validator(&execution.overlay, &execution.context.proposer)? {
+        Some(proposer) if !proposer.tombstoned => bank::credit(execution, proposer.account, fees),
+        _ => bank::burn(execution, fees),
+    }
+}

@@ -1,0 +1,73 @@
+//! Validators in the table language. The one of the genesis is called `validator`; so is its account, if `accounts` names it.
+//!
+//! ```text
+//! A: report validator notarize:a notarize:b      two votes in view 7, for the blocks `a` and `b`; `a/3` has its parent in view 3
+//! A: report validator nullify finalize:a genesis=other    signed for another chain; `key=other` by another key, `view=8` in another view
+//! ```
+
+use super::Line;
+use crate::world::{World, key_of, vote_key};
+use fairweir_ledger::validators;
+use fairweir_types::{
+    AccountKey, Action, Boxed, Digest,
+    double_vote::{CastVote, DoubleVote, VoteKind},
+    keys::VoteSecretKey,
+    tx::ReportDoubleVote,
+};
+
+/// The view that is reported.
+const VIEW: u64 = 7;
+
+fn vote(world: &World, line: &Line<'_>, text: &str) -> CastVote {
+    let (kind, block) = text.split_once(':').unwrap_or((text, ""));
+    let (block, parent) = block.split_once('/').unwrap_or((block, "6"));
+    let kind = match kind {
+        "notarize" => VoteKind::Notarize,
+        "nullify" => VoteKind::Nullify,
+        "finalize" => VoteKind::Finalize,
+        other => panic!("no kind of vote {other}"),
+    };
+    let genesis = match line.options.get("genesis") {
+        Some(other) => Digest::of_blob(other.as_bytes()),
+        None => world.genesis.digest(),
+    };
+    let key = match line.options.get("key") {
+        Some(_) => VoteSecretKey::from_seed([8; 32]).unwrap(),
+        None => vote_key(),
+    };
+    let block = Digest::of_blob(block.as_bytes());
+    let round = (0, line.option("view", VIEW));
+    CastVote::cast(
+        (&genesis, &key),
+        round,
+        kind,
+        (parent.parse().unwrap(), block),
+    )
+}
+
+fn identity(name: &str) -> [u8; 32] {
+    let AccountKey::Ed25519(public) = key_of(name).account_key();
+    public.as_ref().try_into().unwrap()
+}
+
+/// Whether the only validator voted twice: then what it would earn burns.
+pub(super) fn is_tombstoned(world: &World) -> bool {
+    let known = validators::validator(&world.state, &identity("validator")).unwrap();
+    known.unwrap().tombstoned
+}
+
+pub(super) fn action(world: &World, line: &Line<'_>) -> Option<Action> {
+    if line.word(0) != "report" {
+        return None;
+    }
+    let evidence = DoubleVote {
+        validator: identity(line.word(1)),
+        epoch: 0,
+        view: VIEW,
+        first: vote(world, line, line.word(2)),
+        second: vote(world, line, line.word(3)),
+    };
+    Some(Action::ReportDoubleVote(Boxed::new(ReportDoubleVote {
+        evidence,
+    })))
+}
