@@ -3,7 +3,7 @@
 use crate::referee::Referee;
 use fairweir_ledger::{
     BlockContext, BlockOutcome, MemoryState, Totals, apply_block, genesis_writes, invariants,
-    market,
+    market, validators,
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
@@ -54,6 +54,12 @@ pub(crate) fn key_of(name: &str) -> SecretKey {
     SecretKey::from_seed(Digest::of(Domain::KeyDerivation, &[name.as_bytes()]).0).unwrap()
 }
 
+/// The identity of a validator of that name.
+pub(crate) fn identity_of(name: &str) -> [u8; 32] {
+    let fairweir_types::AccountKey::Ed25519(public) = key_of(name).account_key();
+    public.as_ref().try_into().unwrap()
+}
+
 /// The vote key of the only validator.
 pub(crate) fn vote_key() -> VoteSecretKey {
     VoteSecretKey::from_seed([9; 32]).unwrap()
@@ -75,9 +81,8 @@ impl World {
         accounts.sort_by_key(|account| account.address);
         let vote = vote_key();
         let identity = key_of("validator");
-        let fairweir_types::AccountKey::Ed25519(public) = identity.account_key();
         let validator = Validator {
-            identity: public.as_ref().try_into().unwrap(),
+            identity: identity_of("validator"),
             vote_key: vote.vote_key(),
             possession: vote.prove_possession(),
             payout: identity.address(),
@@ -120,15 +125,20 @@ impl World {
         }
     }
 
+    /// Whether the only validator voted twice: then what it would earn burns.
+    fn is_tombstoned(&self) -> bool {
+        let known = validators::validator(&self.state, &identity_of("validator")).unwrap();
+        known.unwrap().tombstoned
+    }
+
     pub(crate) fn context(&self) -> BlockContext {
         let beacon = Digest::of(Domain::Beacon, &[&self.height.to_be_bytes()]);
-        let fairweir_types::AccountKey::Ed25519(public) = key_of("validator").account_key();
         BlockContext {
             chain_id: self.genesis.chain_id.clone(),
             height: Height(self.height),
             time: Millis(self.time),
             beacon,
-            proposer: public.as_ref().try_into().unwrap(),
+            proposer: identity_of("validator"),
         }
     }
 
@@ -216,4 +226,20 @@ impl World {
             .unwrap()
             .bonded
     }
+}
+
+/// A refusal leaves the state as it was, but for the sender's fee and nonce, the proposer's pay (or what burns of it) and the clock.
+pub(crate) fn assert_only_the_fee_changed(before: &MemoryState, world: &World, sender: Address) {
+    let burns = world.is_tombstoned();
+    let touched = [sender, key_of("validator").address()];
+    let others = |state: &MemoryState| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let kept = state.iter().filter(|(key, _)| {
+            key[0] != 0x0b
+                && !(burns && key[0] == 0x0a)
+                && !touched.iter().any(|address| key.ends_with(&address.0))
+        });
+        kept.map(|(key, value)| (key.to_vec(), value.to_vec()))
+            .collect()
+    };
+    assert_eq!(others(before), others(&world.state));
 }

@@ -210,28 +210,8 @@ fn transact(world: &mut World, line: &str) {
     assert_eq!(refusal::name(outcome.code), expected, "{}", outcome.reason);
     assert_eq!(outcome.is_done(), expected == "ok");
     if expected != "ok" && !world.last.work_pending && world.last.events.is_empty() {
-        assert_only_the_fee_changed(&before, world, key.address());
+        crate::world::assert_only_the_fee_changed(&before, world, key.address());
     }
-}
-
-/// A refusal leaves the state as it was, but for the sender's fee and nonce, the proposer's pay (or what burns of it) and the clock.
-fn assert_only_the_fee_changed(
-    before: &fairweir_ledger::MemoryState,
-    world: &World,
-    sender: Address,
-) {
-    let burns = reports::is_tombstoned(world);
-    let touched = [sender, key_of("validator").address()];
-    let others = |state: &fairweir_ledger::MemoryState| -> Vec<(Vec<u8>, Vec<u8>)> {
-        let kept = state.iter().filter(|(key, _)| {
-            key[0] != 0x0b
-                && !(burns && key[0] == 0x0a)
-                && !touched.iter().any(|address| key.ends_with(&address.0))
-        });
-        kept.map(|(key, value)| (key.to_vec(), value.to_vec()))
-            .collect()
-    };
-    assert_eq!(others(before), others(&world.state));
 }
 
 fn actor(world: &World, who: &str, line: &Line<'_>) -> SecretKey {

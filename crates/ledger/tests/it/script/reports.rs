@@ -6,10 +6,9 @@
 //! ```
 
 use super::Line;
-use crate::world::{World, key_of, vote_key};
-use fairweir_ledger::validators;
+use crate::world::{World, identity_of, vote_key};
 use fairweir_types::{
-    AccountKey, Action, Boxed, Digest,
+    Action, Boxed, Digest,
     double_vote::{CastVote, DoubleVote, VoteKind},
     keys::VoteSecretKey,
     tx::ReportDoubleVote,
@@ -45,23 +44,12 @@ fn vote(world: &World, line: &Line<'_>, text: &str) -> CastVote {
     )
 }
 
-fn identity(name: &str) -> [u8; 32] {
-    let AccountKey::Ed25519(public) = key_of(name).account_key();
-    public.as_ref().try_into().unwrap()
-}
-
-/// Whether the only validator voted twice: then what it would earn burns.
-pub(super) fn is_tombstoned(world: &World) -> bool {
-    let known = validators::validator(&world.state, &identity("validator")).unwrap();
-    known.unwrap().tombstoned
-}
-
 pub(super) fn action(world: &World, line: &Line<'_>) -> Option<Action> {
     if line.word(0) != "report" {
         return None;
     }
     let evidence = DoubleVote {
-        validator: identity(line.word(1)),
+        validator: identity_of(line.word(1)),
         epoch: 0,
         view: VIEW,
         first: vote(world, line, line.word(2)),
