@@ -17,7 +17,7 @@ use commonware_consensus::{
 use commonware_cryptography::certificate::Attestation;
 use commonware_utils::sync::Mutex;
 use fairweir_types::{
-    Digest, Genesis, decode,
+    Digest, Genesis,
     double_vote::{CastVote, DoubleVote, VoteKind},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -37,17 +37,21 @@ impl DoubleVotes {
     /// Keeps evidence that the ledger would take.
     fn keep(&self, genesis: &Genesis, evidence: DoubleVote) {
         let mut found = self.found.lock();
-        let mut validators = genesis.validators.iter();
-        let validator = validators.find(|validator| validator.identity == evidence.validator);
-        let Some(validator) = validator.filter(|known| !found.contains_key(&known.identity)) else {
-            return;
-        };
-        if evidence.conflicts() && evidence.is_signed(&genesis.digest(), &validator.vote_key) {
+        if !found.contains_key(&evidence.validator) && is_genuine(genesis, &evidence) {
             let (identity, view) = (Digest(evidence.validator), evidence.view);
             tracing::error!(validator = %identity, view, "a validator voted twice");
             found.insert(evidence.validator, evidence);
         }
     }
+}
+
+/// Whether a validator of a genesis cast these votes, and no honest one casts both.
+pub(crate) fn is_genuine(genesis: &Genesis, evidence: &DoubleVote) -> bool {
+    let mut validators = genesis.validators.iter();
+    let validator = validators.find(|validator| validator.identity == evidence.validator);
+    validator.is_some_and(|validator| {
+        evidence.conflicts() && evidence.is_signed(&genesis.digest(), &validator.vote_key)
+    })
 }
 
 /// Hears what consensus tells of votes.
@@ -131,6 +135,76 @@ fn cast(
         kind,
         parent_view: proposal.map_or(0, |proposal| proposal.parent.get()),
         block: proposal.map_or(Digest::ZERO, |proposal| Digest(proposal.payload.0)),
-        signature: decode(&attestation.signature.encode()).ok()?,
+        signature: attestation.signature.encode().as_ref().try_into().ok()?,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use super::*;
+    use crate::genesis;
+    use commonware_consensus::{
+        simplex::types::{ConflictingFinalize, ConflictingNotarize, NullifyFinalize},
+        types::{Epoch, View},
+    };
+    use fairweir_types::{BoundedVec, ChainId, Millis, SecretKey, Validator, keys::VoteSecretKey};
+
+    fn alone() -> (Genesis, VoteSecretKey) {
+        let identity = SecretKey::from_seed([1; 32]).unwrap();
+        let vote_key = VoteSecretKey::from_seed([2; 32]).unwrap();
+        let public = genesis::identity_of(&identity).encode();
+        let validator = Validator {
+            identity: public.as_ref().try_into().unwrap(),
+            vote_key: vote_key.vote_key(),
+            possession: vote_key.prove_possession(),
+            payout: identity.address(),
+        };
+        let genesis = Genesis {
+            chain_id: ChainId::new("dev-test").unwrap(),
+            time: Millis(0),
+            accounts: BoundedVec::default(),
+            validators: BoundedVec::new(vec![validator]).unwrap(),
+            params: BoundedVec::default(),
+        };
+        (genesis, vote_key)
+    }
+
+    #[test]
+    fn votes_are_signed_as_the_library_signs_them() {
+        let (genesis, key) = alone();
+        let scheme = genesis::signer(&genesis, &key).unwrap();
+        // Numbers of one and of two bytes.
+        let round = Round::new(Epoch::new(3), View::new(300));
+        let proposal =
+            |block: u8| Proposal::new(round, View::new(299), BlockDigest::from([block; 32]));
+        let (notarize, finalize) = (
+            |block| Notarize::sign(&scheme, proposal(block)).unwrap(),
+            |block| Finalize::sign(&scheme, proposal(block)).unwrap(),
+        );
+        let nullify = Nullify::sign::<BlockDigest>(&scheme, round).unwrap();
+        let activities = [
+            Activity::ConflictingNotarize(ConflictingNotarize::new(notarize(1), notarize(2))),
+            Activity::ConflictingFinalize(ConflictingFinalize::new(finalize(1), finalize(2))),
+            Activity::NullifyFinalize(NullifyFinalize::new(nullify, finalize(1))),
+        ];
+        for activity in activities {
+            let found = evidence(&genesis, &activity).unwrap();
+            assert!(is_genuine(&genesis, &found), "{found:?}");
+            let digest = genesis.digest();
+            for vote in [&found.first, &found.second] {
+                let of = (vote.parent_view, vote.block);
+                let ours = CastVote::cast((&digest, &key), (3, 300), vote.kind, of);
+                assert_eq!(*vote, ours);
+            }
+            // No byte of what is signed can be another.
+            let other = DoubleVote {
+                view: 301,
+                ..found.clone()
+            };
+            assert!(!is_genuine(&genesis, &other));
+        }
+        let honest = Activity::Notarize(notarize(1));
+        assert!(evidence(&genesis, &honest).is_none());
+    }
 }

@@ -154,6 +154,9 @@ pub enum SubmitError {
         /// The fees in base units; their sum may exceed the supply.
         fees: u64,
     },
+    /// It reports a double vote that is none: its fee would not pay for its place.
+    #[error("these are no two votes of a validator of this chain that exclude each other")]
+    NotItsVotes,
     /// The ledger would refuse the envelope.
     #[error(transparent)]
     Refused(EnvelopeError),
@@ -175,6 +178,7 @@ impl SubmitError {
             Self::AccountFull { .. } => "account_full",
             Self::Full { .. } => "mempool_full",
             Self::CannotPay { .. } => "cannot_pay_fee",
+            Self::NotItsVotes => "not_its_votes",
             Self::Refused(error) => error.name(),
         }
     }

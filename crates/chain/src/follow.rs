@@ -42,6 +42,10 @@ use std::{
 const WINDOW: u64 = DESCENDANTS_MAX as u64 + 2;
 /// Transactions that are on their way to the other node at a time, one of each account; more wait in the pool.
 const FORWARDS_MAX: usize = 64;
+/// Time without a new block, and heartbeats of it, after which another node is asked: a chain makes a block at every heartbeat, so a node that
+/// gives none may keep them back.
+const QUIET_MIN: Duration = Duration::from_secs(30);
+const QUIET_HEARTBEATS: u32 = 10;
 /// Time before something is asked for again.
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a transaction that another node took may stay away before it is passed on again.
@@ -78,6 +82,8 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn forward(&self, tx: SignedTx) -> impl Future<Output = Forwarded> + Send;
     /// Says that the node in use gave something that does not hold.
     fn blame(&self);
+    /// Says that nothing new came for long: another node may know more.
+    fn look_elsewhere(&self);
 }
 
 type BlockKey = Key<BlockDigest>;
@@ -319,10 +325,15 @@ pub(crate) async fn hint<E: Runtime, S: Source>(
     core: Arc<Core>,
     marshal: Marshal,
 ) {
+    let quiet_max = QUIET_MIN.max(core.config.heartbeat.saturating_mul(QUIET_HEARTBEATS));
     let mut tips = core.watch_tip();
     let (mut newest, mut hinted) = (Height::ZERO, core.tip().height);
+    let (mut moved, mut last) = (clock.current(), core.tip().height);
     let mut heights = source.heights().await;
     loop {
+        if core.tip().height > last {
+            (moved, last) = (clock.current(), core.tip().height);
+        }
         let limit = core.tip().height.get().saturating_add(WINDOW);
         while hinted.get() < newest.get().min(limit) {
             hinted = Height(hinted.get().saturating_add(1));
@@ -340,6 +351,11 @@ pub(crate) async fn hint<E: Runtime, S: Source>(
                 },
             },
             changed = tips.changed() => if changed.is_err() { return },
+            _ = clock.sleep_until(moved + quiet_max) => {
+                source.look_elsewhere();
+                (moved, newest) = (clock.current(), core.tip().height);
+                heights = source.heights().await;
+            },
         }
     }
 }

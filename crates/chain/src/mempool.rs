@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// A replacement pays at least the old fee and this fraction of it.
 const REPLACEMENT_FRACTION: u64 = 10;
-/// Room of a block that is kept for what goes first: one exhibit of any size.
-const FIRST_BYTES_MAX: usize = EXHIBIT_TX_BYTES_MAX;
+/// Room of a block that is kept for what goes first: an exhibit of any size of each side of an appeal.
+const FIRST_BYTES_MAX: usize = 2 * EXHIBIT_TX_BYTES_MAX;
 
 #[derive(Debug, Default)]
 struct Account {
@@ -180,7 +180,7 @@ impl Mempool {
     }
 
     /// Makes room in a full pool by dropping what pays least for each byte, of each account the last first. All of it must pay a tenth less than
-    /// the new one, or wait behind a gap as the new one does not, and nothing is dropped if that does not make enough room.
+    /// the new one, or wait behind a gap as the new one does not; what waits behind a gap itself takes no place of one that does not. Nothing is dropped if that does not make enough room.
     fn make_room(
         &mut self,
         tx: &VerifiedTx,
@@ -213,8 +213,12 @@ impl Mempool {
             let Some(Reverse(last)) = cheapest.pop() else {
                 return Err(self.full());
             };
-            let makes_way = is_reached && !last.is_reached;
-            if !makes_way && !Rate::of(tx).outbids(&last.rate) {
+            let makes_way = match (is_reached, last.is_reached) {
+                (true, false) => true,
+                (false, true) => false,
+                _ => Rate::of(tx).outbids(&last.rate),
+            };
+            if !makes_way {
                 return Err(self.full());
             }
             txs = txs.saturating_sub(1);
@@ -596,12 +600,15 @@ mod tests {
         assert!(is_taken(&mut pool, &tx(2, 0, (500, 10))));
         // Another behind a gap does not take their place, nor that of one that could be included.
         assert!(!is_taken(&mut pool, &tx(3, 1, (9_000, 10))));
+        assert!(!is_taken(&mut pool, &tx(3, 1, (9_000, 10_000))));
         assert!(is_taken(&mut pool, &tx(4, 0, (10, 10))));
         assert!(!pool.contains(&gapped[2].digest()));
         assert!(is_taken(&mut pool, &tx(4, 1, (10, 10))));
         assert!(!pool.contains(&gapped[1].digest()));
-        // What can be included stays, unless another pays more.
+        // What can be included stays, unless another that can be pays more.
         assert!(!is_taken(&mut pool, &tx(5, 0, (10, 10))));
+        assert!(!is_taken(&mut pool, &tx(5, 1, (90_000, 10))));
+        assert!(is_taken(&mut pool, &tx(5, 0, (90_000, 10))));
         assert!(pool.contains(&gapped[0].digest()));
     }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     config::ChainConfig,
-    double_votes::DoubleVotes,
+    double_votes::{DoubleVotes, is_genuine},
     error::SubmitError,
     genesis::{self, BlockDigest, Identity},
     mempool::{Inserted, Mempool, Standing},
@@ -18,7 +18,7 @@ use commonware_runtime::Clock;
 use commonware_utils::{SystemTimeExt as _, channel::mpsc, sync::Mutex};
 use fairweir_ledger::{BlockContext, EnvelopeError, State, appeals::may_ask, bank, check_envelope};
 use fairweir_types::{
-    Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
+    Action, Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
     block::{beacon_message, next_beacon},
     keys::{Purpose, VoteSignature},
     limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, TX_BYTES_MAX},
@@ -174,6 +174,12 @@ impl Core {
         let (_, header) = self.cache.applied();
         let context = self.likely_context(&header);
         let standing = self.cache.read(|state| check(state, &context, &tx))?;
+        // A block checks few reports: made-up ones must not take the places of others.
+        if let Action::ReportDoubleVote(report) = &tx.transaction().action
+            && !is_genuine(&self.config.genesis, &report.evidence)
+        {
+            return Err(SubmitError::NotItsVotes);
+        }
         let (sender, found) = (tx.sender(), tx.transaction().nonce);
         let inserted = self.pool.lock().insert(tx, standing)?;
         // A block may have used the nonce between the check and the insertion.

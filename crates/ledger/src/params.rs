@@ -138,7 +138,7 @@ params! {
     72 penalty_bps_max: "basis points of the stake", 1..=1_000, 1_000, "A vote of others takes at most a tenth of a stake.";
     73 penalty_appeal: "milliseconds of chain time", 1_000..=2_592_000_000, 604_800_000, "Seven days for the accused to appeal.";
     74 pause_max: "milliseconds of chain time", 1_000..=604_800_000, 259_200_000, "72 hours: an emergency, not a rule.";
-    75 double_vote_bps: "basis points of the stake", 1..=10_000, 5_000, "Half of the stake of a validator that votes twice: no load or crash makes one do so, only a second machine with its keys, or intent.";
+    75 double_vote_bps: "basis points of the stake", 1..=10_000, 5_000, "Half of the stake of a validator that votes twice: no load or crash makes one do so, only a second machine with its keys, a lost store of votes, or intent.";
 }
 
 /// Least values on chains that are not for development (`dev-…`), where everything is quick: a vote must not be over before people saw it.

@@ -146,4 +146,11 @@ impl<N: Network> Source for Upstream<N> {
             self.pass(turn);
         }
     }
+
+    fn look_elsewhere(&self) {
+        if let Some((turn, node)) = self.node() {
+            tracing::warn!(node = %node.node().id(), "no new block for long: another node may know more");
+            self.pass(turn);
+        }
+    }
 }

@@ -3,9 +3,9 @@
 //! Votes are those of the simplex consensus of `commonware-consensus`: the bytes below are the ones that its `bls12381_multisig` scheme signs.
 
 use crate::{
-    codec::{record, tag},
+    codec::{decode, record, tag},
     digest::Digest,
-    keys::{VoteKey, VoteSecretKey, VoteSignature},
+    keys::{VOTE_SIGNATURE_BYTES, VoteKey, VoteSecretKey},
 };
 use commonware_codec::{Encode as _, varint::UInt};
 
@@ -50,8 +50,9 @@ pub struct CastVote {
     pub parent_view: u64,
     /// The block; zero in a vote for none.
     pub block: Digest,
-    /// The validator's signature.
-    pub signature: VoteSignature,
+    /// The validator's signature (BLS12-381, 96 bytes), as it came: it becomes a point of the curve only when it is checked, because that takes time
+    /// which whoever makes up signatures would not pay for.
+    pub signature: [u8; VOTE_SIGNATURE_BYTES],
 }
 record!(CastVote {
     kind,
@@ -76,7 +77,7 @@ impl CastVote {
             kind,
             parent_view,
             block,
-            signature,
+            signature: signature.to_bytes(),
         }
     }
 }
@@ -143,7 +144,9 @@ impl DoubleVote {
         [&self.first, &self.second].into_iter().all(|vote| {
             let of = (vote.parent_view, &vote.block);
             let signed = signed((self.epoch, self.view), vote.kind, of);
-            key.verify_under(&namespace(genesis, vote.kind), &signed, &vote.signature)
+            decode(&vote.signature).is_ok_and(|signature| {
+                key.verify_under(&namespace(genesis, vote.kind), &signed, &signature)
+            })
         })
     }
 }

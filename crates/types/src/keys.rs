@@ -9,7 +9,9 @@ use crate::{
     digest::{Digest, Domain},
 };
 use bech32::{Bech32m, Hrp};
-use commonware_codec::{Buf, Encode, EncodeSize, Error, FixedSize, Read, ReadExt, Write};
+use commonware_codec::{
+    Buf, Encode, EncodeFixed as _, EncodeSize, Error, FixedSize, Read, ReadExt, Write,
+};
 use commonware_cryptography::{Signer as _, Verifier as _, bls12381, ed25519};
 use core::{fmt, str::FromStr};
 use thiserror::Error as ThisError;
@@ -267,9 +269,20 @@ impl VoteKey {
     }
 }
 
+/// Bytes of a signature by a vote key.
+pub const VOTE_SIGNATURE_BYTES: usize = 96;
+
 /// A signature by a vote key (96 bytes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoteSignature(bls12381::Signature);
+
+impl VoteSignature {
+    /// Its encoding.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; VOTE_SIGNATURE_BYTES] {
+        self.0.encode_fixed()
+    }
+}
 
 newtype!(VoteKey(bls12381::PublicKey));
 newtype!(VoteSignature(bls12381::Signature));

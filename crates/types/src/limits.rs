@@ -75,10 +75,10 @@ pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 pub const BLOCK_TXS_MAX: usize = 8_192;
 /// Events of one block. The ledger refuses a transaction whose events would leave no room for the end of the block.
 pub const BLOCK_EVENTS_MAX: usize = 65_536;
-/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding one, a try to match two, a
+/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding two, a try to match two, a
 /// proposal whose time is up four.
 pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30
-    + SWEEP_ITEMS_MAX
+    + SWEEP_ITEMS_MAX * 2
     + MATCH_RETRIES_PER_BLOCK_MAX * 2
     + PROPOSALS_DUE_MAX * 4;
 /// Due items that the end of one block works off; the rest carries over to the next block.

@@ -34,6 +34,8 @@ enum Cheat {
     Noise,
     /// A height far above every block is told of.
     TellsOfTheFuture,
+    /// An old block is told of, and then nothing.
+    KeepsBlocksBack,
 }
 
 /// A chain in the same process as a source. It stops cheating after it was blamed three times.
@@ -70,6 +72,9 @@ impl Source for Neighbour {
             return stream::empty().boxed();
         }
         let future = (self.cheat == Cheat::TellsOfTheFuture).then_some(Height(1 << 40));
+        if self.cheat == Cheat::KeepsBlocksBack && self.blamed.load(Ordering::Relaxed) == 0 {
+            return stream::iter([Height(3)]).chain(stream::pending()).boxed();
+        }
         let newest = self.chain.tip().height;
         let blocks = self.chain.subscribe(Height(newest.get() + 1));
         let later = stream::unfold(blocks, |mut blocks| async move {
@@ -89,7 +94,7 @@ impl Source for Neighbour {
         let other = self.chain.finalised(Height(height.get() + 1)).await.ok()?;
         if self.cheats() {
             match self.cheat {
-                Cheat::None | Cheat::TellsOfTheFuture => {}
+                Cheat::None | Cheat::TellsOfTheFuture | Cheat::KeepsBlocksBack => {}
                 Cheat::DropsTransactions => found.block.transactions = BoundedVec::default(),
                 Cheat::ChangesTime => found.block.header.time.0 += 1,
                 Cheat::SwapsCertificates => found.certificate = other?.certificate,
@@ -116,6 +121,10 @@ impl Source for Neighbour {
 
     fn blame(&self) {
         self.blamed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn look_elsewhere(&self) {
+        self.blame();
     }
 }
 
@@ -178,6 +187,28 @@ fn a_follower_catches_up_keeps_up_and_goes_on_after_a_restart() {
         let tip = leader.tip().height;
         chain.wait_height(tip).await.unwrap();
         assert_same(&leader, &chain, tip).await;
+    });
+}
+
+#[test]
+fn a_node_that_keeps_blocks_back_is_left() {
+    let (genesis, keys) = genesis(1);
+    deterministic::Runner::seeded(3).start(|context| async move {
+        let (leader, _task) = start_solo(&context, config(&genesis, &keys[0])).await;
+        leader.wait_height(Height(10)).await.unwrap();
+        let source = Neighbour::new(&leader, Cheat::KeepsBlocksBack);
+        let blamed = Arc::clone(&source.blamed);
+        let (chain, _task) = follower(&context, &genesis, source).await;
+        chain.wait_height(Height(3)).await.unwrap();
+        context.sleep(Duration::from_secs(20)).await;
+        assert_eq!(chain.tip().height, Height(3));
+        assert_eq!(blamed.load(Ordering::Relaxed), 0, "it may be slow");
+        let tip = leader.tip().height;
+        chain.wait_height(tip).await.unwrap();
+        assert_same(&leader, &chain, tip).await;
+        // Who goes on giving new blocks is not left.
+        context.sleep(Duration::from_secs(120)).await;
+        assert_eq!(blamed.load(Ordering::Relaxed), 1);
     });
 }
 

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 mod time;
 
+pub(crate) use time::time_beside;
+
 const AFTER_HELP: &str = "\
 Try:
   fairweir model add --standard                                  the models that 'fairweir up' brings
@@ -39,7 +41,7 @@ pub(crate) enum Model {
         model: String,
     },
     /// Time a chat model's answers on this machine, without a network.
-    Time(time::Time),
+    Time(time::TimeModel),
     /// Forget a model and delete its files.
     Remove {
         /// The model's name or id.

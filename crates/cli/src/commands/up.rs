@@ -1,6 +1,6 @@
 use crate::{
     Global,
-    commands::{chat, doctor, order::Input, status},
+    commands::{chat, doctor, model, order::Input, status},
     connection::{Connection, TICKET_FILE, listen_failure},
     describe::Names,
     door::{self, Door},
@@ -85,6 +85,9 @@ pub(crate) struct Up {
     /// Name the chain yourself: not a development chain, so its keys need your passphrase, and other machines may join.
     #[arg(long, value_name = "NAME")]
     chain_id: Option<String>,
+    /// Answer questions of standard input too, by the engine of this process without the network, and print how long that took.
+    #[arg(long, hide = true, value_name = "MODEL")]
+    time: Option<String>,
 }
 
 /// Prices of the three workers, in hundredths of a coin per million bytes: the cheapest is matched, and the others learn why not.
@@ -180,6 +183,9 @@ impl Up {
                 .enable_all()
                 .build()?
                 .block_on(models::bring(global, engines.store()))?;
+        }
+        if let Some(model) = &self.time {
+            model::time_beside(&engines, model)?;
         }
         let storage = data.join("chain");
         let runner = runtime::Runner::new(runtime::Config::new().with_storage_directory(storage));

@@ -118,11 +118,17 @@ fn report(global: &Global, file: Option<PathBuf>, key: &str) -> Result<(), Exit>
     let keys = global.keystore()?;
     with_connection(global, |connection| async move {
         let sender = connection.sender(&keys, key).await?;
+        // A line that is refused keeps no other back; the first refusal is the command's end.
+        let mut refused = None;
         for evidence in known {
             let identity = Digest(evidence.validator);
             let view = evidence.view;
             let report = Boxed::new(tx::ReportDoubleVote { evidence });
-            sender.send(Action::ReportDoubleVote(report)).await?;
+            if let Err(error) = sender.send(Action::ReportDoubleVote(report)).await {
+                output::progress(format!("{identity}: {error}"));
+                refused = refused.or(Some(error));
+                continue;
+            }
             if global.json {
                 output::json(&json!({"reported": identity.to_string(), "view": view}));
             } else {
@@ -131,7 +137,7 @@ fn report(global: &Global, file: Option<PathBuf>, key: &str) -> Result<(), Exit>
                 ));
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), |error| Err(error.into()))
     })
 }
 

@@ -70,10 +70,14 @@ pub fn may_ask(state: &dyn State, sender: Address, action: &Action) -> Result<bo
         return Ok(record.loser(sender).is_some());
     }
     let game = record.appeals.and_then(|appeals| appeals.game);
-    let side = game.and_then(|game| game.side_of(sender));
+    let Some((game, side)) = game.and_then(|game| game.side_of(sender).map(|side| (game, side)))
+    else {
+        return Ok(false);
+    };
+    let is_begun = game.theirs.run.is_some();
     Ok(match action {
-        Action::Defend(_) => side == Some(Side::Defender),
-        _ => side.is_some(),
+        Action::Defend(_) => side == Side::Defender && !is_begun,
+        _ => is_begun,
     })
 }
 

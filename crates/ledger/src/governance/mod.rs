@@ -7,7 +7,7 @@
 //!
 //! - Every tally is exact: stake times basis points, added up in 128 bits. No vote is ever rounded.
 //! - An expedited proposal has a shorter voting, no confirming time, and the higher threshold; its lock is as long. A pause is always one.
-//! - A penalty motion names an account and evidence. Its share of the account's stake must stay bonded until the motion is over. The accused
+//! - A penalty motion names an account and evidence. Its share of the account's stake must stay from the voting on until the motion is over. The accused
 //!   may answer at any time, and appeal once it has passed; then it is voted on again and needs the higher threshold. A vetoed motion's deposit is
 //!   the accused's.
 //! - A pause refuses new actions of one module until its time is over. Nothing that is open ever waits for it, and no vote either.

@@ -91,7 +91,7 @@ pub struct Proposal {
     pub due: Due,
     /// Its last voting.
     pub voting: Voting,
-    /// What of the accused's stake must stay bonded.
+    /// What of the accused's stake must stay, bonded or on its way back.
     pub charged: Amount,
     /// The blob digest of the accused's answer.
     pub answer: Option<Digest>,

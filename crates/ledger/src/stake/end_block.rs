@@ -32,8 +32,10 @@ pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
             let amount = held;
             execution.emit(Event::Bonded(Bonded { account, amount }));
         }
-        let amount = freed;
-        execution.emit(Event::Unbonded(Unbonded { account, amount }));
+        if freed > Amount::ZERO {
+            let amount = freed;
+            execution.emit(Event::Unbonded(Unbonded { account, amount }));
+        }
     }
     Ok(())
 }

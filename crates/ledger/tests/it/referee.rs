@@ -131,6 +131,7 @@ pub(crate) fn assert_room_is_kept_for_players(
         "not_open_to_appeal",
         "not_a_loser",
         "not_a_player",
+        "not_your_move",
     ];
     assert!(may || !["ok", "bad_exhibit"].contains(&expected));
     assert!(!may || !strangers.contains(&expected));

@@ -71,7 +71,7 @@ pub struct VotingStarted {
     pub is_appeal: bool,
     /// All stake that is bonded.
     pub bonded: Amount,
-    /// What of the accused's stake must stay bonded meanwhile.
+    /// What of the accused's stake must stay meanwhile, bonded or on its way back.
     pub charged: Amount,
     /// The chain time at which it ends.
     pub until: Millis,

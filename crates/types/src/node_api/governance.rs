@@ -61,7 +61,7 @@ pub struct ProposalReport {
     pub bonded: Amount,
     /// The votes of its last voting.
     pub tally: Tally,
-    /// What of the accused's stake must stay bonded.
+    /// What of the accused's stake must stay, bonded or on its way back.
     pub charged: Amount,
     /// The blob digest of the accused's answer.
     pub answer: Option<Digest>,

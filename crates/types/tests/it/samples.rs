@@ -202,6 +202,7 @@ samples! {
     Address: |maker| AccountKey::sample(maker).address();
     Signature: |maker| SecretKey::sample(maker).sign(Purpose::Receipt, b"sample");
     VoteSecretKey: |maker| VoteSecretKey::from_seed(maker.digest().0).unwrap();
+    [u8; 96]: |maker| VoteSignature::sample(maker).to_bytes();
     VoteSignature: |maker| VoteSecretKey::sample(maker).sign(Purpose::Beacon, b"sample");
     Validator: |maker| {
         let vote = VoteSecretKey::sample(maker);

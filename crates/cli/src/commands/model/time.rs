@@ -7,7 +7,7 @@ use commonware_codec::Encode as _;
 use fairweir_services::{
     BlobError, Blobs, Env, Outlet, OutletClosed, Passage, StopAt,
     inference::{
-        ModelId, Models,
+        Engines, ModelId, Models,
         chat::{self, ChatChunk, ChatOutput, ChatSpec, Conversation, Parameters, Prompt},
     },
 };
@@ -20,40 +20,51 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Tokens of an answer, unless somebody says how many.
+const MAX_TOKENS: u32 = 64;
 /// What is asked when nobody says what.
 const QUESTION: &str = "Tell me about rivers, in the order of importance.";
 
 /// Questions are read from standard input, a line each; the first one also loads the model, and is slower.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Time {
+pub(crate) struct TimeModel {
     /// The model's name or id.
     model: String,
     /// Tokens that an answer has at most.
-    #[arg(long, default_value_t = 64, value_name = "NUMBER")]
+    #[arg(long, default_value_t = MAX_TOKENS, value_name = "NUMBER")]
     max_tokens: u32,
 }
 
-impl Time {
+impl TimeModel {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
-        let (model, info) = models::store(global)?
-            .find(&self.model)
-            .map_err(models::exit)?;
-        if !info.is_chat() {
-            let message = format!("{} answers no questions: it makes vectors", info.name);
-            return Err(Exit::message(code::FAILED, message));
-        }
-        let service = Answers {
-            models: models::engines(global)?,
-            model,
-            max_tokens: self.max_tokens,
-        };
+        let answers = Answers::new(&models::engines(global)?, &self.model, self.max_tokens)?;
         if std::io::stdin().is_terminal() {
-            return service.time(global, QUESTION);
+            show(&answers.time(QUESTION)?, global.json);
+            return Ok(());
         }
-        std::io::stdin()
-            .lines()
-            .try_for_each(|line| service.time(global, &line?))
+        answers.to_all(|time| show(time, global.json))
     }
+}
+
+/// Answers questions of standard input by engines that serve a network as well, on a thread of its own, until there are no more.
+pub(crate) fn time_beside(engines: &Arc<Engines>, model: &str) -> Result<(), Exit> {
+    let answers = Answers::new(engines, model, MAX_TOKENS)?;
+    let thread = std::thread::Builder::new().name("fairweir-time".to_owned());
+    thread.spawn(move || {
+        if let Err(error) = answers.to_all(|time| show(time, true)) {
+            output::progress(format!("no more questions are answered: {error:?}"));
+        }
+    })?;
+    Ok(())
+}
+
+/// How long an answer took.
+struct Time {
+    /// Until its first text.
+    first: Option<Duration>,
+    /// Until its last text.
+    last: Option<Duration>,
+    tokens: usize,
 }
 
 struct Answers {
@@ -63,7 +74,29 @@ struct Answers {
 }
 
 impl Answers {
-    fn time(&self, global: &Global, question: &str) -> Result<(), Exit> {
+    fn new(engines: &Arc<Engines>, model: &str, max_tokens: u32) -> Result<Self, Exit> {
+        let (model, info) = engines.store().find(model).map_err(models::exit)?;
+        if !info.is_chat() {
+            let message = format!("{} answers no questions: it makes vectors", info.name);
+            return Err(Exit::message(code::FAILED, message));
+        }
+        let models: Arc<dyn Models> = Arc::<Engines>::clone(engines);
+        Ok(Self {
+            models,
+            model,
+            max_tokens,
+        })
+    }
+
+    fn to_all(&self, tell: impl Fn(&Time)) -> Result<(), Exit> {
+        let lines = std::io::stdin().lines();
+        lines.map(|line| self.time(&line?)).try_for_each(|time| {
+            tell(&time?);
+            Ok(())
+        })
+    }
+
+    fn time(&self, question: &str) -> Result<Time, Exit> {
         let failed = |error: &dyn std::fmt::Display| Exit::message(code::FAILED, error.to_string());
         let messages = json!([{ "role": "user", "content": question }]).to_string();
         let prompt = Prompt::Messages(Conversation {
@@ -84,24 +117,27 @@ impl Answers {
             block_on(service.execute(&env, &spec, &mut texts)).map_err(|error| failed(&error))?;
         let made: ChatOutput = decode(&executed.output).map_err(|error| failed(&error))?;
         let after = |at: Option<Instant>| at.map(|at| at.duration_since(begun));
-        let (first, last) = (after(texts.first), after(texts.newest));
-        show(global, made.tokens.len(), (first, last));
-        Ok(())
+        Ok(Time {
+            first: after(texts.first),
+            last: after(texts.newest),
+            tokens: made.tokens.len(),
+        })
     }
 }
 
-fn show(global: &Global, tokens: usize, (first, last): (Option<Duration>, Option<Duration>)) {
+fn show(time: &Time, as_json: bool) {
     let milliseconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
-    if global.json {
+    if as_json {
         output::json(&json!({
-            "first_ms": milliseconds(first), "last_ms": milliseconds(last), "tokens": tokens,
+            "first_ms": milliseconds(time.first), "last_ms": milliseconds(time.last), "tokens": time.tokens,
         }));
         return;
     }
-    let (Some(first), Some(last)) = (first, last) else {
+    let (Some(first), Some(last)) = (time.first, time.last) else {
         output::line("an empty answer");
         return;
     };
+    let tokens = time.tokens;
     let between = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
     let rate = f64::from(between) / (last - first).as_secs_f64().max(f64::EPSILON);
     output::line(format!(

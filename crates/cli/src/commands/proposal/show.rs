@@ -204,7 +204,7 @@ fn lines(names: &Names, proposal: &ProposalReport, now: Millis) -> Vec<String> {
     }
     if proposal.charged > Amount::ZERO {
         lines.push(format!(
-            "charged    {} coins of the accused must stay bonded",
+            "charged    {} coins of the accused's stake must stay",
             proposal.charged
         ));
     }

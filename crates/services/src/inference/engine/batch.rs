@@ -31,6 +31,10 @@ const CHECK_ROWS: [(Duration, usize); 3] = [
     (Duration::from_secs(2), 16),
 ];
 
+/// The time between two parts of an answer, at least: nobody reads faster, and each part is a message through the network. The first token and the
+/// end come at once.
+pub(super) const PARTS_PAUSE: Duration = Duration::from_millis(10);
+
 /// Who waits for an answer. Called on the engine's thread; must not block.
 pub(super) trait Asker: Send {
     /// Whether nobody waits any more.
@@ -53,6 +57,22 @@ struct Running {
     answer: Answer,
     asker: Box<dyn Asker>,
     since: Instant,
+    /// When the newest part was told.
+    told: Option<Instant>,
+}
+
+impl Running {
+    /// Tells what is new, if the pause since the part before is over. Only an engine with a thread of its own pauses: others have no time.
+    fn tell(&mut self, pauses: bool) {
+        let is_early = |told: Instant| told.elapsed() < PARTS_PAUSE;
+        if pauses && self.told.is_some_and(is_early) {
+            return;
+        }
+        if let Some(chunk) = self.answer.news() {
+            self.asker.tell(chunk);
+            self.told = Some(Instant::now());
+        }
+    }
 }
 
 /// The scheduler of one model. Whatever it does together, each answer has the bits that it has alone.
@@ -122,6 +142,7 @@ impl Batch {
     /// One step for everything that runs; whether anything did.
     pub(super) fn step(&mut self, pool: &dyn Pool) -> bool {
         self.drop_the_gone();
+        self.tell();
         self.admit();
         self.plan();
         if self.rows.is_empty() {
@@ -188,6 +209,7 @@ impl Batch {
                     answer: waiting.answer,
                     asker: waiting.asker,
                     since: waiting.since,
+                    told: None,
                 });
             }
             Err(error) => waiting
@@ -222,6 +244,13 @@ impl Batch {
             } else {
                 index += 1;
             }
+        }
+    }
+
+    /// Tells what was kept back for a pause, also of answers that wait for credit: who gives it counts what was told.
+    fn tell(&mut self) {
+        for running in &mut self.running {
+            running.tell(self.holds);
         }
     }
 
@@ -328,8 +357,8 @@ impl Batch {
             }
             if running.answer.is_finished() {
                 finished.push(*index);
-            } else if let Some(chunk) = running.answer.news() {
-                running.asker.tell(chunk);
+            } else {
+                running.tell(self.holds);
             }
         }
         finished.sort_unstable();

@@ -1,18 +1,20 @@
-use super::{answer::Answered, *};
+use super::{answer::Answered, batch::PARTS_PAUSE, *};
 use crate::{
-    Discard, Purpose, StopAt,
+    Discard, Outlet, OutletClosed, Purpose, StopAt,
     inference::{
-        chat::{Micro, Parameters},
+        chat::{ChatChunk, Micro, Parameters},
         testing::tiny_chat_file,
     },
 };
 use fairweir_exact::path::Path;
+use fairweir_types::decode;
 use futures::{
     FutureExt, StreamExt,
     executor::{LocalPool, block_on},
-    future::join_all,
+    future::{BoxFuture, join_all},
     stream::FuturesUnordered,
 };
+use std::time::Instant;
 
 fn model() -> ChatModel {
     ChatModel::of_bytes(&tiny_chat_file(1), Path::best()).unwrap()
@@ -99,4 +101,33 @@ fn whoever_leaves_makes_room_and_a_dropped_engine_ends_its_thread() {
     let done: Vec<_> = pool.run_until(all.collect());
     assert!(done.into_iter().all(|answered| answered.is_ok()));
     drop(engine);
+}
+
+/// Keeps the parts of an answer.
+#[derive(Default)]
+struct Parts(Vec<ChatChunk>);
+
+impl Outlet for Parts {
+    fn emit(&mut self, chunk: Vec<u8>) -> BoxFuture<'_, Result<(), OutletClosed>> {
+        self.0.push(decode(&chunk).unwrap());
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+#[test]
+fn parts_keep_a_pause_and_add_up_to_the_answer() {
+    let engine = ChatEngine::start(model(), 1, 4 << 20).unwrap();
+    let mut parts = Parts::default();
+    let begun = Instant::now();
+    let answered = block_on(engine.answer(question(4, Purpose::Answer, &[]), &mut parts)).unwrap();
+    // The first and the end come at once, the others a pause after the one before.
+    let pauses = begun.elapsed().as_millis() / PARTS_PAUSE.as_millis();
+    assert!(u128::try_from(parts.0.len()).unwrap() <= pauses + 2);
+    let tokens: u32 = parts.0.iter().map(|part| part.tokens).sum();
+    assert_eq!(
+        usize::try_from(tokens).unwrap(),
+        answered.output.tokens.len()
+    );
+    let text: String = parts.0.iter().map(|part| part.text.as_str()).collect();
+    assert_eq!(text, answered.output.text.as_str());
 }
