@@ -132,6 +132,11 @@ impl Answer {
         self.computed + 1 >= self.known()
     }
 
+    /// Rows that are to be computed before it is past its prompt and draft.
+    pub(super) fn left(&self) -> usize {
+        self.known().saturating_sub(self.computed)
+    }
+
     /// Tokens that are known: prompt, those chosen, and the draft beyond them.
     fn known(&self) -> usize {
         let made = self.generated.len().max(self.draft().len());

@@ -279,8 +279,8 @@ impl Batch {
         }
     }
 
-    /// Chooses the rows of the next step: one for each answer that is past its prompt, then prompts in the order that they
-    /// came, then checks, which wait for answers for a while.
+    /// Chooses the rows of the next step: one for each answer that is past its prompt, then prompts, each an equal part, so that a long one keeps
+    /// no other waiting, then checks in the order that they came, which wait for answers for a while.
     fn plan(&mut self) {
         self.rows.clear();
         self.shares.clear();
@@ -298,11 +298,20 @@ impl Batch {
         } else {
             PREFILL_ROWS_MAX
         };
-        for (index, running) in self.running.iter().enumerate() {
-            if is_answer(running) && !running.answer.is_decoding() && budget > 0 {
-                let rows = running
-                    .answer
-                    .plan(running.sequence, budget, &mut self.rows);
+        let prompts = self.running.iter().enumerate();
+        let prompts =
+            prompts.filter(|(_, running)| is_answer(running) && !running.answer.is_decoding());
+        let mut prompts: Vec<_> = prompts
+            .map(|(index, running)| (running.answer.left(), index))
+            .collect();
+        // What the short ones leave of their parts is for the long ones.
+        prompts.sort_unstable();
+        let mut others = prompts.len();
+        for (_, index) in prompts {
+            let part = budget.div_ceil(others.max(1));
+            others -= 1;
+            if let Some(running) = self.running.get(index).filter(|_| part > 0) {
+                let rows = running.answer.plan(running.sequence, part, &mut self.rows);
                 self.shares.push((index, rows));
                 budget -= rows.min(budget);
             }

@@ -1,4 +1,8 @@
-use super::{answer::Answered, batch::PARTS_PAUSE, *};
+use super::{
+    answer::{Answer, Answered},
+    batch::{Asker, Batch, PARTS_PAUSE},
+    *,
+};
 use crate::{
     Discard, Outlet, OutletClosed, Purpose, StopAt,
     inference::{
@@ -6,7 +10,7 @@ use crate::{
         testing::tiny_chat_file,
     },
 };
-use fairweir_exact::path::Path;
+use fairweir_exact::{path::Path, pool::Single};
 use fairweir_types::decode;
 use futures::{
     FutureExt, StreamExt,
@@ -14,7 +18,13 @@ use futures::{
     future::{BoxFuture, join_all},
     stream::FuturesUnordered,
 };
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 fn model() -> ChatModel {
     ChatModel::of_bytes(&tiny_chat_file(1), Path::best()).unwrap()
@@ -101,6 +111,56 @@ fn whoever_leaves_makes_room_and_a_dropped_engine_ends_its_thread() {
     let done: Vec<_> = pool.run_until(all.collect());
     assert!(done.into_iter().all(|answered| answered.is_ok()));
     drop(engine);
+}
+
+/// Notes that an answer ended.
+struct Ends(Arc<AtomicBool>);
+
+impl Asker for Ends {
+    fn is_gone(&self) -> bool {
+        false
+    }
+
+    fn tell(&mut self, _: ChatChunk) {}
+
+    fn end(self: Box<Self>, result: Result<Answered, AnswerError>) {
+        result.unwrap();
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_long_prompt_keeps_no_short_one_waiting() {
+    let mut batch = Batch::new(Arc::new(model()), 256).unwrap();
+    let mut ask = |prompt: u32| {
+        let asked = Question {
+            prompt: (0..prompt).map(|id| id % 200 + 3).collect(),
+            parameters: Parameters::greedy(1),
+            ..question(1, Purpose::Answer, &[])
+        };
+        let ended = Arc::new(AtomicBool::new(false));
+        batch.add(
+            Answer::new(asked).unwrap(),
+            Box::new(Ends(Arc::clone(&ended))),
+        );
+        ended
+    };
+    let long = [ask(400), ask(400)];
+    let short = ask(30);
+    let mut steps = 0;
+    let mut until = |ended: &AtomicBool| {
+        while !ended.load(Ordering::Relaxed) {
+            assert!(batch.step(&Single));
+            steps += 1;
+        }
+        steps
+    };
+    // A third of 128 rows is more than its 30.
+    assert_eq!(until(&short), 1);
+    assert!(long.iter().all(|ended| !ended.load(Ordering::Relaxed)));
+    // What is left is shared: 98 rows in the first step, then 128 in each.
+    assert_eq!(until(&long[1]), 7);
+    assert!(long[0].load(Ordering::Relaxed));
 }
 
 /// Keeps the parts of an answer.
