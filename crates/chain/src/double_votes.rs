@@ -197,7 +197,7 @@ mod tests {
                 let ours = CastVote::cast((&digest, &key), (3, 300), vote.kind, of);
                 assert_eq!(*vote, ours);
             }
-            // No byte of what is signed can be another.
+            // In another view they are nobody's votes.
             let other = DoubleVote {
                 view: 301,
                 ..found.clone()
