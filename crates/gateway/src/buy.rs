@@ -214,7 +214,7 @@ async fn whole(
     let purchase = run.purchase;
     loop {
         match run.events.recv().await {
-            Some(ChatEvent::Chunk(_)) => {}
+            Some(ChatEvent::Chunk(_) | ChatEvent::Revoked) => {}
             Some(ChatEvent::Done(done)) => {
                 let answer = relayed_text(ask, &done.output);
                 let settled = settled(gateway, purchase, &done, (ask.request, answer));
@@ -351,6 +351,11 @@ impl Streaming {
     fn frame(&mut self, index: usize, event: ChatEvent) -> Option<Bytes> {
         match event {
             ChatEvent::Chunk(chunk) => self.writer.chunk(index, &chunk),
+            // What a client has cannot be taken back.
+            ChatEvent::Revoked => self
+                .writer
+                .has_told(index)
+                .then(|| self.fail(&MarketError::Revoked.into())),
             ChatEvent::Failed(error) => Some(self.fail(&error.into())),
             ChatEvent::Done(done) => {
                 let purchase = *self.purchases.get(index)?;

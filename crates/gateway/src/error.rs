@@ -180,6 +180,7 @@ impl From<MarketError> for ApiError {
         match error {
             MarketError::NoWorker { .. } => Self::unavailable("no_worker", message),
             MarketError::Unreachable(_) => Self::unavailable("network_unreachable", message),
+            MarketError::Revoked => Self::unavailable("answer_revoked", message),
             MarketError::Closed => Self::unavailable("shutting_down", message),
             MarketError::NoFunds(_) => Self::quota(message),
             MarketError::Refused => Self::context("messages", message),

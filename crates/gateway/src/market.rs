@@ -53,6 +53,8 @@ pub struct Purchase {
 pub enum ChatEvent {
     /// More of it.
     Chunk(ChatChunk),
+    /// What came until now is not the answer, which begins anew: workers gave different ones, and others found the former wrong.
+    Revoked,
     /// All of it: the last event.
     Done(Box<Done<ChatOutput>>),
     /// It will not come: the last event.
@@ -131,6 +133,11 @@ pub enum MarketError {
     /// The network was not reached.
     #[error("the network was not reached: {0}")]
     Unreachable(String),
+    /// What was told of the answer is wrong.
+    #[error(
+        "the worker that began this answer gave something wrong, as others found when they took its place: ask again"
+    )]
+    Revoked,
     /// The gateway stops.
     #[error("the gateway is shutting down")]
     Closed,

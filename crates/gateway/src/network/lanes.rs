@@ -10,7 +10,7 @@ use fairweir_client::ClientError;
 use fairweir_net::Network;
 use fairweir_services::session::{AccountError, Mark};
 use fairweir_types::{
-    Action, Amount, BoundedVec, ByteCount, Digest, Millis, Rounding, Units,
+    Action, Address, Amount, BoundedVec, ByteCount, Digest, Millis, Rounding, Units,
     event::LaneOpened,
     limits::SESSION_SPEC_BYTES_MAX,
     order::{
@@ -35,8 +35,8 @@ const REQUESTS_PER_LANE: u64 = 64;
 /// A request waits for a lane whose worker was not reached, rather than open a session more, for so long at a time, and so often.
 const REST_WAIT_MAX: Duration = Duration::from_secs(5);
 const RESTS_MAX: usize = 6;
-/// The most that one request of a session may take: what it costs bounds what a cheat could gain, and so the stake that covers a lane.
-const REQUEST_UNITS_MAX: Units = Units(2_048);
+/// The most input, and output, that one request of a session may take: what it costs bounds what a cheat could gain, and so the stake that covers a lane.
+pub(super) const REQUEST_UNITS_MAX: Units = Units(2_048);
 /// Milliseconds that one request may run.
 const REQUEST_TIME_MAX: Millis = Millis(600_000);
 /// How much longer than its time for a match an order may take to become final.
@@ -44,6 +44,15 @@ const LEDGER_MARGIN: Duration = Duration::from_secs(30);
 
 /// The ledger's word for a lane that takes requests.
 const SERVING: &str = "serving";
+
+/// Which workers a request had better not go to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shunned<'a> {
+    /// Not at all.
+    pub(super) never: &'a [Address],
+    /// Only where nobody else is ready.
+    pub(super) last: &'a [Address],
+}
 
 /// A request that begins in a lane.
 #[derive(Debug)]
@@ -91,39 +100,49 @@ impl Lanes {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A lane that is there without a session.
+    #[cfg(test)]
+    pub(super) fn put(&self, trade: Trade, lane: Arc<OpenLane>) {
+        self.open().entry(trade).or_default().push(lane);
+    }
+
     /// Begins a request in the lane with the least to do, opening a session when there is none with room.
     pub(super) async fn begin<N: Network>(
         &self,
         shared: &Shared<N>,
         trade: &Trade,
         (spec, demand): (&[u8], &Demand),
+        shunned: Shunned<'_>,
     ) -> Result<Begun, MarketError> {
         let work = (Digest::of_blob(spec), demand);
+        let none = || MarketError::NoWorker {
+            reasons: Vec::new(),
+        };
         for _ in 0..RESTS_MAX {
-            match self.begin_in_open(shared, trade, work)? {
+            match self.begin_in_open(shared, trade, work, shunned)? {
                 Found::Begun(begun) => return Ok(*begun),
                 Found::Resting(until) => sleep_until(until).await,
+                // Another session may well bring the same workers.
+                Found::Nothing if !shunned.never.is_empty() => return Err(none()),
                 Found::Nothing => break,
             }
         }
         let _turn = self.opening.lock().await;
         // Another request may have opened one meanwhile.
-        if let Found::Begun(begun) = self.begin_in_open(shared, trade, work)? {
+        if let Found::Begun(begun) = self.begin_in_open(shared, trade, work, shunned)? {
             return Ok(*begun);
         }
         if self.top_up(shared, trade, demand).await
-            && let Found::Begun(begun) = self.begin_in_open(shared, trade, work)?
+            && let Found::Begun(begun) = self.begin_in_open(shared, trade, work, shunned)?
         {
             return Ok(*begun);
         }
         self.retire(trade, demand);
         self.close_where(shared, Session::is_over).await;
         self.open_session(shared, trade, demand).await?;
-        match self.begin_in_open(shared, trade, work)? {
+        match self.begin_in_open(shared, trade, work, shunned)? {
             Found::Begun(begun) => Ok(*begun),
-            Found::Resting(_) | Found::Nothing => Err(MarketError::NoWorker {
-                reasons: Vec::new(),
-            }),
+            Found::Resting(_) | Found::Nothing => Err(none()),
         }
     }
 
@@ -132,6 +151,7 @@ impl Lanes {
         shared: &Shared<N>,
         trade: &Trade,
         (digest, demand): (Digest, &Demand),
+        shunned: Shunned<'_>,
     ) -> Result<Found, MarketError> {
         let mut open = self.open();
         let Some(lanes) = open.get_mut(trade) else {
@@ -140,14 +160,20 @@ impl Lanes {
         let now = Instant::now();
         lanes.retain(|lane| lane.ready_at(now).is_some());
         let (mut ready, mut resting) = (Vec::new(), None::<Instant>);
-        for lane in lanes.iter().filter(|lane| lane.takes(demand)) {
+        let may = |lane: &&Arc<OpenLane>| {
+            lane.takes(demand) && !shunned.never.contains(&lane.opened.worker)
+        };
+        for lane in lanes.iter().filter(may) {
             match lane.ready_at(now) {
                 Some(at) if at <= now => ready.push(Arc::clone(lane)),
                 Some(at) => resting = Some(resting.map_or(at, |other| other.min(at))),
                 None => {}
             }
         }
-        ready.sort_by_key(|lane| lane.account().running());
+        ready.sort_by_key(|lane| {
+            let is_last = shunned.last.contains(&lane.opened.worker);
+            (is_last, lane.account().running())
+        });
         for lane in ready {
             match lane.begin(digest, demand, shared.sender.key()) {
                 Ok((request, credit)) => {
@@ -165,6 +191,18 @@ impl Lanes {
         Ok(match resting {
             Some(until) if until <= now + REST_WAIT_MAX => Found::Resting(until),
             Some(_) | None => Found::Nothing,
+        })
+    }
+
+    /// Whether a worker that is none of these is ready for such a request.
+    pub(super) fn has_other(&self, trade: &Trade, demand: &Demand, workers: &[Address]) -> bool {
+        let now = Instant::now();
+        self.open().get(trade).into_iter().flatten().any(|lane| {
+            let quote = lane.opened.prices.quote(&demand.units);
+            !workers.contains(&lane.opened.worker)
+                && lane.takes(demand)
+                && lane.ready_at(now).is_some_and(|at| at <= now)
+                && quote.is_ok_and(|quote| quote <= lane.account().left())
         })
     }
 

@@ -1,6 +1,7 @@
 //! The market on the network: orders are posted, followed, and their outputs taken from the workers.
 
 mod board;
+mod given;
 mod lane;
 mod lanes;
 mod offers;

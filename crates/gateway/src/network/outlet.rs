@@ -1,14 +1,11 @@
 //! Where an order's output goes.
 
 use crate::market::{ChatEvent, Done, MarketError};
-use fairweir_services::{
-    Passage,
-    inference::{
-        chat::{ChatChunk, ChatOutput},
-        embedding::EmbeddingOutput,
-    },
+use fairweir_services::inference::{
+    chat::{ChatChunk, ChatOutput},
+    embedding::EmbeddingOutput,
 };
-use fairweir_types::{Amount, BoundedVec, decode, node_api::Delivery};
+use fairweir_types::{Amount, decode, node_api::Delivery};
 use tokio::sync::{mpsc, oneshot};
 
 /// Who waits for an output.
@@ -16,55 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) enum Outlet {
     Chat(mpsc::Sender<ChatEvent>),
     Embedding(Option<oneshot::Sender<Result<Done<EmbeddingOutput>, MarketError>>>),
-}
-
-/// How much of an answer is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) tokens: usize,
-    text: usize,
-    likelihoods: usize,
-}
-
-impl Extent {
-    pub(super) const EMPTY: Self = Self {
-        tokens: 0,
-        text: 0,
-        likelihoods: 0,
-    };
-
-    /// What of the next part is beyond what was `told`; equal work gives equal text, however it is cut into parts.
-    pub(super) fn beyond(&mut self, chunk: &ChatChunk, told: &mut Self) -> Option<ChatChunk> {
-        let tokens = usize::try_from(chunk.tokens).unwrap_or(usize::MAX);
-        let text = chunk.text.as_str();
-        let skip = |told: usize, seen: usize| told.saturating_sub(seen);
-        let new = text
-            .get(skip(told.text, self.text)..)
-            .unwrap_or_default()
-            .to_owned();
-        let likelihoods: Vec<_> = chunk
-            .likelihoods
-            .iter()
-            .skip(skip(told.likelihoods, self.likelihoods))
-            .cloned()
-            .collect();
-        let before = *told;
-        self.tokens = self.tokens.saturating_add(tokens);
-        self.text = self.text.saturating_add(text.len());
-        self.likelihoods = self.likelihoods.saturating_add(chunk.likelihoods.len());
-        told.tokens = told.tokens.max(self.tokens);
-        told.text = told.text.max(self.text);
-        told.likelihoods = told.likelihoods.max(self.likelihoods);
-        if *told == before {
-            return None;
-        }
-        let made = told.tokens.saturating_sub(before.tokens);
-        Some(ChatChunk {
-            tokens: u32::try_from(made).unwrap_or(u32::MAX),
-            text: Passage::new(new).unwrap_or_default(),
-            likelihoods: BoundedVec::truncating(likelihoods),
-        })
-    }
 }
 
 impl Outlet {
@@ -94,6 +42,13 @@ impl Outlet {
         match self {
             Self::Chat(sender) => sender.send(ChatEvent::Chunk(chunk)).await.is_ok(),
             Self::Embedding(_) => true,
+        }
+    }
+
+    /// Says that what was handed on is not the answer, which begins anew.
+    pub(super) async fn revoke(&mut self) {
+        if let Self::Chat(sender) = self {
+            let _ = sender.send(ChatEvent::Revoked).await;
         }
     }
 
@@ -146,38 +101,5 @@ impl Outlet {
             }
             Self::Embedding(None) => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a failing test should stop at the line that fails"
-    )]
-    use super::*;
-
-    fn chunk(tokens: u32, text: &str) -> ChatChunk {
-        ChatChunk {
-            tokens,
-            text: Passage::new(text.to_owned()).unwrap(),
-            likelihoods: BoundedVec::default(),
-        }
-    }
-
-    #[test]
-    fn what_another_connection_tells_again_is_left_out() {
-        let mut told = Extent::EMPTY;
-        let mut first = Extent::EMPTY;
-        for part in [chunk(1, "one "), chunk(1, "two ")] {
-            assert_eq!(first.beyond(&part, &mut told), Some(part));
-        }
-        // The same text, cut otherwise.
-        let mut second = Extent::EMPTY;
-        assert_eq!(second.beyond(&chunk(1, "one"), &mut told), None);
-        let more = second.beyond(&chunk(2, " two three"), &mut told);
-        assert_eq!(more, Some(chunk(1, "three")));
-        let last = second.beyond(&chunk(1, " ü"), &mut told);
-        assert_eq!(last, Some(chunk(1, " ü")));
     }
 }

@@ -3,8 +3,9 @@
 use super::{
     Shared,
     board::{Listening, Told},
+    given::{Given, Place},
     offers::Reach,
-    outlet::{Extent, Outlet},
+    outlet::Outlet,
     poster::Posted,
 };
 use crate::market::{CostTeller, MarketError, Purchase};
@@ -51,7 +52,7 @@ const RETRY_MAX: Duration = Duration::from_millis(500);
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is ordered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) kind: KindId,
     pub(super) spec: Vec<u8>,
@@ -71,8 +72,7 @@ pub(super) struct Pursuit<N> {
     is_unwanted: bool,
     /// What the order may cost although it failed.
     at_stake: Amount,
-    /// What was told to the client.
-    told: Extent,
+    given: Given,
 }
 
 /// Counts an order as running until it is dropped.
@@ -114,7 +114,7 @@ impl<N: Network> Pursuit<N> {
             cost,
             is_unwanted: false,
             at_stake: Amount::ZERO,
-            told: Extent::EMPTY,
+            given: Given::EMPTY,
         }
     }
 
@@ -274,7 +274,7 @@ impl<N: Network> Pursuit<N> {
         }
     }
 
-    /// Follows a worker's output to its end. Every connection begins anew, and what was told is not told again.
+    /// Follows a worker's output to its end. Every connection begins anew, and what was given is not given again.
     async fn follow(
         &mut self,
         matched: &Matched,
@@ -327,7 +327,7 @@ impl<N: Network> Pursuit<N> {
         let network = sender.client().network();
         let mut stream =
             orders::stream(network, &reach.endpoint, sender.key(), matched.slot_id).await?;
-        let mut seen = Extent::default();
+        let mut place = Place::default();
         let mut rest = Vec::new();
         // The client may have gone while the order was not matched, or during another connection.
         let mut hung_up = self.is_unwanted.then(Instant::now);
@@ -351,7 +351,7 @@ impl<N: Network> Pursuit<N> {
                 }
                 () = sleep(DRAIN_PAUSE), if is_draining => {
                     is_stopped = true;
-                    self.stop(&reach, matched, seen.tokens).await;
+                    self.stop(&reach, matched, place.tokens).await;
                     continue;
                 }
             };
@@ -360,8 +360,16 @@ impl<N: Network> Pursuit<N> {
                     return Ok(self.check(matched, delivery));
                 }
                 OutputItem::Chunk(bytes) => {
-                    if let Some(chunk) = assembled(&mut rest, &bytes)?
-                        && let Some(new) = seen.beyond(&chunk, &mut self.told)
+                    let Some(chunk) = assembled(&mut rest, &bytes)? else {
+                        continue;
+                    };
+                    let Ok(new) = self.given.take(&mut place, &chunk) else {
+                        // Whoever has the order now gives the answer that counts: the next connection begins it anew.
+                        self.given = Given::EMPTY;
+                        self.outlet.revoke().await;
+                        return Err(ClientError::OtherAnswer);
+                    };
+                    if let Some(new) = new
                         && !self.is_unwanted
                         && !self.outlet.part(new).await
                     {
@@ -372,7 +380,7 @@ impl<N: Network> Pursuit<N> {
             }
             if hung_up.is_some_and(|since| since.elapsed() > DRAIN_WITHIN) && !is_stopped {
                 is_stopped = true;
-                self.stop(&reach, matched, seen.tokens).await;
+                self.stop(&reach, matched, place.tokens).await;
             }
         }
     }

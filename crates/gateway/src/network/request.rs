@@ -1,28 +1,41 @@
 //! One request of a session from its first credit to its receipt, on as many workers as it takes.
+//!
+//! Where a worker does not come to the end, the next one gets what is there of the answer as a draft: it computes that at once, as a prompt, and
+//! goes on behind it. Equal work gives equal bits, so the client sees a pause and no seam; where the bits differ, somebody is wrong.
+
+mod pace;
 
 use super::{
     Shared,
+    given::{Given, Place},
     lane::{OpenLane, Trade},
-    lanes::Begun,
-    outlet::{Extent, Outlet},
-    pursuit::{Work, assembled},
+    lanes::{Begun, REQUEST_UNITS_MAX, Shunned},
+    outlet::Outlet,
+    pursuit::{Running, Work, assembled},
 };
 use crate::market::{CostTeller, MarketError, Purchase};
+use commonware_codec::Encode as _;
 use fairweir_client::{
     ClientError,
     orders::{OutputItem, OutputStream},
     sessions,
 };
 use fairweir_net::{FrameStream, Network};
-use fairweir_services::{Claim, contract::Assignment};
+use fairweir_services::{
+    Claim, Kind as _,
+    contract::Assignment,
+    inference::chat::{Chat, ChatChunk, ChatOutput, ChatSpec},
+};
 use fairweir_types::{
-    Amount, BoundedBytes, Digest, Units,
+    Address, Amount, BoundedBytes, BoundedVec, Units, decode,
+    limits::SESSION_SPEC_BYTES_MAX,
     node_api::Delivery,
     receipt::SignedStop,
     session::{Ask, Credit, SignedRequest},
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use std::{sync::Arc, time::Duration};
+use pace::Pace;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, sleep_until, timeout},
@@ -30,7 +43,9 @@ use tokio::{
 
 /// Workers that one request is tried on.
 const TRIES_MAX: usize = 8;
-/// Without a sign of life for so long a worker is given up: prompts of thousands of tokens take their time.
+/// Workers that find otherwise than what was given before it is taken for wrong.
+const DOUBTERS_MAX: usize = 2;
+/// Without a sign of life for so long a worker is given up, though nobody else is ready: prompts of thousands of tokens take their time.
 const STALL: Duration = Duration::from_secs(60);
 /// A worker that gave nothing for so long is asked whether it is at work, and has so long to say so: a machine that vanished is given up
 /// after both, where its connection would take 20 s to be found dead.
@@ -49,19 +64,70 @@ pub(super) struct Request<N> {
     outlet: Outlet,
     begun: Option<oneshot::Sender<Result<Purchase, MarketError>>>,
     cost: CostTeller,
-    /// What the client was told, whichever worker it came from.
-    told: Extent,
+    /// What the client was told that it can cost.
+    price_max: Option<Amount>,
+    given: Given,
+    /// Whose lanes it came from.
+    givers: Vec<Arc<OpenLane>>,
+    /// Those whose answer begins otherwise.
+    doubters: Vec<Arc<OpenLane>>,
+    /// Workers that are too slow to go on with while others are ready.
+    slow: Vec<Address>,
+    /// What workers are paid that came to a part of it.
+    parts: Amount,
     /// The client is gone.
     is_unwanted: bool,
+}
+
+/// What the next worker is asked.
+#[derive(Debug)]
+struct Try<'a> {
+    work: Cow<'a, Work>,
+    /// Tokens of its draft.
+    drafted: usize,
 }
 
 /// How one worker's part ended.
 enum Ended {
     Whole(Box<Delivery>, Amount),
+    /// It was too slow, and is paid for what it gave.
+    Left,
     /// The worker was not reached, or not for the whole answer; another may go on, and this one may come back.
     Lost(MarketError),
+    /// Its answer begins otherwise than what the client has.
+    Differs,
     /// The worker gave something wrong; another may go on.
-    Wrong(MarketError),
+    Wrong(&'static str),
+}
+
+/// What a worker signed at its end.
+struct Followed {
+    delivery: Box<Delivery>,
+    /// Whether it was stopped because it was too slow.
+    is_left: bool,
+}
+
+/// Why following a worker ended without the whole.
+enum Broken {
+    Lost(ClientError),
+    Differs,
+    Wrong(&'static str),
+}
+
+impl From<ClientError> for Broken {
+    fn from(error: ClientError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl From<Broken> for Ended {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Lost(error) => Self::Lost(MarketError::Unreachable(error.to_string())),
+            Broken::Differs => Self::Differs,
+            Broken::Wrong(what) => Self::Wrong(what),
+        }
+    }
 }
 
 /// What a worker that says nothing answers when it is asked whether it is at work.
@@ -88,24 +154,31 @@ impl<N: Network> Request<N> {
             outlet,
             begun: Some(begun),
             cost,
-            told: Extent::EMPTY,
+            price_max: None,
+            given: Given::EMPTY,
+            givers: Vec::new(),
+            doubters: Vec::new(),
+            slow: Vec::new(),
+            parts: Amount::ZERO,
             is_unwanted: false,
         }
     }
 
     /// Buys the answer; the outlet gets the output or what went wrong.
     pub(super) async fn run(mut self) {
-        let running = super::pursuit::Running::new(&self.shared.running);
+        let running = Running::new(&self.shared.running);
         let bought = self.buy().await;
         drop(running);
         match bought {
             Ok((delivery, cost)) => {
-                // Workers that failed have no receipt to claim with: whoever asked pays once.
                 let _ = self.cost.send(cost);
                 self.outlet.whole(&delivery, cost).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "a request failed");
+                if self.parts > Amount::ZERO {
+                    let _ = self.cost.send(self.parts);
+                }
                 match self.begun.take() {
                     Some(begun) => {
                         let _ = begun.send(Err(error));
@@ -121,19 +194,47 @@ impl<N: Network> Request<N> {
             kind: self.work.kind,
             capability: self.work.capability.clone(),
         };
+        let shared = Arc::clone(&self.shared);
         let mut last = MarketError::Closed;
         for _ in 0..TRIES_MAX {
-            if self.outlet.is_closed() && self.told == Extent::EMPTY {
+            if self.outlet.is_closed() && self.given.is_empty() {
                 return Err(MarketError::Closed);
             }
-            let shared = Arc::clone(&self.shared);
-            let work = (self.work.spec.as_slice(), &self.work.demand);
-            let begun = shared.lanes.begin(&shared, &trade, work).await?;
+            let next = next_try(&self.work, &self.given);
+            let (spec, demand) = (next.work.spec.as_slice(), &next.work.demand);
+            let doubters = workers(&self.doubters);
+            let shunned = Shunned {
+                never: &doubters,
+                last: &self.slow,
+            };
+            let begun = match shared
+                .lanes
+                .begin(&shared, &trade, (spec, demand), shunned)
+                .await
+            {
+                Ok(begun) => begun,
+                Err(_) if !self.doubters.is_empty() => {
+                    // Nobody is left who could say which of two answers is right, so the one that can be had begins anew.
+                    self.doubters.clear();
+                    self.revoke().await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let (work, drafted) = (next.work.into_owned(), next.drafted);
             let (lane, index) = (Arc::clone(&begun.lane), begun.request.request.index);
-            match self.on(begun).await {
+            match self.on(begun, (&work, drafted)).await {
                 Ended::Whole(delivery, amount) => {
                     lane.praise();
-                    return Ok((delivery, amount));
+                    for doubter in self.doubters.drain(..) {
+                        doubter.give_up();
+                    }
+                    return Ok((delivery, self.cost_with(amount)));
+                }
+                Ended::Left => {
+                    self.slow.push(lane.opened.worker);
+                    lane.rest();
+                    last = MarketError::Failed("the workers are too slow".to_owned());
                 }
                 Ended::Lost(error) => {
                     lane.rest();
@@ -141,9 +242,23 @@ impl<N: Network> Request<N> {
                     shared.offers.forget();
                     last = error;
                 }
-                Ended::Wrong(error) => {
+                Ended::Differs => {
+                    last = MarketError::Revoked;
+                    self.doubters.push(Arc::clone(&lane));
+                    if self.doubters.len() >= DOUBTERS_MAX {
+                        for giver in &self.givers {
+                            giver.give_up();
+                        }
+                        self.doubters.clear();
+                        self.revoke().await;
+                    }
+                }
+                Ended::Wrong(what) => {
                     lane.give_up();
-                    last = error;
+                    last = MarketError::Failed(what.to_owned());
+                    if self.givers.iter().any(|giver| Arc::ptr_eq(giver, &lane)) {
+                        self.revoke().await;
+                    }
                 }
             }
             // A worker that could show a receipt may claim all that it was promised: that is counted as spent.
@@ -156,20 +271,34 @@ impl<N: Network> Request<N> {
         Err(last)
     }
 
+    /// What was given is not the answer.
+    async fn revoke(&mut self) {
+        self.givers.clear();
+        if !self.given.is_empty() {
+            self.given = Given::EMPTY;
+            self.outlet.revoke().await;
+        }
+    }
+
+    /// What the client pays: for each part to whoever made it, and never more than it was told at the beginning. What a worker takes that was
+    /// not reached any more, and the second reading of a prompt beyond that, is the gateway's loss.
+    fn cost_with(&self, amount: Amount) -> Amount {
+        let cost = self.parts.checked_add(amount).unwrap_or(Amount::MAX);
+        self.price_max.map_or(cost, |most| cost.at_most(most))
+    }
+
     /// The request on one worker.
-    async fn on(&mut self, begun: Begun) -> Ended {
+    async fn on(&mut self, begun: Begun, (work, drafted): (&Work, usize)) -> Ended {
         let Begun {
             lane,
             request,
             credit,
         } = begun;
-        let lost = |error: &ClientError| Ended::Lost(MarketError::Unreachable(error.to_string()));
-        let spec = match BoundedBytes::new(self.work.spec.clone()) {
-            Ok(spec) => spec,
-            Err(error) => return Ended::Wrong(MarketError::Spec(error.to_string())),
+        let Ok(spec) = BoundedBytes::new(work.spec.clone()) else {
+            return Ended::Wrong("the request is too long for a session");
         };
         let slot_id = request.slot_id();
-        self.shared.receipts.expect(slot_id, self.work.spec.clone());
+        self.shared.receipts.expect(slot_id, work.spec.clone());
         let ask = Ask {
             request: request.clone(),
             spec,
@@ -183,22 +312,24 @@ impl<N: Network> Request<N> {
         }
         let stream = match sessions::ask(network, &lane.endpoint(), ask).await {
             Ok(stream) => stream,
-            Err(error) => return lost(&error),
+            Err(error) => return Broken::Lost(error).into(),
         };
         self.tell_begun(&lane, &request);
-        match self.follow(&lane, &request, stream).await {
-            Ok(delivery) => self.finish(&lane, &request, delivery),
-            Err(error) => lost(&error),
+        match self.follow(&lane, (&request, drafted), stream).await {
+            Ok(followed) => self.finish(&lane, &request, followed),
+            Err(broken) => broken.into(),
         }
     }
 
     fn tell_begun(&mut self, lane: &OpenLane, request: &SignedRequest) {
         if let Some(begun) = self.begun.take() {
             let quote = lane.opened.prices.quote(&self.work.demand.units);
+            let price_max = quote.unwrap_or(lane.opened.cap);
+            self.price_max = Some(price_max);
             let _ = begun.send(Ok(Purchase {
                 slot_id: request.slot_id(),
                 worker: lane.opened.worker,
-                price_max: quote.unwrap_or(lane.opened.cap),
+                price_max,
             }));
         }
     }
@@ -207,18 +338,21 @@ impl<N: Network> Request<N> {
     async fn follow(
         &mut self,
         lane: &Arc<OpenLane>,
-        request: &SignedRequest,
+        (request, drafted): (&SignedRequest, usize),
         mut stream: OutputStream<N::Stream>,
-    ) -> Result<Box<Delivery>, ClientError>
+    ) -> Result<Followed, Broken>
     where
         N::Stream: FrameStream,
     {
-        let index = request.request.index;
-        let mut seen = Extent::default();
+        let asked = &request.request;
+        let (index, most) = (asked.index, asked.demand.units.output);
+        let mut place = Place::default();
         let mut rest = Vec::new();
         let mut deadline = Instant::now() + STALL;
         let mut quiet_since = Instant::now();
         let mut probe: Option<Probe<'_>> = None;
+        let mut pace = Pace::new(Instant::now(), asked.demand.units.input);
+        let mut is_left = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let probe_at = quiet_since + QUIET;
@@ -228,7 +362,7 @@ impl<N: Network> Request<N> {
                 () = self.outlet.closed(), if !self.is_unwanted => {
                     self.is_unwanted = true;
                     deadline = Instant::now() + END_WITHIN;
-                    self.stop(lane, index, seen.tokens);
+                    self.stop(lane, index, made(&place, drafted));
                     continue;
                 }
                 probed = async { probe.as_mut().expect("the branch is on").await }, if probe.is_some() => {
@@ -237,7 +371,7 @@ impl<N: Network> Request<N> {
                     match probed {
                         Probed::Works => {}
                         Probed::Over => deadline = deadline.min(Instant::now() + OVER_WITHIN),
-                        Probed::Unreachable(error) => return Err(error),
+                        Probed::Unreachable(error) => return Err(error.into()),
                     }
                     continue;
                 }
@@ -245,31 +379,76 @@ impl<N: Network> Request<N> {
                     probe = Some(self.probe(lane, index));
                     continue;
                 }
+                () = sleep_until(pace.ends()), if self.outlet.is_chat() && !self.is_unwanted && !is_left => {
+                    if pace.is_slow(place.tokens) && self.has_faster(lane, request) {
+                        is_left = true;
+                        deadline = Instant::now() + OVER_WITHIN;
+                        self.stop(lane, index, made(&place, drafted));
+                    }
+                    pace.begin(Instant::now(), place.tokens);
+                    continue;
+                }
             };
             quiet_since = Instant::now();
             let bytes = match item {
-                OutputItem::Whole(delivery) => return Ok(delivery),
+                OutputItem::Whole(delivery) => return Ok(Followed { delivery, is_left }),
                 OutputItem::Chunk(bytes) => bytes,
             };
-            if !self.is_unwanted {
+            if !self.is_unwanted && !is_left {
                 deadline = Instant::now() + STALL;
             }
             let Some(chunk) = assembled(&mut rest, &bytes)? else {
                 continue;
             };
-            let new = seen.beyond(&chunk, &mut self.told);
+            if is_left {
+                continue;
+            }
+            let new = self.take(lane, &mut place, &chunk)?;
+            if made(&place, drafted) > most {
+                return Err(Broken::Wrong("the worker gave more than it was asked for"));
+            }
             if self.is_unwanted {
                 continue;
             }
-            self.give_credit(lane, index, seen.tokens);
-            if let Some(new) = new
-                && !self.outlet.part(new).await
-            {
-                self.is_unwanted = true;
-                deadline = Instant::now() + END_WITHIN;
-                self.stop(lane, index, seen.tokens);
+            self.give_credit(lane, index, made(&place, drafted));
+            if let Some(new) = new {
+                let since = Instant::now();
+                if !self.outlet.part(new).await {
+                    self.is_unwanted = true;
+                    deadline = Instant::now() + END_WITHIN;
+                    self.stop(lane, index, made(&place, drafted));
+                }
+                // A client that reads slowly is not the worker's fault.
+                pace.wait(since.elapsed());
             }
         }
+    }
+
+    fn take(
+        &mut self,
+        lane: &Arc<OpenLane>,
+        place: &mut Place,
+        chunk: &ChatChunk,
+    ) -> Result<Option<ChatChunk>, Broken> {
+        let new = self.given.take(place, chunk);
+        let new = new.map_err(|_| Broken::Differs)?;
+        if new.is_some() && !self.givers.iter().any(|giver| Arc::ptr_eq(giver, lane)) {
+            self.givers.push(Arc::clone(lane));
+        }
+        Ok(new)
+    }
+
+    /// Whether a worker is ready that has not shown yet that it is slow or wrong.
+    fn has_faster(&self, lane: &OpenLane, request: &SignedRequest) -> bool {
+        let trade = Trade {
+            kind: self.work.kind,
+            capability: self.work.capability.clone(),
+        };
+        let mut others = workers(&self.doubters);
+        others.extend(&self.slow);
+        others.push(lane.opened.worker);
+        let lanes = &self.shared.lanes;
+        lanes.has_other(&trade, &request.request.demand, &others)
     }
 
     /// Asks a worker that says nothing whether it is at work, by giving the newest credit once more.
@@ -295,8 +474,7 @@ impl<N: Network> Request<N> {
     }
 
     /// Promises more, off the way of the chunks.
-    fn give_credit(&self, lane: &Arc<OpenLane>, index: u64, tokens: usize) {
-        let received = Units(u64::try_from(tokens).unwrap_or(u64::MAX));
+    fn give_credit(&self, lane: &Arc<OpenLane>, index: u64, received: Units) {
         let credit = lane.received(index, received, self.shared.sender.key());
         if let Ok(Some(credit)) = credit {
             self.shared.tasks.spawn(send_credit(
@@ -308,8 +486,7 @@ impl<N: Network> Request<N> {
     }
 
     /// Says that the client wants no more than it got; until then it pays for what came.
-    fn stop(&self, lane: &Arc<OpenLane>, index: u64, tokens: usize) {
-        let received = Units(u64::try_from(tokens).unwrap_or(u64::MAX));
+    fn stop(&self, lane: &Arc<OpenLane>, index: u64, received: Units) {
         let stop = lane
             .account()
             .stop(index, received, self.shared.sender.key());
@@ -318,38 +495,92 @@ impl<N: Network> Request<N> {
             .spawn(send_stop(Arc::clone(&self.shared), Arc::clone(lane), stop));
     }
 
-    fn finish(&self, lane: &OpenLane, request: &SignedRequest, delivery: Box<Delivery>) -> Ended {
+    /// A delivery must be what the worker signed, for this request, and what the client was given of it.
+    fn finish(&mut self, lane: &OpenLane, request: &SignedRequest, followed: Followed) -> Ended {
+        let Followed { delivery, is_left } = followed;
         let asked = &request.request;
         let assignment = Assignment {
             chain_id: asked.chain_id.clone(),
             slot_id: request.slot_id(),
             attempt: 0,
             kind: asked.kind,
-            spec_digest: Digest::of_blob(&self.work.spec),
+            spec_digest: asked.spec_digest,
             demand: asked.demand,
         };
         let claim = Claim::of_delivery(&delivery);
         if claim.worker != lane.opened.worker || !delivery.receipt.is_signed() {
-            let reason = "the receipt is not signed by the worker";
-            return Ended::Wrong(MarketError::Failed(reason.to_owned()));
+            return Ended::Wrong("the receipt is not signed by the worker");
         }
-        if let Some(fault) = claim.fault(&assignment) {
-            return Ended::Wrong(MarketError::Failed(fault.to_string()));
+        if claim.fault(&assignment).is_some() {
+            return Ended::Wrong("the receipt is not one for this request");
         }
-        if delivery.disclosure.stopped.is_some() && !self.is_unwanted {
-            let reason = "the worker ended the answer before its time";
-            return Ended::Wrong(MarketError::Failed(reason.to_owned()));
+        let is_part = delivery.disclosure.stopped.is_some();
+        let output = delivery.output.as_slice();
+        // Who was stopped may have given more than it is paid for; an empty output is a refusal.
+        if self.outlet.is_chat() && !output.is_empty() && !is_part {
+            match decode::<ChatOutput>(output) {
+                Ok(output) if self.given.begins(&output) => {}
+                Ok(_) => return Ended::Wrong("the answer is not what was given of it"),
+                Err(_) => return Ended::Wrong("the worker's output is malformed"),
+            }
         }
         let units = &delivery.receipt.receipt.units;
-        let done = lane.account().done(asked.index, units);
-        match done {
-            Ok(amount) => {
-                self.shared.receipts.deliver(request.slot_id(), &delivery);
-                Ended::Whole(delivery, amount)
-            }
-            Err(error) => Ended::Wrong(MarketError::Failed(error.to_string())),
+        let Ok(amount) = lane.account().done(asked.index, units) else {
+            return Ended::Wrong("the receipt charges more than was promised");
+        };
+        if is_part && !self.is_unwanted {
+            self.parts = self.parts.checked_add(amount).unwrap_or(Amount::MAX);
+            return if is_left {
+                Ended::Left
+            } else {
+                Ended::Wrong("the worker ended the answer before its time")
+            };
         }
+        self.shared.receipts.deliver(request.slot_id(), &delivery);
+        Ended::Whole(delivery, amount)
     }
+}
+
+fn workers(lanes: &[Arc<OpenLane>]) -> Vec<Address> {
+    lanes.iter().map(|lane| lane.opened.worker).collect()
+}
+
+/// Output units of a worker's until now: tokens that were not in its draft.
+fn made(place: &Place, drafted: usize) -> Units {
+    let made = place.tokens.saturating_sub(drafted);
+    Units(u64::try_from(made).unwrap_or(u64::MAX))
+}
+
+/// The work with as much of what the client has as its draft as a request of a session may take.
+fn next_try<'a>(work: &'a Work, given: &Given) -> Try<'a> {
+    drafted(work, given).unwrap_or(Try {
+        work: Cow::Borrowed(work),
+        drafted: 0,
+    })
+}
+
+fn drafted(work: &Work, given: &Given) -> Option<Try<'static>> {
+    if work.kind != Chat::ID || given.tokens().is_empty() {
+        return None;
+    }
+    let room = REQUEST_UNITS_MAX
+        .get()
+        .checked_sub(work.demand.units.input.get())?;
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let draft: Vec<u32> = given.tokens().iter().copied().take(room).collect();
+    let drafted = draft.len();
+    let spec: ChatSpec = decode(&work.spec).ok()?;
+    let spec = spec.with_draft(BoundedVec::new(draft).ok()?);
+    let demand = Chat::demand(&spec).ok()?;
+    let spec = spec.encode().to_vec();
+    (spec.len() <= SESSION_SPEC_BYTES_MAX).then(|| Try {
+        work: Cow::Owned(Work {
+            spec,
+            demand,
+            ..work.clone()
+        }),
+        drafted,
+    })
 }
 
 /// How often credit that was not taken is offered again.

@@ -98,6 +98,12 @@ impl Events {
         }
     }
 
+    /// Whether the client has something of an answer.
+    pub(crate) fn has_told(&self, index: usize) -> bool {
+        let choice = self.choices.get(index);
+        choice.is_some_and(|choice| !choice.told.is_empty())
+    }
+
     /// More of an answer.
     pub(crate) fn chunk(&mut self, index: usize, chunk: &ChatChunk) -> Option<Bytes> {
         let text = chunk.text.as_str();

@@ -129,7 +129,7 @@ fn chunks(output: &ChatOutput) -> Vec<ChatChunk> {
     let text = output.text.as_str().split_inclusive('w');
     text.enumerate()
         .map(|(index, part)| ChatChunk {
-            tokens: 1,
+            tokens: BoundedVec::new(vec![u32::try_from(index).unwrap()]).unwrap(),
             text: Passage::new(part.to_owned()).unwrap(),
             likelihoods: BoundedVec::new(
                 output

@@ -10,7 +10,7 @@ use crate::{
 };
 use commonware_codec::Encode;
 use fairweir_exact::path::Path;
-use fairweir_types::{Units, order::UnitVector};
+use fairweir_types::Units;
 use std::sync::Arc;
 
 /// Runs the kind with the models of this machine.
@@ -49,12 +49,18 @@ fn refused(reason: impl core::fmt::Display) -> ExecuteError {
     ExecuteError::Refused(SpecError::Refused(reason.to_string()))
 }
 
-/// The worker's token ids, of which each is checked; a hint that is none is no draft.
-fn draft(hint: &[u8], vocabulary: usize) -> Vec<u32> {
-    hint.chunks_exact(4)
-        .filter_map(|bytes| bytes.try_into().ok().map(u32::from_le_bytes))
-        .take_while(|id| usize::try_from(*id).is_ok_and(|id| id < vocabulary))
-        .collect()
+/// What is computed at once and checked token by token: the ids that the worker gives as its hint, or those that the buyer has.
+fn draft(hint: &[u8], given: &[u32], vocabulary: usize) -> Vec<u32> {
+    let hinted = hint
+        .chunks_exact(4)
+        .filter_map(|bytes| bytes.try_into().ok().map(u32::from_le_bytes));
+    let ids: Vec<u32> = if hint.is_empty() {
+        given.to_vec()
+    } else {
+        hinted.collect()
+    };
+    let is_id = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < vocabulary);
+    ids.into_iter().take_while(is_id).collect()
 }
 
 fn hint(output: &ChatOutput) -> Vec<u8> {
@@ -111,7 +117,8 @@ impl Engine {
         }
         let question = Question {
             prompt: prompt.clone(),
-            draft: draft(env.hint, reader.vocabulary()),
+            draft: draft(env.hint, spec.draft(), reader.vocabulary()),
+            given: spec.draft().to_vec(),
             parameters: parameters.clone(),
             seed: spec.seed(),
             origin: spec.encode().to_vec(),
@@ -127,11 +134,7 @@ impl Engine {
             })?;
         let ending = answered.ending;
         let output = answered.output;
-        let units = UnitVector {
-            input,
-            output: Units(u64::try_from(output.tokens.len()).unwrap_or(u64::MAX)),
-            ..UnitVector::default()
-        };
+        let units = spec.units(prompt.len(), output.tokens.as_slice());
         let execution = Execution {
             hint: hint(&output),
             units,

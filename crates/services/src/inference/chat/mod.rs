@@ -4,7 +4,7 @@
 //! template are fields of them), the version of engine and rules, the parameters, and a seed; the draw for token `t` is `H(seed ‖ t)`.
 //! The one thing from outside is where the buyer stopped it, which the buyer signs.
 //!
-//! Units: input is tokens of the prompt, output is tokens made. Cached input is not charged apart: whether a worker still had the
+//! Units: input is tokens of the prompt, and of an answer's beginning that the buyer had already; output is tokens made. Cached input is not charged apart: whether a worker still had the
 //! prompt's keys and values is its own business, and not checkable.
 
 mod execute;

@@ -239,6 +239,8 @@ pub struct ChatSpec {
     parameters: Parameters,
     /// The draw for token `t` is `H(seed ‖ t)`.
     seed: BoundedBytes<32>,
+    /// See [`ChatSpec::draft`].
+    draft: BoundedVec<u32, CONTEXT_MAX>,
 }
 record!(ChatSpec {
     engine_version,
@@ -246,7 +248,8 @@ record!(ChatSpec {
     prompt,
     prompt_tokens_max,
     parameters,
-    seed
+    seed,
+    draft
 });
 
 impl ChatSpec {
@@ -267,6 +270,7 @@ impl ChatSpec {
             prompt,
             parameters,
             seed: BoundedBytes::new(seed.to_vec())?,
+            draft: BoundedVec::default(),
         })
     }
 
@@ -311,6 +315,34 @@ impl ChatSpec {
         self.prompt_tokens_max = tokens;
         self
     }
+
+    /// The beginning of the answer as the buyer has it from another worker, whose place this one takes.
+    ///
+    /// It never changes the answer. It is computed at once, as a prompt is, and checked token by token: those that come again, up to the first
+    /// that does not, are charged as input.
+    #[must_use]
+    pub fn draft(&self) -> &[u32] {
+        self.draft.as_slice()
+    }
+
+    /// The units of an answer with these tokens to a prompt of so many.
+    pub(super) fn units(&self, prompt: usize, tokens: &[u32]) -> UnitVector {
+        let both = self.draft().iter().zip(tokens);
+        let again = both.take_while(|(had, came)| had == came).count();
+        let count = |tokens: usize| Units(u64::try_from(tokens).unwrap_or(u64::MAX));
+        UnitVector {
+            input: count(prompt.saturating_add(again)),
+            output: count(tokens.len() - again),
+            ..UnitVector::default()
+        }
+    }
+
+    /// The same question by a buyer that has this much of the answer.
+    #[must_use]
+    pub fn with_draft(mut self, draft: BoundedVec<u32, CONTEXT_MAX>) -> Self {
+        self.draft = draft;
+        self
+    }
 }
 
 /// Tokens of a prompt at most, by its bytes: a token is at least a byte, but for those that the template adds.
@@ -344,8 +376,12 @@ pub(super) fn demand(spec: &ChatSpec) -> Result<Demand, SpecError> {
     if spec.prompt_tokens_max > context_max() {
         return Err(refused(ParameterError::Range("prompt_tokens_max")));
     }
-    let input = u64::from(spec.prompt_tokens_max);
+    let draft = u64::try_from(spec.draft.len()).unwrap_or(u64::MAX);
+    let input = u64::from(spec.prompt_tokens_max).saturating_add(draft);
     let output = u64::from(spec.parameters.tokens_max);
+    if draft > output {
+        return Err(refused(ParameterError::Range("draft")));
+    }
     let told = u64::from(
         spec.parameters
             .logprobs

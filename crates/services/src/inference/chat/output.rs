@@ -58,7 +58,7 @@ record!(TokenLikelihood { token, top });
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatChunk {
     /// Tokens made since the last part.
-    pub tokens: u32,
+    pub tokens: BoundedVec<u32, CONTEXT_MAX>,
     /// More text. A token's text may come with a later one's, when it is part of a character or may begin a stop text.
     pub text: Passage<BLOB_BYTES_MAX>,
     /// What was asked about the tokens.

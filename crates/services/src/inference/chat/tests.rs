@@ -65,7 +65,7 @@ fn samples(size: usize) -> Vec<ChatSpec> {
 service_laws!(
     Chat,
     samples,
-    "83919cee78e2c8022e3e6367df0d68e7e739ccf326b352ed40368c7d620929e4"
+    "ece7bdd1814c421b8b1297d75d3d5d4e14ee7d6dbb35c565869ab5e15511626b"
 );
 
 fn try_run(spec: &ChatSpec, stop: &StopAt, hint: Option<&[u8]>) -> Result<Executed, ExecuteError> {
@@ -109,6 +109,54 @@ fn a_check_finds_the_same_with_any_hint() {
             assert_eq!(check, answer, "hint of {} bytes", hint.len());
         }
     }
+}
+
+#[test]
+fn a_draft_changes_what_is_input_and_never_the_answer() {
+    let spec = spec(messages("Tell me"), warm(40));
+    let never = StopAt::default();
+    let whole = try_run(&spec, &never, None).unwrap();
+    let (tokens, prompt) = (output(&whole).tokens.into_vec(), whole.units.input.get());
+    assert!(tokens.len() > 8);
+    let mut wrong = tokens[..8].to_vec();
+    wrong[5] ^= 1;
+    let mut longer = tokens.clone();
+    longer.truncate(30);
+    longer.extend([7; 10]);
+    for draft in [tokens[..8].to_vec(), wrong, longer, vec![u32::MAX; 3]] {
+        let both = draft.iter().zip(&tokens);
+        let again = both.take_while(|(had, came)| had == came).count() as u64;
+        let drafted = spec
+            .clone()
+            .with_draft(BoundedVec::new(draft.clone()).unwrap());
+        let answer = try_run(&drafted, &never, None).unwrap();
+        assert_eq!(output(&answer).tokens.as_slice(), tokens);
+        assert_eq!(output(&answer).text, output(&whole).text);
+        assert_eq!(answer.units.input.get(), prompt + again);
+        assert_eq!(answer.units.output.get(), tokens.len() as u64 - again);
+        for hint in [&answer.hint[..], &answer.hint[..12], &[0xff; 16]] {
+            assert_eq!(try_run(&drafted, &never, Some(hint)).unwrap(), answer);
+        }
+        // A stop counts what the buyer did not have.
+        for at in [0, 1, 3] {
+            let stop = StopAt::at(Units(at));
+            let check = try_run(&drafted, &stop, Some(&answer.hint)).unwrap();
+            if again + at < tokens.len() as u64 {
+                assert_eq!(check.units.output, Units(at), "draft of {}", draft.len());
+                assert_eq!(check.stopped_at, Some(Units(at)));
+                assert_eq!(check.units.input.get(), prompt + again);
+                let plain = try_run(&drafted, &stop, Some(&[])).unwrap();
+                assert_eq!(plain, check);
+                // A worker stops where it is.
+                let worker = try_run(&drafted, &stop, None).unwrap();
+                let there = StopAt::at(worker.stopped_at.unwrap());
+                let check = try_run(&drafted, &there, Some(&worker.hint)).unwrap();
+                assert_eq!(worker, check);
+            }
+        }
+    }
+    let too_long = spec.with_draft(BoundedVec::new(vec![1; 41]).unwrap());
+    assert!(try_run(&too_long, &never, None).is_err());
 }
 
 #[test]
@@ -165,11 +213,11 @@ fn the_text_of_the_chunks_is_the_text_of_the_answer() {
         .map(|chunk| decode(chunk).unwrap())
         .collect();
     let text: String = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
-    let tokens: u32 = chunks.iter().map(|chunk| chunk.tokens).sum();
+    let tokens: usize = chunks.iter().map(|chunk| chunk.tokens.len()).sum();
     let output = output(&executed);
     assert_eq!(text, output.text.as_str());
     assert!(!text.contains('q'));
-    assert_eq!(usize::try_from(tokens).unwrap(), output.tokens.len());
+    assert_eq!(tokens, output.tokens.len());
 }
 
 #[test]

@@ -25,8 +25,12 @@ pub(super) const STOP_SLACK: usize = 64;
 pub(crate) struct Question {
     /// Tokens of the prompt; at least one.
     pub(crate) prompt: Vec<u32>,
-    /// For a check: the tokens that the worker says it made.
+    /// Tokens that are likely to come, which are computed together and checked one by one: what the worker says it made, in a check.
     pub(crate) draft: Vec<u32>,
+    /// Tokens that the buyer has already: those of them that come again are input, see [`ChatSpec::draft`].
+    ///
+    /// [`ChatSpec::draft`]: crate::inference::chat::ChatSpec::draft
+    pub(crate) given: Vec<u32>,
     pub(crate) parameters: Parameters,
     pub(crate) seed: [u8; 32],
     /// What the trace begins from: the whole spec.
@@ -69,6 +73,8 @@ pub(super) struct Answer {
     begun: Trace,
     chosen: Vec<Chosen>,
     generated: Vec<u32>,
+    /// Of those, how many the buyer had already: the first so many.
+    given: usize,
     /// Positions whose keys and values are in the cache.
     computed: usize,
     trace: Trace,
@@ -100,6 +106,7 @@ impl Answer {
             begun,
             chosen: Vec::new(),
             generated: Vec::new(),
+            given: 0,
             computed: 0,
             writer: Writer::new(stops),
             object: (parameters.format == Format::JsonObject).then(JsonObject::default),
@@ -266,6 +273,9 @@ impl Answer {
             self.finish = Some(Finish::Stop);
             return;
         }
+        if self.repeats() && self.question.given.get(self.given) == Some(&token) {
+            self.given += 1;
+        }
         self.generated.push(token);
         self.chosen.push(Chosen {
             token,
@@ -285,9 +295,19 @@ impl Answer {
         }
     }
 
+    /// Whether every token until now is one that the buyer had already.
+    const fn repeats(&self) -> bool {
+        self.given == self.generated.len()
+    }
+
+    /// Output units until now: tokens that the buyer did not have.
+    const fn made(&self) -> usize {
+        self.generated.len() - self.given
+    }
+
     /// Whether the buyer has not paid for another token yet.
     pub(super) fn is_held(&self) -> bool {
-        let made = u64::try_from(self.generated.len()).unwrap_or(u64::MAX);
+        let made = u64::try_from(self.made()).unwrap_or(u64::MAX);
         self.finish.is_none() && self.question.stop.holds(made)
     }
 
@@ -296,7 +316,11 @@ impl Answer {
         let Some(stop) = self.question.stop.get() else {
             return false;
         };
-        let made = self.generated.len();
+        if self.repeats() && self.given < self.question.given.len() {
+            // How much of it was done when the stop came is known to this machine alone: a stop is kept to beyond it.
+            return self.finish.is_some();
+        }
+        let made = self.made();
         let at = usize::try_from(stop.get()).unwrap_or(usize::MAX);
         let is_due = match self.question.purpose {
             Purpose::Answer => at.saturating_add(STOP_SLACK) >= made,
@@ -308,8 +332,9 @@ impl Answer {
         self.finish.is_some()
     }
 
-    /// Ends the answer after so many tokens, as if no more had been made.
-    fn cut(&mut self, tokens: usize) {
+    /// Ends the answer after so many output units, as if no more had been made.
+    fn cut(&mut self, made: usize) {
+        let tokens = self.given + made;
         self.generated.truncate(tokens);
         self.chosen.truncate(tokens);
         self.likelihoods.truncate(tokens);
@@ -322,7 +347,7 @@ impl Answer {
             .last()
             .map_or_else(|| self.begun.clone(), |chosen| chosen.trace.clone());
         self.finish = Some(Finish::Stopped);
-        self.stopped_at = u64::try_from(tokens).ok();
+        self.stopped_at = u64::try_from(made).ok();
     }
 
     /// What is new since it was last asked; `None` if nothing is.
@@ -334,16 +359,16 @@ impl Answer {
         };
         let (tokens, likelihoods) = self.told;
         let new: Vec<_> = self.likelihoods.iter().skip(likelihoods).cloned().collect();
-        let made = self.generated.len().saturating_sub(tokens);
+        let made = self.generated.get(tokens..).unwrap_or_default().to_vec();
         self.told = (
             self.generated.len().max(tokens),
             self.likelihoods.len().max(likelihoods),
         );
-        if made == 0 && text.is_empty() {
+        if made.is_empty() && text.is_empty() {
             return None;
         }
         Some(ChatChunk {
-            tokens: u32::try_from(made).unwrap_or(u32::MAX),
+            tokens: BoundedVec::truncating(made),
             text: Passage::new(text).unwrap_or_default(),
             likelihoods: BoundedVec::truncating(new),
         })

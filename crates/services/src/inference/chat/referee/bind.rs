@@ -9,7 +9,7 @@ use crate::{
 };
 use fairweir_exact::referee::{Ends, ends, tree::Opened};
 use fairweir_types::{
-    BoundedBytes, Digest, Receipt, Units, decode,
+    BoundedBytes, Digest, Receipt, decode,
     limits::EXHIBIT_BYTES_MAX,
     order::{Demand, UnitVector},
     receipt::trace,
@@ -91,12 +91,7 @@ fn of_run(standing: &Standing<'_>, bound: &[u8]) -> Result<(Digest, UnitVector),
     if !is_of(&told, &ends, &spec) {
         return Err(ShownError::OtherOutput);
     }
-    let count = |tokens: &[u32]| Units(u64::try_from(tokens.len()).unwrap_or(u64::MAX));
-    let units = UnitVector {
-        input: count(&ends.prompt),
-        output: count(told.tokens.as_slice()),
-        ..UnitVector::default()
-    };
+    let units = spec.units(ends.prompt.len(), told.tokens.as_slice());
     let right = trace(standing.spec, &Digest::of_blob(output), &units);
     Ok((right, units))
 }

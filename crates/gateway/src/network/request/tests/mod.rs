@@ -1,8 +1,10 @@
-//! A worker that vanishes, in virtual time.
+//! Workers that vanish, are slow, or lie, in virtual time.
 #![expect(
     clippy::unwrap_used,
     reason = "a failing test should stop at the line that fails"
 )]
+
+mod elsewhere;
 
 use super::*;
 use crate::network::{
@@ -13,17 +15,12 @@ use crate::network::{
     poster::Poster,
     receipts::Receipts,
 };
-use commonware_codec::Encode as _;
 use core::future::pending;
 use fairweir_client::{NodeClient, Sender};
 use fairweir_net::{Incoming, NetError, Operation, PeerAddr, PeerId, Protocol};
-use fairweir_services::{
-    Kind as _, Passage,
-    inference::chat::{Chat, ChatChunk},
-    session::Mark,
-};
+use fairweir_services::{Passage, session::Mark};
 use fairweir_types::{
-    Address, BoundedVec, ChainId, Millis, SecretKey,
+    ByteCount, ChainId, Digest, Millis, SecretKey,
     event::LaneOpened,
     node_api::{DeliveryReply, OutputChunk},
     order::{Demand, Name, OrderId, PriceVector, SlotId, UnitVector},
@@ -67,7 +64,7 @@ impl Network for Vanishing {
             return pending().await;
         }
         let chunk = ChatChunk {
-            tokens: 1,
+            tokens: BoundedVec::new(vec![7]).unwrap(),
             text: Passage::new("Rivers".to_owned()).unwrap_or_default(),
             likelihoods: BoundedVec::default(),
         };
@@ -120,11 +117,14 @@ fn demand() -> Demand {
             output: Units(100),
             ..UnitVector::default()
         },
-        ..Demand::default()
+        bytes_in: ByteCount(1 << 16),
+        bytes_out_max: ByteCount(1 << 20),
+        memory_max: ByteCount(1 << 30),
+        execution_max: Millis(600_000),
     }
 }
 
-fn shared(network: &Vanishing) -> Arc<Shared<Vanishing>> {
+fn shared<N: Network + Clone>(network: &N) -> Arc<Shared<N>> {
     let client = NodeClient::new(network.clone(), machine());
     let sender = Sender::new(client.clone(), ChainId::new("dev-test").unwrap(), key());
     let options = NetworkOptions {
@@ -149,6 +149,11 @@ fn shared(network: &Vanishing) -> Arc<Shared<Vanishing>> {
 }
 
 fn lane() -> Arc<OpenLane> {
+    lane_of(0, Address::default(), machine())
+}
+
+/// Lane number `slot`, with a worker on a machine.
+fn lane_of(slot: u16, worker: Address, endpoint: PeerAddr) -> Arc<OpenLane> {
     let price = Amount::from_coins(1).unwrap();
     let prices = PriceVector {
         input: price,
@@ -158,9 +163,9 @@ fn lane() -> Arc<OpenLane> {
     let opened = LaneOpened {
         slot_id: SlotId {
             order: OrderId(Digest::ZERO),
-            slot: 0,
+            slot,
         },
-        worker: Address::default(),
+        worker,
         payers: Payers::default(),
         kind: Chat::ID,
         prices,
@@ -177,10 +182,7 @@ fn lane() -> Arc<OpenLane> {
         mark: Mark::default(),
         ends: SystemTime::now() + Duration::from_secs(3_600),
     };
-    let reach = Reach {
-        endpoint: machine(),
-        prices,
-    };
+    let reach = Reach { endpoint, prices };
     let chain_id = ChainId::new("dev-test").unwrap();
     Arc::new(OpenLane::new((&chain_id, None), kept, reach))
 }
@@ -209,7 +211,7 @@ async fn a_machine_that_vanishes_in_the_middle_of_an_answer_is_noticed_after_eig
     };
     let stream = sessions::ask(&network, &machine(), ask).await.unwrap();
     let since = Instant::now();
-    let followed = request.follow(&lane, &asked, stream).await;
+    let followed = request.follow(&lane, (&asked, 0), stream).await;
     assert!(followed.is_err(), "there is no whole answer");
     assert!(client.try_recv().is_ok(), "its beginning was handed on");
     let noticed = since.elapsed();
