@@ -1,5 +1,6 @@
 """Answers of the gateway against the same answers of the engine alone, in the same process, question by question in turn."""
 
+import contextlib
 import http.client
 import json
 import pathlib
@@ -9,7 +10,7 @@ import tempfile
 import time
 import urllib.parse
 
-from network import Broken, Process, ask, program, require
+from network import Broken, Process, ask, program, require, run
 
 MODEL = "SmolLM2-135M-Instruct"
 TOKENS = 64
@@ -57,35 +58,52 @@ def over_http(url, key, text):
 
 
 class Pairs:
-    """A network with its gateway, on so many threads, for as long as this is entered. Its process also answers questions by its engine alone: the same
-    weights in the same memory, without session, gateway and settlement. Of two processes the one with the luckier pages is up to a fifth faster."""
+    """A network with its gateway, on so many threads, for as long as this is entered. The process whose engine serves it also answers questions by that
+    engine alone: the same weights in the same memory, without session, gateway and settlement. Of two processes the one with the luckier pages is up
+    to a fifth faster.
 
-    def __init__(self, threads):
-        self.threads = str(threads)
+    With `apart`, a worker in a process of its own serves, and the network's own ones, which are in another process, only verify."""
+
+    def __init__(self, threads, apart=False):
+        self.threads, self.apart = str(threads), apart
         self.fairweir = program("fairweir", release=True)
 
     def __enter__(self):
-        self.data = tempfile.TemporaryDirectory()
-        log = tempfile.NamedTemporaryFile("w+", delete=False)
-        self.log = pathlib.Path(log.name)
-        self.read = 0
-        url = lambda: re.search(r"http://[^/\s]+/v1", self.log.read_text(errors="replace"))
-        command = [self.fairweir, "--data", self.data.name, "--threads", self.threads, "up", "--no-job", "--time", MODEL]
-        command += ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]
-        self.network = Process(*command, ready=lambda: url() is not None, within=900, log=log, stdin=subprocess.PIPE)
-        self.url = url().group()
-        self.key = ask(self.fairweir, self.data.name, "apikey", "create", "promise")["secret"]
+        with contextlib.ExitStack() as stack:
+            self.data = stack.enter_context(tempfile.TemporaryDirectory())
+            log = tempfile.NamedTemporaryFile("w+", delete=False)
+            url = lambda: re.search(r"http://[^/\s]+/v1", pathlib.Path(log.name).read_text(errors="replace"))
+            command = [self.fairweir, "--data", self.data, "--threads", self.threads, "up", "--no-job"]
+            command += ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", *([] if self.apart else ["--time", MODEL])]
+            network = stack.enter_context(Process(*command, ready=lambda: url() is not None, within=900, log=log, stdin=subprocess.PIPE))
+            self.url, self.server = url().group(), network
+            if self.apart:
+                self.server = stack.enter_context(self.worker(stack.enter_context(tempfile.TemporaryDirectory())))
+            self.log, self.read = pathlib.Path(self.server.log.name), 0
+            self.key = ask(self.fairweir, self.data, "apikey", "create", "promise")["secret"]
+            self.stack = stack.pop_all()
         return self
 
+    def worker(self, folder):
+        """The one that serves."""
+        ticket = run(self.fairweir, "--data", self.data, "worker", "invite").stdout.strip()
+        command = [self.fairweir, "--data", folder, "--threads", self.threads, "--json", "worker", "join", ticket]
+        command += ["--price", "0.5", "--no-verify", "--time", MODEL]
+        log = tempfile.NamedTemporaryFile("w+", delete=False)
+        ready = lambda: '"ready":true' in pathlib.Path(log.name).read_text()
+        process = Process(*command, log=log, ready=ready, within=300, stdin=subprocess.PIPE)
+        for number in (1, 2, 3):
+            run(self.fairweir, "--data", self.data, "worker", "offer", "withdraw", "chat", "--key", f"worker-{number}")
+        return process
+
     def __exit__(self, *end):
-        self.network.process.stdin.close()
-        self.network.__exit__(*end)
-        self.data.cleanup()
+        self.server.process.stdin.close()
+        self.stack.close()
 
     def engine(self, text):
         """What the engine alone takes for an answer: milliseconds to the first text and to the last, and the tokens."""
-        self.network.process.stdin.write(text.encode() + b"\n")
-        self.network.process.stdin.flush()
+        self.server.process.stdin.write(text.encode() + b"\n")
+        self.server.process.stdin.flush()
         deadline = time.monotonic() + 300
         while True:
             lines = self.log.read_text(errors="replace").splitlines(keepends=True)
@@ -94,7 +112,7 @@ class Pairs:
                 self.read += 1
                 said = json.loads(answers[self.read - 1])
                 return said["first_ms"], said["last_ms"], said["tokens"]
-            require(self.network.process.poll() is None and time.monotonic() < deadline, "the engine ended early")
+            require(self.server.process.poll() is None and time.monotonic() < deadline, "the engine ended early")
             time.sleep(0.02)
 
     def answers(self, count):

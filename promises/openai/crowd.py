@@ -1,6 +1,7 @@
 """A crowd of stock openai-python clients: asks a list of questions again and again, and says for each request what came and what it cost.
 
-Needs FAIRWEIR_BASE_URL and FAIRWEIR_API_KEY. Usage: crowd.py REQUESTS AT_A_TIME. Each line of the output is a JSON object: the question's
+Needs FAIRWEIR_BASE_URL and FAIRWEIR_API_KEY. Usage: crowd.py REQUESTS AT_A_TIME [AGAIN], where each request is tried again so often when the server
+is not there; by default not at all. Each line of the output is a JSON object: the question's
 number, the answer's digest, the receipt's id, and the cost; or the error.
 """
 
@@ -27,7 +28,7 @@ def paid(answer):
 
 async def chat(client, number, subject):
     question = [{"role": "user", "content": f"Say one thing about {subject}."}]
-    options = {"model": CHAT, "messages": question, "max_tokens": 8, "temperature": 0}
+    options = {"model": CHAT, "messages": question, "max_tokens": 24, "temperature": 0}
     if number % 2:
         answer = await client.chat.completions.create(**options)
         return answer.choices[0].message.content, *paid(answer)
@@ -44,27 +45,28 @@ async def embed(client, number):
     return answer.data[0].embedding, *paid(answer)
 
 
-async def one(client, number):
+async def one(client, number, again):
     which = number // 8 % len(SUBJECTS) if number % 8 == 0 else 100 + number % 100
     try:
-        if which < 100:
-            answer, receipt, cost = await chat(client, *CHATS[which])
-        else:
-            answer, receipt, cost = await embed(client, which - 100)
+        answer, receipt, cost = await (chat(client, *CHATS[which]) if which < 100 else embed(client, which - 100))
     except Exception as error:  # whatever a client may see is reported
+        if again > 0:
+            # The client tries again by itself what was not answered, but not a stream that broke off.
+            await asyncio.sleep(1)
+            return await one(client, number, again - 1)
         return {"question": which, "error": f"{type(error).__name__}: {error}"}
     return {"question": which, "answer": hashlib.sha256(json.dumps(answer).encode()).hexdigest(), "receipt": receipt, "cost": cost}
 
 
-async def main(requests, at_a_time):
-    client = openai.AsyncOpenAI(base_url=os.environ["FAIRWEIR_BASE_URL"], api_key=os.environ["FAIRWEIR_API_KEY"], max_retries=0, timeout=300)
+async def main(requests, at_a_time, again=0):
+    client = openai.AsyncOpenAI(base_url=os.environ["FAIRWEIR_BASE_URL"], api_key=os.environ["FAIRWEIR_API_KEY"], max_retries=again, timeout=300)
     numbers = iter(range(requests))
 
     async def ask():
         for number in numbers:
-            print(json.dumps(await one(client, number)), flush=True)
+            print(json.dumps(await one(client, number, again)), flush=True)
 
     await asyncio.gather(*(ask() for _ in range(at_a_time)))
 
 
-asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+asyncio.run(main(*map(int, sys.argv[1:])))

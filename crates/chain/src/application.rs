@@ -75,6 +75,12 @@ impl App {
         }
     }
 
+    /// What time it is by this node's clock, in milliseconds.
+    fn now_ms(&self, clock: &impl Clock) -> u64 {
+        let skew = self.core.config.clock_skew_ms;
+        clock.current().epoch_millis().saturating_add_signed(skew)
+    }
+
     /// Builds a block on top of `parent`.
     async fn build<E>(
         &self,
@@ -88,12 +94,7 @@ impl App {
     {
         let parent = parent.header();
         let height = Height(parent.height.get().saturating_add(1));
-        let time = Millis(
-            clock
-                .current()
-                .epoch_millis()
-                .max(parent.time.get().saturating_add(1)),
-        );
+        let time = Millis(self.now_ms(clock).max(parent.time.get().saturating_add(1)));
         let signature = self.core.sign_beacon(height).ok_or(Refusal::NoVote)?;
         let beacon = next_beacon(&parent.beacon, &signature);
         let proposer = identity_bytes(context);
@@ -259,7 +260,8 @@ impl App {
                 found: header.time,
             });
         }
-        let latest = clock.current().epoch().saturating_add(CLOCK_DRIFT_MAX);
+        let now = Duration::from_millis(self.now_ms(clock));
+        let latest = now.saturating_add(CLOCK_DRIFT_MAX);
         let ahead = Duration::from_millis(header.time.get()).saturating_sub(latest);
         if ahead > FUTURE_WAIT_MAX {
             return Err(Refusal::Future { found: header.time });

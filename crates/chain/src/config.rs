@@ -54,6 +54,8 @@ pub struct ChainConfig {
     pub mempool: MempoolLimits,
     /// Who says what cells of runs must be; the same at every validator.
     pub referee: Arc<dyn Referee>,
+    /// Milliseconds by which this node's clock is taken to be ahead of the machine's: for simulation, 0 everywhere else.
+    pub clock_skew_ms: i64,
 }
 
 impl ChainConfig {
@@ -78,6 +80,7 @@ impl ChainConfig {
             work_interval: Duration::from_millis(10),
             mempool: MempoolLimits::default(),
             referee: Arc::new(NoReferee),
+            clock_skew_ms: 0,
         }
     }
 

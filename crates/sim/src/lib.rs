@@ -6,6 +6,7 @@ mod audit;
 mod buyer;
 pub mod byzantine;
 pub mod economics;
+pub mod faults;
 mod plan;
 pub mod scenarios;
 mod session;

@@ -1,6 +1,6 @@
 use crate::{
     Global,
-    commands::up,
+    commands::{model, up},
     connection::{Connection, bind_for, send, with_connection},
     failure::{Exit, code},
     models, output,
@@ -127,6 +127,9 @@ pub(crate) struct Terms {
     /// Where buyers reach this worker; by default any free port.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Answer questions of standard input too, by the engine of this process without the network, and print how long that took.
+    #[arg(long, hide = true, value_name = "MODEL")]
+    time: Option<String>,
 }
 
 impl Worker {
@@ -259,6 +262,9 @@ fn work(
         ))
         .await?;
         let engines = models::engines(global)?;
+        if let Some(model) = &terms.time {
+            model::time_beside(&engines, model)?;
+        }
         let registry = Arc::new(models::registry(&engines)?);
         let mut options = WorkerOptions {
             price: terms.price,

@@ -102,7 +102,7 @@ impl Board {
         }
     }
 
-    fn tell(&self, order: OrderId, told: &Told) {
+    pub(super) fn tell(&self, order: OrderId, told: &Told) {
         for (_, ear) in self.ears().range((order, 0)..=(order, u64::MAX)) {
             let _ = ear.send(told.clone());
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    board::Told,
+    board::{Listening, Told},
     lane::{KeptLane, OPEN_FOR, OpenLane, Trade},
 };
 use crate::market::MarketError;
@@ -86,6 +86,63 @@ impl Session {
     }
 }
 
+/// The lanes of a session that is being opened.
+#[derive(Debug)]
+struct Joining<N> {
+    shared: Arc<Shared<N>>,
+    trade: Trade,
+    listening: Listening,
+    /// Lanes that joined.
+    open: u16,
+}
+
+impl<N: Network> Joining<N> {
+    /// Waits for the first lane.
+    async fn first(&mut self, deadline: Instant) -> Result<(), MarketError> {
+        let mut reasons = Vec::new();
+        loop {
+            match timeout_at(deadline, self.listening.told.recv()).await {
+                Ok(Some(Told::LaneOpened(lane))) => return self.join(*lane).await,
+                Ok(Some(Told::Unmatched { reasons: why })) => reasons = why,
+                Ok(Some(Told::Refunded { .. }) | None) | Err(_) => {
+                    reasons.sort();
+                    reasons.dedup();
+                    return Err(MarketError::NoWorker { reasons });
+                }
+                Ok(Some(_)) => {}
+            }
+        }
+    }
+
+    /// Takes in the others, until all are there or it is too late for more.
+    async fn others(mut self, deadline: Instant) {
+        let stop = self.shared.stop.clone();
+        let joining = async {
+            while self.open < LANES_PER_SESSION {
+                match timeout_at(deadline, self.listening.told.recv()).await {
+                    Ok(Some(Told::LaneOpened(lane))) => {
+                        if let Err(error) = self.join(*lane).await {
+                            tracing::warn!(%error, "a lane is not used");
+                        }
+                    }
+                    Ok(Some(Told::Refunded { .. }) | None) | Err(_) => return,
+                    Ok(Some(_)) => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = joining => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn join(&mut self, lane: LaneOpened) -> Result<(), MarketError> {
+        self.open += 1;
+        let lanes = Arc::clone(&self.shared.lanes);
+        lanes.join_new(&self.shared, &self.trade, lane).await
+    }
+}
+
 /// All lanes of this gateway.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
@@ -109,7 +166,7 @@ impl Lanes {
     /// Begins a request in the lane with the least to do, opening a session when there is none with room.
     pub(super) async fn begin<N: Network>(
         &self,
-        shared: &Shared<N>,
+        shared: &Arc<Shared<N>>,
         trade: &Trade,
         (spec, demand): (&[u8], &Demand),
         shunned: Shunned<'_>,
@@ -298,7 +355,7 @@ impl Lanes {
 
     async fn open_session<N: Network>(
         &self,
-        shared: &Shared<N>,
+        shared: &Arc<Shared<N>>,
         trade: &Trade,
         demand: &Demand,
     ) -> Result<(), MarketError> {
@@ -321,37 +378,17 @@ impl Lanes {
             order: posted.order,
             lanes: Vec::new(),
         });
-        let mut listening = posted.listening;
+        let mut joining = Joining {
+            shared: Arc::clone(shared),
+            trade: trade.clone(),
+            listening: posted.listening,
+            open: 0,
+        };
         let within = Duration::from_millis(shared.options.match_within.get());
         let deadline = Instant::now() + within.saturating_add(LEDGER_MARGIN);
-        let mut reasons = Vec::new();
-        let mut opened = 0;
-        // The first lane is enough to begin with; the others join when they are matched.
-        while opened == 0 {
-            match timeout_at(deadline, listening.told.recv()).await {
-                Ok(Some(Told::LaneOpened(lane))) => {
-                    self.join_new(shared, trade, *lane).await?;
-                    opened += 1;
-                }
-                Ok(Some(Told::Unmatched { reasons: why })) => {
-                    if opened == 0 {
-                        reasons = why;
-                    }
-                }
-                Ok(Some(Told::Refunded { .. }) | None) | Err(_) => {
-                    reasons.sort();
-                    reasons.dedup();
-                    return Err(MarketError::NoWorker { reasons });
-                }
-                Ok(Some(_)) => {}
-            }
-        }
-        // Lanes are matched in one block, so those that were are told by now.
-        while let Ok(told) = listening.told.try_recv() {
-            if let Told::LaneOpened(lane) = told {
-                self.join_new(shared, trade, *lane).await?;
-            }
-        }
+        joining.first(deadline).await?;
+        // The first lane is enough to begin with; the others join when they are told.
+        shared.tasks.spawn(joining.others(deadline));
         Ok(())
     }
 
@@ -485,3 +522,6 @@ fn session_header<N: Network>(
         privacy: Privacy::Public,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,6 +126,7 @@ struct Shared<N> {
     poster: Poster<N>,
     lanes: Arc<Lanes>,
     tasks: TaskTracker,
+    stop: CancellationToken,
     running: Arc<AtomicUsize>,
 }
 
@@ -181,6 +182,7 @@ impl<N: Network> NetworkMarket<N> {
             poster: Poster::new(sender.clone(), board),
             lanes,
             tasks: tasks.clone(),
+            stop: stop.clone(),
             sender,
             options,
             offers,

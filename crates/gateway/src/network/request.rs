@@ -263,7 +263,7 @@ impl<N: Network> Request<N> {
             }
             // A worker that could show a receipt may claim all that it was promised: that is counted as spent.
             lane.account().lost(index);
-            tracing::warn!(worker = %lane.opened.worker, error = %last, "a worker failed a request, which goes on elsewhere");
+            tracing::warn!(worker = %lane.opened.worker, error = %last, given = self.given.tokens().len(), "a worker failed a request, which goes on elsewhere");
             if self.is_unwanted {
                 return Err(MarketError::Closed);
             }
@@ -608,4 +608,4 @@ async fn send_stop<N: Network>(shared: Arc<Shared<N>>, lane: Arc<OpenLane>, stop
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -30,7 +30,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::SystemTime,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A network whose one machine begins an answer, and is gone then: its stream stays open, and no new one comes about.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,7 @@ impl FrameStream for Answer {
     }
 }
 
-fn machine() -> PeerAddr {
+pub(in crate::network) fn machine() -> PeerAddr {
     PeerAddr::new(PeerId::new([0; 32]), Vec::new()).unwrap()
 }
 
@@ -110,7 +110,7 @@ fn key() -> SecretKey {
     SecretKey::from_seed([7; 32]).unwrap()
 }
 
-fn demand() -> Demand {
+pub(in crate::network) fn demand() -> Demand {
     Demand {
         units: UnitVector {
             input: Units(10),
@@ -124,7 +124,7 @@ fn demand() -> Demand {
     }
 }
 
-fn shared<N: Network + Clone>(network: &N) -> Arc<Shared<N>> {
+pub(in crate::network) fn shared<N: Network + Clone>(network: &N) -> Arc<Shared<N>> {
     let client = NodeClient::new(network.clone(), machine());
     let sender = Sender::new(client.clone(), ChainId::new("dev-test").unwrap(), key());
     let options = NetworkOptions {
@@ -144,6 +144,7 @@ fn shared<N: Network + Clone>(network: &N) -> Arc<Shared<N>> {
         receipts: Arc::new(Receipts::default()),
         lanes: Arc::default(),
         tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
         running: Arc::default(),
     })
 }
@@ -153,7 +154,7 @@ fn lane() -> Arc<OpenLane> {
 }
 
 /// Lane number `slot`, with a worker on a machine.
-fn lane_of(slot: u16, worker: Address, endpoint: PeerAddr) -> Arc<OpenLane> {
+pub(in crate::network) fn lane_of(slot: u16, worker: Address, endpoint: PeerAddr) -> Arc<OpenLane> {
     let price = Amount::from_coins(1).unwrap();
     let prices = PriceVector {
         input: price,

@@ -1,0 +1,121 @@
+//! Lanes that are told one by one.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failing test should stop at the line that fails"
+)]
+
+use super::*;
+use crate::network::{
+    board::Board,
+    request::tests::{demand, lane_of, machine, shared},
+};
+use commonware_codec::Encode as _;
+use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
+use fairweir_services::{Kind as _, inference::chat::Chat};
+use fairweir_types::{
+    Address, BoundedBytes,
+    node_api::{NodeReply, OfferPage, OfferReport},
+    order::{Name, Offer, PriceVector},
+};
+
+/// A node that knows the offers of three workers.
+#[derive(Clone, Debug)]
+struct Node;
+
+#[derive(Debug)]
+struct Answer;
+
+fn workers() -> [Address; 3] {
+    [1, 2, 3].map(|number| Address([number; 20]))
+}
+
+impl Network for Node {
+    type Stream = Answer;
+
+    fn local_addr(&self) -> PeerAddr {
+        machine()
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn open(&self, _: &PeerAddr, _: Protocol, _: Duration) -> Result<Answer, NetError> {
+        Ok(Answer)
+    }
+
+    fn accept(&self, _: Protocol, _: usize) -> Result<Incoming<Answer>, NetError> {
+        Err(NetError::Closed)
+    }
+
+    async fn close(&self) {}
+}
+
+impl FrameStream for Answer {
+    async fn send(&mut self, _: &[u8], _: Duration) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
+        let offers = workers().map(|worker| OfferReport {
+            worker,
+            offer: Offer {
+                kind: Chat::ID,
+                digest: Digest::ZERO,
+                prices: PriceVector::default(),
+                capacity: 1,
+                collateral: Amount::ZERO,
+                demand_max: demand(),
+                level: 0,
+                capabilities: BoundedVec::default(),
+                region: None,
+                privacy_max: Privacy::Public,
+                owner: worker,
+                endpoint: BoundedBytes::new(machine().to_bytes()).unwrap(),
+            },
+            open: 0,
+        });
+        let page = OfferPage {
+            offers: BoundedVec::truncating(offers),
+        };
+        Ok(Some(NodeReply::Offers(page).encode().to_vec()))
+    }
+
+    async fn finish(&mut self) -> Result<(), NetError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_that_are_told_after_the_first_join_too() {
+    let shared = shared(&Node);
+    let order = OrderId(Digest::ZERO);
+    let trade = Trade {
+        kind: Chat::ID,
+        capability: Name::new("model").unwrap(),
+    };
+    let board = Arc::new(Board::default());
+    let mut joining = Joining {
+        shared: Arc::clone(&shared),
+        trade: trade.clone(),
+        listening: board.listen(order),
+        open: 0,
+    };
+    let tell = |number: usize| {
+        let slot = u16::try_from(number).unwrap();
+        let lane = lane_of(slot, workers()[number], machine());
+        board.tell(order, &Told::LaneOpened(Box::new(lane.opened.clone())));
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    tell(0);
+    joining.first(deadline).await.unwrap();
+    let others = shared.tasks.spawn(joining.others(deadline));
+    for number in [1, 2] {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tell(number);
+    }
+    others.await.unwrap();
+    let open = shared.lanes.open();
+    let found: Vec<_> = open[&trade].iter().map(|lane| lane.opened.worker).collect();
+    assert_eq!(found, workers());
+}

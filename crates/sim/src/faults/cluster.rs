@@ -1,0 +1,323 @@
+//! Validators over simulated links, which can be stopped and cut.
+
+use super::{Broken, Byzantine, Change, Faults};
+use commonware_cryptography::{Signer as _, ed25519::PublicKey};
+use commonware_p2p::simulated::{Config, Link, Network, Oracle};
+use commonware_runtime::{Spawner as _, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, Probability};
+use fairweir_chain::{
+    ChainConfig, ChainHandle, ChainTask, message_bytes_max, start, testing::vote_twice, transport,
+};
+use fairweir_types::{
+    Amount, BoundedVec, ChainId, Genesis, GenesisAccount, Height, Millis, SecretKey, Validator,
+    keys::{AccountKey, VoteSecretKey},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// The chain of all stories.
+pub(super) const CHAIN: &str = "dev-faults";
+/// The longest time between blocks.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Accounts that send.
+pub(super) const SENDERS: u8 = 3;
+/// How much later than others a message may come while links are bad, in milliseconds.
+const DISORDER_MS: u64 = 150;
+
+/// The key of an account that sends.
+pub(super) fn sender(number: u8) -> SecretKey {
+    secret(1 + number)
+}
+
+fn secret(number: u8) -> SecretKey {
+    SecretKey::from_seed([number; 32]).expect("a seed of 32 bytes is a key")
+}
+
+struct Keys {
+    identity: SecretKey,
+    vote_key: VoteSecretKey,
+}
+
+impl Keys {
+    fn public(&self) -> PublicKey {
+        self.identity.as_identity().public_key()
+    }
+}
+
+type Running = BTreeMap<usize, ChainHandle>;
+
+/// Those that run now, for whoever sends to them.
+#[derive(Clone, Default)]
+pub(super) struct Directory(Arc<Mutex<Running>>);
+
+impl Directory {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The validators of a story.
+pub(super) struct Cluster {
+    context: deterministic::Context,
+    oracle: Oracle<PublicKey, deterministic::Context>,
+    genesis: Genesis,
+    keys: Vec<Keys>,
+    faults: Faults,
+    tasks: BTreeMap<usize, ChainTask>,
+    directory: Directory,
+    lives: usize,
+    /// How many faults keep each validator down, each pair apart.
+    down: BTreeMap<usize, usize>,
+    cut: BTreeMap<(usize, usize), usize>,
+    loss: Vec<u64>,
+}
+
+fn genesis(validators: usize) -> (Genesis, Vec<Keys>) {
+    let numbers = 0..u8::try_from(validators).expect("seven validators at most");
+    let mut keys: Vec<Keys> = numbers
+        .map(|number| Keys {
+            identity: secret(100 + number),
+            vote_key: VoteSecretKey::from_seed([200 + number; 32]).expect("this seed is a key"),
+        })
+        .collect();
+    keys.sort_by_key(Keys::public);
+    let validators = keys.iter().map(|keys| {
+        let AccountKey::Ed25519(public) = keys.identity.account_key();
+        let mut identity = [0; 32];
+        identity.copy_from_slice(public.as_ref());
+        Validator {
+            identity,
+            vote_key: keys.vote_key.vote_key(),
+            possession: keys.vote_key.prove_possession(),
+            payout: keys.identity.address(),
+        }
+    });
+    let mut accounts: Vec<_> = (0..SENDERS)
+        .map(|number| GenesisAccount {
+            address: sender(number).address(),
+            balance: Amount::from_coins(1_000).expect("a number of coins"),
+        })
+        .collect();
+    accounts.sort_by_key(|account| account.address);
+    let genesis = Genesis {
+        chain_id: ChainId::new(CHAIN).expect("a chain's name"),
+        time: Millis::ZERO,
+        accounts: BoundedVec::truncating(accounts),
+        validators: BoundedVec::truncating(validators),
+        params: BoundedVec::default(),
+    };
+    genesis.check().expect("a genesis");
+    (genesis, keys)
+}
+
+impl Cluster {
+    /// Starts all validators, over whole links.
+    pub(super) async fn start(
+        context: &deterministic::Context,
+        faults: &Faults,
+    ) -> Result<Self, Broken> {
+        let (genesis, keys) = genesis(faults.validators);
+        let identities: Vec<_> = keys.iter().map(Keys::public).collect();
+        let p2p = Config {
+            max_size: message_bytes_max(&genesis).expect("the genesis was checked"),
+            max_peers_per_set: NZUsize!(8),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(1),
+        };
+        let (network, oracle) =
+            Network::new_with_peers(context.child("network"), p2p, identities).await;
+        network.start();
+        let mut cluster = Self {
+            context: context.child("cluster"),
+            oracle,
+            genesis,
+            keys,
+            faults: faults.clone(),
+            tasks: BTreeMap::new(),
+            directory: Directory::default(),
+            lives: 0,
+            down: BTreeMap::new(),
+            cut: BTreeMap::new(),
+            loss: Vec::new(),
+        };
+        cluster.link().await;
+        for validator in 0..faults.honest() {
+            cluster.run(validator).await?;
+        }
+        for (number, byzantine) in faults.byzantine.iter().enumerate() {
+            cluster.lie(faults.honest() + number, *byzantine).await;
+        }
+        Ok(cluster)
+    }
+
+    pub(super) fn directory(&self) -> Directory {
+        self.directory.clone()
+    }
+
+    pub(super) fn running(&self) -> Vec<(usize, ChainHandle)> {
+        let running = self.directory.lock();
+        running
+            .iter()
+            .map(|(n, chain)| (*n, chain.clone()))
+            .collect()
+    }
+
+    /// The height of each honest validator; 0 of one that is down.
+    pub(super) fn heights(&self) -> Vec<u64> {
+        let running = self.directory.lock();
+        let height = |number| {
+            running
+                .get(&number)
+                .map_or(0, |chain: &ChainHandle| chain.tip().height.get())
+        };
+        (0..self.faults.honest()).map(height).collect()
+    }
+
+    pub(super) fn highest(&self) -> Height {
+        Height(self.heights().into_iter().max().unwrap_or_default())
+    }
+
+    pub(super) fn lowest(&self) -> Height {
+        Height(self.heights().into_iter().min().unwrap_or_default())
+    }
+
+    /// Something breaks, or is whole again.
+    pub(super) async fn change(&mut self, change: &Change) -> Result<(), Broken> {
+        match change {
+            Change::Stop(validator) => {
+                *self.down.entry(*validator).or_default() += 1;
+                self.crash(*validator).await;
+            }
+            Change::Start(validator) => {
+                let down = self.down.entry(*validator).or_default();
+                *down = down.saturating_sub(1);
+                if *down == 0 {
+                    self.run(*validator).await?;
+                }
+            }
+            Change::Cut(pairs) => {
+                for pair in pairs {
+                    *self.cut.entry(*pair).or_default() += 1;
+                }
+                self.link().await;
+            }
+            Change::Join(pairs) => {
+                for pair in pairs {
+                    let cut = self.cut.entry(*pair).or_default();
+                    *cut = cut.saturating_sub(1);
+                }
+                self.link().await;
+            }
+            Change::Lossy(hundredths) => {
+                self.loss.push(*hundredths);
+                self.link().await;
+            }
+            Change::Lossless(hundredths) => {
+                let at = self.loss.iter().position(|loss| loss == hundredths);
+                at.map(|at| self.loss.remove(at));
+                self.link().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is whole.
+    pub(super) async fn heal(&mut self) -> Result<(), Broken> {
+        self.down.clear();
+        self.cut.clear();
+        self.loss.clear();
+        self.link().await;
+        for validator in 0..self.faults.honest() {
+            self.run(validator).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a validator that does not run.
+    async fn run(&mut self, validator: usize) -> Result<(), Broken> {
+        if self.tasks.contains_key(&validator) {
+            return Ok(());
+        }
+        let keys = &self.keys[validator];
+        let config = ChainConfig {
+            heartbeat: HEARTBEAT,
+            partition_prefix: format!("validator-{validator}"),
+            clock_skew_ms: self.faults.skews_ms[validator],
+            ..ChainConfig::new(
+                self.genesis.clone(),
+                keys.identity.clone(),
+                keys.vote_key.clone(),
+            )
+        };
+        self.lives += 1;
+        let context = self
+            .context
+            .child("validator")
+            .with_attribute("life", self.lives);
+        let transport = transport::simulated(&self.oracle, keys.public()).await;
+        let transport = transport.expect("the network is there");
+        let started = start(context, config, transport).await;
+        let (chain, task) = started.map_err(|error| Broken::Start {
+            validator,
+            error: error.to_string(),
+        })?;
+        self.tasks.insert(validator, task);
+        self.directory.lock().insert(validator, chain);
+        Ok(())
+    }
+
+    /// Ends a validator at once: what its store did not sync is gone.
+    async fn crash(&mut self, validator: usize) {
+        self.directory.lock().remove(&validator);
+        if let Some(task) = self.tasks.remove(&validator) {
+            task.stop();
+            task.failed().await;
+        }
+    }
+
+    async fn lie(&mut self, validator: usize, byzantine: Byzantine) {
+        match byzantine {
+            Byzantine::Silent => {}
+            Byzantine::VotesTwice => {
+                let keys = &self.keys[validator];
+                let transport = transport::simulated(&self.oracle, keys.public()).await;
+                let transport = transport.expect("the network is there");
+                let (genesis, vote_key) = (self.genesis.clone(), keys.vote_key.clone());
+                self.context.child("liar").spawn(|_| async move {
+                    let voting = vote_twice(&genesis, &vote_key, transport);
+                    voting.await.expect("the genesis was checked");
+                });
+            }
+        }
+    }
+
+    /// Makes the links what the faults leave of them.
+    async fn link(&mut self) {
+        let loss: u64 = self.faults.loss + self.loss.iter().sum::<u64>();
+        let disorder = if self.loss.is_empty() { 0 } else { DISORDER_MS };
+        let link = Link {
+            latency: Duration::from_millis(self.faults.latency_ms),
+            jitter: Duration::from_millis(self.faults.jitter_ms + disorder),
+            success_rate: Probability::new(100 - loss.min(90), 100).expect("a part of a hundred"),
+        };
+        let identities: Vec<_> = self.keys.iter().map(Keys::public).collect();
+        for (from, sender) in identities.iter().enumerate() {
+            for (to, receiver) in identities.iter().enumerate() {
+                if from == to {
+                    continue;
+                }
+                let (sender, receiver) = (sender.clone(), receiver.clone());
+                let oracle = &self.oracle;
+                // There may be none.
+                let _ = oracle.remove_link(sender.clone(), receiver.clone()).await;
+                if self.cut.get(&(from, to)).is_none_or(|count| *count == 0) {
+                    let added = oracle.add_link(sender, receiver, link.clone()).await;
+                    added.expect("the network is there");
+                }
+            }
+        }
+    }
+}

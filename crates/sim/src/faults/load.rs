@@ -1,0 +1,143 @@
+//! Accounts that send without pause, and insist.
+
+use super::cluster::{CHAIN, Cluster, Directory, SENDERS, sender};
+use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
+use fairweir_chain::IncludedTx;
+use fairweir_types::{
+    Action, Amount, ChainId, Digest, Height, Nonce, SignedTx, Transaction, tx::Transfer,
+};
+use futures::{
+    FutureExt as _,
+    future::{Either, select},
+};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Time between two transactions of an account.
+const PAUSE: Duration = Duration::from_millis(700);
+/// Time after which what was not acknowledged is handed to another validator too.
+const PATIENCE: Duration = Duration::from_secs(3);
+const FEE: u64 = 10_000_000;
+
+/// What a validator said became of a transaction.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledged {
+    pub(super) tx: Digest,
+    pub(super) included: IncludedTx,
+}
+
+/// The load of a story.
+pub(super) struct Load {
+    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
+    tasks: Vec<Handle<()>>,
+}
+
+impl Load {
+    /// Ends it, and says what was acknowledged.
+    pub(super) fn end(self) -> Vec<Acknowledged> {
+        for task in self.tasks {
+            task.abort();
+        }
+        let acknowledged = self.acknowledged.lock();
+        acknowledged.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Starts all accounts.
+pub(super) fn start(context: &deterministic::Context, cluster: &Cluster, seed: u64) -> Load {
+    let acknowledged = Arc::new(Mutex::default());
+    let tasks = (0..SENDERS).map(|number| {
+        let (directory, told) = (cluster.directory(), Arc::clone(&acknowledged));
+        context
+            .child("load")
+            .with_attribute("number", number)
+            .spawn(move |context| async move {
+                send(&context, &directory, (number, seed), &told).await;
+            })
+    });
+    let tasks = tasks.collect();
+    Load {
+        acknowledged,
+        tasks,
+    }
+}
+
+/// Sends one transaction after the other, each until it is acknowledged.
+async fn send(
+    context: &deterministic::Context,
+    directory: &Directory,
+    (number, seed): (u8, u64),
+    told: &Mutex<Vec<Acknowledged>>,
+) {
+    for nonce in 0_u64.. {
+        let tx = transfer(number, nonce);
+        let mut tries = seed.wrapping_add(nonce).wrapping_add(u64::from(number));
+        let acknowledged = loop {
+            tries = tries.wrapping_add(1);
+            if let Some(included) = offer(context, directory, &tx, tries).await {
+                break included;
+            }
+        };
+        told.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(acknowledged);
+        context.sleep(PAUSE).await;
+    }
+}
+
+/// Hands a transaction to one of those that run, and waits a while for its outcome.
+async fn offer(
+    context: &deterministic::Context,
+    directory: &Directory,
+    tx: &SignedTx,
+    tries: u64,
+) -> Option<Acknowledged> {
+    let chain = {
+        let running = directory.lock();
+        let count = u64::try_from(running.len()).unwrap_or(u64::MAX).max(1);
+        let which = usize::try_from(tries % count).unwrap_or_default();
+        running.values().nth(which).cloned()
+    };
+    let patience = pin!(context.sleep(PATIENCE));
+    let Some(chain) = chain else {
+        patience.await;
+        return None;
+    };
+    let id = tx.digest();
+    // It may be in a block already, or wait here.
+    let _ = chain.submit(tx.clone());
+    let outcome = async {
+        match chain.outcome(id).await {
+            Ok(Some(included)) => Some(included),
+            _ => chain.wait_outcome(id).await.ok(),
+        }
+    };
+    match select(pin!(outcome.boxed()), patience).await {
+        Either::Left((Some(included), _)) => Some(Acknowledged { tx: id, included }),
+        Either::Left((None, patience)) => {
+            patience.await;
+            None
+        }
+        Either::Right(_) => None,
+    }
+}
+
+/// A transfer to oneself.
+fn transfer(number: u8, nonce: u64) -> SignedTx {
+    let key = sender(number);
+    let transaction = Transaction {
+        chain_id: ChainId::new(CHAIN).expect("a chain's name"),
+        sender: key.account_key(),
+        nonce: Nonce(nonce),
+        fee: Amount::from_base_units(FEE).expect("a fee"),
+        expiry: Height(100_000),
+        action: Action::Transfer(Transfer {
+            to: key.address(),
+            amount: Amount::from_base_units(1_000).expect("an amount"),
+        }),
+    };
+    transaction.sign(&key)
+}

@@ -1,0 +1,236 @@
+//! Faults of validators and of the links between them, drawn from a seed and told in virtual time: whatever happens, no two validators hold
+//! different blocks, nothing that was acknowledged is lost, all money is accounted for, and once the faults are over the chain goes on.
+
+mod cluster;
+mod load;
+mod plan;
+
+pub use plan::{Byzantine, Change, Fault, Faults};
+
+use cluster::Cluster;
+use commonware_runtime::{Clock as _, Runner as _, deterministic};
+use core::fmt;
+use fairweir_chain::ChainHandle;
+use fairweir_ledger::invariants;
+use fairweir_types::{Digest, Height};
+use load::Acknowledged;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Once everything is whole again, how long the chain may take until all validators hold new blocks: the last views' timeouts, a store that is
+/// read again, and blocks that are fetched.
+const HEALS_WITHIN: Duration = Duration::from_secs(60);
+/// New blocks that all must hold then.
+const NEW_BLOCKS: u64 = 3;
+/// Virtual time after which a story is given up.
+const STORY_MAX: Duration = Duration::from_secs(3_600);
+
+/// What a story showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Blocks that all validators hold.
+    pub blocks: u64,
+    /// Transactions that were acknowledged.
+    pub acknowledged: usize,
+    /// The longest time without a new block, faults that stop the chain included.
+    pub longest_pause: Duration,
+    /// The time that the chain took to go on once everything was whole.
+    pub healed_after: Duration,
+}
+
+/// What must never happen.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Broken {
+    /// Two validators hold different blocks.
+    #[error("validators {} and {} hold different blocks at height {height}", .between.0, .between.1)]
+    Fork {
+        /// The lowest such height.
+        height: Height,
+        /// The validators.
+        between: (usize, usize),
+    },
+    /// A validator lost or changed what it had acknowledged.
+    #[error("validator {validator} does not have transaction {tx} as it was acknowledged")]
+    Lost {
+        /// The validator.
+        validator: usize,
+        /// The transaction.
+        tx: Digest,
+    },
+    /// Money or records do not add up.
+    #[error("the state of validator {validator} is broken: {what}")]
+    State {
+        /// The validator.
+        validator: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// The chain stands still though everything is whole.
+    #[error("{} s after the last fault validators are at heights {heights:?}, beyond {before} is promised", HEALS_WITHIN.as_secs())]
+    Stuck {
+        /// Where each is.
+        heights: Vec<u64>,
+        /// The highest before.
+        before: u64,
+    },
+    /// A validator did not start.
+    #[error("validator {validator} does not start: {error}")]
+    Start {
+        /// The validator.
+        validator: usize,
+        /// Why.
+        error: String,
+    },
+    /// A store cannot be read.
+    #[error("validator {validator} does not answer: {error}")]
+    Read {
+        /// The validator.
+        validator: usize,
+        /// Why.
+        error: String,
+    },
+}
+
+/// Tells the story of some faults.
+///
+/// # Errors
+/// [`Broken`].
+pub fn tell(faults: &Faults) -> Result<Told, Broken> {
+    let config = deterministic::Config::new()
+        .with_seed(faults.seed)
+        .with_timeout(Some(STORY_MAX));
+    deterministic::Runner::new(config).start(|context| story(context, faults.clone()))
+}
+
+async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, Broken> {
+    let mut cluster = Cluster::start(&context, &faults).await?;
+    let load = load::start(&context, &cluster, faults.seed);
+    let begun = context.current();
+    let mut watch = Watch::new(&context);
+    for (at, change) in faults.changes() {
+        while context.current() < begun + at {
+            let left = (begun + at).duration_since(context.current());
+            context
+                .sleep(left.unwrap_or_default().min(Watch::EVERY))
+                .await;
+            watch.look(&context, &cluster);
+        }
+        cluster.change(&change).await?;
+    }
+    cluster.heal().await?;
+    let before = cluster.highest();
+    let since = context.current();
+    let goal = Height(before.get() + NEW_BLOCKS);
+    while cluster.lowest() < goal {
+        if context.current() > since + HEALS_WITHIN {
+            return Err(Broken::Stuck {
+                heights: cluster.heights(),
+                before: before.get(),
+            });
+        }
+        context.sleep(Watch::EVERY).await;
+        watch.look(&context, &cluster);
+    }
+    let healed_after = context.current().duration_since(since);
+    let acknowledged = load.end();
+    check(&cluster, &acknowledged).await?;
+    Ok(Told {
+        blocks: cluster.lowest().get(),
+        acknowledged: acknowledged.len(),
+        longest_pause: watch.longest,
+        healed_after: healed_after.unwrap_or_default(),
+    })
+}
+
+/// All validators hold the same blocks, what was acknowledged, and a state that adds up.
+async fn check(cluster: &Cluster, acknowledged: &[Acknowledged]) -> Result<(), Broken> {
+    let to = cluster.lowest();
+    let mut first: Option<(usize, Vec<Digest>)> = None;
+    for (validator, chain) in &cluster.running() {
+        let validator = *validator;
+        let digests = digests(validator, chain, to).await?;
+        if let Some((other, expected)) = &first {
+            let differ = expected.iter().zip(&digests).position(|(a, b)| a != b);
+            if let Some(position) = differ {
+                return Err(Broken::Fork {
+                    height: Height(position as u64 + 1),
+                    between: (*other, validator),
+                });
+            }
+        } else {
+            first = Some((validator, digests));
+        }
+        for Acknowledged { tx, included } in acknowledged {
+            let found = chain.outcome(*tx).await.map_err(|error| Broken::Read {
+                validator,
+                error: error.to_string(),
+            })?;
+            // A validator that holds fewer blocks may not have it yet.
+            let is_due = included.height <= chain.tip().height;
+            if is_due && found.as_ref() != Some(included) {
+                return Err(Broken::Lost { validator, tx: *tx });
+            }
+        }
+        chain
+            .read(invariants::check)
+            .map_err(|violation| Broken::State {
+                validator,
+                what: violation.to_string(),
+            })?;
+    }
+    Ok(())
+}
+
+async fn digests(validator: usize, chain: &ChainHandle, to: Height) -> Result<Vec<Digest>, Broken> {
+    let mut blocks = chain.subscribe(Height(1));
+    let mut digests = Vec::new();
+    while blocks.next_height() <= to {
+        let block = blocks.next().await.map_err(|error| Broken::Read {
+            validator,
+            error: error.to_string(),
+        })?;
+        digests.push(block.digest);
+    }
+    Ok(digests)
+}
+
+/// Sees how long the chain stands still.
+struct Watch {
+    height: Height,
+    since: std::time::SystemTime,
+    longest: Duration,
+}
+
+impl Watch {
+    const EVERY: Duration = Duration::from_millis(100);
+
+    fn new(context: &deterministic::Context) -> Self {
+        Self {
+            height: Height::ZERO,
+            since: context.current(),
+            longest: Duration::ZERO,
+        }
+    }
+
+    fn look(&mut self, context: &deterministic::Context, cluster: &Cluster) {
+        let (now, height) = (context.current(), cluster.highest());
+        let pause = now.duration_since(self.since).unwrap_or_default();
+        self.longest = self.longest.max(pause);
+        if height > self.height {
+            (self.height, self.since) = (height, now);
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} blocks, {} transactions acknowledged, longest pause {:.1} s, whole after {:.1} s",
+            self.blocks,
+            self.acknowledged,
+            self.longest_pause.as_secs_f64(),
+            self.healed_after.as_secs_f64()
+        )
+    }
+}

@@ -1,0 +1,258 @@
+//! What goes wrong in a story, drawn from its seed.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use std::{collections::BTreeSet, time::Duration};
+
+/// How long faults go on.
+const LENGTH_SECONDS: u64 = 15;
+/// Faults of a story at most.
+const FAULTS_MAX: u64 = 6;
+/// How wrong a clock may be, in milliseconds: ten minutes.
+const SKEW_MAX_MS: u64 = 600_000;
+
+/// A validator that does not keep the rules throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Byzantine {
+    /// It votes for two blocks in each view.
+    VotesTwice,
+    /// It never says anything.
+    Silent,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Validators crash, lose what was not yet durable, and start again later.
+    Crash {
+        /// Who.
+        validators: BTreeSet<usize>,
+    },
+    /// These validators and the others do not reach each other.
+    Partition {
+        /// One side.
+        side: BTreeSet<usize>,
+    },
+    /// These validators reach nobody of the others, who reach them.
+    OneWay {
+        /// Whose words are lost.
+        side: BTreeSet<usize>,
+    },
+    /// The same, off and on each second.
+    Flapping {
+        /// One side.
+        side: BTreeSet<usize>,
+    },
+    /// All links lose this part of all messages, in hundredths, and deliver the others out of order.
+    Loss {
+        /// The part.
+        hundredths: u64,
+    },
+}
+
+/// What is done to the network at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A validator crashes.
+    Stop(usize),
+    /// It starts again, unless another crash of its own goes on.
+    Start(usize),
+    /// What the first says does not reach the second.
+    Cut(BTreeSet<(usize, usize)>),
+    /// It does again, unless another fault is between them.
+    Join(BTreeSet<(usize, usize)>),
+    /// All links lose so many hundredths more.
+    Lossy(u64),
+    /// They do no more.
+    Lossless(u64),
+}
+
+/// The faults of one story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// What they were drawn from, and all else that is random.
+    pub seed: u64,
+    /// Validators, 4 or 7: of 3f + 1 up to f may be byzantine.
+    pub validators: usize,
+    /// Milliseconds that a message takes on a whole link.
+    pub latency_ms: u64,
+    /// Milliseconds by which that varies.
+    pub jitter_ms: u64,
+    /// Hundredths of messages that a whole link loses.
+    pub loss: u64,
+    /// The last validators are byzantine.
+    pub byzantine: Vec<Byzantine>,
+    /// Milliseconds by which each honest validator's clock is wrong: of f of them at most by more than a little.
+    pub skews_ms: Vec<i64>,
+    /// What goes wrong, from when to when.
+    pub faults: Vec<(Duration, Duration, Fault)>,
+}
+
+/// Throws dice.
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0.next_u64() % end.max(1)
+    }
+
+    fn is_one_of(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    /// Some of so many, at least one and not all.
+    fn some(&mut self, of: usize) -> BTreeSet<usize> {
+        let bits = 1 + self.below((1 << of) - 2);
+        (0..of).filter(|number| bits >> number & 1 == 1).collect()
+    }
+}
+
+impl Faults {
+    /// The faults of a seed.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+        let validators = if dice.is_one_of(8) { 7 } else { 4 };
+        let tolerated = (validators - 1) / 3;
+        let byzantine: Vec<_> = match dice.below(4) {
+            0 => vec![Byzantine::VotesTwice],
+            1 => vec![Byzantine::Silent],
+            _ => Vec::new(),
+        };
+        let honest = validators - byzantine.len();
+        let mut skews_ms = vec![0; honest];
+        for (number, skew) in skews_ms.iter_mut().enumerate() {
+            // Who is wrong by much counts among the f that may fail.
+            let is_wild = number < tolerated - byzantine.len() && dice.is_one_of(3);
+            let most = if is_wild { SKEW_MAX_MS } else { 200 };
+            let off = i64::try_from(dice.below(2 * most + 1)).unwrap_or_default();
+            *skew = off - i64::try_from(most).unwrap_or_default();
+        }
+        let faults = (0..=dice.below(FAULTS_MAX)).map(|_| {
+            let from = Duration::from_millis(dice.below(LENGTH_SECONDS * 800));
+            let length = Duration::from_millis(500 + dice.below(LENGTH_SECONDS * 500));
+            let fault = match dice.below(8) {
+                0..=2 => Fault::Crash {
+                    validators: if dice.is_one_of(8) {
+                        (0..honest).collect()
+                    } else {
+                        dice.some(honest)
+                    },
+                },
+                3 => Fault::Partition {
+                    side: dice.some(honest),
+                },
+                4 => Fault::OneWay {
+                    side: dice.some(honest),
+                },
+                5 => Fault::Flapping {
+                    side: dice.some(honest),
+                },
+                _ => Fault::Loss {
+                    hundredths: 5 + dice.below(40),
+                },
+            };
+            (from, from + length, fault)
+        });
+        let faults = faults.collect();
+        Self {
+            seed,
+            validators,
+            latency_ms: 2 + dice.below(80),
+            jitter_ms: dice.below(40),
+            loss: dice.below(3),
+            byzantine,
+            skews_ms,
+            faults,
+        }
+    }
+
+    /// Validators that keep the rules: the first so many.
+    #[must_use]
+    pub const fn honest(&self) -> usize {
+        self.validators - self.byzantine.len()
+    }
+
+    /// What is done when, in order.
+    #[must_use]
+    pub fn changes(&self) -> Vec<(Duration, Change)> {
+        let mut changes = Vec::new();
+        for (from, to, fault) in &self.faults {
+            let (from, to) = (*from, *to);
+            match fault {
+                Fault::Crash { validators } => {
+                    for validator in validators {
+                        changes.push((from, Change::Stop(*validator)));
+                        changes.push((to, Change::Start(*validator)));
+                    }
+                }
+                Fault::Partition { side } => {
+                    let both = self.between(side, true);
+                    changes.push((from, Change::Cut(both.clone())));
+                    changes.push((to, Change::Join(both)));
+                }
+                Fault::OneWay { side } => {
+                    let one = self.between(side, false);
+                    changes.push((from, Change::Cut(one.clone())));
+                    changes.push((to, Change::Join(one)));
+                }
+                Fault::Flapping { side } => {
+                    let both = self.between(side, true);
+                    let mut at = from;
+                    while at < to {
+                        changes.push((at, Change::Cut(both.clone())));
+                        changes.push((at + Duration::from_millis(500), Change::Join(both.clone())));
+                        at += Duration::from_secs(1);
+                    }
+                }
+                Fault::Loss { hundredths } => {
+                    changes.push((from, Change::Lossy(*hundredths)));
+                    changes.push((to, Change::Lossless(*hundredths)));
+                }
+            }
+        }
+        changes.sort_by_key(|(at, _)| *at);
+        changes
+    }
+
+    fn between(&self, side: &BTreeSet<usize>, both_ways: bool) -> BTreeSet<(usize, usize)> {
+        let others = (0..self.validators).filter(|number| !side.contains(number));
+        let pairs = others.flat_map(|other| {
+            let out = side.iter().map(move |one| (*one, other));
+            let back = side
+                .iter()
+                .filter(move |_| both_ways)
+                .map(move |one| (other, *one));
+            out.chain(back)
+        });
+        pairs.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_ends_and_no_more_than_f_lie() {
+        for seed in 0..500 {
+            let faults = Faults::of_seed(seed);
+            assert_eq!(faults, Faults::of_seed(seed));
+            let tolerated = (faults.validators - 1) / 3;
+            let wild = faults.skews_ms.iter().filter(|skew| skew.abs() > 1_000);
+            assert!(faults.byzantine.len() + wild.count() <= tolerated);
+            let count = |is: fn(&Change) -> bool| {
+                let changes = faults.changes();
+                changes.iter().filter(|(_, change)| is(change)).count()
+            };
+            assert_eq!(
+                count(|change| matches!(change, Change::Stop(_))),
+                count(|change| matches!(change, Change::Start(_)))
+            );
+            assert_eq!(
+                count(|change| matches!(change, Change::Cut(_))),
+                count(|change| matches!(change, Change::Join(_)))
+            );
+        }
+    }
+}
