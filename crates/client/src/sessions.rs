@@ -15,8 +15,9 @@ use fairweir_types::{
     receipt::SignedStop,
     session::{Ask, Credit, Leaf},
 };
+use std::time::Duration;
 
-/// Asks for one request: its output chunk by chunk, then the whole with its receipt.
+/// Asks for one request: its output chunk by chunk, then the whole with its receipt. The worker must be reached `within` this time.
 ///
 /// # Errors
 /// [`ClientError::Net`]; what the worker refuses comes with the first item.
@@ -24,10 +25,11 @@ pub async fn ask<N: Network>(
     network: &N,
     worker: &PeerAddr,
     ask: Ask,
+    within: Duration,
 ) -> Result<OutputStream<N::Stream>, ClientError> {
     let question = DeskRequest::Ask(Boxed::new(ask)).encode();
-    let mut stream = network.open(worker, DELIVERY, ANSWER_DEADLINE).await?;
-    stream.send(&question, ANSWER_DEADLINE).await?;
+    let mut stream = network.open(worker, DELIVERY, within).await?;
+    stream.send(&question, within).await?;
     stream.finish().await?;
     Ok(OutputStream::of(stream))
 }

@@ -169,7 +169,7 @@ impl<N: Network> Buyer<N> {
             spec: BoundedBytes::new(spec.clone()).expect("a simulated spec is short"),
             credit,
         };
-        let mut stream = sessions::ask(self.network(), &endpoint, ask).await?;
+        let mut stream = sessions::ask(self.network(), &endpoint, ask, ANSWER_WITHIN).await?;
         let delivery = loop {
             if let OutputItem::Whole(delivery) = stream.next(ANSWER_WITHIN).await? {
                 break *delivery;

@@ -47,6 +47,9 @@ const TRIES_MAX: usize = 8;
 const DOUBTERS_MAX: usize = 2;
 /// Without a sign of life for so long a worker is given up, though nobody else is ready: prompts of thousands of tokens take their time.
 const STALL: Duration = Duration::from_secs(60);
+/// A worker must be reached within this time: half of it on a connection that is there, which a worker that started again no more knows, and half on a
+/// new one.
+const REACH_WITHIN: Duration = Duration::from_secs(4);
 /// A worker that gave nothing for so long is asked whether it is at work, and has so long to say so: a machine that vanished is given up
 /// after both, where its connection would take 20 s to be found dead.
 const QUIET: Duration = Duration::from_secs(3);
@@ -71,8 +74,8 @@ pub(super) struct Request<N> {
     givers: Vec<Arc<OpenLane>>,
     /// Those whose answer begins otherwise.
     doubters: Vec<Arc<OpenLane>>,
-    /// Workers that are too slow to go on with while others are ready.
-    slow: Vec<Address>,
+    /// Workers that were too slow, or not reached: others are asked before them.
+    left: Vec<Address>,
     /// What workers are paid that came to a part of it.
     parts: Amount,
     /// The client is gone.
@@ -158,7 +161,7 @@ impl<N: Network> Request<N> {
             given: Given::EMPTY,
             givers: Vec::new(),
             doubters: Vec::new(),
-            slow: Vec::new(),
+            left: Vec::new(),
             parts: Amount::ZERO,
             is_unwanted: false,
         }
@@ -205,7 +208,7 @@ impl<N: Network> Request<N> {
             let doubters = workers(&self.doubters);
             let shunned = Shunned {
                 never: &doubters,
-                last: &self.slow,
+                last: &self.left,
             };
             let begun = match shared
                 .lanes
@@ -232,11 +235,12 @@ impl<N: Network> Request<N> {
                     return Ok((delivery, self.cost_with(amount)));
                 }
                 Ended::Left => {
-                    self.slow.push(lane.opened.worker);
+                    self.left.push(lane.opened.worker);
                     lane.rest();
                     last = MarketError::Failed("the workers are too slow".to_owned());
                 }
                 Ended::Lost(error) => {
+                    self.left.push(lane.opened.worker);
                     lane.rest();
                     // It may have come back elsewhere.
                     shared.offers.forget();
@@ -310,7 +314,7 @@ impl<N: Network> Request<N> {
         if let Ok(Some(reach)) = shared.offers.reach(kind, worker).await {
             lane.reached_at(reach);
         }
-        let stream = match sessions::ask(network, &lane.endpoint(), ask).await {
+        let stream = match sessions::ask(network, &lane.endpoint(), ask, REACH_WITHIN).await {
             Ok(stream) => stream,
             Err(error) => return Broken::Lost(error).into(),
         };
@@ -445,7 +449,7 @@ impl<N: Network> Request<N> {
             capability: self.work.capability.clone(),
         };
         let mut others = workers(&self.doubters);
-        others.extend(&self.slow);
+        others.extend(&self.left);
         others.push(lane.opened.worker);
         let lanes = &self.shared.lanes;
         lanes.has_other(&trade, &request.request.demand, &others)

@@ -219,7 +219,7 @@ impl Patron {
     pub(crate) async fn open(&mut self, ask: Ask) -> Result<OutputStream<Stream>, ClientError> {
         let network = self.network.clone();
         let lane = self.lane();
-        sessions::ask(&network, &lane.endpoint, ask).await
+        sessions::ask(&network, &lane.endpoint, ask, ANSWER_WITHIN).await
     }
 
     /// Asks as an honest client does; returns what the answer costs.

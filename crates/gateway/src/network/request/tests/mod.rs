@@ -210,7 +210,9 @@ async fn a_machine_that_vanishes_in_the_middle_of_an_answer_is_noticed_after_eig
         spec: BoundedBytes::default(),
         credit,
     };
-    let stream = sessions::ask(&network, &machine(), ask).await.unwrap();
+    let stream = sessions::ask(&network, &machine(), ask, REACH_WITHIN)
+        .await
+        .unwrap();
     let since = Instant::now();
     let followed = request.follow(&lane, (&asked, 0), stream).await;
     assert!(followed.is_err(), "there is no whole answer");
