@@ -19,6 +19,7 @@ use commonware_utils::sync::Mutex;
 use fairweir_types::{
     Digest, Genesis,
     double_vote::{CastVote, DoubleVote, VoteKind},
+    keys::VoteKey,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -49,9 +50,12 @@ impl DoubleVotes {
 pub(crate) fn is_genuine(genesis: &Genesis, evidence: &DoubleVote) -> bool {
     let mut validators = genesis.validators.iter();
     let validator = validators.find(|validator| validator.identity == evidence.validator);
-    validator.is_some_and(|validator| {
-        evidence.conflicts() && evidence.is_signed(&genesis.digest(), &validator.vote_key)
-    })
+    validator.is_some_and(|validator| is_genuine_by(genesis, &validator.vote_key, evidence))
+}
+
+/// Whether the holder of a vote key cast these votes, and no honest one casts both.
+pub(crate) fn is_genuine_by(genesis: &Genesis, key: &VoteKey, evidence: &DoubleVote) -> bool {
+    evidence.conflicts() && evidence.is_signed(&genesis.digest(), key)
 }
 
 /// Hears what consensus tells of votes.

@@ -157,6 +157,9 @@ pub enum SubmitError {
     /// It reports a double vote that is none: its fee would not pay for its place.
     #[error("these are no two votes of a validator of this chain that exclude each other")]
     NotItsVotes,
+    /// It registers keys that did not sign for its sender: its fee would not pay for its place.
+    #[error("the identity and the vote key did not both sign for this account on this chain")]
+    KeysNotProven,
     /// The ledger would refuse the envelope.
     #[error(transparent)]
     Refused(EnvelopeError),
@@ -179,6 +182,7 @@ impl SubmitError {
             Self::Full { .. } => "mempool_full",
             Self::CannotPay { .. } => "cannot_pay_fee",
             Self::NotItsVotes => "not_its_votes",
+            Self::KeysNotProven => "keys_not_proven",
             Self::Refused(error) => error.name(),
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     config::ChainConfig,
-    double_votes::{DoubleVotes, is_genuine},
+    double_votes::{DoubleVotes, is_genuine_by},
     error::SubmitError,
     genesis::{self, BlockDigest, Identity},
     mempool::{Inserted, Mempool, Standing},
@@ -16,7 +16,9 @@ use crate::{
 use commonware_macros::select;
 use commonware_runtime::Clock;
 use commonware_utils::{SystemTimeExt as _, channel::mpsc, sync::Mutex};
-use fairweir_ledger::{BlockContext, EnvelopeError, State, appeals::may_ask, bank, check_envelope};
+use fairweir_ledger::{
+    BlockContext, EnvelopeError, State, appeals::may_ask, bank, check_envelope, validators,
+};
 use fairweir_types::{
     Action, Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
     block::{beacon_message, next_beacon},
@@ -174,12 +176,7 @@ impl Core {
         let (_, header) = self.cache.applied();
         let context = self.likely_context(&header);
         let standing = self.cache.read(|state| check(state, &context, &tx))?;
-        // A block checks few reports: made-up ones must not take the places of others.
-        if let Action::ReportDoubleVote(report) = &tx.transaction().action
-            && !is_genuine(&self.config.genesis, &report.evidence)
-        {
-            return Err(SubmitError::NotItsVotes);
-        }
+        self.check_proofs(&tx)?;
         let (sender, found) = (tx.sender(), tx.transaction().nonce);
         let inserted = self.pool.lock().insert(tx, standing)?;
         // A block may have used the nonce between the check and the insertion.
@@ -192,6 +189,30 @@ impl Core {
             self.cache.changed();
         }
         Ok((digest, inserted))
+    }
+
+    /// A block checks few reports and registrations: made-up ones must not take the places of others.
+    fn check_proofs(&self, tx: &VerifiedTx) -> Result<(), SubmitError> {
+        let genesis = &self.config.genesis;
+        match &tx.transaction().action {
+            Action::ReportDoubleVote(report) => {
+                let identity = &report.evidence.validator;
+                // Also those who registered since the genesis.
+                let known = self
+                    .cache
+                    .read(|state| validators::validator(state, identity));
+                let is_genuine = known
+                    .ok()
+                    .flatten()
+                    .is_some_and(|known| is_genuine_by(genesis, &known.vote_key, &report.evidence));
+                is_genuine.then_some(()).ok_or(SubmitError::NotItsVotes)
+            }
+            Action::RegisterCandidate(register) => {
+                let proven = register.proven(genesis.digest(), tx.sender());
+                proven.map(drop).ok_or(SubmitError::KeysNotProven)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a transaction waits for a block.

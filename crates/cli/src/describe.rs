@@ -1,7 +1,7 @@
 //! Events and reports in words.
 
 use fairweir_types::{
-    Address, Digest, Event,
+    Address, Event,
     event::{AppealOutcome, DisputeCause, RefundReason, SlashReason},
     order::{NonMatch, NonMatchReason},
     receipt::{Randomness, Tier, Verdict},
@@ -9,6 +9,7 @@ use fairweir_types::{
 use std::collections::BTreeMap;
 
 mod governance;
+mod validators;
 
 pub(crate) use governance::{message, outcome, param, phase, seconds, tally};
 
@@ -376,15 +377,16 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_) => governance::event(names, event).unwrap_or_default(),
-        Event::ValidatorTombstoned(event) => format!(
-            "validator {} voted twice in view {}: {} of the stake of {} slashed, {} of it to {}",
-            Digest(event.validator),
-            event.view,
-            event.amount,
-            who(event.account),
-            event.to_reporter,
-            who(event.reporter)
-        ),
+        Event::ValidatorTombstoned(_)
+        | Event::CandidateRegistered(_)
+        | Event::CandidateUpdated(_)
+        | Event::StakeDelegated(_)
+        | Event::StakeUndelegated(_)
+        | Event::StakeReturned(_)
+        | Event::Redelegated(_)
+        | Event::RedelegationSlashed(_)
+        | Event::RewardsClaimed(_)
+        | Event::EpochBegan(_) => validators::event(names, event).unwrap_or_default(),
         Event::AppealDecided(event) => format!(
             "{}; the verdict {}",
             appeal_outcome(event.outcome, &who(event.appellant), &who(event.defender)),

@@ -10,11 +10,11 @@ use fairweir_types::{
     Address, Block, BoundedBytes, Digest, Genesis, Height, ProposalId, SignedTx, TxOutcome, decode,
     limits::BLOCK_TXS_MAX,
     node_api::{
-        AccountReport, AskAccount, AskBlock, AskBody, AskDuties, AskGenesis, AskGovernance,
-        AskOffers, AskOrder, AskOutcomes, AskProposal, AskProposals, AskStatus, AskValidators,
-        BlockReport, Duties, EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply,
-        NodeRequest, OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit,
-        ValidatorsReport,
+        AccountReport, AskAccount, AskBlock, AskBody, AskCandidates, AskDelegations, AskDuties,
+        AskGenesis, AskGovernance, AskOffers, AskOrder, AskOutcomes, AskProposal, AskProposals,
+        AskStatus, AskValidators, BlockReport, CandidatesReport, DelegationsReport, Duties,
+        EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply, NodeRequest,
+        OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit, ValidatorsReport,
     },
     order::{KindId, OrderId},
 };
@@ -185,6 +185,30 @@ impl<N: Network> NodeClient<N> {
         let question = NodeRequest::Validators(AskValidators {});
         match self.ask(&question, ANSWER_DEADLINE).await? {
             NodeReply::Validators(report) => Ok((*report).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// The candidates that stand, and the seats.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn candidates(&self) -> Result<CandidatesReport, ClientError> {
+        let question = NodeRequest::Candidates(AskCandidates {});
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Candidates(report) => Ok((*report).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// What an account has delegated.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delegations(&self, delegator: Address) -> Result<DelegationsReport, ClientError> {
+        let question = NodeRequest::Delegations(AskDelegations { delegator });
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Delegations(report) => Ok((*report).clone()),
             _ => Err(ClientError::OtherAnswer),
         }
     }

@@ -164,7 +164,16 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_)
-        | Event::ValidatorTombstoned(_) => None,
+        | Event::ValidatorTombstoned(_)
+        | Event::CandidateRegistered(_)
+        | Event::CandidateUpdated(_)
+        | Event::StakeDelegated(_)
+        | Event::StakeUndelegated(_)
+        | Event::StakeReturned(_)
+        | Event::Redelegated(_)
+        | Event::RedelegationSlashed(_)
+        | Event::RewardsClaimed(_)
+        | Event::EpochBegan(_) => None,
     }
 }
 

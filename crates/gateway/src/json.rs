@@ -2,7 +2,7 @@
 
 use fairweir_client::orders::slot_of;
 use fairweir_types::{
-    Address, Amount, Digest, Event,
+    Address, Amount, Event,
     node_api::{AccountReport, DelegateReport, Status, SupplyReport},
     order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
@@ -10,8 +10,10 @@ use fairweir_types::{
 use serde_json::{Value, json};
 
 mod governance;
+mod validators;
 
 pub use governance::{governance, message, proposal, tally};
+pub use validators::{candidate, candidates, delegation};
 
 pub(crate) fn coins(amount: Amount) -> Value {
     Value::String(amount.to_string())
@@ -144,6 +146,15 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::ModuleResumed(_) => "module_resumed",
         Event::UpgradePlanned(_) => "upgrade_planned",
         Event::ValidatorTombstoned(_) => "validator_tombstoned",
+        Event::CandidateRegistered(_) => "candidate_registered",
+        Event::CandidateUpdated(_) => "candidate_updated",
+        Event::StakeDelegated(_) => "stake_delegated",
+        Event::StakeUndelegated(_) => "stake_undelegated",
+        Event::StakeReturned(_) => "stake_returned",
+        Event::Redelegated(_) => "redelegated",
+        Event::RedelegationSlashed(_) => "redelegation_slashed",
+        Event::RewardsClaimed(_) => "rewards_claimed",
+        Event::EpochBegan(_) => "epoch_began",
     }
 }
 
@@ -313,10 +324,16 @@ fn details(event: &Event) -> Value {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_) => governance::details(event).unwrap_or_default(),
-        Event::ValidatorTombstoned(event) => json!({
-            "validator": Digest(event.validator).to_string(), "account": address(event.account), "epoch": event.epoch, "view": event.view,
-            "reporter": address(event.reporter), "amount": coins(event.amount), "to_reporter": coins(event.to_reporter), "burned": coins(event.burned),
-        }),
+        Event::ValidatorTombstoned(_)
+        | Event::CandidateRegistered(_)
+        | Event::CandidateUpdated(_)
+        | Event::StakeDelegated(_)
+        | Event::StakeUndelegated(_)
+        | Event::StakeReturned(_)
+        | Event::Redelegated(_)
+        | Event::RedelegationSlashed(_)
+        | Event::RewardsClaimed(_)
+        | Event::EpochBegan(_) => validators::details(event).unwrap_or_default(),
         Event::AppealDecided(event) => json!({
             "appellant": address(event.appellant),
             "defender": address(event.defender),

@@ -2,7 +2,7 @@
 
 use crate::{
     appeals::{self, AppealError},
-    bank, delegates,
+    bank, candidates, delegates,
     envelope::{self, EnvelopeError},
     fault::{Fault, OrFault, counted},
     governance, keys, market,
@@ -106,6 +106,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) validators: u16,
     /// Reports of double votes whose signatures were checked.
     pub(crate) reports: usize,
+    /// Registrations of candidates whose keys were checked.
+    pub(crate) registrations: usize,
     pub(crate) events: Vec<Event>,
     fees: Amount,
 }
@@ -154,6 +156,7 @@ impl<'a> Execution<'a> {
             randomness,
             validators: chain.validators,
             reports: 0,
+            registrations: 0,
             events: Vec::new(),
             fees: Amount::ZERO,
         })
@@ -274,6 +277,22 @@ impl<'a> Execution<'a> {
             Action::ReportDoubleVote(report) => {
                 validators::report_double_vote(self, sender, report)?;
             }
+            Action::RegisterCandidate(register) => {
+                candidates::register_candidate(self, sender, register)?;
+            }
+            Action::UpdateCandidate(update) => {
+                candidates::update_candidate(self, sender, update)?;
+            }
+            Action::DelegateStake(delegate) => {
+                candidates::delegate_stake(self, sender, delegate)?;
+            }
+            Action::UndelegateStake(undelegate) => {
+                candidates::undelegate_stake(self, sender, undelegate)?;
+            }
+            Action::RedelegateStake(redelegate) => {
+                candidates::redelegate_stake(self, sender, redelegate)?;
+            }
+            Action::ClaimRewards(claim) => candidates::claim_rewards(self, sender, claim)?,
         }
         Ok(())
     }
@@ -283,7 +302,9 @@ impl<'a> Execution<'a> {
         stake::end_block(self)?;
         let votes_carried_over = governance::end_block(self)?;
         let carried_over = market::end_block(self)? || votes_carried_over;
+        // The fees of an epoch's last block are still shared by its commissions.
         validators::pay_fees(self, self.fees)?;
+        candidates::end_block(self)?;
         let (from, to) = keys::due_at_any_height();
         Ok(carried_over || self.overlay.first_in(&from, &to).is_some())
     }

@@ -2,14 +2,17 @@
 
 use crate::{
     bank::{Account, Supply},
+    candidates::{Epoch, Seats},
     execution::Clock,
     keys,
-    params::check_genesis_params,
-    state::{Writes, state_record},
+    params::{check_genesis_params, of_genesis},
+    state::{Mark, Writes, state_record},
     validators::ValidatorRecord,
 };
 use commonware_codec::Encode;
-use fairweir_types::{Amount, Digest, Genesis, Millis, Nonce, genesis::GenesisError};
+use fairweir_types::{
+    Amount, BoundedVec, Digest, Genesis, Height, Millis, Nonce, event::Seat, genesis::GenesisError,
+};
 
 /// What the ledger remembers of its genesis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +52,23 @@ pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
             .encode()
             .to_vec(),
         );
+        let key = keys::vote_key(&validator.vote_key.to_bytes());
+        put(key, Mark {}.encode().to_vec());
     }
+    let seats = genesis.validators.iter().map(|validator| Seat {
+        validator: validator.identity,
+        seats: 1,
+        stake: Amount::ZERO,
+    });
+    let seats = Seats {
+        seats: BoundedVec::truncating(seats),
+    };
+    put(keys::seats(), seats.encode().to_vec());
+    let epoch = Epoch {
+        number: 0,
+        ends: Height(of_genesis(genesis).epoch_blocks),
+    };
+    put(keys::epoch(), epoch.encode().to_vec());
     for param in &genesis.params {
         put(keys::param(param.param), param.value.encode().to_vec());
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     bank::{Account, Supply},
+    candidates::{self, Candidate, Delegation},
     delegates::Grant,
     fault::{Fault, OrFault, present},
     governance::{self, Proposal, VoteRecord},
@@ -56,6 +57,12 @@ pub enum Violation {
         /// Which number.
         what: &'static str,
     },
+    /// A number of candidates is not what delegations say.
+    #[error("{what} are not what delegations say")]
+    Candidates {
+        /// Which number.
+        what: &'static str,
+    },
     /// The state does not even read.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -99,6 +106,13 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
     let challenges = slots
         .iter()
         .flat_map(|(_, slot)| [slot.challenge_deposit, slot.appeal_deposit()]);
+    let pots: Result<Vec<[Amount; 4]>, Fault> = all::<Candidate>(state, keys::candidates())?
+        .iter()
+        .map(|(_, candidate)| candidate.money())
+        .collect();
+    let pots = pots?;
+    let delegations = all::<Delegation>(state, keys::delegations())?;
+    let delegated = delegations.iter().map(|(_, known)| known.deposit);
     Ok(SupplyReport {
         genesis: supply.genesis,
         minted: supply.minted,
@@ -107,12 +121,22 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
             .iter()
             .map(|(_, account)| account.balance)
             .collect())?,
-        bonded: sum(stakes.iter().map(|(_, stake)| stake.bonded).collect())?,
-        unbonding: sum(stakes.iter().map(|(_, stake)| stake.unbonding).collect())?,
+        bonded: sum(stakes
+            .iter()
+            .map(|(_, stake)| stake.bonded)
+            .chain(pots.iter().map(|[_, bonded, _, _]| *bonded))
+            .collect())?,
+        unbonding: sum(stakes
+            .iter()
+            .map(|(_, stake)| stake.unbonding)
+            .chain(pots.iter().map(|[_, _, leaving, _]| *leaving))
+            .collect())?,
         escrow: sum(held
             .chain(deposits)
             .chain(asked)
             .chain(challenges)
+            .chain(delegated)
+            .chain(pots.iter().map(|[_, _, _, escrow]| *escrow))
             .collect())?,
     })
 }
@@ -129,6 +153,7 @@ pub fn check(state: &dyn State) -> Result<(), Violation> {
     let slots = all::<Slot>(state, keys::slots())?;
     check_exposure(state, &slots)?;
     governance::check_invariants(state)?;
+    candidates::check_invariants(state)?;
     let timers = all::<Mark>(state, keys::due_at_any_height())?.len();
     let timers = timers.saturating_add(all::<Mark>(state, keys::due_at_any_time())?.len());
     let timers = timers.saturating_add(all::<Mark>(state, keys::retry_at_any_time())?.len());

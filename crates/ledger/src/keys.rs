@@ -3,6 +3,7 @@
 use commonware_codec::Encode;
 use fairweir_types::{
     Address, Height, Millis, ProposalId,
+    keys::VOTE_KEY_BYTES,
     order::{KindId, OrderId, SlotId},
 };
 
@@ -23,6 +24,13 @@ const CHAIN: u8 = 0x0e;
 const VALIDATOR: u8 = 0x0f;
 const RETRY_AT_TIME: u8 = 0x10;
 const GRANT: u8 = 0x11;
+const CANDIDATE: u8 = 0x12;
+const STANDING_CANDIDATE: u8 = 0x13;
+const VOTE_KEY: u8 = 0x14;
+const DELEGATION: u8 = 0x15;
+const DELEGATION_DUE: u8 = 0x16;
+const EPOCH: u8 = 0x17;
+const SEATS: u8 = 0x18;
 const GOVERNANCE: u8 = 0x20;
 const PROPOSAL: u8 = 0x21;
 const PROPOSAL_DUE: u8 = 0x22;
@@ -50,7 +58,19 @@ fn all(tag: u8) -> (Vec<u8>, Vec<u8>) {
 pub(crate) fn holds_money(key: &[u8]) -> bool {
     matches!(
         key.first(),
-        Some(&(ACCOUNT | STAKE | OFFER | VERIFIER | ORDER | SLOT | GRANT | PROPOSAL | VOTE))
+        Some(
+            &(ACCOUNT
+                | STAKE
+                | OFFER
+                | VERIFIER
+                | ORDER
+                | SLOT
+                | GRANT
+                | CANDIDATE
+                | DELEGATION
+                | PROPOSAL
+                | VOTE)
+        )
     )
 }
 
@@ -128,7 +148,7 @@ pub(crate) fn grants() -> (Vec<u8>, Vec<u8>) {
     all(GRANT)
 }
 
-/// The address at the end of a verifier's, an account's, a grant's or a vote's key.
+/// The address at the end of a key: of a verifier, an account, a grant, a vote, a candidate, or the candidate of a delegation.
 pub(crate) fn address_of(key: &[u8]) -> Option<Address> {
     Some(Address(*key.last_chunk::<20>()?))
 }
@@ -231,6 +251,78 @@ pub(crate) fn chain() -> Vec<u8> {
 
 pub(crate) fn validator(identity: &[u8; 32]) -> Vec<u8> {
     key(VALIDATOR, &[identity])
+}
+
+pub(crate) fn vote_key(key: &[u8; VOTE_KEY_BYTES]) -> Vec<u8> {
+    self::key(VOTE_KEY, &[key])
+}
+
+pub(crate) fn candidate(account: Address) -> Vec<u8> {
+    key(CANDIDATE, &[&account.0])
+}
+
+pub(crate) fn candidates() -> (Vec<u8>, Vec<u8>) {
+    all(CANDIDATE)
+}
+
+pub(crate) fn standing_candidate(account: Address) -> Vec<u8> {
+    key(STANDING_CANDIDATE, &[&account.0])
+}
+
+pub(crate) fn standing_candidates() -> (Vec<u8>, Vec<u8>) {
+    all(STANDING_CANDIDATE)
+}
+
+pub(crate) fn delegation(delegator: Address, candidate: Address) -> Vec<u8> {
+    key(DELEGATION, &[&delegator.0, &candidate.0])
+}
+
+/// The delegations of one account.
+pub(crate) fn delegations_of(delegator: Address) -> (Vec<u8>, Vec<u8>) {
+    let mut to = key(DELEGATION, &[&delegator.0, &[0xff; 20]]);
+    to.push(0);
+    (key(DELEGATION, &[&delegator.0]), to)
+}
+
+pub(crate) fn delegations() -> (Vec<u8>, Vec<u8>) {
+    all(DELEGATION)
+}
+
+/// Who delegates, and to whom, of a delegation's key.
+pub(crate) fn delegation_of(key: &[u8]) -> Option<(Address, Address)> {
+    let delegator = key.get(1..)?.first_chunk::<20>()?;
+    Some((Address(*delegator), address_of(key)?))
+}
+
+pub(crate) fn delegation_due(time: Millis, candidate: Address, number: u64) -> Vec<u8> {
+    key(
+        DELEGATION_DUE,
+        &[&time.encode(), &candidate.0, &number.to_be_bytes()],
+    )
+}
+
+/// Entries due at `now` or before.
+pub(crate) fn delegations_due_until(now: Millis) -> (Vec<u8>, Vec<u8>) {
+    (
+        vec![DELEGATION_DUE],
+        key(
+            DELEGATION_DUE,
+            &[&Millis(now.get().saturating_add(1)).encode()],
+        ),
+    )
+}
+
+/// All entries.
+pub(crate) fn delegations_due() -> (Vec<u8>, Vec<u8>) {
+    all(DELEGATION_DUE)
+}
+
+pub(crate) fn epoch() -> Vec<u8> {
+    vec![EPOCH]
+}
+
+pub(crate) fn seats() -> Vec<u8> {
+    vec![SEATS]
 }
 
 pub(crate) fn governance() -> Vec<u8> {
@@ -354,6 +446,13 @@ mod tests {
             counters(),
             chain(),
             validator(&[0; 32]),
+            vote_key(&[0; VOTE_KEY_BYTES]),
+            candidate(address),
+            standing_candidate(address),
+            delegation(address, address),
+            delegation_due(Millis(1), address, 1),
+            epoch(),
+            seats(),
             governance(),
             proposal(ProposalId(1)),
             proposal_due(Millis(1), ProposalId(1)),
@@ -398,6 +497,22 @@ mod tests {
         assert!(!within(
             &proposal_due(Millis(6), ProposalId(0)),
             proposal_due_until(Millis(5))
+        ));
+        assert!(within(
+            &delegation(address, address),
+            delegations_of(address)
+        ));
+        assert!(!within(
+            &delegation(Address([1; 20]), address),
+            delegations_of(Address([0; 20]))
+        ));
+        assert_eq!(
+            delegation_of(&delegation(Address([1; 20]), address)),
+            Some((Address([1; 20]), address))
+        );
+        assert!(within(
+            &delegation_due(Millis(5), address, u64::MAX),
+            delegations_due_until(Millis(5))
         ));
         assert!(within(
             &unbonding(Millis(5), address, u64::MAX),

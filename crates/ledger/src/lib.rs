@@ -15,6 +15,7 @@
 
 pub mod appeals;
 pub mod bank;
+pub mod candidates;
 pub mod delegates;
 mod envelope;
 mod execution;

@@ -139,6 +139,12 @@ params! {
     73 penalty_appeal: "milliseconds of chain time", 1_000..=2_592_000_000, 604_800_000, "Seven days for the accused to appeal.";
     74 pause_max: "milliseconds of chain time", 1_000..=604_800_000, 259_200_000, "72 hours: an emergency, not a rule.";
     75 double_vote_bps: "basis points of the stake", 1..=10_000, 5_000, "Half of the stake of a validator that votes twice: no load or crash makes one do so, only a second machine with its keys, a lost store of votes, or intent.";
+    80 seats: "seats", 4..=64, 16, "Enough that a third of them is several validators, few enough that all votes of a view fit a second.";
+    81 epoch_blocks: "blocks", 10..=100_000, 300, "Five minutes of heartbeats: seats follow stake soon, and stake that leaves still answers for two epochs.";
+    82 candidate_stake_min: "base units", 1_000_000_000..=1_000_000_000_000_000, 1_000_000_000_000, "A thousand coins of its own: who votes twice loses half of them itself, and a place in the list is not free.";
+    83 seats_stake_min: "base units", 1_000_000_000..=1_000_000_000_000_000_000, 1_000_000_000_000_000, "A million coins behind candidates together: below, whoever comes first would own the chain.";
+    84 commission_max_bps: "basis points of the fees", 0..=10_000, 2_000, "A fifth: the rest belongs to the stake that answers for the votes.";
+    85 commission_step_bps: "basis points per epoch", 1..=10_000, 100, "One per cent: delegators see it rise before it is high.";
 }
 
 /// Least values on chains that are not for development (`dev-…`), where everything is quick: a vote must not be over before people saw it.

@@ -1,8 +1,8 @@
 //! Why an action is refused: every reason typed, with a stable code. The codes are append-only.
 
 use crate::{
-    appeals::AppealError, bank::BankError, delegates::DelegateError, fault::Fault,
-    governance::GovernanceError, market::MarketError, registry::RegistryError,
+    appeals::AppealError, bank::BankError, candidates::CandidateError, delegates::DelegateError,
+    fault::Fault, governance::GovernanceError, market::MarketError, registry::RegistryError,
     sessions::SessionError, stake::StakeError, validators::ValidatorError,
     verification::VerificationError,
 };
@@ -42,6 +42,9 @@ pub enum Refusal {
     /// By what is said about validators.
     #[error(transparent)]
     Validator(ValidatorError),
+    /// By candidates and the stake behind them.
+    #[error(transparent)]
+    Candidate(CandidateError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
@@ -71,6 +74,7 @@ impl Refusal {
             Self::Appeal(error) => error.code(),
             Self::Governance(error) => error.code(),
             Self::Validator(error) => error.code(),
+            Self::Candidate(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -213,6 +217,25 @@ pub const CODES: &[(u16, &str)] = &[
     (1002, "no_conflict"),
     (1003, "too_many_reports"),
     (1004, "not_its_votes"),
+    (1100, "zero_delegation"),
+    (1101, "same_candidate"),
+    (1102, "no_such_candidate"),
+    (1103, "candidate_tombstoned"),
+    (1104, "candidate_does_not_stand"),
+    (1105, "no_delegation"),
+    (1106, "already_candidate"),
+    (1107, "keys_in_use"),
+    (1108, "commission_out_of_range"),
+    (1109, "commission_rises_too_fast"),
+    (1110, "own_stake_too_low"),
+    (1111, "cannot_pay_delegation"),
+    (1112, "above_delegation"),
+    (1113, "redelegated_before"),
+    (1114, "too_many_delegations"),
+    (1115, "too_many_candidates"),
+    (1116, "too_many_registrations"),
+    (1117, "keys_not_proven"),
+    (1118, "nothing_to_claim"),
 ];
 
 /// The name of a code.

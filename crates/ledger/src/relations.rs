@@ -71,6 +71,14 @@ pub const RELATIONS: &[Relation] = &[
         rule: "expedited_window is shorter than param_lock and upgrade_lock: a decision can be taken back before it has an effect",
         holds: |params| params.expedited_window < params.param_lock.min(params.upgrade_lock),
     },
+    Relation {
+        name: "unbonding_outlasts_epochs",
+        rule: "unbonding_delay is longer than two epochs, each of epoch_blocks as far apart as chain time runs (halt_gap): stake that leaves after it was counted answers for the votes that it stood for",
+        holds: |params| {
+            let epoch = params.epoch_blocks.saturating_mul(params.halt_gap);
+            params.unbonding_delay > epoch.saturating_mul(2)
+        },
+    },
 ];
 
 /// The first relation that does not hold.
@@ -158,6 +166,11 @@ mod tests {
                 &[("upgrade_lock", 86_400_000)],
                 Some("locks_can_be_cancelled"),
             ),
+            (
+                &[("epoch_blocks", 8_640)],
+                Some("unbonding_outlasts_epochs"),
+            ),
+            (&[("epoch_blocks", 8_639)], None),
         ];
         for (given, expected) in table {
             assert_eq!(broken(given), *expected, "{given:?}");

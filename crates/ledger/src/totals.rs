@@ -4,6 +4,7 @@
 
 use crate::{
     bank::{Account, Supply},
+    candidates::{Candidate, Delegation},
     delegates::Grant,
     fault::{Fault, OrFault, counted, present},
     governance::{Proposal, VoteRecord},
@@ -124,6 +125,10 @@ fn held(key: &[u8], value: Option<&[u8]>) -> Result<Held, Fault> {
         let stake: Stake = read(key, value)?;
         return Ok([0, units(stake.bonded), units(stake.unbonding), 0]);
     }
+    if is_in(keys::candidates()) {
+        let parts = read::<Candidate>(key, value)?.money()?;
+        return Ok(parts.map(units));
+    }
     let escrow = if is_in(keys::orders()) {
         let order: Order = read(key, value)?;
         let streams = order.streams.iter().map(|stream| stream.held);
@@ -137,6 +142,8 @@ fn held(key: &[u8], value: Option<&[u8]>) -> Result<Held, Fault> {
         read::<VerifierRecord>(key, value)?.deposit
     } else if is_in(keys::grants()) {
         read::<Grant>(key, value)?.deposit
+    } else if is_in(keys::delegations()) {
+        read::<Delegation>(key, value)?.deposit
     } else if is_in(keys::proposals()) {
         read::<Proposal>(key, value)?.deposit()?
     } else if is_in(keys::votes()) {

@@ -4,10 +4,10 @@ use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
-use fairweir_ledger::{Fault, governance, report, validators};
+use fairweir_ledger::{Fault, candidates, governance, report, validators};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
-    BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
+    Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
     limits::{EVENT_PAGE_MAX, OUTCOME_PAGE_MAX},
     merkle,
     node_api::{
@@ -147,6 +147,8 @@ impl Api {
                 )
             }
             NodeRequest::Validators(_) => self.validators(),
+            NodeRequest::Candidates(_) => self.candidates(),
+            NodeRequest::Delegations(ask) => self.delegations(ask.delegator),
             NodeRequest::Block(ask) => self.block(ask.height).await,
             NodeRequest::Body(ask) => match self.chain.finalised(ask.height).await {
                 Ok(Some(found)) => NodeReply::Body(Boxed::new(found.block)),
@@ -174,6 +176,24 @@ impl Api {
             // Handled by `converse`, which has the stream.
             NodeRequest::Follow(_) => refused("malformed", "a follower needs a stream of its own"),
         }
+    }
+
+    fn candidates(&self) -> NodeReply {
+        let report = self.chain.read(candidates::report);
+        report.map_or_else(
+            |fault| broken(&fault),
+            |report| NodeReply::Candidates(Boxed::new(report)),
+        )
+    }
+
+    fn delegations(&self, delegator: Address) -> NodeReply {
+        let known = self
+            .chain
+            .read(|state| candidates::delegations(state, delegator));
+        known.map_or_else(
+            |fault| broken(&fault),
+            |known| NodeReply::Delegations(Boxed::new(known)),
+        )
     }
 
     fn validators(&self) -> NodeReply {

@@ -41,6 +41,8 @@ pub enum Purpose {
     Beacon,
     /// Proof that a validator holds its vote key, checked at genesis.
     VoteKeyPossession,
+    /// A candidate's keys, over whom they belong to.
+    Candidacy,
 }
 
 impl Purpose {
@@ -55,6 +57,7 @@ impl Purpose {
             Self::Relay => b"fairweir/1/sign/relay",
             Self::Beacon => b"fairweir/1/sign/beacon",
             Self::VoteKeyPossession => b"fairweir/1/sign/vote-key-possession",
+            Self::Candidacy => b"fairweir/1/sign/candidacy",
         }
     }
 }
@@ -246,6 +249,12 @@ impl fmt::Debug for VoteSecretKey {
 pub struct VoteKey(bls12381::PublicKey);
 
 impl VoteKey {
+    /// Its encoding.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; VOTE_KEY_BYTES] {
+        self.0.encode_fixed()
+    }
+
     /// Whether `signature` is this key's over `message` for `purpose`.
     #[must_use]
     pub fn verify(&self, purpose: Purpose, message: &[u8], signature: &VoteSignature) -> bool {
@@ -269,6 +278,8 @@ impl VoteKey {
     }
 }
 
+/// Bytes of a vote key.
+pub const VOTE_KEY_BYTES: usize = 48;
 /// Bytes of a signature by a vote key.
 pub const VOTE_SIGNATURE_BYTES: usize = 96;
 

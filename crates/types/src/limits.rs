@@ -76,11 +76,13 @@ pub const BLOCK_TXS_MAX: usize = 8_192;
 /// Events of one block. The ledger refuses a transaction whose events would leave no room for the end of the block.
 pub const BLOCK_EVENTS_MAX: usize = 65_536;
 /// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding two, a try to match two, a
-/// proposal whose time is up four.
+/// proposal whose time is up four, stake that leaves a candidate or goes free behind it two, an epoch one.
 pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30
     + SWEEP_ITEMS_MAX * 2
     + MATCH_RETRIES_PER_BLOCK_MAX * 2
-    + PROPOSALS_DUE_MAX * 4;
+    + PROPOSALS_DUE_MAX * 4
+    + SWEEP_ITEMS_MAX * 2
+    + 1;
 /// Due items that the end of one block works off; the rest carries over to the next block.
 pub const SWEEP_ITEMS_MAX: usize = 256;
 /// Unmatched slots that one block tries again: each looks at all offers of its kind, and nobody pays for a try.
@@ -113,6 +115,12 @@ pub const VOTINGS_MAX: usize = 16;
 pub const VOTINGS_ORDINARY_MAX: usize = 12;
 /// Reports of double votes whose signatures a block checks: two pairings each, some milliseconds of every validator.
 pub const REPORTS_CHECKED_MAX: usize = 4;
+/// Candidates that stand for seats at a time: the end of an epoch reads all of them.
+pub const CANDIDATES_MAX: usize = 128;
+/// Registrations of candidates whose keys a block checks: a pairing each.
+pub const REGISTRATIONS_CHECKED_MAX: usize = 4;
+/// Candidates that one account has delegated to: a report names them all.
+pub const DELEGATIONS_MAX: usize = 32;
 /// Who may pay for one proposal's deposit.
 pub const PROPOSAL_DEPOSITORS_MAX: usize = 16;
 /// Proposals that are over and still known by their number; what was before them stands in the events.

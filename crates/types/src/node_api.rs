@@ -28,7 +28,10 @@ pub use governance::{
     AskGovernance, AskProposal, AskProposals, GovernanceReport, PausedModule, ProposalEnd,
     ProposalPage, ProposalReport,
 };
-pub use validators::{AskValidators, ValidatorReport, ValidatorsReport};
+pub use validators::{
+    AskCandidates, AskDelegations, AskValidators, CandidateReport, CandidatesReport,
+    DelegationReport, DelegationsReport, ValidatorReport, ValidatorsReport,
+};
 
 /// Submits a transaction and waits until it is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +159,8 @@ pub enum NodeRequest {
     Proposals(AskProposals),
     Governance(AskGovernance),
     Validators(AskValidators),
+    Candidates(AskCandidates),
+    Delegations(AskDelegations),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -175,6 +180,8 @@ choice!(NodeRequest {
     15 => Proposals(AskProposals),
     16 => Governance(AskGovernance),
     17 => Validators(AskValidators),
+    18 => Candidates(AskCandidates),
+    19 => Delegations(AskDelegations),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -492,6 +499,8 @@ pub enum NodeReply {
     Proposals(ProposalPage),
     Governance(Boxed<GovernanceReport>),
     Validators(Boxed<ValidatorsReport>),
+    Candidates(Boxed<CandidatesReport>),
+    Delegations(Boxed<DelegationsReport>),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -512,6 +521,8 @@ choice!(NodeReply {
     16 => Proposals(ProposalPage),
     17 => Governance(Boxed<GovernanceReport>),
     18 => Validators(Boxed<ValidatorsReport>),
+    19 => Candidates(Boxed<CandidatesReport>),
+    20 => Delegations(Boxed<DelegationsReport>),
 });
 
 /// An output as a worker keeps it for its buyer over a restart.

@@ -28,7 +28,10 @@ mod validator;
 pub use appeal::{Appeal, Defend, Exhibit, OpenNode};
 pub use delegate::{GrantDelegate, OpenSession, RevokeDelegate};
 pub use governance::{AddDeposit, AnswerMotion, AppealMotion, SubmitProposal, Vote};
-pub use validator::ReportDoubleVote;
+pub use validator::{
+    ClaimRewards, DelegateStake, RedelegateStake, RegisterCandidate, ReportDoubleVote,
+    UndelegateStake, UpdateCandidate,
+};
 
 /// Moves money to another account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,6 +346,18 @@ pub enum Action {
     AppealMotion(AppealMotion),
     /// See [`ReportDoubleVote`].
     ReportDoubleVote(Boxed<ReportDoubleVote>),
+    /// See [`RegisterCandidate`].
+    RegisterCandidate(Boxed<RegisterCandidate>),
+    /// See [`UpdateCandidate`].
+    UpdateCandidate(UpdateCandidate),
+    /// See [`DelegateStake`].
+    DelegateStake(DelegateStake),
+    /// See [`UndelegateStake`].
+    UndelegateStake(UndelegateStake),
+    /// See [`RedelegateStake`].
+    RedelegateStake(RedelegateStake),
+    /// See [`ClaimRewards`].
+    ClaimRewards(ClaimRewards),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -379,6 +394,12 @@ choice!(Action {
     43 => AnswerMotion(AnswerMotion),
     44 => AppealMotion(AppealMotion),
     50 => ReportDoubleVote(Boxed<ReportDoubleVote>),
+    51 => RegisterCandidate(Boxed<RegisterCandidate>),
+    52 => UpdateCandidate(UpdateCandidate),
+    53 => DelegateStake(DelegateStake),
+    54 => UndelegateStake(UndelegateStake),
+    55 => RedelegateStake(RedelegateStake),
+    56 => ClaimRewards(ClaimRewards),
 });
 
 impl Action {
@@ -420,6 +441,12 @@ impl Action {
             Self::AnswerMotion(_) => "answer_motion",
             Self::AppealMotion(_) => "appeal_motion",
             Self::ReportDoubleVote(_) => "report_double_vote",
+            Self::RegisterCandidate(_) => "register_candidate",
+            Self::UpdateCandidate(_) => "update_candidate",
+            Self::DelegateStake(_) => "delegate_stake",
+            Self::UndelegateStake(_) => "undelegate_stake",
+            Self::RedelegateStake(_) => "redelegate_stake",
+            Self::ClaimRewards(_) => "claim_rewards",
         }
     }
 

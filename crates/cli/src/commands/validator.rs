@@ -12,17 +12,27 @@ use fairweir_types::{
 use serde_json::json;
 use std::{io::Read as _, path::PathBuf};
 
+mod stake;
+
 const AFTER_HELP: &str = "\
 Try:
   fairweir validator list                             who validates, with which stake, and who voted twice
   fairweir validator evidence > double-vote.txt       what your node met, to hand on
   fairweir validator report                           show the ledger what your node met: a fifth of what is slashed is yours
-  fairweir validator report double-vote.txt           the same with evidence of another node";
+  fairweir validator report double-vote.txt           the same with evidence of another node
+  fairweir validator candidates                       who stands for seats, and with which stake
+  fairweir validator candidate --commission 500 --amount 1000   stand with the keys 'validator' and 'validator-vote'
+  fairweir validator delegate fw1… 250                put 250 coins behind a candidate
+  fairweir validator delegations                      what your account has behind candidates, and what it earned";
 
 /// Bytes of a file of evidence that are read at most: a line takes less than a kilobyte.
 const EVIDENCE_BYTES_MAX: u64 = 1 << 20;
 
-/// Show validators, and punish those that vote twice.
+/// Show validators, put stake behind candidates, and punish those that vote twice.
+///
+/// Candidates stand for the seats of validators with stake: their own, and what others delegate to them. The seats are given at the end of an
+/// epoch, and not used yet: blocks are made by the validators of the genesis. Stake behind a candidate is slashed with it, and a
+/// part of the fees of its blocks goes to it.
 ///
 /// Two votes of one validator that exclude each other are evidence that anybody may show the ledger, from any account that can pay the fee. The
 /// validator's account then loses half of its stake (governed), and earns no fees any more.
@@ -41,6 +51,26 @@ pub(crate) enum Validator {
         #[arg(long, default_value = "buyer", value_name = "NAME")]
         key: String,
     },
+    /// Show the seats of this epoch, and the candidates for the next.
+    Candidates,
+    /// Become a candidate.
+    Candidate(stake::Register),
+    /// Change what your candidate asks, or whether it stands.
+    Update(stake::Update),
+    /// Put coins behind a candidate.
+    Delegate(stake::Change),
+    /// Start taking them back; they can be slashed until the unbonding delay is over.
+    Undelegate(stake::Change),
+    /// Move coins behind another candidate at once, where they stay for the unbonding delay.
+    Redelegate(stake::Move),
+    /// Take what a delegation earned.
+    Claim(stake::Claim),
+    /// Show what an account has behind candidates.
+    Delegations {
+        /// Whose: an address or the name of one of your keys.
+        #[arg(default_value = "buyer")]
+        account: String,
+    },
 }
 
 impl Validator {
@@ -49,6 +79,14 @@ impl Validator {
             Self::List => list(global),
             Self::Evidence => evidence(global),
             Self::Report { file, key } => report(global, file, &key),
+            Self::Candidates => stake::candidates(global),
+            Self::Candidate(register) => stake::register(global, &register),
+            Self::Update(update) => stake::update(global, &update),
+            Self::Delegate(change) => stake::delegate(global, &change),
+            Self::Undelegate(change) => stake::undelegate(global, &change),
+            Self::Redelegate(change) => stake::redelegate(global, &change),
+            Self::Claim(claim) => stake::claim(global, &claim),
+            Self::Delegations { account } => stake::delegations(global, &account),
         }
     }
 }

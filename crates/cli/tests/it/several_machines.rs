@@ -135,6 +135,13 @@ fn four_folders_found_a_network_and_agree() {
         5,
         "`fairweir genesis finalise` comes first",
     );
+    for (name, value) in [
+        ("candidate_stake_min", "100000000000"),
+        ("seats_stake_min", "200000000000"),
+        ("epoch_blocks", "10"),
+    ] {
+        done(first, &["genesis", "set-param", file, name, value]);
+    }
     done(first, &["genesis", "finalise", file]);
     assert_fails(
         &fairweir(first, &["genesis", "set-param", file, "fee_base", "1"]),
@@ -213,5 +220,50 @@ fn four_folders_found_a_network_and_agree() {
     done(first, &["--node", door.trim(), "transfer", "friend", "1"]);
     let more = json(&done(&follower, &["--json", "account", address]));
     assert_ne!(more["balance"], friend["balance"]);
+    stand_and_delegate(first);
     drop((following, nodes));
+}
+
+/// A validator stands for seats, somebody delegates to it, and it gets them all: nobody else stands. Blocks go on by the validators of the genesis.
+fn stand_and_delegate(data: &Path) {
+    let terms = ["--commission", "500", "--amount", "200"];
+    done(data, &[&["validator", "candidate"], &terms[..]].concat());
+    assert_fails(
+        &fairweir(data, &[&["validator", "candidate"], &terms[..]].concat()),
+        3,
+        "already",
+    );
+    let delegate = ["validator", "delegate", "buyer", "2", "--key", "friend"];
+    done(data, &delegate);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let shown = json(&done(data, &["--json", "validator", "candidates"]));
+        assert_eq!(shown["candidates"][0]["own"], "200");
+        assert_eq!(shown["candidates"][0]["stake"], "202");
+        if shown["seats"][0]["seats"] == 16 {
+            break;
+        }
+        assert_eq!(shown["seats"][0]["seats"], 1);
+        assert!(Instant::now() < deadline, "no epoch ended in a minute");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let height = json(&done(data, &["--json", "status"]))["height"].as_u64();
+    status_at(data, height.unwrap() + 2);
+    let known = json(&done(
+        data,
+        &["--json", "validator", "delegations", "friend"],
+    ));
+    assert_eq!(known["delegations"][0]["shares"], "2");
+    let undelegate = ["validator", "undelegate", "buyer", "2", "--key", "friend"];
+    done(data, &undelegate);
+    let known = json(&done(
+        data,
+        &["--json", "validator", "delegations", "friend"],
+    ));
+    assert_eq!(known["delegations"], serde_json::json!([]));
+    assert!(done(data, &["validator", "candidates"]).contains("seats are not used yet"));
+    done(
+        data,
+        &["validator", "update", "--commission", "500", "--stand-down"],
+    );
 }

@@ -330,7 +330,16 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::VerdictCommitted(_)
         | Event::DelegateGranted(_)
         | Event::DelegateRevoked(_)
-        | Event::ValidatorTombstoned(_) => Ok(()),
+        | Event::ValidatorTombstoned(_)
+        | Event::CandidateRegistered(_)
+        | Event::CandidateUpdated(_)
+        | Event::StakeDelegated(_)
+        | Event::StakeUndelegated(_)
+        | Event::StakeReturned(_)
+        | Event::Redelegated(_)
+        | Event::RedelegationSlashed(_)
+        | Event::RewardsClaimed(_)
+        | Event::EpochBegan(_) => Ok(()),
         Event::ProposalSubmitted(_)
         | Event::DepositAdded(_)
         | Event::VotingStarted(_)

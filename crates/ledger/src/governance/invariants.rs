@@ -19,7 +19,9 @@ pub(crate) fn check(state: &dyn State) -> Result<(), Violation> {
     let numbers = governance(state)?;
     let (from, to) = keys::stakes();
     let stakes = scan::<Stake>(state, &from, &to, usize::MAX)?;
-    let bonded = Amount::sum(stakes.iter().map(|(_, stake)| stake.bonded)).or_fault()?;
+    let weights: Result<Vec<Amount>, Fault> =
+        stakes.iter().map(|(_, stake)| stake.weight()).collect();
+    let bonded = Amount::sum(weights?).or_fault()?;
     let (from, to) = keys::proposals();
     let proposals = scan::<Proposal>(state, &from, &to, usize::MAX)?;
     let (from, to) = keys::proposals_due();

@@ -13,7 +13,7 @@
 //! - A pause refuses new actions of one module until its time is over. Nothing that is open ever waits for it, and no vote either.
 //! - An upgrade names a block and a plan. A program that does not know the plan makes and takes no block from there on.
 //!
-//! It deliberately knows no delegation (a vote is the voter's own stake), no jail, and no message that writes state freely.
+//! It deliberately knows no vote of one account for another's stake (who delegates stake to a candidate votes with it itself), no jail, and no message that writes state freely.
 
 mod add_deposit;
 mod answer_motion;

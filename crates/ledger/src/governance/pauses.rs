@@ -22,7 +22,12 @@ const _: () = assert!(Module::ALL.len() <= 8, "every module can be paused");
 fn module_of(action: &Action) -> Option<Module> {
     match action {
         Action::Transfer(_) | Action::GrantDelegate(_) => Some(Module::Transfers),
-        Action::Bond(_) | Action::Unbond(_) => Some(Module::Stake),
+        Action::Bond(_)
+        | Action::Unbond(_)
+        | Action::RegisterCandidate(_)
+        | Action::DelegateStake(_)
+        | Action::UndelegateStake(_)
+        | Action::RedelegateStake(_) => Some(Module::Stake),
         Action::RegisterOffer(_) | Action::EnrolVerifier(_) => Some(Module::Registry),
         Action::PostOrder(post) if post.header.open_rounds().is_some() => Some(Module::Sessions),
         Action::PostOrder(_) | Action::TopUp(_) => Some(Module::Orders),

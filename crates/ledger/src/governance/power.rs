@@ -1,4 +1,4 @@
-//! What a vote weighs: the stake that was bonded when the voting began.
+//! What a vote weighs: the stake that was bonded or delegated when the voting began.
 //!
 //! Nothing is copied when a voting begins. When a stake changes for the first time after one or more votings began, what it was is noted
 //! once, with the number of the newest of them; so the stake in a voting is the first note with that number or a greater one, or the stake as
@@ -18,7 +18,7 @@ use fairweir_types::{Address, Amount, BoundedVec, limits::VOTINGS_MAX};
 struct Note {
     /// The number of the newest voting that it holds for.
     upto: u64,
-    /// What was bonded.
+    /// What was bonded or delegated.
     bonded: Amount,
 }
 state_record!(Note { upto, bonded });
@@ -38,11 +38,11 @@ pub fn power_in(state: &dyn State, account: Address, voting: u64) -> Result<Amou
     let known: Notes = load(state, &keys::stake_notes(account))?.unwrap_or_default();
     match known.notes.iter().find(|note| note.upto >= voting) {
         Some(note) => Ok(note.bonded),
-        None => Ok(stake::stake(state, account)?.bonded),
+        None => stake::stake(state, account)?.weight(),
     }
 }
 
-/// An account's bonded stake is about to change.
+/// What an account has bonded and delegated is about to change.
 pub(crate) fn stake_changes(
     execution: &mut Execution<'_>,
     account: Address,

@@ -30,7 +30,7 @@ pub struct Governance {
     pub waiting: u32,
     /// Proposals that are over.
     pub ended: u64,
-    /// All bonded stake.
+    /// All stake that is bonded or delegated.
     pub bonded: Amount,
 }
 state_record!(Governance {

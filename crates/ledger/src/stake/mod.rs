@@ -39,6 +39,8 @@ pub struct Stake {
     pub roles: u32,
     /// What penalty motions may take of the stake, bonded or on its way back.
     pub charged: Amount,
+    /// Shares behind candidates, without those on their way back: they weigh in votes like bonded stake.
+    pub delegated: Amount,
 }
 state_record!(Stake {
     bonded,
@@ -47,12 +49,20 @@ state_record!(Stake {
     unbondings,
     roles,
     charged,
+    delegated,
 });
 
 impl Stake {
     /// All that can be slashed.
     pub(crate) fn slashable(&self) -> Result<Amount, Fault> {
         self.bonded.checked_add(self.unbonding).or_fault()
+    }
+}
+
+impl Stake {
+    /// What it weighs in votes.
+    pub(crate) fn weight(&self) -> Result<Amount, Fault> {
+        self.bonded.checked_add(self.delegated).or_fault()
     }
 }
 
@@ -64,14 +74,14 @@ pub fn stake(state: &dyn State, address: Address) -> Result<Stake, Fault> {
     Ok(load(state, &keys::stake(address))?.unwrap_or_default())
 }
 
-/// Writes a stake. What is bonded counts in votings, which remember what it was.
+/// Writes a stake. What is bonded or delegated counts in votings, which remember what it was.
 pub(crate) fn store(
     execution: &mut Execution<'_>,
     address: Address,
     record: &Stake,
 ) -> Result<(), Fault> {
-    let before = stake(&execution.overlay, address)?.bonded;
-    governance::stake_changes(execution, address, before, record.bonded)?;
+    let before = stake(&execution.overlay, address)?.weight()?;
+    governance::stake_changes(execution, address, before, record.weight()?)?;
     execution.overlay.store(keys::stake(address), record);
     Ok(())
 }
@@ -107,6 +117,28 @@ pub(crate) fn discharge(
     }
     let mut record = stake(&execution.overlay, address)?;
     record.charged = record.charged.checked_sub(amount).or_fault()?;
+    store(execution, address, &record)
+}
+
+/// Counts shares that an account has put behind a candidate.
+pub(crate) fn delegate(
+    execution: &mut Execution<'_>,
+    address: Address,
+    shares: Amount,
+) -> Result<(), Fault> {
+    let mut record = stake(&execution.overlay, address)?;
+    record.delegated = record.delegated.checked_add(shares).or_fault()?;
+    store(execution, address, &record)
+}
+
+/// Counts shares that it has there no more.
+pub(crate) fn undelegate(
+    execution: &mut Execution<'_>,
+    address: Address,
+    shares: Amount,
+) -> Result<(), Fault> {
+    let mut record = stake(&execution.overlay, address)?;
+    record.delegated = record.delegated.checked_sub(shares).or_fault()?;
     store(execution, address, &record)
 }
 

@@ -1,11 +1,12 @@
 //! Validators: who earns the fees of blocks, and what happens to one that votes twice.
 //!
-//! Every validator stands in the genesis with an account, whose stake answers for its votes. Two votes that no honest validator casts together
+//! A validator stands in the genesis, or is registered by a candidate, with an account, whose stake answers for its votes. Two votes that no honest validator casts together
 //! are evidence that anybody may submit, at any time: both are signed by its vote key for this chain. Then the validator is tombstoned: a
 //! governed share of its account's stake is slashed, a part of it pays the reporter, and the validator earns no fees any more. It is tombstoned once; more evidence
 //! against it, the same or other, is refused.
 //!
-//! The set of validators does not change here, so a tombstoned one still votes.
+//! An account that is a candidate (see `candidates`) shares its fees with the stake behind it, and that stake answers for its votes too. The set of
+//! validators does not follow seats yet, so a tombstoned one still votes.
 
 mod error;
 mod report_double_vote;
@@ -14,7 +15,7 @@ pub use error::ValidatorError;
 pub(crate) use report_double_vote::report_double_vote;
 
 use crate::{
-    bank,
+    bank, candidates,
     execution::Execution,
     fault::{Fault, present},
     keys, stake,
@@ -69,7 +70,14 @@ pub fn report(state: &dyn State, genesis: &Genesis) -> Result<Vec<ValidatorRepor
 /// Pays a block's transaction fees to its proposer, or burns them when it is no validator or was tombstoned.
 pub(crate) fn pay_fees(execution: &mut Execution<'_>, fees: Amount) -> Result<(), Fault> {
     match validator(&execution.overlay, &execution.context.proposer)? {
-        Some(proposer) if !proposer.tombstoned => bank::credit(execution, proposer.account, fees),
+        Some(proposer) if !proposer.tombstoned => {
+            let account = proposer.account;
+            let identity = execution.context.proposer;
+            if candidates::reward(execution, (account, &identity), fees)? {
+                return Ok(());
+            }
+            bank::credit(execution, account, fees)
+        }
         _ => bank::burn(execution, fees),
     }
 }

@@ -1,5 +1,7 @@
 use super::{ValidatorError, validator};
 use crate::{
+    bank,
+    candidates::{self, Taken},
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
     genesis::ChainRecord,
@@ -57,15 +59,25 @@ fn slash(
 ) -> Result<ValidatorTombstoned, Fault> {
     let slashable = stake::stake(&execution.overlay, account)?.slashable()?;
     let owed = Params::share_up(slashable, execution.params.double_vote_bps).or_fault()?;
-    let (amount, to_reporter) = stake::forfeit(execution, account, owed, reporter)?;
+    let (amount, of_stake) = stake::forfeit(execution, account, owed, reporter)?;
+    // Of what others lose the reporter gets nothing: else a candidate that votes twice and shows itself would earn by them.
+    let validator = report.evidence.validator;
+    let Taken { all, own } = candidates::slash(execution, account, &validator)?;
+    let share = execution.params.reporter_share_bps;
+    let of_own = Params::share_down(own, share).or_fault()?;
+    bank::credit(execution, reporter, of_own)?;
+    bank::burn(execution, all.checked_sub(of_own).or_fault()?)?;
+    let to_reporter = of_stake.checked_add(of_own).or_fault()?;
+    let taken = amount.checked_add(all).or_fault()?;
     Ok(ValidatorTombstoned {
-        validator: report.evidence.validator,
+        validator,
         account,
         epoch: report.evidence.epoch,
         view: report.evidence.view,
         reporter,
         amount,
+        delegated: all,
         to_reporter,
-        burned: amount.checked_sub(to_reporter).or_fault()?,
+        burned: taken.checked_sub(to_reporter).or_fault()?,
     })
 }

@@ -3,16 +3,16 @@
 use crate::world::{World, coins, key_of};
 use fairweir_ledger::refusal;
 use fairweir_types::{
-    Action, Amount, BoundedBytes, Boxed, ByteCount, Digest, Height, Millis, Nonce, Transaction,
-    Units, VerifiedTx,
+    Action, Amount, BoundedBytes, Boxed, Bps, ByteCount, Digest, Height, Millis, Nonce,
+    Transaction, Units, VerifiedTx,
     double_vote::{CastVote, DoubleVote, VoteKind},
     keys::VoteSecretKey,
-    limits::{BLOCK_EVENTS_MAX, REPORTS_CHECKED_MAX},
+    limits::{BLOCK_EVENTS_MAX, REGISTRATIONS_CHECKED_MAX, REPORTS_CHECKED_MAX},
     order::{
         Demand, KindId, OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds, SlotRole,
         UnitVector, Urgency,
     },
-    tx::{CancelOrder, PostOrder, ReportDoubleVote},
+    tx::{CancelOrder, PostOrder, RegisterCandidate, ReportDoubleVote},
 };
 
 /// Orders of sixteen slots: cancelling one emits seventeen events.
@@ -127,4 +127,24 @@ fn a_block_checks_a_few_reports_of_double_votes() {
     world.block(10, &[report]);
     let code = world.last.outcomes[0].code;
     assert_eq!(refusal::name(code), "not_its_votes");
+}
+
+#[test]
+fn a_block_checks_a_few_registrations_of_candidates() {
+    let mut world = World::new(&["A"], &[]);
+    // Signed for another account.
+    let register = Boxed::new(RegisterCandidate::sign(
+        (world.genesis.digest(), key_of("B").address()),
+        (&key_of("A"), &VoteSecretKey::from_seed([8; 32]).unwrap()),
+        Bps::ZERO,
+        coins("1000"),
+    ));
+    let registrations: Vec<_> = (0..=4)
+        .map(|nonce| signed(nonce, Action::RegisterCandidate(register.clone())))
+        .collect();
+    world.block(10, &registrations);
+    let codes: Vec<_> = world.last.outcomes.iter().map(|done| done.code).collect();
+    let names: Vec<_> = codes.into_iter().map(refusal::name).collect();
+    assert_eq!(&names[..4], ["keys_not_proven"; REGISTRATIONS_CHECKED_MAX]);
+    assert_eq!(names[4], "too_many_registrations");
 }

@@ -2,14 +2,17 @@
 
 use crate::{
     crowded_blocks::offer,
-    world::{World, coins, key_of},
+    world::{World, coins, key_of, vote_key_of},
 };
-use fairweir_ledger::refusal;
+use fairweir_ledger::{candidates, refusal};
 use fairweir_types::{
-    Action, BoundedVec, Boxed, SecretKey, VerifiedTx,
-    limits::{OFFERS_PER_KIND_MAX, VERIFIERS_MAX},
+    Action, BoundedVec, Boxed, Bps, SecretKey, VerifiedTx,
+    limits::{CANDIDATES_MAX, DELEGATIONS_MAX, OFFERS_PER_KIND_MAX, VERIFIERS_MAX},
     order::KindId,
-    tx::{Bond, EnrolVerifier, RegisterOffer, WithdrawOffer},
+    tx::{
+        Bond, DelegateStake, EnrolVerifier, RedelegateStake, RegisterCandidate, RegisterOffer,
+        UpdateCandidate, WithdrawOffer,
+    },
 };
 
 const MEMBERS: usize = OFFERS_PER_KIND_MAX;
@@ -73,4 +76,96 @@ fn offers_are_counted_per_kind_and_verifiers_in_all() {
     let withdraw = Action::WithdrawOffer(WithdrawOffer { kind: KindId(1) });
     assert!(world.act(member, withdraw).is_done());
     assert!(world.act(last, register(last, 1)).is_done());
+}
+
+fn registration(world: &World, key: &SecretKey, name: &str, amount: &str) -> Action {
+    Action::RegisterCandidate(Boxed::new(RegisterCandidate::sign(
+        (world.genesis.digest(), key.address()),
+        (key, &vote_key_of(name)),
+        Bps::ZERO,
+        coins(amount),
+    )))
+}
+
+#[test]
+fn a_full_list_of_candidates_takes_more_stake_in_place_of_the_least() {
+    let names: Vec<String> = (0..=CANDIDATES_MAX)
+        .map(|number| format!("C{number}"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::new(&names, &[]);
+    for (number, name) in names.iter().take(CANDIDATES_MAX).enumerate() {
+        let amount = if number == 7 { "1000" } else { "1001" };
+        let registration = registration(&world, &key_of(name), name, amount);
+        assert!(world.act(&key_of(name), registration).is_done(), "{name}");
+    }
+    let last = names.last().unwrap();
+    let key = key_of(last);
+    let refused = world.act(&key, registration(&world, &key, last, "1000"));
+    assert_eq!(name_of(&refused), "too_many_candidates");
+    assert!(
+        world
+            .act(&key, registration(&world, &key, last, "1000.1"))
+            .is_done()
+    );
+    let of = |world: &World, name: &str| {
+        candidates::candidate(&world.state, key_of(name).address())
+            .unwrap()
+            .unwrap()
+    };
+    assert!(!of(&world, "C7").stands && of(&world, last).stands);
+    // Who was put out keeps what is behind it, and comes back with more.
+    let stand = Action::UpdateCandidate(UpdateCandidate {
+        commission: Bps::ZERO,
+        stands: true,
+    });
+    let refused = world.act(&key_of("C7"), stand.clone());
+    assert_eq!(name_of(&refused), "too_many_candidates");
+    let delegate = Action::DelegateStake(DelegateStake {
+        candidate: key_of("C7").address(),
+        amount: coins("0.2"),
+    });
+    assert!(world.act(&key_of("C7"), delegate).is_done());
+    assert!(world.act(&key_of("C7"), stand).is_done());
+    assert!(of(&world, "C7").stands && !of(&world, last).stands);
+}
+
+#[test]
+fn an_account_delegates_to_some_candidates_at_most() {
+    let names: Vec<String> = (0..=DELEGATIONS_MAX)
+        .map(|number| format!("C{number}"))
+        .collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.push("A");
+    let mut world = World::new(&names, &[]);
+    let a = key_of("A");
+    for (number, name) in names.iter().take(DELEGATIONS_MAX + 1).enumerate() {
+        let registration = registration(&world, &key_of(name), name, "1000");
+        assert!(world.act(&key_of(name), registration).is_done());
+        let delegate = Action::DelegateStake(DelegateStake {
+            candidate: key_of(name).address(),
+            amount: coins("1"),
+        });
+        let outcome = world.act(&a, delegate);
+        let expected = if number < DELEGATIONS_MAX {
+            "ok"
+        } else {
+            "too_many_delegations"
+        };
+        assert_eq!(name_of(&outcome), expected);
+    }
+    // What moves whole makes the place that it takes; a part of it does not.
+    let last = key_of(names[DELEGATIONS_MAX]).address();
+    let redelegate = |amount: &str| {
+        Action::RedelegateStake(RedelegateStake {
+            from: key_of("C0").address(),
+            to: last,
+            amount: coins(amount),
+        })
+    };
+    assert_eq!(
+        name_of(&world.act(&a, redelegate("0.5"))),
+        "too_many_delegations"
+    );
+    assert!(world.act(&a, redelegate("1")).is_done());
 }

@@ -9,6 +9,7 @@ mod crowded_blocks;
 mod full_block;
 mod full_lists;
 mod governance;
+mod random_candidates;
 mod random_walk;
 mod referee;
 mod reference;
@@ -74,5 +75,12 @@ scripts!(
     a_penalty_motion_after_unbonding,
     pauses,
     double_votes,
+    candidates,
+    candidates_that_are_refused,
+    candidates_that_vote_twice,
+    seats,
+    rewards_of_delegations,
+    redelegations,
+    votes_of_delegated_stake,
     values_that_change_under_open_work,
 );

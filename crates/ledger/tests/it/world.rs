@@ -65,6 +65,12 @@ pub(crate) fn vote_key() -> VoteSecretKey {
     VoteSecretKey::from_seed([9; 32]).unwrap()
 }
 
+/// The vote key of a candidate of that name.
+pub(crate) fn vote_key_of(name: &str) -> VoteSecretKey {
+    VoteSecretKey::from_seed(Digest::of(Domain::KeyDerivation, &[b"vote", name.as_bytes()]).0)
+        .unwrap()
+}
+
 impl World {
     pub(crate) fn new(names: &[&str], params: &[(u16, u64)]) -> Self {
         let keys: BTreeMap<String, SecretKey> = names

@@ -1,6 +1,13 @@
 //! Events of validators.
 
-use crate::{amount::Amount, codec::record, keys::Address};
+use crate::{
+    amount::Amount,
+    bounded::BoundedVec,
+    codec::record,
+    keys::Address,
+    limits::VALIDATORS_MAX,
+    quantity::{Bps, Height, Millis},
+};
 
 /// A validator was shown to have voted twice. It earns no fees any more, and its account's stake was slashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +22,13 @@ pub struct ValidatorTombstoned {
     pub view: u64,
     /// Who showed them.
     pub reporter: Address,
-    /// What was taken of the stake.
+    /// What was taken of the account's stake.
     pub amount: Amount,
-    /// What of it the reporter got.
+    /// What was taken of the stake behind it as a candidate, its own included.
+    pub delegated: Amount,
+    /// What of both the reporter got.
     pub to_reporter: Amount,
-    /// What of it burned.
+    /// What of both burned.
     pub burned: Amount,
 }
 record!(ValidatorTombstoned {
@@ -29,6 +38,182 @@ record!(ValidatorTombstoned {
     view,
     reporter,
     amount,
+    delegated,
     to_reporter,
     burned
+});
+
+/// An account became a candidate for seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandidateRegistered {
+    /// The account.
+    pub candidate: Address,
+    /// Its identity.
+    pub validator: [u8; 32],
+    /// What it keeps of the fees of its blocks.
+    pub commission: Bps,
+}
+record!(CandidateRegistered {
+    candidate,
+    validator,
+    commission
+});
+
+/// A candidate changed what it asks, or whether it stands; or one with more stake took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandidateUpdated {
+    /// The candidate.
+    pub candidate: Address,
+    /// What it keeps of the fees of its blocks from the next epoch on.
+    pub commission: Bps,
+    /// Whether it stands for seats.
+    pub stands: bool,
+}
+record!(CandidateUpdated {
+    candidate,
+    commission,
+    stands
+});
+
+/// An account put stake behind a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StakeDelegated {
+    /// The candidate.
+    pub candidate: Address,
+    /// Whose stake.
+    pub delegator: Address,
+    /// How much.
+    pub amount: Amount,
+}
+record!(StakeDelegated {
+    candidate,
+    delegator,
+    amount
+});
+
+/// Stake behind a candidate is on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StakeUndelegated {
+    /// The candidate.
+    pub candidate: Address,
+    /// Whose stake.
+    pub delegator: Address,
+    /// How many shares.
+    pub shares: Amount,
+    /// The chain time at which it is free.
+    pub free_at: Millis,
+}
+record!(StakeUndelegated {
+    candidate,
+    delegator,
+    shares,
+    free_at
+});
+
+/// Stake behind a candidate became balance again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StakeReturned {
+    /// The candidate.
+    pub candidate: Address,
+    /// Whose stake.
+    pub delegator: Address,
+    /// How much; less than was delegated if the candidate was slashed.
+    pub amount: Amount,
+}
+record!(StakeReturned {
+    candidate,
+    delegator,
+    amount
+});
+
+/// Stake moved from behind one candidate behind another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redelegated {
+    /// The candidate that it left.
+    pub from: Address,
+    /// The other.
+    pub to: Address,
+    /// Whose stake.
+    pub delegator: Address,
+    /// How much.
+    pub amount: Amount,
+    /// The chain time until which it answers for the first, and stays.
+    pub until: Millis,
+}
+record!(Redelegated {
+    from,
+    to,
+    delegator,
+    amount,
+    until
+});
+
+/// Stake that had moved was slashed for the candidate that it came from, and burned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedelegationSlashed {
+    /// The candidate that voted twice.
+    pub from: Address,
+    /// The one that the stake is behind now.
+    pub to: Address,
+    /// Whose stake.
+    pub delegator: Address,
+    /// How much.
+    pub burned: Amount,
+}
+record!(RedelegationSlashed {
+    from,
+    to,
+    delegator,
+    burned
+});
+
+/// A delegation was paid what it had earned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RewardsClaimed {
+    /// The candidate.
+    pub candidate: Address,
+    /// Who was paid.
+    pub delegator: Address,
+    /// How much.
+    pub amount: Amount,
+}
+record!(RewardsClaimed {
+    candidate,
+    delegator,
+    amount
+});
+
+/// Seats of one validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The validator's identity.
+    pub validator: [u8; 32],
+    /// How many.
+    pub seats: u16,
+    /// The stake that they were given for; zero of one that has its seat from the genesis.
+    pub stake: Amount,
+}
+record!(Seat {
+    validator,
+    seats,
+    stake
+});
+
+/// An epoch began, with the seats that stake gave at the end of the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochBegan {
+    /// Its number.
+    pub epoch: u64,
+    /// Its last block.
+    pub ends: Height,
+    /// Whether stake gave the seats; else too little stood for any, and who had seats keeps them.
+    pub by_stake: bool,
+    /// Who has seats.
+    pub seats: BoundedVec<Seat, VALIDATORS_MAX>,
+}
+record!(EpochBegan {
+    epoch,
+    ends,
+    by_stake,
+    seats
 });

@@ -1,8 +1,14 @@
 //! What a node says about validators.
 
 use crate::{
-    amount::Amount, bounded::BoundedVec, codec::record, double_vote::DoubleVote, keys::Address,
-    limits::VALIDATORS_MAX,
+    amount::Amount,
+    bounded::BoundedVec,
+    codec::record,
+    double_vote::DoubleVote,
+    event::Seat,
+    keys::Address,
+    limits::{CANDIDATES_MAX, DELEGATIONS_MAX, VALIDATORS_MAX},
+    quantity::{Bps, Height},
 };
 
 /// Asks for the validators, and for evidence against them that nobody showed the ledger yet.
@@ -41,3 +47,105 @@ record!(ValidatorsReport {
     validators,
     evidence
 });
+
+/// Asks for the candidates that stand, and for the seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskCandidates {}
+record!(AskCandidates {});
+
+/// One candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandidateReport {
+    /// Its account.
+    pub candidate: Address,
+    /// Its identity.
+    pub validator: [u8; 32],
+    /// What it keeps of the fees of its blocks.
+    pub commission: Bps,
+    /// What it keeps from the next epoch on.
+    pub next_commission: Bps,
+    /// What it has put behind itself.
+    pub own: Amount,
+    /// All stake behind it that counts.
+    pub stake: Amount,
+    /// Stake on its way back, which answers for it still.
+    pub leaving: Amount,
+    /// The seats that it would have if the epoch ended now.
+    pub seats_next: u16,
+}
+record!(CandidateReport {
+    candidate,
+    validator,
+    commission,
+    next_commission,
+    own,
+    stake,
+    leaving,
+    seats_next
+});
+
+/// The candidates that stand, and the seats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CandidatesReport {
+    /// The number of the epoch.
+    pub epoch: u64,
+    /// Its last block.
+    pub ends: Height,
+    /// Who has seats in it.
+    pub seats: BoundedVec<Seat, VALIDATORS_MAX>,
+    /// All stake that counts behind candidates that may have seats.
+    pub stake: Amount,
+    /// How much that must be for seats to follow stake.
+    pub stake_min: Amount,
+    /// The candidates, in ascending order of account.
+    pub candidates: BoundedVec<CandidateReport, CANDIDATES_MAX>,
+}
+record!(CandidatesReport {
+    epoch,
+    ends,
+    seats,
+    stake,
+    stake_min,
+    candidates
+});
+
+/// Asks for what an account has delegated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskDelegations {
+    /// The account.
+    pub delegator: Address,
+}
+record!(AskDelegations { delegator });
+
+/// What an account has behind one candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DelegationReport {
+    /// The candidate's account.
+    pub candidate: Address,
+    /// Its shares.
+    pub shares: Amount,
+    /// What they are worth.
+    pub worth: Amount,
+    /// How many of them came by redelegation, and stay.
+    pub moved: Amount,
+    /// What it earned and has not been paid.
+    pub rewards: Amount,
+    /// Whether the candidate voted twice.
+    pub tombstoned: bool,
+}
+record!(DelegationReport {
+    candidate,
+    shares,
+    worth,
+    moved,
+    rewards,
+    tombstoned
+});
+
+/// What an account has delegated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DelegationsReport {
+    /// Its delegations, in ascending order of the candidates' accounts.
+    pub delegations: BoundedVec<DelegationReport, DELEGATIONS_MAX>,
+}
+record!(DelegationsReport { delegations });

@@ -184,6 +184,11 @@ samples! {
         }
         bytes
     };
+    [u8; 48]: |maker| VoteSecretKey::sample(maker).vote_key().to_bytes();
+    [u8; 64]: |maker| {
+        let Signature::Ed25519(signature) = Signature::sample(maker);
+        signature.as_ref().try_into().unwrap()
+    };
     Digest: |maker| maker.digest();
     Amount: |maker| Amount::from_base_units(maker.below(Amount::MAX.base_units() + 1)).unwrap();
     Height: |maker| Height(maker.number());
@@ -321,7 +326,29 @@ records! {
     CastVote { kind, parent_view, block, signature }
     DoubleVote { validator, epoch, view, first, second }
     ReportDoubleVote { evidence }
-    ValidatorTombstoned { validator, account, epoch, view, reporter, amount, to_reporter, burned }
+    ValidatorTombstoned { validator, account, epoch, view, reporter, amount, delegated, to_reporter, burned }
+    RegisterCandidate { identity, vote_key, consent, possession, commission, amount }
+    UpdateCandidate { commission, stands }
+    DelegateStake { candidate, amount }
+    UndelegateStake { candidate, shares }
+    RedelegateStake { from, to, amount }
+    ClaimRewards { candidate }
+    CandidateRegistered { candidate, validator, commission }
+    CandidateUpdated { candidate, commission, stands }
+    StakeDelegated { candidate, delegator, amount }
+    StakeUndelegated { candidate, delegator, shares, free_at }
+    StakeReturned { candidate, delegator, amount }
+    Redelegated { from, to, delegator, amount, until }
+    RedelegationSlashed { from, to, delegator, burned }
+    RewardsClaimed { candidate, delegator, amount }
+    Seat { validator, seats, stake }
+    EpochBegan { epoch, ends, by_stake, seats }
+    AskCandidates {}
+    CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, seats_next }
+    CandidatesReport { epoch, ends, seats, stake, stake_min, candidates }
+    AskDelegations { delegator }
+    DelegationReport { candidate, shares, worth, moved, rewards, tombstoned }
+    DelegationsReport { delegations }
     SetParam { param, value }
     TreasurySpend { to, amount }
     Penalty { accused, evidence, share }
@@ -458,6 +485,7 @@ choices! {
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
         GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves, Appeal, Defend, OpenNode, Exhibit,
         SubmitProposal, AddDeposit, Vote, AnswerMotion, AppealMotion, ReportDoubleVote,
+        RegisterCandidate, UpdateCandidate, DelegateStake, UndelegateStake, RedelegateStake, ClaimRewards,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
@@ -467,10 +495,12 @@ choices! {
         LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, ValidatorTombstoned,
+        CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,
+        RewardsClaimed, EpochBegan,
     }
     Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }
     Kept { Request, Batch, Voucher }
     Settlement { Order, Batch }

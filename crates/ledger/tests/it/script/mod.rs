@@ -15,6 +15,7 @@
 //! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
+mod candidates;
 mod governance;
 mod reports;
 mod sessions;
@@ -109,6 +110,9 @@ pub(crate) fn assert_every_code_is_expected(scripts: &str) {
                 "too_many_offers",
                 "asked_in_this_block",
                 "too_many_reports",
+                "too_many_registrations",
+                "too_many_candidates",
+                "too_many_delegations",
             ]
             .contains(name)
         })
@@ -430,6 +434,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         })),
         other => governance::action(world, line)
             .or_else(|| reports::action(world, line))
+            .or_else(|| candidates::action(world, key, line))
             .unwrap_or_else(|| panic!("no verb {other}")),
     }
 }
@@ -651,7 +656,10 @@ fn expect(world: &World, line: &Line<'_>) {
             world.history().collect::<Vec<_>>()
         ),
         "no-event" => assert!(!world.history().any(|event| matches(world, event, line))),
-        other => assert!(governance::expect(world, line), "cannot expect {other}"),
+        other => assert!(
+            governance::expect(world, line) || candidates::expect(world, line),
+            "cannot expect {other}"
+        ),
     }
 }
 

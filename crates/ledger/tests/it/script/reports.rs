@@ -3,10 +3,11 @@
 //! ```text
 //! A: report validator notarize:a notarize:b      two votes in view 7, for the blocks `a` and `b`; `a/3` has its parent in view 3
 //! A: report validator nullify finalize:a genesis=other    signed for another chain; `key=other` by another key, `view=8` in another view
+//! B: report A notarize:a notarize:b              the votes of a candidate
 //! ```
 
 use super::Line;
-use crate::world::{World, identity_of, vote_key};
+use crate::world::{World, identity_of, vote_key, vote_key_of};
 use fairweir_types::{
     Action, Boxed, Digest,
     double_vote::{CastVote, DoubleVote, VoteKind},
@@ -30,9 +31,10 @@ fn vote(world: &World, line: &Line<'_>, text: &str) -> CastVote {
         Some(other) => Digest::of_blob(other.as_bytes()),
         None => world.genesis.digest(),
     };
-    let key = match line.options.get("key") {
-        Some(_) => VoteSecretKey::from_seed([8; 32]).unwrap(),
-        None => vote_key(),
+    let key = match (line.options.get("key"), line.word(1)) {
+        (Some(_), _) => VoteSecretKey::from_seed([8; 32]).unwrap(),
+        (None, "validator") => vote_key(),
+        (None, name) => vote_key_of(name),
     };
     let block = Digest::of_blob(block.as_bytes());
     let round = (0, line.option("view", VIEW));

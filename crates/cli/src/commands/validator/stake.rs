@@ -1,0 +1,225 @@
+//! Candidates, and the stake behind them.
+
+use super::super::account::resolve;
+use crate::{Global, connection::with_connection, failure::Exit, output};
+use fairweir_gateway::json;
+use fairweir_types::{Action, Amount, Boxed, Bps, tx};
+use serde_json::{Value, json as value};
+
+/// Which key sends it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct From {
+    /// The name of the key whose account it is.
+    #[arg(long, default_value = "buyer", value_name = "NAME")]
+    key: String,
+}
+
+/// Become a candidate for seats.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Register {
+    /// What the candidate keeps of the fees of its blocks, in basis points; the rest is for the stake behind it.
+    #[arg(long, value_name = "BPS")]
+    commission: u16,
+    /// The coins that it puts behind itself.
+    #[arg(long, value_name = "COINS")]
+    amount: Amount,
+    /// The name of the key that is the validator's identity.
+    #[arg(long, default_value = "validator", value_name = "NAME")]
+    identity: String,
+    /// The name of the key that signs its votes.
+    #[arg(long, default_value = "validator-vote", value_name = "NAME")]
+    vote: String,
+    #[command(flatten)]
+    from: From,
+}
+
+/// Change what a candidate asks, or whether it stands.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Update {
+    /// What it keeps of the fees of its blocks from the next epoch on, in basis points.
+    #[arg(long, value_name = "BPS")]
+    commission: u16,
+    /// Stand for no seats any more; what is behind it stays until it is taken back.
+    #[arg(long)]
+    stand_down: bool,
+    #[command(flatten)]
+    from: From,
+}
+
+/// Stake behind a candidate.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Change {
+    /// The candidate: an address (fw1…) or the name of one of your keys.
+    candidate: String,
+    /// How many coins, or shares where they are taken back: a share is a coin until the candidate is slashed.
+    amount: Amount,
+    #[command(flatten)]
+    from: From,
+}
+
+/// Move stake from one candidate to another.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Move {
+    /// The candidate that it leaves: an address or the name of one of your keys.
+    leaves: String,
+    /// The other.
+    joins: String,
+    /// How many coins.
+    amount: Amount,
+    #[command(flatten)]
+    from: From,
+}
+
+/// Take what a delegation earned.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Claim {
+    /// The candidate: an address or the name of one of your keys.
+    candidate: String,
+    #[command(flatten)]
+    from: From,
+}
+
+fn send(global: &Global, from: &From, action: Action, said: &str) -> Result<(), Exit> {
+    let keys = global.keystore()?;
+    let included = with_connection(global, |connection| async move {
+        Ok(connection
+            .sender(&keys, &from.key)
+            .await?
+            .send(action)
+            .await?)
+    })?;
+    let (height, tx) = (included.height, included.outcome.tx);
+    if global.json {
+        output::json(&value!({"tx": tx.to_string(), "height": height.get()}));
+    } else {
+        output::line(format!("{said} (block {height})"));
+    }
+    Ok(())
+}
+
+pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit> {
+    let keys = global.keystore()?;
+    let identity = keys.account(&register.identity)?;
+    let vote = keys.vote_key(&register.vote)?;
+    let account = keys.account(&register.from.key)?.address();
+    let genesis = with_connection(global, |connection| async move {
+        Ok(connection.client.genesis().await?.digest())
+    })?;
+    let signed = tx::RegisterCandidate::sign(
+        (genesis, account),
+        (&identity, &vote),
+        Bps(u64::from(register.commission)),
+        register.amount,
+    );
+    let said = format!(
+        "{account} is a candidate with {} coins of its own",
+        register.amount
+    );
+    let action = Action::RegisterCandidate(Boxed::new(signed));
+    send(global, &register.from, action, &said)
+}
+
+pub(super) fn update(global: &Global, update: &Update) -> Result<(), Exit> {
+    let stands = !update.stand_down;
+    let action = Action::UpdateCandidate(tx::UpdateCandidate {
+        commission: Bps(u64::from(update.commission)),
+        stands,
+    });
+    let said = if stands {
+        "stands for seats"
+    } else {
+        "stands for no seats"
+    };
+    let said = format!("{} {said}", update.from.key);
+    send(global, &update.from, action, &said)
+}
+
+pub(super) fn delegate(global: &Global, change: &Change) -> Result<(), Exit> {
+    let candidate = resolve(global, &change.candidate)?;
+    let amount = change.amount;
+    let action = Action::DelegateStake(tx::DelegateStake { candidate, amount });
+    let said = format!("{amount} coins are behind {candidate}");
+    send(global, &change.from, action, &said)
+}
+
+pub(super) fn undelegate(global: &Global, change: &Change) -> Result<(), Exit> {
+    let candidate = resolve(global, &change.candidate)?;
+    let shares = change.amount;
+    let action = Action::UndelegateStake(tx::UndelegateStake { candidate, shares });
+    let said = format!("{shares} shares are on their way back from {candidate}");
+    send(global, &change.from, action, &said)
+}
+
+pub(super) fn redelegate(global: &Global, change: &Move) -> Result<(), Exit> {
+    let from = resolve(global, &change.leaves)?;
+    let to = resolve(global, &change.joins)?;
+    let amount = change.amount;
+    let action = Action::RedelegateStake(tx::RedelegateStake { from, to, amount });
+    let said = format!("{amount} coins moved to {to}, where they stay for a while");
+    send(global, &change.from, action, &said)
+}
+
+pub(super) fn claim(global: &Global, claim: &Claim) -> Result<(), Exit> {
+    let candidate = resolve(global, &claim.candidate)?;
+    let action = Action::ClaimRewards(tx::ClaimRewards { candidate });
+    let said = format!("what {candidate} earned for {} is paid", claim.from.key);
+    send(global, &claim.from, action, &said)
+}
+
+/// Shows the seats, and who stands for them.
+pub(super) fn candidates(global: &Global) -> Result<(), Exit> {
+    let report = with_connection(global, |connection| async move {
+        Ok(connection.client.candidates().await?)
+    })?;
+    if global.json {
+        output::json(&json::candidates(&report));
+        return Ok(());
+    }
+    output::line(format!(
+        "epoch {} until block {}; {} coins stand, seats follow stake from {} on",
+        report.epoch, report.ends, report.stake, report.stake_min
+    ));
+    output::line("seats are not used yet: blocks are made by the validators of the genesis");
+    for seat in &report.seats {
+        output::line(format!(
+            "{}  {} seats",
+            fairweir_types::Digest(seat.validator),
+            seat.seats
+        ));
+    }
+    for found in &report.candidates {
+        output::line(format!(
+            "{}  {} coins behind it, {} its own, keeps {} basis points, {} seats next",
+            found.candidate, found.stake, found.own, found.commission, found.seats_next
+        ));
+    }
+    Ok(())
+}
+
+/// Shows what an account has behind candidates.
+pub(super) fn delegations(global: &Global, account: &str) -> Result<(), Exit> {
+    let delegator = resolve(global, account)?;
+    let report = with_connection(global, |connection| async move {
+        Ok(connection.client.delegations(delegator).await?)
+    })?;
+    if global.json {
+        let all: Vec<Value> = report.delegations.iter().map(json::delegation).collect();
+        output::json(&value!({"delegator": delegator.to_string(), "delegations": all}));
+        return Ok(());
+    }
+    if report.delegations.is_empty() {
+        output::progress(format!("{account} has nothing behind a candidate"));
+    }
+    for known in &report.delegations {
+        let state = if known.tombstoned {
+            "  tombstoned: it can only leave"
+        } else {
+            ""
+        };
+        output::line(format!(
+            "{}  {} shares worth {} coins, {} of them moved, {} coins to claim{state}",
+            known.candidate, known.shares, known.worth, known.moved, known.rewards
+        ));
+    }
+    Ok(())
+}

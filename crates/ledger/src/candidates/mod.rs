@@ -1,0 +1,43 @@
+//! Candidates: accounts that stand for seats, and the stake behind them.
+//!
+//! Stake behind a candidate lies in one pot, and belongs to delegations by shares; what is on its way back stays in the pot until it is paid out.
+//! So one number changes when a candidate is slashed, and it reaches all who were behind it, without a walk over them. A candidate is
+//! slashed once, for a double vote, and nobody delegates to it any more: so a share is a coin as long as shares are made.
+//!
+//! Fees of a candidate's blocks go to its delegations by an index per share. At the end of an epoch the seats are given by stake. Consensus
+//! does not follow them yet: it runs on the validators of the genesis.
+
+mod apportion;
+mod claim_rewards;
+mod delegate_stake;
+mod delegation;
+mod end_block;
+mod epochs;
+mod error;
+mod invariants;
+mod pot;
+mod redelegate_stake;
+mod register_candidate;
+mod report;
+mod slash;
+mod standing;
+mod undelegate_stake;
+mod update_candidate;
+
+pub use apportion::apportion;
+pub(crate) use claim_rewards::claim_rewards;
+pub(crate) use delegate_stake::delegate_stake;
+pub use delegation::{Delegation, delegation};
+pub(crate) use end_block::end_block;
+pub(crate) use epochs::{Epoch, Seats};
+pub use error::CandidateError;
+pub(crate) use invariants::check as check_invariants;
+pub use pot::{Candidate, candidate};
+pub(crate) use redelegate_stake::redelegate_stake;
+pub(crate) use register_candidate::register_candidate;
+pub use report::{delegations, report};
+pub(crate) use slash::{Taken, slash};
+pub(crate) use undelegate_stake::undelegate_stake;
+pub(crate) use update_candidate::update_candidate;
+
+pub(crate) use pot::reward;

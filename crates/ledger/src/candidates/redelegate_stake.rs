@@ -1,0 +1,98 @@
+use super::{
+    Candidate, CandidateError, Delegation, candidate,
+    delegate_stake::open,
+    delegation::{self, Between, delegation, free},
+    end_block::Entry,
+    pot,
+};
+use crate::{execution::Execution, fault::counted, keys, refusal::Refusal};
+use fairweir_types::{Address, Amount, Event, event::Redelegated, tx::RedelegateStake};
+
+/// Moves stake from one candidate to another at once; until the unbonding delay is over it stays there, and answers for the first.
+pub(crate) fn redelegate_stake(
+    execution: &mut Execution<'_>,
+    sender: Address,
+    redelegate: &RedelegateStake,
+) -> Result<(), Refusal> {
+    let RedelegateStake { from, to, amount } = *redelegate;
+    let (mut left, mut joined, known) = check(execution, sender, redelegate)?;
+    let between = |candidate: Address| Between {
+        delegator: sender,
+        candidate,
+    };
+    delegation::remove(execution, between(from), (&mut left, known), amount)?;
+    let worth = left.take(amount)?;
+    pot::keep(execution, from, &left);
+    joined.put(worth)?;
+    delegation::add(execution, between(to), &mut joined, (worth, worth))?;
+    let number = joined.entries;
+    joined.entries = counted(number.checked_add(1), "entries of a candidate")?;
+    pot::keep(execution, to, &joined);
+    let until = execution.window_end(execution.params.unbonding_delay)?;
+    execution.overlay.store(
+        keys::delegation_due(until, to, number),
+        &Entry {
+            delegator: sender,
+            candidate: to,
+            shares: worth,
+            left: Some(from),
+        },
+    );
+    execution.emit(Event::Redelegated(Redelegated {
+        from,
+        to,
+        delegator: sender,
+        amount: worth,
+        until,
+    }));
+    Ok(())
+}
+
+/// The candidate that is left, the one that is joined, and what the account has behind the first.
+fn check(
+    execution: &Execution<'_>,
+    sender: Address,
+    &RedelegateStake { from, to, amount }: &RedelegateStake,
+) -> Result<(Candidate, Candidate, Delegation), CandidateError> {
+    let state = &execution.overlay;
+    if amount == Amount::ZERO {
+        return Err(CandidateError::ZeroAmount);
+    }
+    if from == to {
+        return Err(CandidateError::SameCandidate);
+    }
+    let Some(left) = candidate(state, from)? else {
+        return Err(CandidateError::NoSuchCandidate);
+    };
+    if candidate(state, to)?.is_none() {
+        return Err(CandidateError::NoSuchCandidate);
+    }
+    // Shares of one that was slashed are no coins any more.
+    if left.is_tombstoned() {
+        return Err(CandidateError::Tombstoned);
+    }
+    let joined = open(state, to, sender)?;
+    let Some(known) = delegation(state, sender, from)? else {
+        return Err(CandidateError::NoDelegation);
+    };
+    let free = free(&known)?;
+    if free < amount {
+        return Err(CandidateError::AboveDelegation {
+            free,
+            shares: amount,
+        });
+    }
+    let there = delegation(state, sender, to)?.unwrap_or_default();
+    if there.moved > Amount::ZERO {
+        return Err(CandidateError::RedelegatedBefore);
+    }
+    let between = Between {
+        delegator: sender,
+        candidate: to,
+    };
+    // The place of a delegation that moves whole is free for the one that it becomes.
+    if known.shares > amount {
+        delegation::check_room(state, between)?;
+    }
+    Ok((left, joined, known))
+}

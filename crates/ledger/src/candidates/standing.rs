@@ -1,0 +1,74 @@
+//! Who stands for seats: a bounded list.
+
+use super::{Candidate, CandidateError, candidate, pot::keep};
+use crate::{
+    execution::Execution,
+    fault::{Fault, present},
+    keys,
+    state::{Mark, State, scan},
+};
+use fairweir_types::{Address, Amount, Event, event::CandidateUpdated, limits::CANDIDATES_MAX};
+
+/// All candidates that stand, in ascending order of account.
+pub(super) fn all(state: &dyn State) -> Result<Vec<(Address, Candidate)>, Fault> {
+    let (from, to) = keys::standing_candidates();
+    let marks = scan::<Mark>(state, &from, &to, CANDIDATES_MAX)?;
+    let with_record = |(key, _): (Vec<u8>, Mark)| {
+        let account = present(keys::address_of(&key), "address of a candidate that stands")?;
+        let record = present(candidate(state, account)?, "candidate that stands")?;
+        Ok((account, record))
+    };
+    marks.into_iter().map(with_record).collect()
+}
+
+/// Who must make way for one more with this much stake, if the list is full.
+pub(super) fn displaced(
+    state: &dyn State,
+    stake: Amount,
+) -> Result<Option<(Address, Candidate)>, CandidateError> {
+    let standing = all(state)?;
+    if standing.len() < CANDIDATES_MAX {
+        return Ok(None);
+    }
+    let mut least: Option<(Amount, (Address, Candidate))> = None;
+    for (account, record) in standing {
+        let counts = record.counting()?;
+        if least.as_ref().is_none_or(|(least, _)| counts < *least) {
+            least = Some((counts, (account, record)));
+        }
+    }
+    match least {
+        Some((least, found)) if least < stake => Ok(Some(found)),
+        Some((least, _)) => Err(CandidateError::TooManyCandidates {
+            max: CANDIDATES_MAX,
+            least,
+        }),
+        None => Ok(None),
+    }
+}
+
+/// Lists a candidate, in place of the one that makes way.
+pub(super) fn stand_up(
+    execution: &mut Execution<'_>,
+    account: Address,
+    displaced: Option<(Address, Candidate)>,
+) {
+    if let Some((other, mut record)) = displaced {
+        stand_down(execution, other, &mut record);
+        keep(execution, other, &record);
+        execution.emit(Event::CandidateUpdated(CandidateUpdated {
+            candidate: other,
+            commission: record.next_commission,
+            stands: false,
+        }));
+    }
+    execution
+        .overlay
+        .store(keys::standing_candidate(account), &Mark {});
+}
+
+/// Takes a candidate off the list; the caller keeps its record.
+pub(super) fn stand_down(execution: &mut Execution<'_>, account: Address, record: &mut Candidate) {
+    record.stands = false;
+    execution.overlay.delete(keys::standing_candidate(account));
+}

@@ -1,0 +1,117 @@
+//! Candidates in the table language.
+//!
+//! ```text
+//! A: candidate commission=500 amount=1000    with keys named after A; `identity=B` and `vote=B` take B's, `for=B` signs for B's account,
+//!                                            `genesis=other` for another chain; the validator of the genesis has the keys of `validator`
+//! A: stand commission=600                    `stand-down` to stand no more
+//! B: delegate A 100                          also `undelegate A 40`, `redelegate A C 10`, `claim A`
+//! expect shares B A 60                       what B has behind A; `pot A 100` is the money behind A, `earned B A 0.5` what it may claim
+//! expect seats A 4                           of the present epoch, whose number is `epoch 3`
+//! ```
+
+use super::{Line, address};
+use crate::world::{World, coins, key_of, vote_key, vote_key_of};
+use fairweir_ledger::candidates;
+use fairweir_types::{
+    Action, Amount, Boxed, Bps, Digest, SecretKey,
+    tx::{
+        ClaimRewards, DelegateStake, RedelegateStake, RegisterCandidate, UndelegateStake,
+        UpdateCandidate,
+    },
+};
+
+fn register(world: &World, key: &SecretKey, line: &Line<'_>) -> RegisterCandidate {
+    let own = world.name_of(key.address());
+    let named = |option: &str| line.options.get(option).copied().unwrap_or(&own);
+    let account = line
+        .options
+        .get("for")
+        .map_or(key.address(), |name| address(world, name));
+    let genesis = match line.options.get("genesis") {
+        Some(other) => Digest::of_blob(other.as_bytes()),
+        None => world.genesis.digest(),
+    };
+    let vote = match named("vote") {
+        "validator" => vote_key(),
+        name => vote_key_of(name),
+    };
+    let amount = coins(line.options.get("amount").copied().unwrap_or("1000"));
+    RegisterCandidate::sign(
+        (genesis, account),
+        (&key_of(named("identity")), &vote),
+        Bps(line.option("commission", 0)),
+        amount,
+    )
+}
+
+pub(super) fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Option<Action> {
+    let account = |position: usize| address(world, line.word(position));
+    Some(match line.word(0) {
+        "candidate" => Action::RegisterCandidate(Boxed::new(register(world, key, line))),
+        stands @ ("stand" | "stand-down") => Action::UpdateCandidate(UpdateCandidate {
+            commission: Bps(line.option("commission", 0)),
+            stands: stands == "stand",
+        }),
+        "delegate" => Action::DelegateStake(DelegateStake {
+            candidate: account(1),
+            amount: coins(line.word(2)),
+        }),
+        "undelegate" => Action::UndelegateStake(UndelegateStake {
+            candidate: account(1),
+            shares: coins(line.word(2)),
+        }),
+        "redelegate" => Action::RedelegateStake(RedelegateStake {
+            from: account(1),
+            to: account(2),
+            amount: coins(line.word(3)),
+        }),
+        "claim" => Action::ClaimRewards(ClaimRewards {
+            candidate: account(1),
+        }),
+        _ => return None,
+    })
+}
+
+/// Checks what a line expects; false when it is not about candidates.
+pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
+    let subject = line.words.get(1).copied().unwrap_or_default();
+    let of = |delegator: &str, candidate: &str| {
+        let report = candidates::delegations(&world.state, address(world, delegator)).unwrap();
+        let candidate = address(world, candidate);
+        let mut known = report.delegations.iter().copied();
+        known.find(|known| known.candidate == candidate)
+    };
+    match line.word(0) {
+        "shares" => {
+            let found = of(subject, line.word(2)).map_or(Amount::ZERO, |known| known.shares);
+            assert_eq!(found, coins(line.word(3)), "shares of {subject}");
+        }
+        "earned" => {
+            let found = of(subject, line.word(2)).map_or(Amount::ZERO, |known| known.rewards);
+            // Rounding keeps a few base units back.
+            let lacks = coins(line.word(3)).checked_sub(found).unwrap();
+            assert!(lacks.base_units() <= 10, "rewards of {subject}: {found}");
+        }
+        "pot" => {
+            let found = candidates::candidate(&world.state, address(world, subject)).unwrap();
+            assert_eq!(
+                found.unwrap().stake,
+                coins(line.word(2)),
+                "pot of {subject}"
+            );
+        }
+        "seats" => {
+            let report = candidates::report(&world.state).unwrap();
+            let identity = crate::world::identity_of(subject);
+            let found = report.seats.iter().find(|seat| seat.validator == identity);
+            let found = found.map_or(0, |seat| seat.seats);
+            assert_eq!(found.to_string(), line.word(2), "seats of {subject}");
+        }
+        "epoch" => {
+            let report = candidates::report(&world.state).unwrap();
+            assert_eq!(report.epoch.to_string(), subject);
+        }
+        _ => return false,
+    }
+    true
+}
