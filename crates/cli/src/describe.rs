@@ -367,6 +367,7 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::DepositAdded(_)
         | Event::VotingStarted(_)
         | Event::Voted(_)
+        | Event::VoteOverridden(_)
         | Event::ProposalPassed(_)
         | Event::MotionAnswered(_)
         | Event::MotionAppealed(_)

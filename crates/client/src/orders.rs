@@ -164,6 +164,7 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_)
+        | Event::VoteOverridden(_)
         | Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)
         | Event::CandidateUpdated(_)

@@ -135,6 +135,7 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::DepositAdded(_) => "deposit_added",
         Event::VotingStarted(_) => "voting_started",
         Event::Voted(_) => "voted",
+        Event::VoteOverridden(_) => "vote_overridden",
         Event::ProposalPassed(_) => "proposal_passed",
         Event::MotionAnswered(_) => "motion_answered",
         Event::MotionAppealed(_) => "motion_appealed",
@@ -314,6 +315,7 @@ fn details(event: &Event) -> Value {
         | Event::DepositAdded(_)
         | Event::VotingStarted(_)
         | Event::Voted(_)
+        | Event::VoteOverridden(_)
         | Event::ProposalPassed(_)
         | Event::MotionAnswered(_)
         | Event::MotionAppealed(_)

@@ -24,7 +24,7 @@ pub use delegate::{DelegateGranted, DelegateRevoked};
 pub use governance::{
     DepositAdded, ModulePaused, ModuleResumed, MotionAnswered, MotionAppealed, ParamChanged,
     Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, TreasurySpent, UpgradePlanned,
-    Voted, VotingStarted,
+    VoteOverridden, Voted, VotingStarted,
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
@@ -545,6 +545,7 @@ pub enum Event {
     ModulePaused(ModulePaused),
     ModuleResumed(ModuleResumed),
     UpgradePlanned(UpgradePlanned),
+    VoteOverridden(VoteOverridden),
     ValidatorTombstoned(Boxed<ValidatorTombstoned>),
     CandidateRegistered(CandidateRegistered),
     CandidateUpdated(CandidateUpdated),
@@ -614,6 +615,7 @@ choice!(Event {
     71 => ModulePaused(ModulePaused),
     72 => ModuleResumed(ModuleResumed),
     73 => UpgradePlanned(UpgradePlanned),
+    74 => VoteOverridden(VoteOverridden),
     80 => ValidatorTombstoned(Boxed<ValidatorTombstoned>),
     81 => CandidateRegistered(CandidateRegistered),
     82 => CandidateUpdated(CandidateUpdated),

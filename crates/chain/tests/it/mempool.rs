@@ -4,7 +4,11 @@ use crate::harness::{FEE, config, genesis, start_solo, transfer, transfer_with, 
 use commonware_runtime::{Runner as _, deterministic};
 use fairweir_chain::{ChainConfig, ChainHandle, MempoolLimits, SubmitError, WaitError};
 use fairweir_types::{
-    Action, Amount, BoundedVec, GenesisAccount, Height, SecretKey, SignedTx, tx::Transfer,
+    Action, Amount, BoundedVec, Boxed, Bps, ChainId, GenesisAccount, Height, Nonce, SecretKey,
+    SignedTx, Transaction,
+    double_vote::{CastVote, DoubleVote, VoteKind},
+    keys::VoteSecretKey,
+    tx::{RegisterCandidate, ReportDoubleVote, Transfer},
 };
 use std::{future::Future, time::Duration};
 
@@ -179,4 +183,62 @@ fn those_who_cannot_pay_keep_nobody_out_of_a_block() {
         assert_eq!(block.block.transactions.len(), 101);
         assert_eq!(chain.waiting(), 0, "what cannot be paid does not wait");
     });
+}
+
+fn signed(by: &SecretKey, action: Action) -> SignedTx {
+    let transaction = Transaction {
+        chain_id: ChainId::new("dev-test").unwrap(),
+        sender: by.account_key(),
+        nonce: Nonce(0),
+        fee: Amount::from_base_units(FEE).unwrap(),
+        expiry: Height(50),
+        action,
+    };
+    transaction.sign(by)
+}
+
+#[test]
+fn what_proves_nothing_takes_no_place_of_what_a_block_checks() {
+    with_chain(
+        |_| {},
+        |chain| async move {
+            let digest = chain.genesis().digest();
+            let (identity, vote) = (user(50), VoteSecretKey::from_seed([51; 32]).unwrap());
+            let register = |account: &SecretKey| {
+                let keys = (&identity, &vote);
+                let account = account.address();
+                let signed =
+                    RegisterCandidate::sign((digest, account), keys, Bps::ZERO, Amount::ZERO);
+                Action::RegisterCandidate(Boxed::new(signed))
+            };
+            // Keys that signed for another account.
+            let copied = signed(&user(1), register(&user(2)));
+            assert_eq!(code(chain.submit(copied)), "keys_not_proven");
+            // Votes that the validator did not sign.
+            let validator = chain.genesis().validators.as_slice()[0].identity;
+            let vote = |block: &[u8]| {
+                let block = (1, fairweir_types::Digest::of_blob(block));
+                CastVote::cast((&digest, &vote), (0, 2), VoteKind::Notarize, block)
+            };
+            let evidence = DoubleVote {
+                validator,
+                epoch: 0,
+                view: 2,
+                first: vote(b"a"),
+                second: vote(b"b"),
+            };
+            let report = Action::ReportDoubleVote(Boxed::new(ReportDoubleVote { evidence }));
+            assert_eq!(
+                code(chain.submit(signed(&user(1), report))),
+                "not_its_votes"
+            );
+            // What is proven is taken, and the ledger's own refusal is in its block.
+            let tx = chain.submit(signed(&user(2), register(&user(2)))).unwrap();
+            let included = chain.wait_outcome(tx).await.unwrap();
+            assert_eq!(
+                fairweir_ledger::refusal::name(included.outcome.code),
+                "own_stake_too_low"
+            );
+        },
+    );
 }

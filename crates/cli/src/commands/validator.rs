@@ -21,7 +21,7 @@ Try:
   fairweir validator report                           show the ledger what your node met: a fifth of what is slashed is yours
   fairweir validator report double-vote.txt           the same with evidence of another node
   fairweir validator candidates                       who stands for seats, and with which stake
-  fairweir validator candidate --commission 500 --amount 1000   stand with the keys 'validator' and 'validator-vote'
+  fairweir validator candidate --commission 500 --amount 1000   stand with the keys 'validator' and 'validator-vote': send 'validator' coins first
   fairweir validator delegate fw1… 250                put 250 coins behind a candidate
   fairweir validator delegations                      what your account has behind candidates, and what it earned";
 

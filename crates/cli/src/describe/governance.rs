@@ -153,11 +153,19 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
             event.bonded
         ),
         Event::Voted(event) => format!(
-            "{} votes {} on proposal {} with {}",
+            "{} votes {} on proposal {} with {}, and {} that others delegated to it",
             who(event.voter),
             weights(&event.weights),
             event.proposal,
-            event.power
+            event.power,
+            event.lent
+        ),
+        Event::VoteOverridden(event) => format!(
+            "{} votes itself on proposal {} with {} that it had delegated to {}",
+            who(event.voter),
+            event.proposal,
+            event.power,
+            who(event.candidate)
         ),
         Event::ProposalPassed(event) => {
             format!("proposal {} {}", event.proposal, phase(event.phase))

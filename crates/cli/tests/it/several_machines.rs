@@ -226,6 +226,7 @@ fn four_folders_found_a_network_and_agree() {
 
 /// A validator stands for seats, somebody delegates to it, and it gets them all: nobody else stands. Blocks go on by the validators of the genesis.
 fn stand_and_delegate(data: &Path) {
+    done(data, &["transfer", "validator", "300"]);
     let terms = ["--commission", "500", "--amount", "200"];
     done(data, &[&["validator", "candidate"], &terms[..]].concat());
     assert_fails(
@@ -233,7 +234,7 @@ fn stand_and_delegate(data: &Path) {
         3,
         "already",
     );
-    let delegate = ["validator", "delegate", "buyer", "2", "--key", "friend"];
+    let delegate = ["validator", "delegate", "validator", "2", "--key", "friend"];
     done(data, &delegate);
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -254,7 +255,14 @@ fn stand_and_delegate(data: &Path) {
         &["--json", "validator", "delegations", "friend"],
     ));
     assert_eq!(known["delegations"][0]["shares"], "2");
-    let undelegate = ["validator", "undelegate", "buyer", "2", "--key", "friend"];
+    let undelegate = [
+        "validator",
+        "undelegate",
+        "validator",
+        "2",
+        "--key",
+        "friend",
+    ];
     done(data, &undelegate);
     let known = json(&done(
         data,

@@ -344,6 +344,7 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::DepositAdded(_)
         | Event::VotingStarted(_)
         | Event::Voted(_)
+        | Event::VoteOverridden(_)
         | Event::ProposalPassed(_)
         | Event::MotionAnswered(_)
         | Event::MotionAppealed(_)

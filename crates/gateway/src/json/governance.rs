@@ -107,6 +107,10 @@ pub(super) fn details(event: &Event) -> Option<Value> {
         }),
         Event::Voted(event) => json!({
             "proposal": event.proposal.get(), "voter": address(event.voter), "weights": weights(&event.weights), "power": coins(event.power),
+            "lent": coins(event.lent),
+        }),
+        Event::VoteOverridden(event) => json!({
+            "proposal": event.proposal.get(), "candidate": address(event.candidate), "voter": address(event.voter), "power": coins(event.power),
         }),
         Event::ProposalPassed(event) => json!({
             "proposal": event.proposal.get(), "phase": event.phase.name(), "tally": tally(&event.tally), "until": event.until.get(),

@@ -17,6 +17,7 @@ pub(crate) fn delegate_stake(
         delegator: sender,
         candidate,
     };
+    delegation::sweep(execution, sender)?;
     let mut record = check(execution, between, amount)?;
     bank::debit(execution, sender, amount)?;
     record.put(amount)?;

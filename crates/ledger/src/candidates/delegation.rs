@@ -4,7 +4,8 @@ use super::{Candidate, CandidateError};
 use crate::{
     bank,
     execution::Execution,
-    fault::{Fault, OrFault},
+    fault::{Fault, OrFault, present},
+    governance::{Notes, note_change, prune},
     keys,
     refusal::Refusal,
     registry, stake,
@@ -13,12 +14,14 @@ use crate::{
 use fairweir_types::{Address, Amount, Event, event::RewardsClaimed, limits::DELEGATIONS_MAX};
 
 /// A delegation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delegation {
     /// Its shares, without those on their way back.
     pub shares: Amount,
     /// How many of them came by redelegation: they stay until they answer no more for the candidate that they left.
     pub moved: Amount,
+    /// What its shares were when votings began. A delegation without shares stays as long as it is needed for that.
+    pub notes: Notes,
     /// The candidate's index when it was last paid.
     pub index: u128,
     /// The refundable deposit for this record.
@@ -27,6 +30,7 @@ pub struct Delegation {
 state_record!(Delegation {
     shares,
     moved,
+    notes,
     index,
     deposit
 });
@@ -44,7 +48,7 @@ impl Between {
     }
 }
 
-/// What an account has behind a candidate.
+/// What an account has behind a candidate, if it is more than nothing.
 ///
 /// # Errors
 /// [`Fault::Record`].
@@ -53,7 +57,8 @@ pub fn delegation(
     delegator: Address,
     candidate: Address,
 ) -> Result<Option<Delegation>, Fault> {
-    load(state, &keys::delegation(delegator, candidate))
+    let known: Option<Delegation> = load(state, &keys::delegation(delegator, candidate))?;
+    Ok(known.filter(|known| known.shares > Amount::ZERO))
 }
 
 /// All delegations of an account, with their keys.
@@ -111,7 +116,9 @@ pub(super) fn add(
         ..Delegation::default()
     });
     pay(execution, between, (candidate, &mut record))?;
-    record.shares = record.shares.checked_add(shares).or_fault()?;
+    change(execution, between, (candidate, &mut record), |before| {
+        before.checked_add(shares).or_fault()
+    })?;
     record.moved = record.moved.checked_add(moved).or_fault()?;
     let held = record.deposit;
     record.deposit = registry::adjust_deposit(execution, between.delegator, held, (&key, &record))?;
@@ -120,7 +127,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Takes shares from an account; what becomes of them is the caller's. A delegation without any is gone.
+/// Takes shares from an account; what becomes of them is the caller's. A delegation without any is gone, once no voting needs it.
 pub(super) fn remove(
     execution: &mut Execution<'_>,
     between: Between,
@@ -128,15 +135,76 @@ pub(super) fn remove(
     shares: Amount,
 ) -> Result<(), Fault> {
     pay(execution, between, (candidate, &mut record))?;
-    record.shares = record.shares.checked_sub(shares).or_fault()?;
+    change(execution, between, (candidate, &mut record), |before| {
+        before.checked_sub(shares).or_fault()
+    })?;
     stake::undelegate(execution, between.delegator, shares)?;
+    store_or_drop(execution, between, &record)
+}
+
+/// Changes shares, and with those of others what the candidate votes with; both remember what they were when votings began.
+fn change(
+    execution: &Execution<'_>,
+    between: Between,
+    (candidate, record): (&mut Candidate, &mut Delegation),
+    to: impl Fn(Amount) -> Result<Amount, Fault>,
+) -> Result<(), Fault> {
+    // Its own it votes with anyway.
+    if between.delegator != between.candidate {
+        note_change(execution, &mut candidate.notes, candidate.backing)?;
+        note_change(execution, &mut record.notes, record.shares)?;
+        candidate.backing = to(candidate.backing)?;
+    }
+    record.shares = to(record.shares)?;
+    Ok(())
+}
+
+fn store_or_drop(
+    execution: &mut Execution<'_>,
+    between: Between,
+    record: &Delegation,
+) -> Result<(), Fault> {
     let key = between.key();
-    if record.shares > Amount::ZERO {
-        execution.overlay.store(key, &record);
+    if record.shares > Amount::ZERO || !record.notes.is_empty() {
+        execution.overlay.store(key, record);
         return Ok(());
     }
     execution.overlay.delete(key);
     bank::credit(execution, between.delegator, record.deposit)
+}
+
+/// Drops an account's delegations without shares that no voting needs any more, with their deposits.
+pub(super) fn sweep(execution: &mut Execution<'_>, delegator: Address) -> Result<(), Fault> {
+    for (key, mut record) in of_account(&execution.overlay, delegator)? {
+        if record.shares > Amount::ZERO {
+            continue;
+        }
+        prune(execution, &mut record.notes)?;
+        let candidate = present(keys::address_of(&key), "candidate in a delegation's key")?;
+        let between = Between {
+            delegator,
+            candidate,
+        };
+        store_or_drop(execution, between, &record)?;
+    }
+    Ok(())
+}
+
+/// What an account had delegated to others when an open voting began.
+pub(crate) fn delegated_in(
+    state: &dyn State,
+    delegator: Address,
+    voting: u64,
+) -> Result<Vec<(Address, Amount)>, Fault> {
+    let mut found = Vec::new();
+    for (key, record) in of_account(state, delegator)? {
+        let candidate = present(keys::address_of(&key), "candidate in a delegation's key")?;
+        let shares = record.notes.at(voting, record.shares);
+        if candidate != delegator && shares > Amount::ZERO {
+            found.push((candidate, shares));
+        }
+    }
+    Ok(found)
 }
 
 /// What of a delegation may leave.

@@ -29,6 +29,8 @@ fn of<K: Ord>(sums: &Sums<K>, key: &K) -> Amount {
 struct Found {
     /// Shares by candidate, without those on their way back.
     counting: Sums<Address>,
+    /// The same of others than itself.
+    backing: Sums<Address>,
     /// Shares by account, without those on their way back.
     delegated: Sums<Address>,
     /// Shares on their way back by candidate.
@@ -45,6 +47,9 @@ fn find(state: &dyn State, delegations: &[(Vec<u8>, Delegation)]) -> Result<Foun
         let (delegator, account) = present(keys::delegation_of(key), "accounts of a delegation")?;
         let record = present(candidate(state, account)?, "candidate of a delegation")?;
         add(&mut found.counting, account, known.shares)?;
+        if account != delegator {
+            add(&mut found.backing, account, known.shares)?;
+        }
         add(&mut found.delegated, delegator, known.shares)?;
         let earned = record.earned(known.shares, known.index)?;
         add(&mut found.earned, account, earned)?;
@@ -88,6 +93,10 @@ pub(crate) fn check(state: &dyn State) -> Result<(), Violation> {
                 record.leaving == of(&found.leaving, &account),
             ),
             (
+                "shares of others",
+                record.backing == of(&found.backing, &account),
+            ),
+            (
                 "coins of shares",
                 record.is_tombstoned() || record.stake == record.shares,
             ),
@@ -119,7 +128,10 @@ fn check_accounts(
         let (delegator, account) = present(keys::delegation_of(key), "accounts of a delegation")?;
         let waits = of(&found.moved, &(account, delegator));
         moved = moved.saturating_add(usize::from(waits > Amount::ZERO));
-        if known.moved != waits || known.moved > known.shares || known.shares == Amount::ZERO {
+        if known.moved != waits
+            || known.moved > known.shares
+            || (known.shares == Amount::ZERO && known.notes.is_empty())
+        {
             return Err(Violation::Candidates {
                 what: "shares that moved",
             });

@@ -4,6 +4,8 @@
 //! So one number changes when a candidate is slashed, and it reaches all who were behind it, without a walk over them. A candidate is
 //! slashed once, for a double vote, and nobody delegates to it any more: so a share is a coin as long as shares are made.
 //!
+//! On proposals a candidate votes with what is behind it, unless its delegators vote themselves (`governance`).
+//!
 //! Fees of a candidate's blocks go to its delegations by an index per share. At the end of an epoch the seats are given by stake. Consensus
 //! does not follow them yet: it runs on the validators of the genesis.
 
@@ -40,4 +42,5 @@ pub(crate) use slash::{Taken, slash};
 pub(crate) use undelegate_stake::undelegate_stake;
 pub(crate) use update_candidate::update_candidate;
 
-pub(crate) use pot::reward;
+pub(crate) use delegation::delegated_in;
+pub(crate) use pot::{backing_in, reward};

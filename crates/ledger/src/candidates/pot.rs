@@ -4,6 +4,7 @@ use crate::{
     bank,
     execution::Execution,
     fault::{Fault, OrFault, counted},
+    governance::Notes,
     keys,
     params::Params,
     state::{State, load, state_record},
@@ -35,6 +36,10 @@ pub struct Candidate {
     pub shares: Amount,
     /// Shares on their way back.
     pub leaving: Amount,
+    /// Shares of others that count: the candidate votes with them on proposals.
+    pub backing: Amount,
+    /// What they were when votings began.
+    pub notes: Notes,
     /// Fees for delegations that have not been paid to them.
     pub rewards: Amount,
     /// What a share has earned since the beginning, in parts of a base unit.
@@ -56,6 +61,8 @@ state_record!(Candidate {
     stake,
     shares,
     leaving,
+    backing,
+    notes,
     rewards,
     index,
     rest,
@@ -161,6 +168,18 @@ impl Candidate {
     }
 }
 
+/// What was delegated by others to an account when an open voting began; nothing if it is no candidate, or one that voted twice.
+pub(crate) fn backing_in(
+    state: &dyn State,
+    account: Address,
+    voting: u64,
+) -> Result<Amount, Fault> {
+    let found = candidate(state, account)?.filter(|record| !record.is_tombstoned());
+    Ok(found.map_or(Amount::ZERO, |record| {
+        record.notes.at(voting, record.backing)
+    }))
+}
+
 /// Pays the fees of a block to a candidate's account and to the delegations behind it; false when the account is no candidate with this
 /// identity.
 pub(crate) fn reward(
@@ -204,6 +223,8 @@ mod tests {
             stake: amount(shares),
             shares: amount(shares),
             leaving: Amount::ZERO,
+            backing: Amount::ZERO,
+            notes: Notes::default(),
             rewards: Amount::ZERO,
             index: 0,
             rest: 0,

@@ -15,12 +15,15 @@ pub(crate) fn redelegate_stake(
     redelegate: &RedelegateStake,
 ) -> Result<(), Refusal> {
     let RedelegateStake { from, to, amount } = *redelegate;
+    delegation::sweep(execution, sender)?;
     let (mut left, mut joined, known) = check(execution, sender, redelegate)?;
     let between = |candidate: Address| Between {
         delegator: sender,
         candidate,
     };
     delegation::remove(execution, between(from), (&mut left, known), amount)?;
+    // The place of a delegation that moved whole is free for the one that it becomes, unless a voting needs it.
+    delegation::check_room(&execution.overlay, between(to))?;
     let worth = left.take(amount)?;
     pot::keep(execution, from, &left);
     joined.put(worth)?;
@@ -85,14 +88,6 @@ fn check(
     let there = delegation(state, sender, to)?.unwrap_or_default();
     if there.moved > Amount::ZERO {
         return Err(CandidateError::RedelegatedBefore);
-    }
-    let between = Between {
-        delegator: sender,
-        candidate: to,
-    };
-    // The place of a delegation that moves whole is free for the one that it becomes.
-    if known.shares > amount {
-        delegation::check_room(state, between)?;
     }
     Ok((left, joined, known))
 }

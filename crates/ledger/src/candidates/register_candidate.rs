@@ -8,6 +8,7 @@ use crate::{
     execution::Execution,
     fault::{counted, present},
     genesis::ChainRecord,
+    governance::Notes,
     keys,
     params::money,
     refusal::Refusal,
@@ -31,6 +32,7 @@ pub(crate) fn register_candidate(
     sender: Address,
     register: &RegisterCandidate,
 ) -> Result<(), Refusal> {
+    delegation::sweep(execution, sender)?;
     check(execution, sender, register)?;
     let displaced = standing::displaced(&execution.overlay, register.amount)?;
     let vote_key = proven(execution, sender, register)?;
@@ -55,6 +57,8 @@ pub(crate) fn register_candidate(
         stake: Amount::ZERO,
         shares: Amount::ZERO,
         leaving: Amount::ZERO,
+        backing: Amount::ZERO,
+        notes: Notes::default(),
         rewards: Amount::ZERO,
         index: 0,
         rest: 0,

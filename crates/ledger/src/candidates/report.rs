@@ -56,6 +56,9 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
 pub fn delegations(state: &dyn State, delegator: Address) -> Result<DelegationsReport, Fault> {
     let mut found = Vec::new();
     for (key, known) in of_account(state, delegator)? {
+        if known.shares == Amount::ZERO {
+            continue;
+        }
         let account = present(keys::address_of(&key), "candidate in a delegation's key")?;
         let record = present(candidate(state, account)?, "candidate of a delegation")?;
         found.push(DelegationReport {

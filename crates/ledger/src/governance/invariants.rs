@@ -9,7 +9,7 @@ use crate::{
     state::{Mark, State, scan},
 };
 use fairweir_types::{
-    Address, Amount,
+    Address, Amount, Bps,
     governance::{ProposalPhase, Tally},
 };
 use std::collections::BTreeMap;
@@ -73,9 +73,16 @@ fn tallies_hold(state: &dyn State, open: &[&Proposal]) -> Result<bool, Fault> {
         let votes = scan::<VoteRecord>(state, &from, &to, usize::MAX)?;
         let mut tally = Tally::default();
         for (_, vote) in &votes {
-            tally = with(&tally, (&vote.weights, vote.power))?;
+            tally = with(&tally, (&vote.weights, vote.weight()?))?;
         }
-        if tally != proposal.voting.tally {
+        // No stake is counted twice, its delegator's vote and its candidate's together.
+        let parts = [tally.yes, tally.no, tally.abstain, tally.veto];
+        let all = parts
+            .iter()
+            .try_fold(0u128, |sum, part| sum.checked_add(*part));
+        let most =
+            u128::from(proposal.voting.bonded.base_units()).checked_mul(u128::from(Bps::WHOLE));
+        if tally != proposal.voting.tally || all > most {
             return Ok(false);
         }
     }

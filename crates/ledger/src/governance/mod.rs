@@ -13,7 +13,9 @@
 //! - A pause refuses new actions of one module until its time is over. Nothing that is open ever waits for it, and no vote either.
 //! - An upgrade names a block and a plan. A program that does not know the plan makes and takes no block from there on.
 //!
-//! It deliberately knows no vote of one account for another's stake (who delegates stake to a candidate votes with it itself), no jail, and no message that writes state freely.
+//! - A candidate's vote weighs what is delegated to it besides, but for what delegators vote with themselves: theirs goes over its.
+//!
+//! It deliberately knows no jail, and no message that writes state freely.
 
 mod add_deposit;
 mod answer_motion;
@@ -23,6 +25,7 @@ mod end_block;
 mod error;
 mod execute;
 mod invariants;
+mod lent;
 mod pauses;
 mod power;
 mod records;
@@ -39,8 +42,8 @@ pub(crate) use end_block::end_block;
 pub use error::GovernanceError;
 pub(crate) use invariants::check as check_invariants;
 pub(crate) use pauses::{Pauses, check_paused};
-pub use power::power_in;
-pub(crate) use power::stake_changes;
+pub use power::{Notes, power_in};
+pub(crate) use power::{note_change, prune, stake_changes};
 pub use records::{Governance, Proposal, VoteRecord, Voting, governance, proposal};
 pub use report::{proposal_report, proposals, report};
 pub(crate) use submit_proposal::submit_proposal;

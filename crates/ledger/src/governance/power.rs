@@ -18,17 +18,82 @@ use fairweir_types::{Address, Amount, BoundedVec, limits::VOTINGS_MAX};
 struct Note {
     /// The number of the newest voting that it holds for.
     upto: u64,
-    /// What was bonded or delegated.
-    bonded: Amount,
+    /// What there was.
+    stake: Amount,
 }
-state_record!(Note { upto, bonded });
+state_record!(Note { upto, stake });
 
 /// What a stake was, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Notes {
+pub struct Notes {
     notes: BoundedVec<Note, VOTINGS_MAX>,
 }
 state_record!(Notes { notes });
+
+impl Notes {
+    /// What there was when an open voting began, if it is `now` as much.
+    pub(crate) fn at(&self, voting: u64, now: Amount) -> Amount {
+        let note = self.notes.iter().find(|note| note.upto >= voting);
+        note.map_or(now, |note| note.stake)
+    }
+
+    /// Whether no open voting needs any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
+    /// Drops what no open voting needs.
+    fn prune(&mut self, numbers: &Governance) -> Result<u64, Fault> {
+        let mut kept = BoundedVec::default();
+        let mut upto = 0;
+        for note in &self.notes {
+            let is_needed = numbers
+                .open
+                .iter()
+                .any(|open| upto < *open && *open <= note.upto);
+            if is_needed {
+                kept.push(*note).map_err(full)?;
+                upto = note.upto;
+            }
+        }
+        self.notes = kept;
+        Ok(upto)
+    }
+
+    /// A stake that was `before` is about to change.
+    fn change(&mut self, before: Amount, numbers: &Governance) -> Result<(), Fault> {
+        let upto = self.prune(numbers)?;
+        if numbers.open.iter().any(|open| *open > upto) {
+            let note = Note {
+                upto: numbers.votings,
+                stake: before,
+            };
+            self.notes.push(note).map_err(full)?;
+        }
+        Ok(())
+    }
+}
+
+fn full(_: fairweir_types::LengthError) -> Fault {
+    Fault::Counter {
+        what: "notes of a stake",
+    }
+}
+
+/// Notes that a stake that was `before` changes, for those open votings that have no note yet.
+pub(crate) fn note_change(
+    execution: &Execution<'_>,
+    notes: &mut Notes,
+    before: Amount,
+) -> Result<(), Fault> {
+    notes.change(before, &governance(&execution.overlay)?)
+}
+
+/// Drops what no open voting needs.
+pub(crate) fn prune(execution: &Execution<'_>, notes: &mut Notes) -> Result<(), Fault> {
+    notes.prune(&governance(&execution.overlay)?)?;
+    Ok(())
+}
 
 /// The stake that an account's vote weighs in an open voting.
 ///
@@ -36,10 +101,8 @@ state_record!(Notes { notes });
 /// [`Fault::Record`].
 pub fn power_in(state: &dyn State, account: Address, voting: u64) -> Result<Amount, Fault> {
     let known: Notes = load(state, &keys::stake_notes(account))?.unwrap_or_default();
-    match known.notes.iter().find(|note| note.upto >= voting) {
-        Some(note) => Ok(note.bonded),
-        None => stake::stake(state, account)?.weight(),
-    }
+    let now = stake::stake(state, account)?.weight()?;
+    Ok(known.at(voting, now))
 }
 
 /// What an account has bonded and delegated is about to change.
@@ -70,32 +133,12 @@ fn note(
     if known.is_none() && numbers.open.is_empty() {
         return Ok(());
     }
-    let mut kept = Notes::default();
-    let mut upto = 0;
-    let full = |_| Fault::Counter {
-        what: "notes of a stake",
-    };
-    for note in &known.unwrap_or_default().notes {
-        let is_needed = numbers
-            .open
-            .iter()
-            .any(|open| upto < *open && *open <= note.upto);
-        if is_needed {
-            kept.notes.push(*note).map_err(full)?;
-            upto = note.upto;
-        }
-    }
-    if numbers.open.iter().any(|open| *open > upto) {
-        let note = Note {
-            upto: numbers.votings,
-            bonded,
-        };
-        kept.notes.push(note).map_err(full)?;
-    }
-    if kept.notes.is_empty() {
+    let mut notes = known.unwrap_or_default();
+    notes.change(bonded, numbers)?;
+    if notes.is_empty() {
         execution.overlay.delete(key);
     } else {
-        execution.overlay.store(key, &kept);
+        execution.overlay.store(key, &notes);
     }
     Ok(())
 }

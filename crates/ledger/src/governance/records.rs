@@ -133,20 +133,38 @@ impl Proposal {
 }
 
 /// A vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VoteRecord {
     /// How.
     pub weights: Weights,
-    /// The stake that it weighs.
+    /// The voter's own stake that it weighs.
     pub power: Amount,
+    /// What is delegated to the voter and votes with it.
+    pub lent: Amount,
+    /// What was delegated to it and votes by itself.
+    pub overridden: Amount,
     /// The refundable deposit for this record.
     pub deposit: Amount,
 }
 state_record!(VoteRecord {
     weights,
     power,
+    lent,
+    overridden,
     deposit
 });
+
+impl VoteRecord {
+    /// Whether the account voted; else others alone voted with what they had delegated to it.
+    pub(super) fn is_cast(&self) -> bool {
+        self.weights != Weights::default()
+    }
+
+    /// All that it weighs.
+    pub(super) fn weight(&self) -> Result<Amount, Fault> {
+        self.power.checked_add(self.lent).or_fault()
+    }
+}
 
 /// The running numbers.
 ///

@@ -1,5 +1,5 @@
 use super::{
-    GovernanceError, VoteRecord,
+    GovernanceError, VoteRecord, lent,
     power::power_in,
     records::{keep, known},
     tally,
@@ -32,22 +32,29 @@ pub(crate) fn vote(
     }
     let voting = proposal.voting.number;
     let power = power_in(&execution.overlay, sender, voting)?;
-    if power == Amount::ZERO {
+    let key = keys::vote(voting, sender);
+    let known: Option<VoteRecord> = execution.overlay.load(&key)?;
+    let earlier = known.unwrap_or_default();
+    let lent = lent::lent_to(execution, sender, (voting, earlier.overridden))?;
+    if power == Amount::ZERO && lent == Amount::ZERO {
         return Err(GovernanceError::NoVotingPower.into());
     }
-    let key = keys::vote(voting, sender);
-    let earlier: Option<VoteRecord> = execution.overlay.load(&key)?;
-    let mut votes = proposal.voting.tally;
-    if let Some(earlier) = &earlier {
-        votes = tally::without(&votes, (&earlier.weights, earlier.power))?;
+    if !earlier.is_cast() {
+        lent::take_back(execution, sender, (id, &mut proposal))?;
     }
-    proposal.voting.tally = tally::with(&votes, (&weights, power))?;
-    let held = earlier.map_or(Amount::ZERO, |earlier| earlier.deposit);
+    let rest = tally::without(
+        &proposal.voting.tally,
+        (&earlier.weights, earlier.weight()?),
+    )?;
+    let held = earlier.deposit;
     let mut record = VoteRecord {
         weights,
         power,
+        lent,
+        overridden: earlier.overridden,
         deposit: held,
     };
+    proposal.voting.tally = tally::with(&rest, (&weights, record.weight()?))?;
     record.deposit = registry::adjust_deposit(execution, sender, held, (&key, &record))?;
     execution.overlay.store(key, &record);
     keep(execution, id, &proposal);
@@ -56,6 +63,7 @@ pub(crate) fn vote(
         voter: sender,
         weights,
         power,
+        lent,
     }));
     Ok(())
 }

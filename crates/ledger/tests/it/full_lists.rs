@@ -6,12 +6,13 @@ use crate::{
 };
 use fairweir_ledger::{candidates, refusal};
 use fairweir_types::{
-    Action, BoundedVec, Boxed, Bps, SecretKey, VerifiedTx,
+    Action, Amount, BoundedText, BoundedVec, Boxed, Bps, SecretKey, VerifiedTx,
+    governance::{Message, SetParam},
     limits::{CANDIDATES_MAX, DELEGATIONS_MAX, OFFERS_PER_KIND_MAX, VERIFIERS_MAX},
     order::KindId,
     tx::{
         Bond, DelegateStake, EnrolVerifier, RedelegateStake, RegisterCandidate, RegisterOffer,
-        UpdateCandidate, WithdrawOffer,
+        SubmitProposal, UpdateCandidate, WithdrawOffer,
     },
 };
 
@@ -155,17 +156,29 @@ fn an_account_delegates_to_some_candidates_at_most() {
         assert_eq!(name_of(&outcome), expected);
     }
     // What moves whole makes the place that it takes; a part of it does not.
-    let last = key_of(names[DELEGATIONS_MAX]).address();
-    let redelegate = |amount: &str| {
+    let redelegate = |from: &str, to: &str, amount: &str| {
         Action::RedelegateStake(RedelegateStake {
-            from: key_of("C0").address(),
-            to: last,
+            from: key_of(from).address(),
+            to: key_of(to).address(),
             amount: coins(amount),
         })
     };
-    assert_eq!(
-        name_of(&world.act(&a, redelegate("0.5"))),
-        "too_many_delegations"
-    );
-    assert!(world.act(&a, redelegate("1")).is_done());
+    let last = names[DELEGATIONS_MAX];
+    let refused = world.act(&a, redelegate("C0", last, "0.5"));
+    assert_eq!(name_of(&refused), "too_many_delegations");
+    assert!(world.act(&a, redelegate("C0", last, "1")).is_done());
+    // Neither does one that an open voting needs: whoever takes its stake back by voting must find all of it.
+    let proposal = SubmitProposal {
+        title: BoundedText::truncating("a proposal"),
+        message: Message::SetParam(SetParam {
+            param: 1,
+            value: 2_000,
+        }),
+        expedited: false,
+        deposit: Amount::MAX,
+    };
+    let proposal = Action::SubmitProposal(Boxed::new(proposal));
+    assert!(world.act(&key_of("C0"), proposal).is_done());
+    let refused = world.act(&a, redelegate("C1", "C0", "1"));
+    assert_eq!(name_of(&refused), "too_many_delegations");
 }

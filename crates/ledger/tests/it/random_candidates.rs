@@ -1,18 +1,21 @@
-//! Random candidates, delegations, redelegations and double votes: every invariant holds after every block, the same steps make the same
+//! Random candidates, delegations, redelegations, double votes, and votes on proposals: every invariant holds after every block, the same steps make the same
 //! state, and in the end all stake can leave.
 
 use crate::world::{World, coins, key_of, vote_key_of};
-use fairweir_ledger::candidates;
+use fairweir_ledger::{candidates, governance};
 use fairweir_types::{
-    Action, Address, Amount, Boxed, Bps, Digest, SecretKey, TxCode,
+    Action, Address, Amount, BoundedText, Boxed, Bps, Digest, ProposalId, SecretKey, TxCode,
     double_vote::{CastVote, DoubleVote, VoteKind},
+    governance::{Message, SetParam, Weights},
     tx,
 };
 use proptest::prelude::*;
 
 const NAMES: [&str; 5] = ["A", "B", "C", "D", "validator"];
 /// Short windows, so that the delay of stake is some hundred blocks.
-const PARAMS: [(&str, u64); 11] = [
+const PARAMS: [(&str, u64); 13] = [
+    ("proposal_deposit", 1_000_000_000),
+    ("voting_window", 1_000_000),
     ("unbonding_delay", 4_000_000),
     ("appeal_window", 1_000),
     ("appeal_move", 1_000),
@@ -38,7 +41,7 @@ struct Step {
 fn step() -> impl Strategy<Value = Step> {
     let name = || 0..NAMES.len();
     let amount = prop_oneof![1u64..100, 1u64..3_000_000_000_000];
-    (name(), 0u8..40, name(), name(), amount).prop_map(|(who, verb, other, third, amount)| Step {
+    (name(), 0u8..48, name(), name(), amount).prop_map(|(who, verb, other, third, amount)| Step {
         who,
         verb,
         other,
@@ -105,8 +108,37 @@ fn action(world: &World, step: &Step) -> Action {
                 evidence: double_vote(world, NAMES[step.other]),
             }))
         }
+        40..=41 => Action::SubmitProposal(Boxed::new(tx::SubmitProposal {
+            title: BoundedText::truncating("a proposal"),
+            message: Message::SetParam(SetParam {
+                param: 1,
+                value: 2_000,
+            }),
+            expedited: false,
+            deposit: Amount::MAX,
+        })),
+        42..=47 => Action::Vote(tx::Vote {
+            proposal: voted_on(world, step.amount),
+            weights: [
+                Weights {
+                    yes: 10_000,
+                    ..Weights::default()
+                },
+                Weights {
+                    no: 3_000,
+                    veto: 7_000,
+                    ..Weights::default()
+                },
+            ][step.third % 2],
+        }),
         _ => Action::Transfer(tx::Transfer { to, amount }),
     }
+}
+
+/// One of the newest proposals.
+fn voted_on(world: &World, number: u64) -> ProposalId {
+    let newest = governance::governance(&world.state).unwrap().proposals;
+    ProposalId(newest.saturating_sub(number % 3))
 }
 
 fn wait(world: &mut World, blocks: u64) {
@@ -187,7 +219,7 @@ fn fixed(seed: u64, count: u64) -> Vec<Step> {
     };
     let make = |step| Step {
         who: below(step, 0, NAMES.len()),
-        verb: u8::try_from(below(step, 1, 40)).unwrap(),
+        verb: u8::try_from(below(step, 1, 48)).unwrap(),
         other: below(step, 2, NAMES.len()),
         third: below(step, 3, NAMES.len()),
         amount: 1 + number(step, 4) % [100, 300_000_000_000, 3_000_000_000_000][below(step, 5, 3)],
@@ -198,8 +230,8 @@ fn fixed(seed: u64, count: u64) -> Vec<Step> {
 #[test]
 fn random_steps_reach_everything_that_happens_to_stake() {
     let mut reached = std::collections::BTreeSet::new();
-    for seed in 0..4 {
-        let mut world = walk(&fixed(seed, 200));
+    for seed in 0..10 {
+        let world = walk(&fixed(seed, 300));
         for event in world.history() {
             let debug = format!("{event:?}");
             reached.insert(debug.split('(').next().unwrap().to_owned());
@@ -207,7 +239,6 @@ fn random_steps_reach_everything_that_happens_to_stake() {
                 reached.insert("BySeats".to_owned());
             }
         }
-        leave(&mut world);
     }
     for name in [
         "CandidateRegistered",
@@ -221,6 +252,8 @@ fn random_steps_reach_everything_that_happens_to_stake() {
         "ValidatorTombstoned",
         "EpochBegan",
         "BySeats",
+        "Voted",
+        "VoteOverridden",
     ] {
         assert!(reached.contains(name), "no step led to {name}: {reached:?}");
     }

@@ -95,11 +95,33 @@ pub struct Voted {
     pub weights: Weights,
     /// The stake that the vote weighs.
     pub power: Amount,
+    /// What was delegated to the voter by others, who did not vote themselves.
+    pub lent: Amount,
 }
 record!(Voted {
     proposal,
     voter,
     weights,
+    power,
+    lent
+});
+
+/// Somebody voted with what it had delegated to a candidate, whose vote weighs that much less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoteOverridden {
+    /// The proposal.
+    pub proposal: ProposalId,
+    /// Whose vote weighs less.
+    pub candidate: Address,
+    /// Who voted itself.
+    pub voter: Address,
+    /// By how much.
+    pub power: Amount,
+}
+record!(VoteOverridden {
+    proposal,
+    candidate,
+    voter,
     power
 });
 

@@ -361,7 +361,8 @@ records! {
     ProposalSubmitted { proposal, proposer, title, message, expedited, deposit, needed, due }
     DepositAdded { proposal, from, amount, deposit }
     VotingStarted { proposal, is_appeal, bonded, charged, until }
-    Voted { proposal, voter, weights, power }
+    Voted { proposal, voter, weights, power, lent }
+    VoteOverridden { proposal, candidate, voter, power }
     ProposalPassed { proposal, phase, tally, until }
     MotionAnswered { proposal, accused, answer }
     MotionAppealed { proposal, accused, grounds }
@@ -494,7 +495,7 @@ choices! {
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
         LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
-        ModulePaused, ModuleResumed, UpgradePlanned, ValidatorTombstoned,
+        ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,
         RewardsClaimed, EpochBegan,
     }

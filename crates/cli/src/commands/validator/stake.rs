@@ -14,6 +14,14 @@ pub(crate) struct From {
     key: String,
 }
 
+/// Which key the candidate's account is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Itself {
+    /// The name of the key whose account it is; of a validator of the genesis the one that its fees go to.
+    #[arg(long, default_value = "validator", value_name = "NAME")]
+    key: String,
+}
+
 /// Become a candidate for seats.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Register {
@@ -30,7 +38,7 @@ pub(crate) struct Register {
     #[arg(long, default_value = "validator-vote", value_name = "NAME")]
     vote: String,
     #[command(flatten)]
-    from: From,
+    itself: Itself,
 }
 
 /// Change what a candidate asks, or whether it stands.
@@ -43,7 +51,7 @@ pub(crate) struct Update {
     #[arg(long)]
     stand_down: bool,
     #[command(flatten)]
-    from: From,
+    itself: Itself,
 }
 
 /// Stake behind a candidate.
@@ -79,14 +87,10 @@ pub(crate) struct Claim {
     from: From,
 }
 
-fn send(global: &Global, from: &From, action: Action, said: &str) -> Result<(), Exit> {
+fn send(global: &Global, key: &str, action: Action, said: &str) -> Result<(), Exit> {
     let keys = global.keystore()?;
     let included = with_connection(global, |connection| async move {
-        Ok(connection
-            .sender(&keys, &from.key)
-            .await?
-            .send(action)
-            .await?)
+        Ok(connection.sender(&keys, key).await?.send(action).await?)
     })?;
     let (height, tx) = (included.height, included.outcome.tx);
     if global.json {
@@ -101,7 +105,7 @@ pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit>
     let keys = global.keystore()?;
     let identity = keys.account(&register.identity)?;
     let vote = keys.vote_key(&register.vote)?;
-    let account = keys.account(&register.from.key)?.address();
+    let account = keys.account(&register.itself.key)?.address();
     let genesis = with_connection(global, |connection| async move {
         Ok(connection.client.genesis().await?.digest())
     })?;
@@ -116,7 +120,7 @@ pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit>
         register.amount
     );
     let action = Action::RegisterCandidate(Boxed::new(signed));
-    send(global, &register.from, action, &said)
+    send(global, &register.itself.key, action, &said)
 }
 
 pub(super) fn update(global: &Global, update: &Update) -> Result<(), Exit> {
@@ -130,8 +134,8 @@ pub(super) fn update(global: &Global, update: &Update) -> Result<(), Exit> {
     } else {
         "stands for no seats"
     };
-    let said = format!("{} {said}", update.from.key);
-    send(global, &update.from, action, &said)
+    let said = format!("{} {said}", update.itself.key);
+    send(global, &update.itself.key, action, &said)
 }
 
 pub(super) fn delegate(global: &Global, change: &Change) -> Result<(), Exit> {
@@ -139,7 +143,7 @@ pub(super) fn delegate(global: &Global, change: &Change) -> Result<(), Exit> {
     let amount = change.amount;
     let action = Action::DelegateStake(tx::DelegateStake { candidate, amount });
     let said = format!("{amount} coins are behind {candidate}");
-    send(global, &change.from, action, &said)
+    send(global, &change.from.key, action, &said)
 }
 
 pub(super) fn undelegate(global: &Global, change: &Change) -> Result<(), Exit> {
@@ -147,7 +151,7 @@ pub(super) fn undelegate(global: &Global, change: &Change) -> Result<(), Exit> {
     let shares = change.amount;
     let action = Action::UndelegateStake(tx::UndelegateStake { candidate, shares });
     let said = format!("{shares} shares are on their way back from {candidate}");
-    send(global, &change.from, action, &said)
+    send(global, &change.from.key, action, &said)
 }
 
 pub(super) fn redelegate(global: &Global, change: &Move) -> Result<(), Exit> {
@@ -156,14 +160,14 @@ pub(super) fn redelegate(global: &Global, change: &Move) -> Result<(), Exit> {
     let amount = change.amount;
     let action = Action::RedelegateStake(tx::RedelegateStake { from, to, amount });
     let said = format!("{amount} coins moved to {to}, where they stay for a while");
-    send(global, &change.from, action, &said)
+    send(global, &change.from.key, action, &said)
 }
 
 pub(super) fn claim(global: &Global, claim: &Claim) -> Result<(), Exit> {
     let candidate = resolve(global, &claim.candidate)?;
     let action = Action::ClaimRewards(tx::ClaimRewards { candidate });
     let said = format!("what {candidate} earned for {} is paid", claim.from.key);
-    send(global, &claim.from, action, &said)
+    send(global, &claim.from.key, action, &said)
 }
 
 /// Shows the seats, and who stands for them.
