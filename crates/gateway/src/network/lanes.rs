@@ -12,7 +12,7 @@ use fairweir_services::session::{AccountError, Mark};
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ByteCount, Digest, Millis, Rounding, Units,
     event::LaneOpened,
-    limits::SESSION_SPEC_BYTES_MAX,
+    limits::{BLOB_BYTES_MAX, SESSION_SPEC_BYTES_MAX},
     order::{
         Demand, OpenRounds, OrderHeader, OrderId, Privacy, Requirements, Rounds, SlotId, SlotRole,
         UnitVector, Urgency,
@@ -39,6 +39,8 @@ const RESTS_MAX: usize = 6;
 pub(super) const REQUEST_UNITS_MAX: Units = Units(2_048);
 /// Milliseconds that one request may run.
 const REQUEST_TIME_MAX: Millis = Millis(600_000);
+/// Bytes of memory that one request may take.
+const REQUEST_MEMORY_MAX: ByteCount = ByteCount(1 << 30);
 /// How much longer than its time for a match an order may take to become final.
 const LEDGER_MARGIN: Duration = Duration::from_secs(30);
 
@@ -483,6 +485,19 @@ fn session_units(demand: &Demand) -> UnitVector {
     }
 }
 
+/// What one request of a session may take at most. Its units alone bound it: one that is a little longer than the first, or goes on with a draft, must
+/// not need a session of its own.
+fn session_demand(demand: &Demand) -> Demand {
+    let bytes = |bytes: usize| ByteCount(u64::try_from(bytes).unwrap_or(u64::MAX));
+    Demand {
+        units: session_units(demand),
+        bytes_in: bytes(SESSION_SPEC_BYTES_MAX),
+        bytes_out_max: bytes(BLOB_BYTES_MAX),
+        memory_max: demand.memory_max.max(REQUEST_MEMORY_MAX),
+        execution_max: REQUEST_TIME_MAX,
+    }
+}
+
 fn session_header<N: Network>(
     shared: &Shared<N>,
     trade: &Trade,
@@ -498,13 +513,7 @@ fn session_header<N: Network>(
         kind: trade.kind,
         spec_digest: Digest::ZERO,
         spec_inline: None,
-        demand: Demand {
-            units: session_units(demand),
-            bytes_in: ByteCount(u64::try_from(SESSION_SPEC_BYTES_MAX).unwrap_or(u64::MAX)),
-            bytes_out_max: demand.bytes_out_max,
-            memory_max: demand.memory_max,
-            execution_max: REQUEST_TIME_MAX,
-        },
+        demand: session_demand(demand),
         slots: LANES_PER_SESSION,
         role: SlotRole::Worker,
         rounds: Rounds::Open(OpenRounds {

@@ -11,7 +11,13 @@ use crate::network::{
 };
 use commonware_codec::Encode as _;
 use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
-use fairweir_services::{Kind as _, inference::chat::Chat};
+use fairweir_services::{
+    Kind as _,
+    inference::{
+        ModelId,
+        chat::{Chat, ChatSpec, Parameters, Prompt},
+    },
+};
 use fairweir_types::{
     Address, BoundedBytes,
     node_api::{NodeReply, OfferPage, OfferReport},
@@ -118,4 +124,22 @@ async fn lanes_that_are_told_after_the_first_join_too() {
     let open = shared.lanes.open();
     let found: Vec<_> = open[&trade].iter().map(|lane| lane.opened.worker).collect();
     assert_eq!(found, workers());
+}
+
+#[test]
+fn a_session_takes_longer_requests_than_the_one_that_it_was_opened_for() {
+    let demand = |prompt: usize, tokens: u32, draft: usize| {
+        let prompt = Prompt::Tokens(BoundedVec::new(vec![1; prompt]).unwrap());
+        let parameters = Parameters {
+            logprobs: Some(5),
+            ..Parameters::greedy(tokens)
+        };
+        let spec = ChatSpec::new(ModelId(Digest::ZERO), prompt, parameters, [0; 32]).unwrap();
+        let spec = spec.with_draft(BoundedVec::new(vec![1; draft]).unwrap());
+        Chat::demand(&spec).unwrap()
+    };
+    let session = session_demand(&demand(10, 24, 0));
+    assert!(demand(11, 24, 0).within(&session));
+    assert!(demand(1_000, 2_048, 1_048).within(&session));
+    assert!(!demand(1_001, 2_048, 1_048).within(&session));
 }
