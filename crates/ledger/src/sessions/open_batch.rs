@@ -9,7 +9,7 @@ use fairweir_types::{
     Address, Event,
     event::ReceiptOpened,
     receipt::{Tier, output_commitment},
-    session::{batch_trace, request_slot},
+    session::{LeafOpening, SampledLeaf, batch_trace, missing_leaf_trace, request_slot},
     tx::OpenBatch,
 };
 
@@ -43,16 +43,15 @@ pub(crate) fn open_batch(
         });
     }
     let worker = present(record.worker, "worker of a batch")?;
-    let opens = |leaf: &fairweir_types::session::SampledLeaf,
-                 opening: &fairweir_types::session::LeafOpening| {
+    let opens = |(position, (leaf, opening)): (u64, (&SampledLeaf, &LeafOpening))| {
         let request = request_slot(&batch.lane, leaf.index);
-        output_commitment(worker, &request, 0, &opening.salt, &opening.trace) == leaf.commitment
+        // What verifiers find of a leaf that is not shown everybody knows: a worker that shows nothing could commit to it.
+        opening.trace != missing_leaf_trace(&slot_id, position)
+            && output_commitment(worker, &request, 0, &opening.salt, &opening.trace)
+                == leaf.commitment
     };
-    let closed = batch
-        .leaves
-        .iter()
-        .zip(open.openings.iter())
-        .position(|(leaf, opening)| !opens(leaf, opening));
+    let pairs = batch.leaves.iter().zip(open.openings.iter());
+    let closed = (0..).zip(pairs).position(|numbered| !opens(numbered));
     if let Some(position) = closed {
         return Err(SessionError::DoesNotOpen { position });
     }

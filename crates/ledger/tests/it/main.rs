@@ -59,6 +59,7 @@ scripts!(
     sessions_that_end_together,
     delegates,
     lanes_that_are_topped_up,
+    leaves_that_nobody_can_open,
     disputes_over_batches,
     an_honest_worker_turns_a_verdict,
     a_lying_worker_loses_its_appeal,

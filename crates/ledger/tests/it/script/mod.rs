@@ -258,7 +258,7 @@ fn trace(world: &World, line: &Line<'_>) -> Digest {
     {
         let traces: Vec<_> = (0u32..)
             .zip(batch.samples.iter())
-            .map(|(at, _)| sessions::leaf_trace(line, at))
+            .map(|(at, _)| sessions::leaf_trace(world, line, at))
             .collect();
         return batch_trace(&world.slot_id(line.word(1)), &traces);
     }

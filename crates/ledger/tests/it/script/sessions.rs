@@ -6,14 +6,18 @@ use fairweir_types::{
     BoundedVec, Digest, Millis, SecretKey,
     order::{OpenRounds, OrderHeader, Rounds},
     receipt::output_commitment,
-    session::{LeafOpening, Numbers, SampledLeaf, SignedVoucher, Voucher, request_slot},
+    session::{
+        LeafOpening, Numbers, SampledLeaf, SignedVoucher, Voucher, missing_leaf_trace, request_slot,
+    },
     tx,
 };
 
-/// The trace of the request at a position of a batch, which has its number in the lane too.
-pub(super) fn leaf_trace(line: &Line<'_>, position: u32) -> Digest {
-    let word = line.words.get(2).copied().unwrap_or("right");
-    Digest::of_blob(format!("{word} {position}").as_bytes())
+/// The trace of the request at a position of a batch, which has its number in the lane too; `missing` is that of a leaf which was not shown.
+pub(super) fn leaf_trace(world: &World, line: &Line<'_>, position: u32) -> Digest {
+    match line.words.get(2).copied().unwrap_or("right") {
+        "missing" => missing_leaf_trace(&some_slot(world, line), position.into()),
+        word => Digest::of_blob(format!("{word} {position}").as_bytes()),
+    }
 }
 
 pub(super) fn post_batch(world: &World, line: &Line<'_>) -> tx::PostBatch {
@@ -64,7 +68,7 @@ pub(super) fn show_leaves(world: &World, key: &SecretKey, line: &Line<'_>) -> tx
     let leaves = samples(world, line).into_iter().map(|position| {
         let lane = world.slot(line.word(1)).unwrap().batch.unwrap().lane;
         let index = u64::from(position);
-        let trace = leaf_trace(line, position);
+        let trace = leaf_trace(world, line, position);
         let request = request_slot(&lane, index);
         SampledLeaf {
             index,
@@ -94,7 +98,7 @@ pub(super) fn open_batch(world: &World, line: &Line<'_>) -> tx::OpenBatch {
         .into_iter()
         .map(|position| LeafOpening {
             salt: SALT,
-            trace: leaf_trace(line, position),
+            trace: leaf_trace(world, line, position),
         });
     tx::OpenBatch {
         slot_id: some_slot(world, line),
