@@ -6,7 +6,7 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Address, Event,
+    Address, BoundedVec, Event,
     event::ReceiptOpened,
     receipt::{Tier, output_commitment},
     session::{LeafOpening, SampledLeaf, batch_trace, missing_leaf_trace, request_slot},
@@ -25,7 +25,7 @@ pub(crate) fn open_batch(
     };
     let Some(batch) = record
         .batch
-        .as_ref()
+        .as_mut()
         .filter(|_| record.phase == Phase::Opening)
     else {
         return Err(SessionError::WrongPhase {
@@ -55,12 +55,15 @@ pub(crate) fn open_batch(
     if let Some(position) = closed {
         return Err(SessionError::DoesNotOpen { position });
     }
-    let trace = batch_trace(&slot_id, open.openings.iter().map(|opening| &opening.trace));
+    let samples = BoundedVec::truncating(open.openings.iter().map(|opening| opening.trace));
+    let trace = batch_trace(&slot_id, samples.iter());
+    batch.hear(&slot_id, &trace, &samples);
     record.opened = Some(trace);
     execution.emit(Event::ReceiptOpened(ReceiptOpened {
         slot_id,
         worker: sender,
         trace,
+        samples,
     }));
     verification::begin_reveal(execution, slot_id, record, Tier::First)?;
     Ok(())
