@@ -67,8 +67,9 @@ pub fn may_ask(state: &dyn State, sender: Address, action: &Action) -> Result<bo
     let Some(record) = slot(state, slot_id)?.filter(|record| record.phase == phase) else {
         return Ok(false);
     };
-    if phase == Phase::Appealable {
-        return Ok(record.loser(sender).is_some());
+    if let Action::Appeal(appeal) = action {
+        let trace = record.loser(sender);
+        return Ok(trace.is_some_and(|trace| differ((&slot_id, &record), &trace, appeal.sample)));
     }
     let game = record.appeals.and_then(|appeals| appeals.game);
     let Some((game, side)) = game.and_then(|game| game.side_of(sender).map(|side| (game, side)))
@@ -80,6 +81,17 @@ pub fn may_ask(state: &dyn State, sender: Address, action: &Action) -> Result<bo
         Action::Defend(_) => side == Side::Defender && !is_begun,
         _ => is_begun,
     })
+}
+
+/// Whether a trace and the verdict's differ about a sample of a batch; other work has but one.
+fn differ((slot_id, slot): (&SlotId, &Slot), trace: &Digest, sample: u8) -> bool {
+    let judged = slot.appeals.as_ref().map(|appeals| appeals.judged);
+    match (&slot.batch, judged) {
+        (Some(batch), Some(judged)) => {
+            Said::of((slot_id, batch), (trace, &judged), sample).is_some()
+        }
+        _ => sample == 0,
+    }
 }
 
 /// What a side stands for, and shows for it.

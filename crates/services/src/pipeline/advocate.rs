@@ -210,10 +210,14 @@ impl Machine {
         }
     }
 
-    /// What a game is about; what was to be shown for another sample is forgotten.
+    /// What a game is about. What was to be shown in another is forgotten, unless it is shown in this one too: to write a run down takes long.
     fn stands(&mut self, slot_id: SlotId, stand: Stand) {
         if let Some(case) = self.case(slot_id) {
-            if case.stand.is_some_and(|known| known.sample != stand.sample) {
+            let fits = match (&case.batch, &case.stand) {
+                (Some(batch), Some(known)) => batch.is_shown_alike(known, &stand),
+                _ => true,
+            };
+            if !fits {
                 case.ground = None;
             }
             case.stand = Some(stand);

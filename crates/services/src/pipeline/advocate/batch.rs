@@ -82,6 +82,16 @@ impl Batch {
         missing_leaf_trace(&self.shown.slot_id, sample.into())
     }
 
+    /// Whether the same is to be shown in two games: of one sample a run in both, or in both a leaf.
+    pub(super) fn is_shown_alike(&self, one: &Stand, two: &Stand) -> bool {
+        let is_about_leaf = |stand: &Stand| {
+            let said = self.said((&stand.own, &stand.other), stand.sample);
+            said.map(|said| said.contains(&self.missing(stand.sample)))
+        };
+        let same = (one.own, one.sample) == (two.own, two.sample);
+        same && is_about_leaf(one) == is_about_leaf(two)
+    }
+
     /// The sample to appeal about: the shortest of those of which both sides say what they give, for there the referee can decide; else one that
     /// only one of them says was shown.
     pub(super) fn sample(&self, own: &Digest, judged: &Digest) -> Option<u8> {

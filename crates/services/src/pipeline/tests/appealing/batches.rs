@@ -198,26 +198,35 @@ fn a_verifier_appeals_about_a_leaf_that_it_does_not_find_and_about_no_other() {
 }
 
 #[test]
-fn who_has_to_defend_shows_the_sample_that_the_appeal_is_about() {
+fn who_has_to_defend_shows_what_the_appeal_is_about() {
     let (mine, other) = (me(), key(8).address());
     let shown = shown_by(&mine);
     let (right, wrong) = (shown.right, Digest([3; 32]));
-    let appealed = |judged| {
+    let missing = missing_leaf_trace(&batch(), 0);
+    let appealed = |for_what| {
         Event::Appealed(Boxed::new(Appealed {
             slot_id: batch(),
             sample: 0,
             appellant: other,
-            trace: whole(wrong),
+            trace: whole(for_what),
             run: Digest::ZERO,
             defender: mine.address(),
-            judged: whole(judged),
+            judged: whole(right),
             due: Millis(1),
         }))
     };
     let mut machine = advocate();
-    let mut events = vec![Event::LeavesShown(Boxed::new(shown.event.clone()))];
-    events.extend(said(mine.address(), right, other, wrong));
-    events.push(appealed(right));
-    let did = play(&mut machine, &events, &shown.tools);
-    assert_eq!(did, ["work", "defend"]);
+    let mut told = vec![Event::LeavesShown(Boxed::new(shown.event.clone()))];
+    told.extend(said(mine.address(), right, other, wrong));
+    told.extend(said(mine.address(), right, key(7).address(), missing));
+    play(&mut machine, &told, &shown.tools);
+    // One game after the other: about a run, about whether it was shown, about the run again.
+    for (number, (what, shows)) in
+        (1..).zip([(wrong, "Sample"), (missing, "Leaf"), (wrong, "Sample")])
+    {
+        let did = play(&mut machine, &[appealed(what)], &shown.tools);
+        assert_eq!(did, ["work", "defend"]);
+        let gear = format!("{:?}", machine.gear((batch(), number)));
+        assert!(gear.contains(&format!("ground: Some({shows}")), "{gear}");
+    }
 }
