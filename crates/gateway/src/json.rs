@@ -6,6 +6,7 @@ use fairweir_types::{
     node_api::{AccountReport, DelegateReport, Status, SupplyReport},
     order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
+    session::SampleTraces,
 };
 use serde_json::{Value, json};
 
@@ -159,6 +160,10 @@ pub const fn event_name(event: &Event) -> &'static str {
     }
 }
 
+fn digests(digests: &SampleTraces) -> Vec<String> {
+    digests.iter().map(ToString::to_string).collect()
+}
+
 /// An event with its name and the order that it is about.
 #[must_use]
 pub fn event(event: &Event) -> Value {
@@ -262,11 +267,12 @@ fn details(event: &Event) -> Value {
             json!({"worker": address(event.worker), "due": event.due.get()})
         }
         Event::ReceiptOpened(event) => {
-            json!({"worker": address(event.worker), "trace": event.trace.to_string()})
+            json!({"worker": address(event.worker), "trace": event.trace.to_string(), "samples": digests(&event.samples)})
         }
         Event::RevealDue(event) => json!({"tier": tier(event.tier), "due": event.due.get()}),
         Event::VerdictRevealed(event) => json!({
             "tier": tier(event.tier), "verifier": address(event.verifier), "trace": event.trace.to_string(),
+            "samples": digests(&event.samples),
         }),
         Event::Disputed(event) => json!({"cause": snake(event.cause)}),
         Event::Judged(event) => json!({
@@ -296,6 +302,7 @@ fn details(event: &Event) -> Value {
             "until": event.until.get(),
         }),
         Event::Appealed(event) => json!({
+            "sample": event.sample,
             "appellant": address(event.appellant),
             "trace": event.trace.to_string(),
             "run": event.run.to_string(),

@@ -339,6 +339,7 @@ fn verdict_bytes() -> [u64; 2] {
         tier: Tier::First,
         nonce: Salt::default(),
         trace: fairweir_types::Digest::ZERO,
+        samples: fairweir_types::session::SampleTraces::default(),
     });
     [commit, reveal].map(|action| {
         let transaction = Transaction {

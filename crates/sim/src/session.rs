@@ -38,9 +38,18 @@ pub struct Session {
 }
 
 impl<N: Network> Buyer<N> {
-    /// The longest request that a session of this buyer takes.
+    /// The longest request that a session of this buyer for texts takes.
     fn longest(&self) -> OrderHeader {
         self.header(&Work::text(&"a line of some length\n".repeat(40)))
+    }
+
+    /// Opens a session of one lane for work like this.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_session_for(&self, work: &Work) -> Result<Session, ClientError> {
+        let cap = Amount::from_coins(1).expect("a coin is below the cap");
+        self.open_lanes(1, cap, self.header(work)).await
     }
 
     /// Opens a session of so many lanes, each with a cap of one coin, and waits until all are matched.
@@ -49,7 +58,7 @@ impl<N: Network> Buyer<N> {
     /// [`ClientError`].
     pub async fn open_session(&self, lanes: u16) -> Result<Session, ClientError> {
         let cap = Amount::from_coins(1).expect("a coin is below the cap");
-        self.open_lanes(lanes, cap).await
+        self.open_lanes(lanes, cap, self.longest()).await
     }
 
     /// Opens a session of one lane, whose cap is the least that the ledger takes.
@@ -59,11 +68,16 @@ impl<N: Network> Buyer<N> {
     pub async fn open_small_session(&self) -> Result<Session, ClientError> {
         let longest = self.longest();
         let quote = longest.price_max.quote(&longest.demand.units);
-        self.open_lanes(1, quote.expect("it is little")).await
+        let cap = quote.expect("it is little");
+        self.open_lanes(1, cap, longest).await
     }
 
-    async fn open_lanes(&self, lanes: u16, cap: Amount) -> Result<Session, ClientError> {
-        let sample = self.longest();
+    async fn open_lanes(
+        &self,
+        lanes: u16,
+        cap: Amount,
+        sample: OrderHeader,
+    ) -> Result<Session, ClientError> {
         let header = OrderHeader {
             spec_digest: Digest::ZERO,
             spec_inline: None,
@@ -139,6 +153,19 @@ impl<N: Network> Buyer<N> {
         Ok(())
     }
 
+    /// Buys one request for a text in a lane.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ask(
+        &self,
+        session: &mut Session,
+        lane: usize,
+        text: &str,
+    ) -> Result<Delivery, ClientError> {
+        self.ask_work(session, lane, Work::text(text)).await
+    }
+
     /// Buys one request in a lane.
     ///
     /// # Errors
@@ -146,14 +173,13 @@ impl<N: Network> Buyer<N> {
     ///
     /// # Panics
     /// If the worker's receipt is not one for the request.
-    pub async fn ask(
+    pub async fn ask_work(
         &self,
         session: &mut Session,
         lane: usize,
-        text: &str,
+        work: Work,
     ) -> Result<Delivery, ClientError> {
         let (opened, account) = &mut session.lanes[lane];
-        let work = Work::text(text);
         let demand = self.header(&work).demand;
         let spec = work.spec;
         let key = self.sender().key();

@@ -10,6 +10,7 @@ use crate::{
     order::{KindId, NonMatches, OrderHeader, OrderId, SlotId},
     quantity::{Millis, Nonce},
     receipt::{Randomness, SignedReceipt, Tier, Verdict},
+    session::SampleTraces,
 };
 
 mod appeal;
@@ -262,7 +263,7 @@ record!(OpeningDue {
 });
 
 /// A worker opened its commitment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptOpened {
     /// The slot.
     pub slot_id: SlotId,
@@ -270,11 +271,14 @@ pub struct ReceiptOpened {
     pub worker: Address,
     /// Its trace.
     pub trace: Digest,
+    /// Of a batch: the traces of its samples.
+    pub samples: SampleTraces,
 }
 record!(ReceiptOpened {
     slot_id,
     worker,
-    trace
+    trace,
+    samples
 });
 
 /// Verifiers may reveal.
@@ -290,7 +294,7 @@ pub struct RevealDue {
 record!(RevealDue { slot_id, tier, due });
 
 /// A verifier revealed its trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerdictRevealed {
     /// The slot.
     pub slot_id: SlotId,
@@ -300,12 +304,15 @@ pub struct VerdictRevealed {
     pub verifier: Address,
     /// Its trace.
     pub trace: Digest,
+    /// Of a batch: the traces of its samples.
+    pub samples: SampleTraces,
 }
 record!(VerdictRevealed {
     slot_id,
     tier,
     verifier,
-    trace
+    trace,
+    samples
 });
 
 /// Why a slot is disputed.

@@ -12,6 +12,8 @@ pub const BLOB_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 pub const SESSION_SPEC_BYTES_MAX: usize = 128 * 1_024;
 /// Requests of one batch that are checked at most.
 pub const BATCH_SAMPLES_MAX: usize = 16;
+/// Who says what a batch's samples give: its worker, and the verifiers of both draws.
+pub const BATCH_VOICES_MAX: usize = 17;
 /// Requests that one batch holds at most.
 pub const BATCH_REQUESTS_MAX: u32 = 16_384;
 /// The same as a length.
@@ -162,8 +164,8 @@ const _: () = assert!(
     "the sampled requests of a batch fit one blob with the list of its leaves"
 );
 const _: () = assert!(
-    BATCH_SAMPLES_MAX * 64 + 1_024 <= TX_BYTES_MAX,
-    "what opens a batch fits one transaction"
+    BATCH_SAMPLES_MAX * 136 + 1_024 <= TX_BYTES_MAX,
+    "what is shown of a batch, and what opens it, fits one transaction"
 );
 const _: () = assert!(
     BATCH_LEAVES_MAX == 16_384
@@ -183,5 +185,13 @@ const _: () = assert!(
     EXHIBIT_BYTES_MAX == 983_040
         && APPEAL_SPEC_BYTES_MAX + APPEAL_OUTPUT_BYTES_MAX + 64 * 1_024 <= 983_040,
     "what binds a run fits an exhibit"
+);
+const _: () = assert!(
+    BATCH_LEAVES_MAX * 48 + 4_096 <= EXHIBIT_BYTES_MAX,
+    "what shows a leaf of a batch fits an exhibit"
+);
+const _: () = assert!(
+    BATCH_VOICES_MAX == 2 * DRAWN_MAX + 1,
+    "a worker, and all of two draws"
 );
 const _: () = assert!(DRAWN_MAX >= 5, "a dispute draws five");

@@ -20,6 +20,10 @@ use crate::{
 };
 use commonware_codec::Encode;
 
+mod claim;
+
+pub use claim::{BatchClaim, position_of, root_of};
+
 /// The slot of request number `index` of a lane: what its receipt, its trace's commitment and its stops name.
 #[must_use]
 pub fn request_slot(lane: &SlotId, index: u64) -> SlotId {
@@ -241,15 +245,25 @@ impl Numbers {
     }
 }
 
-/// What the ledger is shown of a sampled leaf.
+/// What the ledger is shown of a sampled leaf. Verifiers find whether it is that of the leaf; with it all of the request is fixed but its bytes,
+/// so that an appeal is about one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampledLeaf {
     /// The request's number in the lane.
     pub index: u64,
     /// Its receipt's commitment to the trace.
     pub commitment: Digest,
+    /// The digest of its receipt.
+    pub receipt: Digest,
+    /// The most that it may take.
+    pub demand: Demand,
 }
-record!(SampledLeaf { index, commitment });
+record!(SampledLeaf {
+    index,
+    commitment,
+    receipt,
+    demand
+});
 
 /// The request of a sampled leaf with all that verifiers need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -319,6 +333,9 @@ pub struct LeafOpening {
     pub trace: Digest,
 }
 record!(LeafOpening { salt, trace });
+
+/// The traces of a batch's sampled leaves, in the order of the samples; none for work that is no batch.
+pub type SampleTraces = BoundedVec<Digest, BATCH_SAMPLES_MAX>;
 
 /// The trace of a batch: that of all its sampled leaves together, in their order.
 #[must_use]

@@ -12,7 +12,7 @@ use crate::{
     order::{KindId, Offer, OrderHeader, OrderId, SlotId},
     quantity::{ByteCount, ChainId, Height, Nonce},
     receipt::{Salt, SignedReceipt, Tier},
-    session::{LeafOpening, Numbers, SampledLeaf, SealKey, SignedVoucher, Wrap},
+    session::{LeafOpening, Numbers, SampleTraces, SampledLeaf, SealKey, SignedVoucher, Wrap},
 };
 use commonware_codec::{Encode, EncodeSize};
 use commonware_cryptography::{BatchEntry, BatchVerifier, ed25519};
@@ -25,7 +25,7 @@ mod delegate;
 mod governance;
 mod validator;
 
-pub use appeal::{Appeal, Defend, Exhibit, OpenNode};
+pub use appeal::{Appeal, BoundLeaf, BoundSample, Defend, Exhibit, OpenNode};
 pub use delegate::{GrantDelegate, OpenSession, RevokeDelegate};
 pub use governance::{AddDeposit, AnswerMotion, AppealMotion, SubmitProposal, Vote};
 pub use validator::{
@@ -164,7 +164,7 @@ record!(OpenReceipt {
 });
 
 /// Reveals a drawn verifier's trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevealVerdict {
     /// The slot.
     pub slot_id: SlotId,
@@ -174,12 +174,15 @@ pub struct RevealVerdict {
     pub nonce: Salt,
     /// The verifier's own trace.
     pub trace: Digest,
+    /// Of a batch: the traces of its samples, of which the trace is made.
+    pub samples: SampleTraces,
 }
 record!(RevealVerdict {
     slot_id,
     tier,
     nonce,
-    trace
+    trace,
+    samples
 });
 
 /// Disputes a verdict within the challenge window; sent by the buyer, who risks a deposit.

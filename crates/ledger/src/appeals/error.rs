@@ -19,6 +19,12 @@ pub enum AppealError {
     /// The sender does not lose by the verdict, or appealed it before.
     #[error("only who loses by the verdict may appeal it, and once")]
     NotALoser,
+    /// The sender and the verdict do not differ about this sample, or it is of work that has no appeal.
+    #[error("there is nothing to appeal about sample {sample}")]
+    NotDisputed {
+        /// The sample.
+        sample: u8,
+    },
     /// The balance does not suffice for the deposit.
     #[error("the balance is {balance} coins, the deposit is {deposit}")]
     CannotPayDeposit {
@@ -67,6 +73,7 @@ impl AppealError {
             Self::TooDeep => 807,
             Self::BadExhibit(_) => 808,
             Self::AskedInThisBlock => 809,
+            Self::NotDisputed { .. } => 810,
             Self::RefereeBusy | Self::Fault(_) => 99,
         }
     }

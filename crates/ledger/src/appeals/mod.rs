@@ -11,11 +11,16 @@
 //! - A game has a time of its own, so that nobody wins by being slow: when it is over, the side whose move it is loses.
 //! - Equal runs, and orders that a side would have refused, are undecided. What the referee cannot decide leaves the verdict, and gives the deposit back.
 //!
-//! It deliberately does not know what a run is. Batches of sessions have no appeal yet: their trace is one over many runs.
+//! - Of a batch the two play about one sample: the traces of all samples stand on the ledger with the vote, and the appellant names one about which
+//!   it differs from the verdict. Where one side says that its leaf was not shown as the root promises, the other shows that it is, or loses;
+//!   if it does, the referee cannot decide, because it was not there when leaves were shown.
+//!
+//! It deliberately does not know what a run is.
 
 mod error;
 mod moves;
 mod records;
+mod samples;
 mod turns;
 
 pub use error::AppealError;

@@ -3,6 +3,7 @@
 use super::{
     AppealError,
     records::{Game, Play, Side},
+    samples::Said,
     turns::{keep, narrow, over, start},
 };
 use crate::{
@@ -66,8 +67,9 @@ pub fn may_ask(state: &dyn State, sender: Address, action: &Action) -> Result<bo
     let Some(record) = slot(state, slot_id)?.filter(|record| record.phase == phase) else {
         return Ok(false);
     };
-    if phase == Phase::Appealable {
-        return Ok(record.loser(sender).is_some());
+    if let Action::Appeal(appeal) = action {
+        let trace = record.loser(sender);
+        return Ok(trace.is_some_and(|trace| differ((&slot_id, &record), &trace, appeal.sample)));
     }
     let game = record.appeals.and_then(|appeals| appeals.game);
     let Some((game, side)) = game.and_then(|game| game.side_of(sender).map(|side| (game, side)))
@@ -81,27 +83,68 @@ pub fn may_ask(state: &dyn State, sender: Address, action: &Action) -> Result<bo
     })
 }
 
-/// Whether a side's run is the one that its trace was made of.
+/// Whether a trace and the verdict's differ about a sample of a batch; other work has but one.
+fn differ((slot_id, slot): (&SlotId, &Slot), trace: &Digest, sample: u8) -> bool {
+    let judged = slot.appeals.as_ref().map(|appeals| appeals.judged);
+    match (&slot.batch, judged) {
+        (Some(batch), Some(judged)) => {
+            Said::of((slot_id, batch), (trace, &judged), sample).is_some()
+        }
+        _ => sample == 0,
+    }
+}
+
+/// What a side stands for, and shows for it.
+struct Stand<'a> {
+    /// Its trace.
+    own: &'a Digest,
+    /// That of the other side.
+    other: &'a Digest,
+    sample: u8,
+    run: &'a Digest,
+    shown: &'a [u8],
+}
+
+/// Whether a side's run is the one that its trace was made of. Returns the digest of the spec that the run is of.
 fn bind(
     execution: &mut Execution<'_>,
     (slot_id, slot): (SlotId, &Slot),
     sender: Address,
-    (trace, run): (&Digest, &Digest),
-    bound: &[u8],
-) -> Result<(), AppealError> {
+    stand: &Stand<'_>,
+) -> Result<Digest, AppealError> {
     execution.ask_referee(slot_id, sender)?;
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    if let Some(batch) = &slot.batch {
+        let said = Said::of((&slot_id, batch), (stand.own, stand.other), stand.sample);
+        let said = present(said, "sample of an appeal")?;
+        return said.bind(execution, (&order, slot), (stand.run, stand.shown));
+    }
     let receipt = present(slot.receipt.as_ref(), "receipt of a slot that was judged")?;
     let standing = Standing {
         kind: order.header.kind,
         spec: &order.header.spec_digest,
         demand: &order.header.demand,
         receipt: &receipt.receipt,
-        trace,
-        run,
+        trace: stand.own,
+        run: stand.run,
     };
-    let bound = execution.referee.bind(&standing, bound);
-    bound.map_err(AppealError::BadExhibit)
+    let bound = execution.referee.bind(&standing, stand.shown);
+    bound.map_err(AppealError::BadExhibit)?;
+    Ok(order.header.spec_digest)
+}
+
+/// Whether two differ about a sample of a batch in a way that can be taken to the referee; other work has but one.
+fn is_disputed(
+    execution: &Execution<'_>,
+    (slot_id, slot): (&SlotId, &Slot),
+    traces: (&Digest, &Digest),
+    sample: u8,
+) -> bool {
+    match &slot.batch {
+        None => sample == 0,
+        Some(batch) => Said::of((slot_id, batch), traces, sample)
+            .is_some_and(|said| said.can_be_shown(execution.params.appeal_units_max)),
+    }
 }
 
 /// Takes a verdict to the referee, with a run that is bound to the trace that the sender stands for.
@@ -110,23 +153,35 @@ pub(crate) fn appeal(
     sender: Address,
     appeal: &Appeal,
 ) -> Result<(), AppealError> {
-    let (slot_id, run) = (appeal.slot_id, appeal.run);
+    let (slot_id, run, sample) = (appeal.slot_id, appeal.run, appeal.sample);
     let mut record = slot_in(execution, slot_id, Phase::Appealable)?;
     let trace = record.loser(sender).ok_or(AppealError::NotALoser)?;
+    let appeals = present(record.appeals.as_ref(), "appeals of an appealable slot")?;
+    let judged = appeals.judged;
+    if !is_disputed(execution, (&slot_id, &record), (&trace, &judged), sample) {
+        return Err(AppealError::NotDisputed { sample });
+    }
     let deposit = money(execution.params.appeal_deposit);
     let balance = bank::account(&execution.overlay, sender)?.balance;
     if balance < deposit {
         return Err(AppealError::CannotPayDeposit { balance, deposit });
     }
-    let shown = appeal.bound.as_slice();
-    bind(execution, (slot_id, &record), sender, (&trace, &run), shown)?;
+    let stand = Stand {
+        own: &trace,
+        other: &judged,
+        sample,
+        run: &run,
+        shown: appeal.bound.as_slice(),
+    };
+    let spec = bind(execution, (slot_id, &record), sender, &stand)?;
     bank::debit(execution, sender, deposit)?;
-    let appeals = present(record.appeals.as_ref(), "appeals of an appealable slot")?;
     let game = Game {
         appellant: sender,
         trace,
+        sample,
+        spec,
         deposit,
-        defenders: record.defenders(&appeals.judged),
+        defenders: record.defenders(&judged),
         path: BoundedVec::default(),
         mine: Play {
             run: Some(run),
@@ -157,14 +212,14 @@ pub(crate) fn defend(
     }
     let appeals = present(record.appeals.as_ref(), "appeals of an appealed slot")?;
     let judged = appeals.judged;
-    let shown = defend.bound.as_slice();
-    bind(
-        execution,
-        (slot_id, &record),
-        sender,
-        (&judged, &defend.run),
-        shown,
-    )?;
+    let stand = Stand {
+        own: &judged,
+        other: &game.trace,
+        sample: game.sample,
+        run: &defend.run,
+        shown: defend.bound.as_slice(),
+    };
+    bind(execution, (slot_id, &record), sender, &stand)?;
     game.until = execution.window_end(execution.params.appeal_game)?;
     game.theirs.run = Some(defend.run);
     game.theirs.node = defend.run;
@@ -223,7 +278,7 @@ pub(crate) fn exhibit(
     let claims = [game.mine.node, game.theirs.node];
     let difference = Difference {
         kind: order.header.kind,
-        spec: &order.header.spec_digest,
+        spec: &game.spec,
         run: &run,
         path: game.path.as_slice(),
         claims: &claims,

@@ -1,5 +1,6 @@
 //! What a slot holds while its verdict may be appealed, and is.
 
+use super::samples;
 use crate::{fault::Fault, market::Slot, state::state_record};
 use fairweir_types::{
     Address, Amount, BoundedVec, Digest, Millis,
@@ -69,6 +70,10 @@ pub struct Game {
     pub appellant: Address,
     /// The trace that it stands for.
     pub trace: Digest,
+    /// Of a batch: the sample that they play about.
+    pub sample: u8,
+    /// The digest of the spec that the runs are of; zero where there are none.
+    pub spec: Digest,
     /// Its deposit.
     pub deposit: Amount,
     /// Who has to defend the verdict; the first plays.
@@ -85,6 +90,8 @@ pub struct Game {
 state_record!(Game {
     appellant,
     trace,
+    sample,
+    spec,
     deposit,
     defenders,
     path,
@@ -147,6 +154,7 @@ impl Game {
     ) -> Result<Appealed, Fault> {
         Ok(Appealed {
             slot_id,
+            sample: self.sample,
             appellant: self.appellant,
             trace: self.trace,
             run: self.mine.run.unwrap_or_default(),
@@ -206,8 +214,15 @@ impl Slot {
     }
 
     /// Whether anybody may still appeal the verdict.
-    pub(super) fn may_be_appealed(&self) -> bool {
-        self.voices().any(|(voice, _)| self.loser(voice).is_some())
+    pub(super) fn may_be_appealed(&self, slot_id: &SlotId, units_max: u64) -> bool {
+        let Some(appeals) = &self.appeals else {
+            return false;
+        };
+        let losers = self.voices().filter_map(|(voice, _)| self.loser(voice));
+        losers.into_iter().any(|trace| {
+            let traces = (&trace, &appeals.judged);
+            samples::is_disputable((slot_id, self), traces, units_max)
+        })
     }
 
     /// Who has to defend the verdict for a trace, the worker first.

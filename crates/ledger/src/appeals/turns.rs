@@ -1,6 +1,9 @@
 //! From one turn of a game to the next, and its end.
 
-use super::records::{Appeals, Game};
+use super::{
+    records::{Appeals, Game},
+    samples,
+};
 use crate::{
     bank,
     execution::Execution,
@@ -11,7 +14,7 @@ use crate::{
 use fairweir_types::{
     Boxed, Digest, Event, LengthError, Millis,
     event::{AppealOutcome, AppealsOpen},
-    limits::{APPEAL_CHILDREN_MAX, APPEAL_OUTPUT_BYTES_MAX, APPEAL_SPEC_BYTES_MAX},
+    limits::APPEAL_CHILDREN_MAX,
     order::SlotId,
 };
 
@@ -23,13 +26,10 @@ pub(crate) fn begin(
     judged: Digest,
 ) -> Result<Option<Millis>, Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
-    let demand = &order.header.demand;
-    let units = (demand.units.input.get()).saturating_add(demand.units.output.get());
-    // Longer work could not be written down in time, and larger specs and outputs could not be shown.
-    let is_short = units <= execution.params.appeal_units_max
-        && demand.bytes_in.get() <= APPEAL_SPEC_BYTES_MAX
-        && demand.bytes_out_max.get() <= APPEAL_OUTPUT_BYTES_MAX;
-    if slot.batch.is_some() || !is_short || !execution.referee.knows(order.header.kind) {
+    let units_max = execution.params.appeal_units_max;
+    // Of a batch each sample has a size of its own.
+    let is_short = slot.batch.is_some() || samples::is_short(&order.header.demand, units_max);
+    if !is_short || !execution.referee.knows(order.header.kind) {
         return Ok(None);
     }
     let mut slot = slot.clone();
@@ -37,7 +37,7 @@ pub(crate) fn begin(
         judged,
         ..Appeals::default()
     });
-    if !slot.may_be_appealed() {
+    if !slot.may_be_appealed(&slot_id, units_max) {
         return Ok(None);
     }
     wait_for_appeals(execution, slot_id, slot).map(Some)
@@ -177,7 +177,7 @@ pub(super) fn over(
     let failed = appeals.failed.push(game.appellant);
     counted(failed.ok(), "appellants of a slot")?;
     let judged = appeals.judged;
-    if slot.may_be_appealed() {
+    if slot.may_be_appealed(&slot_id, execution.params.appeal_units_max) {
         return wait_for_appeals(execution, slot_id, slot).map(drop);
     }
     verification::conclude(execution, slot_id, slot, &judged, None)

@@ -126,7 +126,7 @@ pub(crate) fn open_lane(
 }
 
 /// Who may ask and pay in a session.
-pub(super) fn payers_of(order: &Order) -> Result<Payers, Fault> {
+pub(crate) fn payers_of(order: &Order) -> Result<Payers, Fault> {
     let rounds = present(order.header.open_rounds(), "rounds of a session")?;
     Ok(Payers {
         buyer: order.buyer,

@@ -25,10 +25,12 @@ mod top_up_lane;
 pub(crate) use close_session::close_session;
 pub use error::SessionError;
 pub use lane::lane_exposure;
-pub(crate) use lane::{batch_ended, check_open, lane_costs, lane_timer_ended, open_lane};
+pub(crate) use lane::{
+    batch_ended, check_open, lane_costs, lane_timer_ended, open_lane, payers_of,
+};
 pub(crate) use open_batch::open_batch;
 pub(crate) use post_batch::post_batch;
-pub use records::{Batch, Lane};
+pub use records::{Batch, Found, Lane};
 pub(crate) use sample::{TURNS_MAX, sample};
 pub(crate) use settle_batch::settle_batch;
 pub(crate) use share_leaves::{begin_sharing, share_leaves, sharing_ended};

@@ -6,10 +6,10 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Address, Event,
+    Address, BoundedVec, Event,
     event::ReceiptOpened,
     receipt::{Tier, output_commitment},
-    session::{batch_trace, request_slot},
+    session::{LeafOpening, SampledLeaf, batch_trace, missing_leaf_trace, request_slot},
     tx::OpenBatch,
 };
 
@@ -25,7 +25,7 @@ pub(crate) fn open_batch(
     };
     let Some(batch) = record
         .batch
-        .as_ref()
+        .as_mut()
         .filter(|_| record.phase == Phase::Opening)
     else {
         return Err(SessionError::WrongPhase {
@@ -43,25 +43,27 @@ pub(crate) fn open_batch(
         });
     }
     let worker = present(record.worker, "worker of a batch")?;
-    let opens = |leaf: &fairweir_types::session::SampledLeaf,
-                 opening: &fairweir_types::session::LeafOpening| {
+    let opens = |(position, (leaf, opening)): (u64, (&SampledLeaf, &LeafOpening))| {
         let request = request_slot(&batch.lane, leaf.index);
-        output_commitment(worker, &request, 0, &opening.salt, &opening.trace) == leaf.commitment
+        // What verifiers find of a leaf that is not shown everybody knows: a worker that shows nothing could commit to it.
+        opening.trace != missing_leaf_trace(&slot_id, position)
+            && output_commitment(worker, &request, 0, &opening.salt, &opening.trace)
+                == leaf.commitment
     };
-    let closed = batch
-        .leaves
-        .iter()
-        .zip(open.openings.iter())
-        .position(|(leaf, opening)| !opens(leaf, opening));
+    let pairs = batch.leaves.iter().zip(open.openings.iter());
+    let closed = (0..).zip(pairs).position(|numbered| !opens(numbered));
     if let Some(position) = closed {
         return Err(SessionError::DoesNotOpen { position });
     }
-    let trace = batch_trace(&slot_id, open.openings.iter().map(|opening| &opening.trace));
+    let samples = BoundedVec::truncating(open.openings.iter().map(|opening| opening.trace));
+    let trace = batch_trace(&slot_id, samples.iter());
+    batch.hear(&slot_id, &trace, &samples);
     record.opened = Some(trace);
     execution.emit(Event::ReceiptOpened(ReceiptOpened {
         slot_id,
         worker: sender,
         trace,
+        samples,
     }));
     verification::begin_reveal(execution, slot_id, record, Tier::First)?;
     Ok(())

@@ -80,6 +80,7 @@ pub(crate) fn post_batch(
         samples: BoundedVec::default(),
         leaves: BoundedVec::default(),
         sharers: BoundedVec::default(),
+        found: BoundedVec::default(),
     };
     open(
         execution,

@@ -2,10 +2,10 @@
 
 use crate::state::state_record;
 use fairweir_types::{
-    Address, Amount, BoundedVec, Height, Millis,
-    limits::{BATCH_SAMPLES_MAX, DRAWN_MAX},
+    Address, Amount, BoundedVec, Digest, Height, Millis,
+    limits::{BATCH_SAMPLES_MAX, BATCH_VOICES_MAX, DRAWN_MAX},
     order::SlotId,
-    session::{Numbers, SampledLeaf},
+    session::{Numbers, SampleTraces, SampledLeaf, batch_trace},
     sum_tree::SumNode,
 };
 
@@ -61,6 +61,8 @@ pub struct Batch {
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
     /// Who let the dispute's verifiers read what was shown.
     pub sharers: BoundedVec<Address, DRAWN_MAX>,
+    /// What its worker and its verifiers found of the samples; what several found once.
+    pub found: BoundedVec<Found, BATCH_VOICES_MAX>,
 }
 state_record!(Batch {
     lane,
@@ -71,5 +73,43 @@ state_record!(Batch {
     draws_at,
     samples,
     leaves,
-    sharers
+    sharers,
+    found
 });
+
+/// What somebody found of a batch's samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The trace of the batch.
+    pub trace: Digest,
+    /// Those of its samples, of which it is made.
+    pub samples: SampleTraces,
+}
+state_record!(Found { trace, samples });
+
+impl Batch {
+    /// Writes down what somebody found, if the batch's trace is made of it.
+    pub(crate) fn hear(
+        &mut self,
+        slot_id: &SlotId,
+        trace: &Digest,
+        samples: &SampleTraces,
+    ) -> bool {
+        let is_whole = samples.len() == self.samples.len();
+        if !is_whole || batch_trace(slot_id, samples.iter()) != *trace {
+            return false;
+        }
+        let found = Found {
+            trace: *trace,
+            samples: samples.clone(),
+        };
+        // There are no more voices than there is room for.
+        self.samples_of(trace).is_some() || self.found.push(found).is_ok()
+    }
+
+    /// The traces of the samples that a trace of the batch is made of.
+    pub(crate) fn samples_of(&self, trace: &Digest) -> Option<&[Digest]> {
+        let found = self.found.iter().find(|found| found.trace == *trace);
+        found.map(|found| found.samples.as_slice())
+    }
+}

@@ -31,6 +31,9 @@ pub enum VerificationError {
     /// What is opened is not what was committed to.
     #[error("this does not open the commitment")]
     DoesNotOpen,
+    /// The traces of a batch's samples are others than its trace was made of, or those of work that is no batch.
+    #[error("the trace is not made of these traces of samples")]
+    OtherSamples,
     /// The sender is not the slot's worker.
     #[error("only the assigned worker may open its receipt")]
     NotTheWorker,
@@ -64,6 +67,7 @@ impl VerificationError {
             Self::NotTheWorker => 507,
             Self::NotTheBuyer => 508,
             Self::CannotPayDeposit { .. } => 509,
+            Self::OtherSamples => 510,
             Self::Fault(_) => 99,
         }
     }

@@ -4,7 +4,7 @@ use crate::{
     market::{Phase, slot},
 };
 use fairweir_types::{
-    Address, Event,
+    Address, BoundedVec, Event,
     event::ReceiptOpened,
     receipt::{Tier, trace},
     tx::OpenReceipt,
@@ -48,6 +48,7 @@ pub(crate) fn open_receipt(
         slot_id,
         worker: sender,
         trace,
+        samples: BoundedVec::default(),
     }));
     super::window::begin_reveal(execution, slot_id, record, Tier::First)?;
     Ok(())

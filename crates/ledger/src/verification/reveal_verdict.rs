@@ -18,6 +18,7 @@ pub(crate) fn reveal_verdict(
         tier,
         nonce,
         trace,
+        ref samples,
     } = *reveal;
     let Some(mut record) = slot(&execution.overlay, slot_id)? else {
         return Err(VerificationError::NoSuchSlot);
@@ -43,11 +44,19 @@ pub(crate) fn reveal_verdict(
         return Err(VerificationError::DoesNotOpen);
     }
     drawn.trace = Some(trace);
+    let are_those = match &mut record.batch {
+        None => samples.is_empty(),
+        Some(batch) => batch.hear(&slot_id, &trace, samples),
+    };
+    if !are_those {
+        return Err(VerificationError::OtherSamples);
+    }
     execution.emit(Event::VerdictRevealed(VerdictRevealed {
         slot_id,
         tier,
         verifier: sender,
         trace,
+        samples: samples.clone(),
     }));
     // A verifier that did not commit cannot reveal; it is not waited for.
     if record

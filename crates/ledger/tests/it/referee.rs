@@ -130,6 +130,7 @@ pub(crate) fn assert_room_is_kept_for_players(
         "no_slot_to_appeal",
         "not_open_to_appeal",
         "not_a_loser",
+        "not_disputed",
         "not_a_player",
         "not_your_move",
     ];

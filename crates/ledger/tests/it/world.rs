@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) keys: BTreeMap<String, SecretKey>,
     pub(crate) orders: BTreeMap<String, OrderId>,
     pub(crate) proposals: BTreeMap<String, ProposalId>,
+    /// What the leaves of batches are whose roots are made of some.
+    pub(crate) leaves: BTreeMap<String, Vec<String>>,
     pub(crate) last: BlockOutcome,
     pub(crate) genesis: Genesis,
     pub(crate) blocks: Vec<Made>,
@@ -124,6 +126,7 @@ impl World {
             keys,
             orders: BTreeMap::new(),
             proposals: BTreeMap::new(),
+            leaves: BTreeMap::new(),
             last,
             genesis,
             blocks: Vec::new(),

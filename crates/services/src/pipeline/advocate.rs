@@ -1,29 +1,28 @@
 //! The role that plays appeals for an account: as the worker or verifier that loses by a verdict, or as one that has to defend it.
 //!
 //! It appeals whenever appeals of a verdict open, until it had its turn: another may have lost on purpose. It appeals only for what it finds again: it runs the work once more, with everything written down, and if that does not end in the trace that
-//! its account stood for, its account was wrong, and it keeps silent.
+//! its account stood for, its account was wrong, and it keeps silent. Of a batch it does so for the sample that is played about.
+
+mod batch;
+mod ground;
 
 use super::{
     Identity, PipelineError, Progress, Tools,
     driver::drive,
     limits::JOBS_MAX,
     memory::{Newest, Orders, PostedOrder, orders},
-    role::{Role, Stage, Step, WorkError, ready},
-    verifier::disclosed,
+    role::{Role, Stage, Step, WorkError},
 };
-use crate::{
-    Env, ExecuteError, Registry,
-    appeal::{Record, RecordError, RefusedRecord},
-    world::ChainClient,
-};
+use crate::{ExecuteError, Registry, session::seal::Sharing, world::ChainClient};
+use batch::{Batch, Reading};
 use commonware_runtime::Clock;
 use fairweir_types::{
-    Action, Address, BoundedBytes, BoundedVec, Boxed, Digest, Event, Height, Millis, Receipt,
-    TxOutcome,
-    event::{AppealNarrowed, Appealed, AppealsOpen},
+    Action, Address, Boxed, ChainId, Digest, Event, Height, Millis, Receipt, TxOutcome,
+    event::{AppealNarrowed, Appealed, AppealsOpen, LeavesShown, ReceiptOpened},
     order::{OrderId, SlotId},
-    tx::{Appeal, Defend, Exhibit, OpenNode},
+    session::SampleTraces,
 };
+use ground::Ground;
 use std::sync::Arc;
 
 /// Time that one move may take; the ledger's window ends it sooner.
@@ -42,7 +41,8 @@ impl<C: ChainClient> Advocate<C> {
     /// An advocate that has seen nothing yet.
     #[must_use]
     pub fn new(identity: &Identity, chain: C, tools: Tools) -> Self {
-        let machine = Machine::new(identity.key.address(), Arc::clone(&tools.registry));
+        let registry = Arc::clone(&tools.registry);
+        let machine = Machine::new(identity, chain.chain_id().clone(), registry);
         Self {
             chain,
             tools,
@@ -78,10 +78,10 @@ pub(super) type Job = (SlotId, u32);
 /// What a move is.
 #[derive(Clone, Debug)]
 enum Move {
-    /// Appeal the verdict, for a trace.
-    Appeal(Digest),
-    /// Defend the verdict for a trace.
-    Defend(Digest),
+    /// Appeal the verdict.
+    Appeal,
+    /// Defend the verdict.
+    Defend,
     /// Open the node where the runs differ, or exhibit the cell.
     Go {
         narrowed: Boxed<AppealNarrowed>,
@@ -90,19 +90,31 @@ enum Move {
     },
 }
 
+/// What the two sides of a game stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stand {
+    own: Digest,
+    other: Digest,
+    /// Of a batch: the sample that they play about.
+    sample: u8,
+}
+
 /// What is needed for a move.
 #[derive(Clone, Debug)]
 pub(super) struct Gear {
     slot_id: SlotId,
     next: Option<Move>,
+    stand: Option<Stand>,
     receipt: Option<Arc<Receipt>>,
-    record: Option<Arc<dyn Record>>,
+    batch: Option<Batch>,
+    reading: Reading,
+    ground: Option<Ground>,
 }
 
 /// What a move gave.
 #[derive(Debug)]
 pub(super) struct Moved {
-    record: Arc<dyn Record>,
+    ground: Option<Ground>,
     action: Option<Action>,
 }
 
@@ -111,11 +123,13 @@ pub(super) struct Moved {
 struct Case {
     order: Arc<PostedOrder>,
     receipt: Option<Arc<Receipt>>,
-    /// The worker's trace, once it is open.
-    opened: Option<Digest>,
     /// The trace that the account stands for.
     own: Option<Digest>,
-    record: Option<Arc<dyn Record>>,
+    batch: Option<Batch>,
+    /// What the game that is on, or may begin, is about.
+    stand: Option<Stand>,
+    /// What the account has to show for that.
+    ground: Option<Ground>,
     number: u32,
     next: Option<Move>,
     /// Whether it appealed and lost: nobody appeals a verdict twice.
@@ -126,15 +140,17 @@ struct Case {
 #[derive(Debug)]
 pub(super) struct Machine {
     me: Address,
+    reading: Reading,
     registry: Arc<Registry>,
     orders: Orders,
     cases: Newest<SlotId, Case>,
 }
 
 impl Machine {
-    pub(super) fn new(me: Address, registry: Arc<Registry>) -> Self {
+    pub(super) fn new(identity: &Identity, chain_id: ChainId, registry: Arc<Registry>) -> Self {
         Self {
-            me,
+            me: identity.key.address(),
+            reading: Reading::of(identity, chain_id),
             registry,
             orders: orders(),
             cases: Newest::new(JOBS_MAX),
@@ -155,9 +171,10 @@ impl Machine {
             let case = Case {
                 order,
                 receipt: None,
-                opened: None,
                 own: None,
-                record: None,
+                batch: None,
+                stand: None,
+                ground: None,
                 number: 0,
                 next: None,
                 had_its_turn: false,
@@ -165,6 +182,46 @@ impl Machine {
             self.cases.put(slot_id, case);
         }
         self.cases.get_mut(&slot_id)
+    }
+
+    fn batch(&mut self, slot_id: SlotId) -> Option<&mut Batch> {
+        self.cases.get_mut(&slot_id)?.batch.as_mut()
+    }
+
+    /// A batch is an order of its own.
+    fn leaves_shown(&mut self, height: Height, shown: &LeavesShown) {
+        let order = PostedOrder::of_batch(shown, height);
+        self.orders.put(shown.slot_id.order, Arc::new(order));
+        if let Some(case) = self.case(shown.slot_id) {
+            case.batch = Some(Batch::of(shown));
+        }
+    }
+
+    /// Somebody said what the trace of the work is.
+    fn told(&mut self, slot_id: SlotId, who: Address, trace: Digest, samples: &SampleTraces) {
+        let is_me = who == self.me;
+        if let Some(case) = self.case(slot_id) {
+            if let Some(batch) = &mut case.batch {
+                batch.hear(trace, samples);
+            }
+            if is_me {
+                case.own = Some(trace);
+            }
+        }
+    }
+
+    /// What a game is about. What was to be shown in another is forgotten, unless it is shown in this one too: to write a run down takes long.
+    fn stands(&mut self, slot_id: SlotId, stand: Stand) {
+        if let Some(case) = self.case(slot_id) {
+            let fits = match (&case.batch, &case.stand) {
+                (Some(batch), Some(known)) => batch.is_shown_alike(known, &stand),
+                _ => true,
+            };
+            if !fits {
+                case.ground = None;
+            }
+            case.stand = Some(stand);
+        }
     }
 
     fn plan(&mut self, slot_id: SlotId, next: Move) -> Vec<Step<Job>> {
@@ -184,23 +241,45 @@ impl Machine {
         let Some(case) = self.cases.get(&open.slot_id) else {
             return Vec::new();
         };
-        match case.own {
-            Some(own) if own != open.judged && !case.had_its_turn => {
-                self.plan(open.slot_id, Move::Appeal(own))
-            }
-            _ => Vec::new(),
-        }
+        let own = case.own.filter(|own| *own != open.judged);
+        let Some(own) = own.filter(|_| !case.had_its_turn) else {
+            return Vec::new();
+        };
+        let sample = match &case.batch {
+            None => Some(0),
+            Some(batch) => batch.sample(&own, &open.judged),
+        };
+        let Some(sample) = sample else {
+            return Vec::new();
+        };
+        let stand = Stand {
+            own,
+            other: open.judged,
+            sample,
+        };
+        self.stands(open.slot_id, stand);
+        self.plan(open.slot_id, Move::Appeal)
     }
 
     fn appealed(&mut self, appealed: &Appealed) -> Vec<Step<Job>> {
-        if appealed.defender != self.me {
-            if let Some(case) = self.cases.get_mut(&appealed.slot_id) {
-                // It appealed itself, or another was faster.
-                case.next = None;
-            }
-            return Vec::new();
+        let (slot_id, sample) = (appealed.slot_id, appealed.sample);
+        let (own, other) = if appealed.defender == self.me {
+            (appealed.judged, appealed.trace)
+        } else {
+            (appealed.trace, appealed.judged)
+        };
+        if appealed.defender == self.me || appealed.appellant == self.me {
+            let stand = Stand { own, other, sample };
+            self.stands(slot_id, stand);
         }
-        self.plan(appealed.slot_id, Move::Defend(appealed.judged))
+        if appealed.defender == self.me {
+            return self.plan(slot_id, Move::Defend);
+        }
+        if let Some(case) = self.cases.get_mut(&slot_id) {
+            // It appealed itself, or another was faster.
+            case.next = None;
+        }
+        Vec::new()
     }
 
     fn narrowed(&mut self, narrowed: &Boxed<AppealNarrowed>) -> Vec<Step<Job>> {
@@ -255,17 +334,34 @@ impl Role for Machine {
                     case.receipt = Some(Arc::new(submitted.receipt.receipt.clone()));
                 }
             }
-            Event::ReceiptOpened(opened) => {
-                let is_own = opened.worker == self.me;
-                if let Some(case) = self.case(opened.slot_id) {
-                    case.opened = Some(opened.trace);
-                    case.own = case.own.or(is_own.then_some(opened.trace));
+            Event::LeavesShown(shown) if self.registry.get(shown.kind).is_some() => {
+                self.leaves_shown(height, shown);
+            }
+            Event::SharingDue(due) => {
+                if let Some(batch) = self.batch(due.slot_id) {
+                    let readers = due.readers.clone();
+                    let shares = Vec::new();
+                    batch.sharing = Some(Arc::new(Sharing { readers, shares }));
                 }
             }
-            Event::VerdictRevealed(revealed) if revealed.verifier == self.me => {
-                if let Some(case) = self.case(revealed.slot_id) {
-                    case.own = Some(revealed.trace);
+            Event::LeavesShared(shared) => {
+                let batch = self.batch(shared.slot_id);
+                if let Some(sharing) = batch.and_then(|batch| batch.sharing.as_mut()) {
+                    Arc::make_mut(sharing).shares.push(shared.wraps.clone());
                 }
+            }
+            Event::ReceiptOpened(opened) => {
+                let ReceiptOpened {
+                    slot_id,
+                    worker,
+                    trace,
+                    ref samples,
+                } = *opened;
+                self.told(slot_id, worker, trace, samples);
+            }
+            Event::VerdictRevealed(revealed) => {
+                let (slot_id, trace) = (revealed.slot_id, revealed.trace);
+                self.told(slot_id, revealed.verifier, trace, &revealed.samples);
             }
             Event::AppealsOpen(open) => return self.appeals_open(open),
             Event::Appealed(appealed) => return self.appealed(appealed),
@@ -278,6 +374,7 @@ impl Role for Machine {
                 }
             }
             Event::Settled(settled) => drop(self.cases.remove(&settled.slot_id)),
+            Event::BatchSettled(settled) => drop(self.cases.remove(&settled.slot_id)),
             Event::Refunded(refunded) => drop(self.cases.remove(&refunded.slot_id)),
             Event::OrderClosed(closed) => {
                 self.orders.remove(&closed.order);
@@ -300,24 +397,37 @@ impl Role for Machine {
         Gear {
             slot_id,
             next: case.and_then(|case| case.next.clone()),
+            stand: case.and_then(|case| case.stand),
             receipt: case.and_then(|case| case.receipt.clone()),
-            record: case.and_then(|case| case.record.clone()),
+            batch: case.and_then(|case| case.batch.clone()),
+            reading: self.reading.clone(),
+            ground: case.and_then(|case| case.ground.clone()),
         }
     }
 
     async fn work(tools: &Tools, order: &PostedOrder, gear: &Gear) -> Result<Moved, WorkError> {
-        let Some(next) = &gear.next else {
+        let (Some(next), Some(stand)) = (&gear.next, &gear.stand) else {
             return Err(WorkError::NotWanted);
         };
-        let record = match &gear.record {
-            Some(record) => Arc::clone(record),
-            None => record_of(tools, order, gear.receipt.as_deref()).await?,
+        let ground = match (&gear.ground, &gear.batch) {
+            (Some(ground), _) => Some(ground.clone()),
+            (None, None) => ground::of_work(tools, order, (gear.receipt.as_ref(), stand)).await?,
+            (None, Some(batch)) => batch.ground(tools, &gear.reading, stand).await?,
         };
-        let receipt = gear.receipt.as_deref();
-        let action = action(gear.slot_id, next, record.as_ref(), receipt)
+        let Some(ground) = ground else {
+            return Ok(Moved {
+                ground: None,
+                action: None,
+            });
+        };
+        let action = ground
+            .action((gear.slot_id, stand.sample), next)
             .await
             .map_err(|error| ExecuteError::Engine(error.to_string()))?;
-        Ok(Moved { record, action })
+        Ok(Moved {
+            ground: Some(ground),
+            action,
+        })
     }
 
     fn worked(&mut self, job: Job, result: Result<Moved, WorkError>) -> Vec<Step<Job>> {
@@ -332,7 +442,7 @@ impl Role for Machine {
         let Some(case) = self.cases.get_mut(&slot_id) else {
             return Vec::new();
         };
-        case.record = Some(moved.record);
+        case.ground = moved.ground;
         if case.number != number {
             return Vec::new();
         }
@@ -354,78 +464,4 @@ impl Role for Machine {
         let case = self.cases.oldest().map(|case| case.order.posted);
         order.into_iter().chain(case).min()
     }
-}
-
-/// Runs the work again, with everything written down.
-async fn record_of(
-    tools: &Tools,
-    order: &PostedOrder,
-    receipt: Option<&Receipt>,
-) -> Result<Arc<dyn Record>, WorkError> {
-    let ready = ready(tools, order).await?;
-    let refused = || Arc::new(RefusedRecord::of(&order.header.spec_digest));
-    if ready.is_refused {
-        return Ok(refused());
-    }
-    let recorder = ready.service.recorder();
-    let recorder = recorder.ok_or(WorkError::NoService(order.header.kind))?;
-    let (stop, hint) = match receipt {
-        Some(receipt) => disclosed(tools, order, receipt).await?,
-        None => Default::default(),
-    };
-    let env = Env::checking(tools.blobs.as_ref(), &order.header.demand, &stop, &hint);
-    match recorder.record(&env, &ready.spec).await {
-        Err(error) if error.is_refusal() => Ok(refused()),
-        recorded => Ok(recorded?),
-    }
-}
-
-/// The transaction of a move, if there is one to make.
-async fn action(
-    slot_id: SlotId,
-    next: &Move,
-    record: &dyn Record,
-    receipt: Option<&Receipt>,
-) -> Result<Option<Action>, RecordError> {
-    let run = record.run();
-    let stands_for = |trace| receipt.is_some_and(|receipt| record.stands_for(receipt, trace));
-    let bound = || {
-        let bound = BoundedBytes::new(record.bound()?);
-        bound.map_err(|error| RecordError::Failed(error.to_string()))
-    };
-    Ok(match next {
-        Move::Appeal(trace) | Move::Defend(trace) if !stands_for(trace) => None,
-        Move::Appeal(_) => Some(Action::Appeal(Boxed::new(Appeal {
-            slot_id,
-            run,
-            bound: bound()?,
-        }))),
-        Move::Defend(_) => Some(Action::Defend(Boxed::new(Defend {
-            slot_id,
-            run,
-            bound: bound()?,
-        }))),
-        Move::Go { narrowed, has_node } => {
-            let path = narrowed.path.as_slice();
-            if *has_node {
-                let children = record.children(path).await?;
-                if !children.is_empty() {
-                    return Ok(Some(Action::OpenNode(Boxed::new(OpenNode {
-                        slot_id,
-                        depth: u8::try_from(path.len()).unwrap_or(u8::MAX),
-                        children: BoundedVec::truncating(children),
-                    }))));
-                }
-            }
-            let claims = [narrowed.claimed, narrowed.defended];
-            let shown = match record.exhibit(path, claims).await {
-                // The other side's run goes on where this one has nothing yet.
-                Err(RecordError::NotACell) if !has_node => return Ok(None),
-                shown => shown?,
-            };
-            let shown =
-                BoundedBytes::new(shown).map_err(|error| RecordError::Failed(error.to_string()))?;
-            Some(Action::Exhibit(Boxed::new(Exhibit { slot_id, shown })))
-        }
-    })
 }

@@ -23,6 +23,7 @@ use fairweir_types::{
     limits::HINT_BYTES_MAX,
     order::{OrderId, SlotId},
     receipt::{Disclosure, Tier, verdict_commitment},
+    session::{SampleTraces, batch_trace},
     tx::{CommitVerdict, RevealVerdict, ShareLeaves},
 };
 use std::sync::Arc;
@@ -87,8 +88,8 @@ pub(super) type Job = (SlotId, Tier);
 pub(super) enum Checked {
     /// Of one piece of work.
     Work(Arc<dyn crate::AnyService>, Evidence),
-    /// Of a batch: its trace, and the key of what was shown.
-    Batch(Digest, Option<ContentKey>),
+    /// Of a batch: the traces of its samples, and the key of what was shown.
+    Batch(SampleTraces, Option<ContentKey>),
 }
 
 #[derive(Debug)]
@@ -96,6 +97,8 @@ struct Drawn {
     order: Arc<PostedOrder>,
     judged: Judged,
     trace: Option<Digest>,
+    /// Of a batch: those that it is made of.
+    samples: SampleTraces,
     is_committed: bool,
     reveal_due: bool,
     /// The newest transaction asked for: each is submitted once.
@@ -158,6 +161,7 @@ impl Machine {
             order: Arc::clone(&order),
             judged,
             trace: None,
+            samples: SampleTraces::default(),
             is_committed: false,
             reveal_due: false,
             asked: None,
@@ -190,6 +194,7 @@ impl Machine {
                     tier,
                     nonce,
                     trace,
+                    samples: drawn.samples.clone(),
                 }),
             ),
             (false, false) => (
@@ -407,8 +412,8 @@ impl Role for Machine {
             Some(Judged::Batch(batch, sharing)) => {
                 let batch = (batch.as_ref(), sharing.as_deref());
                 let blobs = tools.blobs.as_ref();
-                let (trace, key) = check::batch(&tools.registry, blobs, batch, reading).await?;
-                return Ok(Checked::Batch(trace, key));
+                let (samples, key) = check::batch(&tools.registry, blobs, batch, reading).await?;
+                return Ok(Checked::Batch(samples, key));
             }
             Some(Judged::Work(receipt)) => Some(receipt),
             None => None,
@@ -440,11 +445,12 @@ impl Role for Machine {
                 (Judged::Work(receipt), Checked::Work(service, evidence)) => {
                     service.trace(receipt, &evidence)
                 }
-                (_, Checked::Batch(trace, key)) => {
+                (_, Checked::Batch(samples, key)) => {
                     if let Some(key) = key {
                         self.keys.put(job.0, key);
                     }
-                    Some(trace)
+                    drawn.samples = samples;
+                    Some(batch_trace(&job.0, drawn.samples.iter()))
                 }
                 (Judged::Batch(..), Checked::Work(..)) => None,
             };

@@ -12,10 +12,9 @@ use fairweir_types::{
     limits::BLOB_BYTES_MAX,
     receipt::Receipt,
     session::{
-        KeptRequest, Leaf, Numbers, SampledLeaf, ShownLeaf, ShownLeaves, batch_trace,
-        missing_leaf_trace, request_slot,
+        BatchClaim, KeptRequest, Leaf, SampleTraces, SampledLeaf, ShownLeaf, ShownLeaves,
+        missing_leaf_trace, position_of,
     },
-    sum_tree::{self, SumNode},
 };
 use futures::{StreamExt as _, stream};
 
@@ -39,6 +38,8 @@ pub(super) fn show(
         sampled.push(SampledLeaf {
             index: kept.request.request.index,
             commitment: kept.receipt.receipt.output_commitment,
+            receipt: kept.receipt.receipt.digest(),
+            demand: kept.request.request.demand,
         });
         let leaf = ShownLeaf {
             request: kept.request.clone(),
@@ -51,16 +52,7 @@ pub(super) fn show(
     Some((shown.encode().to_vec(), sampled))
 }
 
-/// The leaf that covers an offset into what all leaves cost.
-pub(super) fn position_of(leaves: &[Leaf], sample: Amount) -> Option<usize> {
-    let mut end = Amount::ZERO;
-    leaves.iter().position(|leaf| {
-        end = end.checked_add(leaf.amount).unwrap_or(Amount::MAX);
-        sample < end
-    })
-}
-
-/// Checks a batch: the trace that its samples have together, and the key of what was shown, for a dispute.
+/// Checks a batch: the traces of its samples, and the key of what was shown, for a dispute.
 ///
 /// A leaf that is not what its root promises, or not shown at all, has a trace of its own that every verifier finds and no worker can open;
 /// a list of leaves that does not give the root, or holds a number twice, shows none of them.
@@ -72,35 +64,89 @@ pub(crate) async fn batch(
     blobs: &dyn Blobs,
     (batch, sharing): (&LeavesShown, Option<&Sharing>),
     reading: &ReadingKey,
-) -> Result<(Digest, Option<ContentKey>), crate::ExecuteError> {
-    let bytes = match blobs.get(batch.sealed, BLOB_BYTES_MAX).await {
-        Ok(bytes) => bytes,
-        Err(error @ BlobError::Unreachable(_)) => return Err(error.into()),
-        // It is stored before it is claimed to be shown: what the store does not have was not shown, and every verifier finds that.
-        Err(_) => Vec::new(),
-    };
-    let sealing = Sealing {
-        slot_id: batch.slot_id,
-        shown: batch.shown,
-        readers: batch.readers.as_slice(),
-        sharing,
-    };
-    let (bytes, key) = match seal::read(&sealing, &bytes, reading) {
-        Some((bytes, key)) => (bytes, Some(key)),
-        None => (Vec::new(), None),
-    };
-    let mut shown: ShownLeaves = decode(&bytes).unwrap_or_default();
-    if let Some(fault) = fault_of_list(batch, shown.list.as_slice()) {
-        tracing::info!(slot_id = %batch.slot_id, fault, "the leaves are not what their root promises");
-        shown = ShownLeaves::default();
-    }
+) -> Result<(SampleTraces, Option<ContentKey>), crate::ExecuteError> {
+    let (shown, key) = shown(blobs, (batch, sharing), reading).await?;
     let traces = stream::iter(0..batch.samples.len())
         .map(|number| leaf(registry, blobs, batch, (number, &shown)))
         .buffered(AT_A_TIME)
         .collect::<Vec<_>>()
         .await;
     let traces: Result<Vec<Digest>, _> = traces.into_iter().collect();
-    Ok((batch_trace(&batch.slot_id, &traces?), key))
+    Ok((BoundedVec::truncating(traces?), key))
+}
+
+/// What a batch's worker showed to its verifiers, with its key; nothing where the leaves are not what their root promises.
+///
+/// # Errors
+/// When the blob cannot be had for a reason of this machine's.
+pub(crate) async fn shown(
+    blobs: &dyn Blobs,
+    (batch, sharing): (&LeavesShown, Option<&Sharing>),
+    reading: &ReadingKey,
+) -> Result<(ShownLeaves, Option<ContentKey>), crate::ExecuteError> {
+    let bytes = sealed(blobs, batch).await?;
+    let sealing = Sealing {
+        slot_id: batch.slot_id,
+        shown: batch.shown,
+        readers: batch.readers.as_slice(),
+        sharing,
+    };
+    Ok(match seal::read(&sealing, &bytes, reading) {
+        Some((plain, key)) => (as_promised(batch, &plain), Some(key)),
+        None => (ShownLeaves::default(), None),
+    })
+}
+
+/// What a batch's own worker showed.
+///
+/// # Errors
+/// When the blob cannot be had for a reason of this machine's.
+pub(crate) async fn shown_by_me(
+    blobs: &dyn Blobs,
+    batch: &LeavesShown,
+    key: &ContentKey,
+) -> Result<ShownLeaves, crate::ExecuteError> {
+    let bytes = sealed(blobs, batch).await?;
+    let plain = seal::reread(&batch.slot_id, &bytes, key, &batch.shown);
+    Ok(as_promised(batch, &plain.unwrap_or_default()))
+}
+
+async fn sealed(blobs: &dyn Blobs, batch: &LeavesShown) -> Result<Vec<u8>, crate::ExecuteError> {
+    match blobs.get(batch.sealed, BLOB_BYTES_MAX).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error @ BlobError::Unreachable(_)) => Err(error.into()),
+        // It is stored before it is claimed to be shown: what the store does not have was not shown, and every verifier finds that.
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+fn as_promised(batch: &LeavesShown, plain: &[u8]) -> ShownLeaves {
+    let shown: ShownLeaves = decode(plain).unwrap_or_default();
+    match claim_of(batch).fault_of_list(shown.list.as_slice()) {
+        None => shown,
+        Some(fault) => {
+            tracing::info!(slot_id = %batch.slot_id, fault, "the leaves are not what their root promises");
+            ShownLeaves::default()
+        }
+    }
+}
+
+/// The leaf of a sample, if it was shown as its root promises.
+pub(crate) fn leaf_of<'a>(
+    batch: &LeavesShown,
+    number: usize,
+    shown: &'a ShownLeaves,
+) -> Option<&'a ShownLeaf> {
+    let list = shown.list.as_slice();
+    let sample = batch.samples.as_slice().get(number)?;
+    let leaf = list.get(position_of(list, *sample)?)?;
+    let found = shown.leaves.as_slice().get(number)?;
+    let fault = fault_of(batch, (number, leaf), found);
+    if let Some(fault) = fault {
+        tracing::info!(slot_id = %batch.slot_id, number, fault, "a leaf is not what its root promises");
+        return None;
+    }
+    Some(found)
 }
 
 async fn leaf(
@@ -111,16 +157,9 @@ async fn leaf(
 ) -> Result<Digest, crate::ExecuteError> {
     let position = u64::try_from(number).unwrap_or(u64::MAX);
     let missing = missing_leaf_trace(&batch.slot_id, position);
-    let list = shown.list.as_slice();
-    let drawn = batch.samples.as_slice().get(number);
-    let drawn = drawn.and_then(|sample| list.get(position_of(list, *sample)?));
-    let (Some(leaf), Some(found)) = (drawn, shown.leaves.as_slice().get(number)) else {
+    let Some(found) = leaf_of(batch, number, shown) else {
         return Ok(missing);
     };
-    if let Some(fault) = fault_of(batch, (number, leaf), found) {
-        tracing::info!(slot_id = %batch.slot_id, number, fault, "a leaf is not what its root promises");
-        return Ok(missing);
-    }
     let Some(service) = registry.get(batch.kind) else {
         return Err(crate::ExecuteError::Engine(
             "no service of the batch's kind here".to_owned(),
@@ -131,19 +170,19 @@ async fn leaf(
     Ok(service.trace(receipt, &evidence).unwrap_or(missing))
 }
 
-/// What of a batch's leaves is not as it must be.
-fn fault_of_list(batch: &LeavesShown, list: &[Leaf]) -> Option<&'static str> {
-    let checks = [
-        ("count", u32::try_from(list.len()) == Ok(batch.count)),
-        ("root", root(list) == Some(batch.root)),
-        ("numbers", Numbers::of(list) == Some(batch.numbers)),
-    ];
-    first_fault(&checks)
-}
-
-fn first_fault(checks: &[(&'static str, bool)]) -> Option<&'static str> {
-    let failed = checks.iter().find(|(_, holds)| !holds);
-    failed.map(|(what, _)| *what)
+/// What a batch claims of its leaves.
+const fn claim_of(batch: &LeavesShown) -> BatchClaim<'_> {
+    BatchClaim {
+        lane: batch.lane,
+        worker: batch.worker,
+        payers: &batch.payers,
+        kind: batch.kind,
+        prices: &batch.prices,
+        demand: &batch.demand,
+        root: batch.root,
+        count: batch.count,
+        numbers: batch.numbers,
+    }
 }
 
 /// What of a drawn leaf and its request is not as it must be. Every check is of bytes that all verifiers have.
@@ -152,50 +191,20 @@ fn fault_of(
     (number, leaf): (usize, &Leaf),
     found: &ShownLeaf,
 ) -> Option<&'static str> {
-    let (receipt, request) = (&found.receipt.receipt, &found.request.request);
-    let sampled = batch.leaves.as_slice().get(number);
-    let amount = batch.prices.quote(&receipt.units);
-    let checks = [
-        (
-            "number",
-            sampled.is_some_and(|sampled| sampled.index == leaf.index)
-                && request.index == leaf.index,
-        ),
-        (
-            "commitment",
-            sampled.is_some_and(|sampled| sampled.commitment == receipt.output_commitment),
-        ),
-        ("receipt", leaf.receipt == receipt.digest()),
-        (
-            "worker",
-            found.receipt.worker.address() == batch.worker && found.receipt.is_signed(),
-        ),
-        (
-            "slot",
-            receipt.slot_id == request_slot(&batch.lane, leaf.index)
-                && receipt.attempt == 0
-                && request.lane == batch.lane,
-        ),
-        ("chain", receipt.chain_id == request.chain_id),
-        ("buyer", found.request.is_signed_by(&batch.payers)),
-        (
-            "kind",
-            receipt.kind == batch.kind && request.kind == batch.kind,
-        ),
-        (
-            "spec",
-            receipt.spec_digest == request.spec_digest
-                && Digest::of_blob(found.spec.as_slice()) == request.spec_digest,
-        ),
-        ("units", receipt.units.within(&request.demand.units)),
-        ("demand", request.demand.within(&batch.demand)),
-        ("amount", amount.is_ok_and(|amount| amount == leaf.amount)),
-        (
-            "disclosure",
-            found.disclosure.to_blob().1 == receipt.disclosure,
-        ),
-    ];
-    first_fault(&checks)
+    let Some(sampled) = batch.leaves.as_slice().get(number) else {
+        return Some("number");
+    };
+    let fault = claim_of(batch).fault_of((leaf, sampled), &found.request, &found.receipt);
+    let receipt = &found.receipt.receipt;
+    if fault.is_some() {
+        fault
+    } else if Digest::of_blob(found.spec.as_slice()) != receipt.spec_digest {
+        Some("spec")
+    } else if found.disclosure.to_blob().1 != receipt.disclosure {
+        Some("disclosure")
+    } else {
+        None
+    }
 }
 
 async fn recompute(
@@ -209,21 +218,20 @@ async fn recompute(
     if service.admit_demand(demand, spec).is_err() {
         return Ok(Evidence::Refused);
     }
-    let may_stop = |account| batch.payers.include(account);
-    let stop = match &found.disclosure.stopped {
-        Some(stopped) if stopped.is_allowed_to(&found.receipt.receipt, may_stop) => {
-            StopAt::at(stopped.at)
-        }
-        _ => StopAt::default(),
-    };
+    let stop = stop_of(batch, found);
     let env = Env::checking(blobs, demand, &stop, found.disclosure.hint.as_slice());
     service.collect(&env, spec).await
 }
 
-/// The root of a batch's leaves.
-pub(super) fn root(leaves: &[Leaf]) -> Option<SumNode> {
-    let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
-    sum_tree::root(&nodes).ok()
+/// Where a request's buyer let its worker stop.
+pub(crate) fn stop_of(batch: &LeavesShown, found: &ShownLeaf) -> StopAt {
+    let may_stop = |account| batch.payers.include(account);
+    match &found.disclosure.stopped {
+        Some(stopped) if stopped.is_allowed_to(&found.receipt.receipt, may_stop) => {
+            StopAt::at(stopped.at)
+        }
+        _ => StopAt::default(),
+    }
 }
 
 /// What a sampled leaf list looks like to the ledger.

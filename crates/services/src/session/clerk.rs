@@ -15,6 +15,7 @@ use fairweir_types::{
     Action, BoundedVec, Boxed, Event, Height, Millis, TxCode,
     event::LeavesDue,
     order::SlotId,
+    session::root_of,
     tx::{OpenBatch, PostBatch, ShowLeaves},
 };
 use futures::{
@@ -332,7 +333,7 @@ impl Machine<'_> {
             let Some(claim) = self.lanes.claim(lane, (*self.most, stragglers)) else {
                 continue;
             };
-            let Some(root) = check::root(&claim.leaves) else {
+            let Some(root) = root_of(&claim.leaves) else {
                 continue;
             };
             self.waiting.remove(&lane);

@@ -270,6 +270,17 @@ pub(super) fn read(
     all_can_read(&key, sealing.readers, &sealed.wraps).then_some((plain, key))
 }
 
+/// The plain bytes of a sealed blob for whoever has its key.
+pub(super) fn reread(
+    slot_id: &SlotId,
+    blob: &[u8],
+    key: &ContentKey,
+    shown: &Digest,
+) -> Option<Vec<u8>> {
+    let sealed: SealedLeaves = decode(blob).ok()?;
+    key.open(slot_id, sealed.bytes.as_slice(), shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

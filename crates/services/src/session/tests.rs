@@ -21,8 +21,8 @@ use fairweir_types::{
     node_api::{Delivery, DeliveryReply},
     order::{Demand, OrderId, PriceVector, SlotId, UnitVector},
     session::{
-        Ask, LeafOpening, Numbers, Payers, Reader, ShownLeaves, SignedRequest, SignedVoucher,
-        Voucher, batch_slot, batch_trace,
+        Ask, LeafOpening, Numbers, Payers, Reader, SampledLeaf, ShownLeaves, SignedRequest,
+        SignedVoucher, Voucher, batch_slot, batch_trace, root_of,
     },
     sum_tree::SumNode,
 };
@@ -232,7 +232,7 @@ fn claimed() -> (Lanes, SumNode) {
         assert!(delivery.receipt.is_signed());
     }
     let claim = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
-    let root = check::root(&claim.leaves).unwrap();
+    let root = root_of(&claim.leaves).unwrap();
     assert_eq!(claim.leaves.len(), 3);
     assert!(root.sum <= claim.voucher.voucher.cumulative);
     lanes.posted(&posted(root, 0, 3));
@@ -255,7 +255,7 @@ fn reading() -> ReadingKey {
 fn trace_of(blobs: &MemoryBlobs, event: &LeavesShown) -> Digest {
     let (registry, reading) = (Registry::standard(), reading());
     let checked = check::batch(&registry, blobs, (event, None), &reading);
-    run(checked).unwrap().0
+    batch_trace(&event.slot_id, run(checked).unwrap().0.iter())
 }
 
 /// What was shown, as its readers see it.
@@ -355,6 +355,19 @@ fn whatever_is_not_as_its_root_promises_has_a_trace_that_nobody_opens() {
         ..event.clone()
     };
     assert_ne!(trace_of(&blobs, &dearer), honest);
+    // What the ledger is told of a leaf must be what the leaf is: an appeal rests on it.
+    type Told = fn(&mut SampledLeaf);
+    let told: [(&str, Told); 4] = [
+        ("another number", |leaf| leaf.index += 1),
+        ("another commitment", |leaf| leaf.commitment = Digest::ZERO),
+        ("another receipt", |leaf| leaf.receipt = Digest::ZERO),
+        ("another demand", |leaf| leaf.demand.units.output.0 -= 1),
+    ];
+    for (what, change) in told {
+        let mut event = event.clone();
+        change(&mut event.leaves.as_mut_slice()[0]);
+        assert_ne!(trace_of(&blobs, &event), honest, "{what}");
+    }
     let bytes = shown.encode();
     let cut = reshown(&blobs, &event, &bytes[..bytes.len() / 2]);
     // All verifiers find the same for what was not shown.

@@ -14,6 +14,7 @@ mod lossy;
 mod lying_verifier;
 mod other_seed;
 mod other_template;
+mod session_appeal;
 mod session_cheat;
 mod session_day;
 mod session_top_up;
@@ -69,6 +70,9 @@ pub const ALL: &[Scenario] = &[
     story("session-wrong-output", session_cheat::wrong_output),
     story("session-inflated-claim", session_cheat::inflated_claim),
     story("session-withheld-leaves", session_cheat::withheld_leaves),
+    story("session-forged-verdicts", session_appeal::against_worker),
+    story("session-copied-runs", session_appeal::copied),
+    story("session-bribed-verifiers", session_appeal::against_buyer),
     story("forged-trace", forged_trace::run),
     story("forged-verdict", forged_verdict::alone),
     story("forged-verdicts", forged_verdict::together),

@@ -22,3 +22,18 @@ fn drawn_requests_that_are_not_shown_cost_as_much_as_wrong_ones() {
 fn a_lane_that_is_topped_up_serves_on() {
     crate::tell("session-top-up", 5);
 }
+
+#[test]
+fn an_honest_worker_turns_the_verdict_of_liars_about_its_batch() {
+    crate::tell("session-forged-verdicts", 6);
+}
+
+#[test]
+fn an_honest_verifier_turns_the_verdict_of_a_forgers_friends_about_a_batch() {
+    crate::tell("session-bribed-verifiers", 7);
+}
+
+#[test]
+fn liars_about_a_batch_that_copy_the_run_of_its_worker_have_nothing_to_show() {
+    crate::tell("session-copied-runs", 8);
+}

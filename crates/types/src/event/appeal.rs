@@ -31,6 +31,8 @@ record!(AppealsOpen {
 pub struct Appealed {
     /// The slot.
     pub slot_id: SlotId,
+    /// Of a batch: the sample that they play about.
+    pub sample: u8,
     /// Who appeals.
     pub appellant: Address,
     /// The trace that it stands for.
@@ -46,6 +48,7 @@ pub struct Appealed {
 }
 record!(Appealed {
     slot_id,
+    sample,
     appellant,
     trace,
     run,

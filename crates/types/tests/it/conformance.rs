@@ -13,6 +13,7 @@ use fairweir_types::{
     proof::ReceiptProof,
     receipt::Disclosure,
     session::{Kept, ShownLeaves, SignedRequest, SignedVoucher},
+    tx::{BoundLeaf, BoundSample},
 };
 use std::fmt::Debug;
 
@@ -76,6 +77,8 @@ fn every_encoding_is_as_it_was() {
         hash::<SignedRequest>("SignedRequest"),
         hash::<SignedVoucher>("SignedVoucher"),
         hash::<ShownLeaves>("ShownLeaves"),
+        hash::<BoundSample>("BoundSample"),
+        hash::<BoundLeaf>("BoundLeaf"),
     ]
     .concat();
     assert_eq!(

@@ -279,7 +279,7 @@ records! {
     SubmitReceipt { receipt }
     CommitVerdict { slot_id, tier, commitment }
     OpenReceipt { slot_id, salt, output }
-    RevealVerdict { slot_id, tier, nonce, trace }
+    RevealVerdict { slot_id, tier, nonce, trace, samples }
     Challenge { slot_id }
     Request { chain_id, lane, index, kind, spec_digest, demand }
     SignedRequest { request, signer, signature }
@@ -290,7 +290,7 @@ records! {
     SignedVoucher { voucher, signer, signature }
     Leaf { index, amount, receipt }
     Numbers { first, last }
-    SampledLeaf { index, commitment }
+    SampledLeaf { index, commitment, receipt, demand }
     ShownLeaf { request, receipt, spec, disclosure }
     ShownLeaves { list, leaves }
     Reader { verifier, key }
@@ -311,7 +311,9 @@ records! {
     RevokeDelegate { delegate }
     OpenSession { owner, header }
     TopUpLane { lane, amount }
-    Appeal { slot_id, run, bound }
+    Appeal { slot_id, sample, run, bound }
+    BoundSample { receipt, bound }
+    BoundLeaf { list, request, receipt }
     Defend { slot_id, run, bound }
     OpenNode { slot_id, depth, children }
     Exhibit { slot_id, shown }
@@ -384,7 +386,7 @@ records! {
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
     AppealsOpen { slot_id, judged, until }
-    Appealed { slot_id, appellant, trace, run, defender, judged, due }
+    Appealed { slot_id, sample, appellant, trace, run, defender, judged, due }
     AppealNarrowed { slot_id, appellant, defender, path, claimed, defended, due }
     AppealDecided { slot_id, appellant, defender, outcome, path, is_turned }
     Transaction { chain_id, sender, nonce, fee, expiry, action }
@@ -409,9 +411,9 @@ records! {
     Understaffed { slot_id, needed, eligible }
     VerdictCommitted { slot_id, tier, verifier }
     OpeningDue { slot_id, worker, due }
-    ReceiptOpened { slot_id, worker, trace }
+    ReceiptOpened { slot_id, worker, trace, samples }
     RevealDue { slot_id, tier, due }
-    VerdictRevealed { slot_id, tier, verifier, trace }
+    VerdictRevealed { slot_id, tier, verifier, trace, samples }
     Disputed { slot_id, cause }
     Judged { slot_id, tier, verdict, agreeing, drawn, challenge_until }
     Payment { to, amount }

@@ -12,6 +12,8 @@
 //! ```
 //! `referee` lets verdicts be appealed. A run is written as its cells: `a/b.c` has the cell `a` and a node over the cells `b` and `c`,
 //! `^9:a` the cell `a` below nine nodes of one child. `appeal` and `defend` bind it to an output of its last cell, or to that of `of=`.
+//! A batch with `leaves=right,wrong` has a root over such leaves, and verbs about it say what each of its *leaves* gives, `missing` that it was not
+//! shown. What binds is then a run of the `sample=`, or what `shows=` says: `leaf`, `nothing`, or a leaf with something wrong about it.
 //! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
@@ -198,6 +200,10 @@ fn transact(world: &mut World, line: &str) {
             .map_or(0, |lane| lane.batches);
         let id = batch_slot(&post.lane, number).order;
         world.orders.insert((*name).to_owned(), id);
+        if let Some(leaves) = line.options.get("leaves") {
+            let leaves = leaves.split(',').map(str::to_owned).collect();
+            world.leaves.insert((*name).to_owned(), leaves);
+        }
     }
     let tx = transaction.sign(&key).verify().unwrap();
     referee::assert_room_is_kept_for_players(&world.state, &tx, expected);
@@ -255,15 +261,7 @@ fn trace(world: &World, line: &Line<'_>) -> Digest {
         .orders
         .get(line.word(1).split('/').next().unwrap())
         .and_then(|_| world.slot(line.word(1))?.receipt);
-    if let Some(batch) = world
-        .orders
-        .get(line.word(1))
-        .and_then(|_| world.slot(line.word(1))?.batch)
-    {
-        let traces: Vec<_> = (0u32..)
-            .zip(batch.samples.iter())
-            .map(|(at, _)| sessions::leaf_trace(line, at))
-            .collect();
+    if let Some(traces) = sessions::sample_traces(world, line) {
         return batch_trace(&world.slot_id(line.word(1)), &traces);
     }
     let units = match (line.options.get("own-units"), receipt) {
@@ -364,7 +362,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "session" => Action::PostOrder(Boxed::new(tx::PostOrder {
             header: sessions::session(world, line),
         })),
-        "batch" => Action::PostBatch(Boxed::new(sessions::post_batch(world, line))),
+        "batch" => Action::PostBatch(Boxed::new(sessions::post_batch(world, key, line))),
         "show" => Action::ShowLeaves(Boxed::new(sessions::show_leaves(world, key, line))),
         "open-batch" => Action::OpenBatch(Boxed::new(sessions::open_batch(world, line))),
         "close" => Action::CloseSession(tx::CloseSession {
@@ -409,19 +407,21 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
             tier: tier(world, line.word(1)),
             nonce: NONCE,
             trace: trace(world, line),
+            samples: sessions::told_traces(world, line),
         }),
         "challenge" => Action::Challenge(tx::Challenge {
             slot_id: some_slot(world, line),
         }),
         "appeal" => Action::Appeal(Boxed::new(tx::Appeal {
             slot_id: some_slot(world, line),
+            sample: line.option("sample", 0),
             run: referee::digest(line.word(2)),
-            bound: bound(line),
+            bound: sessions::bound(world, line).unwrap_or_else(|| bound(line)),
         })),
         "defend" => Action::Defend(Boxed::new(tx::Defend {
             slot_id: some_slot(world, line),
             run: referee::digest(line.word(2)),
-            bound: bound(line),
+            bound: sessions::bound(world, line).unwrap_or_else(|| bound(line)),
         })),
         "open-node" => Action::OpenNode(Boxed::new(tx::OpenNode {
             slot_id: some_slot(world, line),

@@ -1,5 +1,7 @@
 //! When an advocate appeals, and that it goes on until it had its turn.
 
+mod batches;
+
 use super::*;
 use crate::{
     Kind as _, StopAt,
@@ -73,8 +75,13 @@ fn told_with(
             slot_id: slot_id(),
             worker,
             trace,
+            samples: BoundedVec::default(),
         }),
     ]
+}
+
+fn advocate() -> Machine {
+    Machine::new(&identity(), chain_id(), Arc::clone(&chat_tools().registry))
 }
 
 fn told(worker: Address) -> [Event; 3] {
@@ -96,6 +103,7 @@ fn appealed(appellant: Address, defender: Address) -> Event {
 fn appealed_for(appellant: Address, defender: Address, judged: Digest) -> Event {
     Event::Appealed(Boxed::new(Appealed {
         slot_id: slot_id(),
+        sample: 0,
         appellant,
         trace: Digest::ZERO,
         run: Digest::ZERO,
@@ -119,7 +127,7 @@ fn decided(appellant: Address, outcome: AppealOutcome) -> Event {
 #[test]
 fn an_honest_worker_appeals_again_when_another_lost_and_only_until_it_lost_itself() {
     let (me, other) = (me().address(), key(8).address());
-    let mut machine = Machine::new(me, Arc::clone(&chat_tools().registry));
+    let mut machine = advocate();
     let mut tell = |events: &[Event]| play(&mut machine, events, &chat_tools());
     assert_eq!(tell(&told(me)), [""; 0]);
     assert_eq!(tell(&[open_for(JUDGED)]), ["work", "appeal"]);
@@ -141,7 +149,7 @@ fn who_is_right_by_the_verdict_does_not_appeal_it_and_an_appeal_of_another_stops
     let Event::ReceiptOpened(opened) = &told[2] else {
         panic!("the third is the opening");
     };
-    let mut machine = Machine::new(me, Arc::clone(&chat_tools().registry));
+    let mut machine = advocate();
     play(&mut machine, &told, &chat_tools());
     let right = open_for(opened.trace);
     assert_eq!(play(&mut machine, &[right], &chat_tools()), [""; 0]);
@@ -154,7 +162,7 @@ fn who_is_right_by_the_verdict_does_not_appeal_it_and_an_appeal_of_another_stops
 #[test]
 fn a_worker_that_was_wrong_keeps_silent_and_a_refused_order_is_defended_without_a_run() {
     let me = me().address();
-    let mut machine = Machine::new(me, Arc::clone(&chat_tools().registry));
+    let mut machine = advocate();
     let wrong = told_with(me, |_, _, trace| *trace = Digest([3; 32]));
     play(&mut machine, &wrong, &chat_tools());
     assert_eq!(
@@ -162,7 +170,7 @@ fn a_worker_that_was_wrong_keeps_silent_and_a_refused_order_is_defended_without_
         ["work"]
     );
     // The header says other bytes than the spec has, so that the order had to be refused.
-    let mut machine = Machine::new(me, Arc::clone(&chat_tools().registry));
+    let mut machine = advocate();
     let refused = told_with(me, |header, receipt, _| {
         header.demand.bytes_in.0 += 1;
         receipt.units = fairweir_types::order::UnitVector::default();

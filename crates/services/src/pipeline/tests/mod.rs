@@ -434,6 +434,7 @@ fn a_verifier_does_what_events_ask() {
         tier: Tier::First,
         verifier: me,
         trace: Digest::ZERO,
+        samples: BoundedVec::default(),
     });
     let first = || drawn(Tier::First, vec![other, me]);
     let table: Vec<(Vec<Event>, &[&str])> = vec![

@@ -166,6 +166,7 @@ fn a_worker_runs_an_order_from_its_match_to_its_delivery() {
                 slot_id: slot_id(),
                 worker: me().address(),
                 trace: opened,
+                samples: BoundedVec::default(),
             }),
             closed(),
         ]);

@@ -11,7 +11,7 @@ use fairweir_types::{
     order::SlotId,
     session::{
         Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, Numbers, SampledLeaf, SignedVoucher,
-        batch_slot,
+        batch_slot, position_of, root_of,
     },
     tx::ShareLeaves,
 };
@@ -245,7 +245,7 @@ impl Lanes {
                 .iter()
                 .filter_map(|index| lane.kept.get(index).map(KeptRequest::leaf))
                 .collect();
-            check::root(&leaves) == Some(posted.root)
+            root_of(&leaves) == Some(posted.root)
         });
         // What is left of lower numbers can be in no batch any more.
         lane.waiting = lane.waiting.split_off(&lane.claimed_below);
@@ -340,7 +340,7 @@ impl Lanes {
         samples
             .iter()
             .map(|sample| {
-                let kept = requests.get(check::position_of(&leaves, *sample)?)?;
+                let kept = requests.get(position_of(&leaves, *sample)?)?;
                 let salt = crate::pipeline::worker_salt(
                     &self.identity.seed,
                     &self.chain_id,

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 /// The trace that verifiers find of a batch whose leaves are these, with numbers that the ledger takes.
 fn trace_of_list(blobs: &MemoryBlobs, event: &LeavesShown, list: Vec<Leaf>) -> Digest {
     let mut shown = read_shown(blobs, event);
-    let root = check::root(&list).unwrap();
+    let root = root_of(&list).unwrap();
     let count = u32::try_from(list.len()).unwrap();
     shown.list = BoundedVec::new(list).unwrap();
     trace_of(
@@ -87,7 +87,7 @@ fn requests_are_claimed_in_the_order_of_their_numbers() {
         running.keep(&desk);
     });
     drop(follower);
-    let root = check::root(&claim.leaves).unwrap();
+    let root = root_of(&claim.leaves).unwrap();
     let posted = BatchPosted {
         numbers: claim.numbers,
         ..posted(root, 0, 1)
@@ -125,7 +125,7 @@ fn a_lost_reply_forgets_no_batch() {
     serve(&lanes, &mut account, "two");
     let again = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
     assert_eq!((again.number, &again.leaves), (first.number, &first.leaves));
-    let root = check::root(&first.leaves).unwrap();
+    let root = root_of(&first.leaves).unwrap();
     lanes.posted(&posted(root, 0, 1));
     let next = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
     assert_eq!(next.number, 1);
@@ -144,7 +144,7 @@ fn a_lost_reply_forgets_no_batch() {
     // Or in parts, when that was too much at once: the rest still waits.
     lanes.refused(lane_id());
     let part = lanes.claim(lane_id(), (1, Stragglers::Awaited)).unwrap();
-    let root = check::root(&part.leaves).unwrap();
+    let root = root_of(&part.leaves).unwrap();
     lanes.posted(&BatchPosted {
         numbers: part.numbers,
         ..posted(root, 1, 1)
@@ -183,7 +183,7 @@ fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
         serve(&before, &mut account, text);
     }
     let claim = before.claim(lane_id(), (2, Stragglers::Awaited)).unwrap();
-    let root = check::root(&claim.leaves).unwrap();
+    let root = root_of(&claim.leaves).unwrap();
 
     let after = lanes();
     after.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
