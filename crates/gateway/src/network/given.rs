@@ -4,7 +4,7 @@ use fairweir_services::{
     Passage,
     inference::chat::{ChatChunk, ChatOutput},
 };
-use fairweir_types::BoundedVec;
+use fairweir_types::{BoundedVec, order::Demand};
 
 /// What the client was given, whichever workers it came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +82,19 @@ impl Given {
             text: Passage::new(new_text.to_owned()).map_err(|_| Differs)?,
             likelihoods: BoundedVec::truncating(likelihoods),
         }))
+    }
+
+    /// Whether this, and what a worker gave of it, is no more than was asked for.
+    pub(super) fn is_within(&self, place: &Place, demand: &Demand) -> bool {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        count(place.tokens) <= demand.units.output.get()
+            && count(self.text.len()) <= demand.bytes_out_max.get()
+            && place.likelihoods <= place.tokens
+    }
+
+    /// Whether what was given goes on from a part of the answer.
+    pub(super) fn goes_on_from(&self, output: &ChatOutput) -> bool {
+        self.tokens.starts_with(output.tokens.as_slice())
     }
 
     /// Whether a whole answer begins with what was given.

@@ -99,21 +99,24 @@ struct Joining<N> {
 }
 
 impl<N: Network> Joining<N> {
-    /// Waits for the first lane.
+    /// Waits for the first lane that can be used.
     async fn first(&mut self, deadline: Instant) -> Result<(), MarketError> {
         let mut reasons = Vec::new();
-        loop {
+        while self.open < LANES_PER_SESSION {
             match timeout_at(deadline, self.listening.told.recv()).await {
-                Ok(Some(Told::LaneOpened(lane))) => return self.join(*lane).await,
-                Ok(Some(Told::Unmatched { reasons: why })) => reasons = why,
-                Ok(Some(Told::Refunded { .. }) | None) | Err(_) => {
-                    reasons.sort();
-                    reasons.dedup();
-                    return Err(MarketError::NoWorker { reasons });
+                Ok(Some(Told::LaneOpened(lane))) => {
+                    if self.join(*lane).await {
+                        return Ok(());
+                    }
                 }
+                Ok(Some(Told::Unmatched { reasons: why })) => reasons = why,
+                Ok(Some(Told::Refunded { .. }) | None) | Err(_) => break,
                 Ok(Some(_)) => {}
             }
         }
+        reasons.sort();
+        reasons.dedup();
+        Err(MarketError::NoWorker { reasons })
     }
 
     /// Takes in the others, until all are there or it is too late for more.
@@ -123,9 +126,7 @@ impl<N: Network> Joining<N> {
             while self.open < LANES_PER_SESSION {
                 match timeout_at(deadline, self.listening.told.recv()).await {
                     Ok(Some(Told::LaneOpened(lane))) => {
-                        if let Err(error) = self.join(*lane).await {
-                            tracing::warn!(%error, "a lane is not used");
-                        }
+                        self.join(*lane).await;
                     }
                     Ok(Some(Told::Refunded { .. }) | None) | Err(_) => return,
                     Ok(Some(_)) => {}
@@ -138,10 +139,17 @@ impl<N: Network> Joining<N> {
         }
     }
 
-    async fn join(&mut self, lane: LaneOpened) -> Result<(), MarketError> {
+    /// Whether the lane is used: its worker is to be found.
+    async fn join(&mut self, lane: LaneOpened) -> bool {
         self.open += 1;
         let lanes = Arc::clone(&self.shared.lanes);
-        lanes.join_new(&self.shared, &self.trade, lane).await
+        match lanes.join_new(&self.shared, &self.trade, lane).await {
+            Ok(joins) => joins,
+            Err(error) => {
+                tracing::warn!(%error, "a lane is not used");
+                false
+            }
+        }
     }
 }
 
@@ -388,10 +396,10 @@ impl Lanes {
         };
         let within = Duration::from_millis(shared.options.match_within.get());
         let deadline = Instant::now() + within.saturating_add(LEDGER_MARGIN);
-        joining.first(deadline).await?;
+        let first = joining.first(deadline).await;
         // The first lane is enough to begin with; the others join when they are told.
         shared.tasks.spawn(joining.others(deadline));
-        Ok(())
+        first
     }
 
     async fn join_new<N: Network>(
@@ -399,7 +407,7 @@ impl Lanes {
         shared: &Shared<N>,
         trade: &Trade,
         opened: LaneOpened,
-    ) -> Result<(), MarketError> {
+    ) -> Result<bool, MarketError> {
         let kept = KeptLane {
             trade: trade.clone(),
             opened,
@@ -413,11 +421,13 @@ impl Lanes {
         &self,
         shared: &Shared<N>,
         kept: KeptLane,
-    ) -> Result<(), MarketError> {
+    ) -> Result<bool, MarketError> {
         let (kind, worker) = (kept.trade.kind, kept.opened.worker);
         let reach = shared.offers.reach(kind, worker).await;
         let reach = reach.map_err(|error| MarketError::Unreachable(error.to_string()))?;
-        let Some(reach) = reach else { return Ok(()) };
+        let Some(reach) = reach else {
+            return Ok(false);
+        };
         let (order, trade) = (kept.opened.slot_id.order, kept.trade.clone());
         let at = (shared.sender.chain_id(), shared.options.sessions.clone());
         let lane = Arc::new(OpenLane::new(at, kept, reach));
@@ -427,7 +437,7 @@ impl Lanes {
         }
         drop(sessions);
         self.open().entry(trade).or_default().push(lane);
-        Ok(())
+        Ok(true)
     }
 
     /// Gives no more requests to lanes that cannot pay for one like this, and forgets those that end.

@@ -30,6 +30,7 @@ use fairweir_types::{
     Address, Amount, BoundedBytes, BoundedVec, Units, decode,
     limits::SESSION_SPEC_BYTES_MAX,
     node_api::Delivery,
+    order::UnitVector,
     receipt::SignedStop,
     session::{Ask, Credit, SignedRequest},
 };
@@ -179,8 +180,9 @@ impl<N: Network> Request<N> {
             }
             Err(error) => {
                 tracing::debug!(%error, "a request failed");
-                if self.parts > Amount::ZERO {
-                    let _ = self.cost.send(self.parts);
+                let cost = self.cost_with(Amount::ZERO);
+                if cost > Amount::ZERO {
+                    let _ = self.cost.send(cost);
                 }
                 match self.begun.take() {
                     Some(begun) => {
@@ -200,14 +202,18 @@ impl<N: Network> Request<N> {
         let shared = Arc::clone(&self.shared);
         let mut last = MarketError::Closed;
         for _ in 0..TRIES_MAX {
-            if self.outlet.is_closed() && self.given.is_empty() {
+            if self.outlet.is_closed() {
                 return Err(MarketError::Closed);
             }
             let next = next_try(&self.work, &self.given);
             let (spec, demand) = (next.work.spec.as_slice(), &next.work.demand);
-            let doubters = workers(&self.doubters);
+            let mut parties = workers(&self.doubters);
+            if !parties.is_empty() {
+                // Nobody judges its own words.
+                parties.extend(workers(&self.givers));
+            }
             let shunned = Shunned {
-                never: &doubters,
+                never: &parties,
                 last: &self.left,
             };
             let begun = match shared
@@ -260,7 +266,7 @@ impl<N: Network> Request<N> {
                 Ended::Wrong(what) => {
                     lane.give_up();
                     last = MarketError::Failed(what.to_owned());
-                    if self.givers.iter().any(|giver| Arc::ptr_eq(giver, &lane)) {
+                    if self.has_given(&lane) {
                         self.revoke().await;
                     }
                 }
@@ -275,9 +281,15 @@ impl<N: Network> Request<N> {
         Err(last)
     }
 
-    /// What was given is not the answer.
+    /// Whether some of what the client has came from the lane's worker.
+    fn has_given(&self, lane: &OpenLane) -> bool {
+        workers(&self.givers).contains(&lane.opened.worker)
+    }
+
+    /// What was given is not the answer, and costs nothing.
     async fn revoke(&mut self) {
         self.givers.clear();
+        self.parts = Amount::ZERO;
         if !self.given.is_empty() {
             self.given = Given::EMPTY;
             self.outlet.revoke().await;
@@ -320,7 +332,7 @@ impl<N: Network> Request<N> {
         };
         self.tell_begun(&lane, &request);
         match self.follow(&lane, (&request, drafted), stream).await {
-            Ok(followed) => self.finish(&lane, &request, followed),
+            Ok(followed) => self.finish(&lane, (&request, work), followed),
             Err(broken) => broken.into(),
         }
     }
@@ -349,16 +361,18 @@ impl<N: Network> Request<N> {
         N::Stream: FrameStream,
     {
         let asked = &request.request;
-        let (index, most) = (asked.index, asked.demand.units.output);
+        let index = asked.index;
         let mut place = Place::default();
         let mut rest = Vec::new();
+        // Whatever it gives, it may take no longer than was asked for.
+        let ends = Instant::now() + Duration::from_millis(asked.demand.execution_max.get()) + STALL;
         let mut deadline = Instant::now() + STALL;
         let mut quiet_since = Instant::now();
         let mut probe: Option<Probe<'_>> = None;
         let mut pace = Pace::new(Instant::now(), asked.demand.units.input);
         let mut is_left = false;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.min(ends).saturating_duration_since(Instant::now());
             let probe_at = quiet_since + QUIET;
             let item = tokio::select! {
                 biased;
@@ -398,9 +412,6 @@ impl<N: Network> Request<N> {
                 OutputItem::Whole(delivery) => return Ok(Followed { delivery, is_left }),
                 OutputItem::Chunk(bytes) => bytes,
             };
-            if !self.is_unwanted && !is_left {
-                deadline = Instant::now() + STALL;
-            }
             let Some(chunk) = assembled(&mut rest, &bytes)? else {
                 continue;
             };
@@ -408,11 +419,14 @@ impl<N: Network> Request<N> {
                 continue;
             }
             let new = self.take(lane, &mut place, &chunk)?;
-            if made(&place, drafted) > most {
+            if !self.given.is_within(&place, &asked.demand) {
                 return Err(Broken::Wrong("the worker gave more than it was asked for"));
             }
             if self.is_unwanted {
                 continue;
+            }
+            if chunk != ChatChunk::default() {
+                deadline = Instant::now() + STALL;
             }
             self.give_credit(lane, index, made(&place, drafted));
             if let Some(new) = new {
@@ -423,6 +437,8 @@ impl<N: Network> Request<N> {
                     self.stop(lane, index, made(&place, drafted));
                 }
                 // A client that reads slowly is not the worker's fault.
+                quiet_since = Instant::now();
+                deadline += since.elapsed();
                 pace.wait(since.elapsed());
             }
         }
@@ -436,7 +452,7 @@ impl<N: Network> Request<N> {
     ) -> Result<Option<ChatChunk>, Broken> {
         let new = self.given.take(place, chunk);
         let new = new.map_err(|_| Broken::Differs)?;
-        if new.is_some() && !self.givers.iter().any(|giver| Arc::ptr_eq(giver, lane)) {
+        if new.is_some() && !self.has_given(lane) {
             self.givers.push(Arc::clone(lane));
         }
         Ok(new)
@@ -499,8 +515,45 @@ impl<N: Network> Request<N> {
             .spawn(send_stop(Arc::clone(&self.shared), Arc::clone(lane), stop));
     }
 
+    /// Whether an answer is what the client was given of it, and charged as what it is.
+    fn check(
+        &self,
+        spec: &[u8],
+        output: &[u8],
+        (units, is_part): (&UnitVector, bool),
+    ) -> Result<(), Broken> {
+        if output.is_empty() {
+            // A refusal, which every worker comes to: then there is no beginning.
+            return if self.given.is_empty() {
+                Ok(())
+            } else {
+                Err(Broken::Differs)
+            };
+        }
+        let malformed = |_| Broken::Wrong("the worker's output is malformed");
+        let output: ChatOutput = decode(output).map_err(malformed)?;
+        let spec: ChatSpec = decode(spec).map_err(malformed)?;
+        let prompt = usize::try_from(output.prompt_tokens).unwrap_or(usize::MAX);
+        if spec.units(prompt, output.tokens.as_slice()) != *units {
+            return Err(Broken::Wrong(
+                "the receipt charges other units than the answer has",
+            ));
+        }
+        // Who was stopped may have given more than it is paid for.
+        if self.given.begins(&output) || (is_part && self.given.goes_on_from(&output)) {
+            Ok(())
+        } else {
+            Err(Broken::Differs)
+        }
+    }
+
     /// A delivery must be what the worker signed, for this request, and what the client was given of it.
-    fn finish(&mut self, lane: &OpenLane, request: &SignedRequest, followed: Followed) -> Ended {
+    fn finish(
+        &mut self,
+        lane: &OpenLane,
+        (request, work): (&SignedRequest, &Work),
+        followed: Followed,
+    ) -> Ended {
         let Followed { delivery, is_left } = followed;
         let asked = &request.request;
         let assignment = Assignment {
@@ -519,26 +572,26 @@ impl<N: Network> Request<N> {
             return Ended::Wrong("the receipt is not one for this request");
         }
         let is_part = delivery.disclosure.stopped.is_some();
-        let output = delivery.output.as_slice();
-        // Who was stopped may have given more than it is paid for; an empty output is a refusal.
-        if self.outlet.is_chat() && !output.is_empty() && !is_part {
-            match decode::<ChatOutput>(output) {
-                Ok(output) if self.given.begins(&output) => {}
-                Ok(_) => return Ended::Wrong("the answer is not what was given of it"),
-                Err(_) => return Ended::Wrong("the worker's output is malformed"),
+        let units = &delivery.receipt.receipt.units;
+        if self.outlet.is_chat() {
+            match self.check(&work.spec, delivery.output.as_slice(), (units, is_part)) {
+                Ok(()) => {}
+                // Whoever says so of its own words refutes itself.
+                Err(Broken::Differs) if self.has_given(lane) => {
+                    return Ended::Wrong("the answer is not what was given of it");
+                }
+                Err(broken) => return broken.into(),
             }
         }
-        let units = &delivery.receipt.receipt.units;
         let Ok(amount) = lane.account().done(asked.index, units) else {
             return Ended::Wrong("the receipt charges more than was promised");
         };
         if is_part && !self.is_unwanted {
+            if !is_left {
+                return Ended::Wrong("the worker ended the answer before its time");
+            }
             self.parts = self.parts.checked_add(amount).unwrap_or(Amount::MAX);
-            return if is_left {
-                Ended::Left
-            } else {
-                Ended::Wrong("the worker ended the answer before its time")
-            };
+            return Ended::Left;
         }
         self.shared.receipts.deliver(request.slot_id(), &delivery);
         Ended::Whole(delivery, amount)

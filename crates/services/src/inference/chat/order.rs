@@ -326,7 +326,8 @@ impl ChatSpec {
     }
 
     /// The units of an answer with these tokens to a prompt of so many.
-    pub(super) fn units(&self, prompt: usize, tokens: &[u32]) -> UnitVector {
+    #[must_use]
+    pub fn units(&self, prompt: usize, tokens: &[u32]) -> UnitVector {
         let both = self.draft().iter().zip(tokens);
         let again = both.take_while(|(had, came)| had == came).count();
         let count = |tokens: usize| Units(u64::try_from(tokens).unwrap_or(u64::MAX));

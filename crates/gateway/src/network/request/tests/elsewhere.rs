@@ -29,6 +29,10 @@ enum Word {
     End,
     /// It signs an answer of these tokens.
     Sign(Vec<u32>),
+    /// It signs that there is no answer.
+    Refuse,
+    /// It signs an answer of these tokens, and charges them all as output.
+    Charge(Vec<u32>),
     /// Its connection breaks.
     Break,
 }
@@ -96,6 +100,19 @@ fn part(tokens: &[u32]) -> ChatChunk {
     }
 }
 
+fn output(tokens: &[u32]) -> Vec<u8> {
+    let output = ChatOutput {
+        prompt_tokens: 1,
+        tokens: BoundedVec::new(tokens.to_vec()).unwrap(),
+        text: Passage::new(text(tokens)).unwrap(),
+        finish: Finish::Stop,
+        computation: Digest::ZERO,
+        likelihoods: BoundedVec::default(),
+        prompt_likelihoods: BoundedVec::default(),
+    };
+    output.encode().to_vec()
+}
+
 impl Stream {
     fn machine(&self) -> &Machine {
         &self.machines.0[&self.peer]
@@ -108,25 +125,17 @@ impl Stream {
     }
 
     fn delivery(&self, tokens: &[u32], stop: Option<SignedStop>) -> DeliveryReply {
-        let request = &self.ask.as_ref().unwrap().request;
         let spec: ChatSpec = decode(self.ask.as_ref().unwrap().spec.as_slice()).unwrap();
-        let again = spec.draft().iter().zip(tokens);
-        let again = again.take_while(|(had, came)| had == came).count();
-        let units = UnitVector {
-            input: Units(1 + again as u64),
-            output: Units((tokens.len() - again) as u64),
-            ..UnitVector::default()
-        };
-        let output = ChatOutput {
-            prompt_tokens: 1,
-            tokens: BoundedVec::new(tokens.to_vec()).unwrap(),
-            text: Passage::new(text(tokens)).unwrap(),
-            finish: Finish::Stop,
-            computation: Digest::ZERO,
-            likelihoods: BoundedVec::default(),
-            prompt_likelihoods: BoundedVec::default(),
-        };
-        let output = output.encode().to_vec();
+        self.signed(output(tokens), spec.units(1, tokens), stop)
+    }
+
+    fn signed(
+        &self,
+        output: Vec<u8>,
+        units: UnitVector,
+        stop: Option<SignedStop>,
+    ) -> DeliveryReply {
+        let request = &self.ask.as_ref().unwrap().request;
         let spec_digest = request.request.spec_digest;
         let traced = trace(&spec_digest, &Digest::of_blob(&output), &units);
         let (salt, slot_id) = ([1; 32], request.slot_id());
@@ -184,6 +193,17 @@ impl Stream {
                     return Ok(self.give(&[next]));
                 }
                 Some(Word::Sign(tokens)) => return Ok(self.delivery(&tokens, None)),
+                Some(Word::Refuse) => {
+                    return Ok(self.signed(Vec::new(), UnitVector::default(), None));
+                }
+                Some(Word::Charge(tokens)) => {
+                    let units = UnitVector {
+                        input: Units(1),
+                        output: Units(tokens.len() as u64),
+                        ..UnitVector::default()
+                    };
+                    return Ok(self.signed(output(&tokens), units, None));
+                }
                 Some(Word::Break) | None => return Err(NetError::Closed),
             }
         }
@@ -413,4 +433,28 @@ async fn an_answer_that_is_not_what_was_given_of_it_is_refused() {
     let second = outcome(&[&much, &[Word::End]]).await;
     second.check();
     assert!(second.is_given_up(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_began_wrongly_does_not_judge_its_own_words() {
+    // It is back at once, and would agree with itself.
+    let liar = [give(&[1, 9]), Word::Break];
+    let outcome = outcome(&[&liar, &[Word::End]]).await;
+    outcome.check();
+    assert_eq!((outcome.revoked, outcome.asked(0)), (1, 1));
+    assert!(!outcome.is_given_up(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_refuses_what_it_began_or_charges_for_what_is_not_there() {
+    let refusing = [give(&[1, 2]), Word::Refuse];
+    let first = outcome(&[&refusing, &[Word::End]]).await;
+    first.check();
+    assert!(first.is_given_up(0));
+    // Two tokens of a draft charged as output.
+    let killed = [give(&[1, 2]), Word::Break];
+    let dear = [Word::Charge(ANSWER.to_vec())];
+    let second = outcome(&[&killed, &dear, &[Word::End]]).await;
+    second.check();
+    assert!(second.is_given_up(1) && !second.is_given_up(2));
 }
