@@ -224,7 +224,6 @@ impl<N: Network> Request<N> {
                 Ok(begun) => begun,
                 Err(_) if !self.doubters.is_empty() => {
                     // Nobody is left who could say which of two answers is right, so the one that can be had begins anew.
-                    self.doubters.clear();
                     self.revoke().await;
                     continue;
                 }
@@ -259,7 +258,6 @@ impl<N: Network> Request<N> {
                         for giver in &self.givers {
                             giver.give_up();
                         }
-                        self.doubters.clear();
                         self.revoke().await;
                     }
                 }
@@ -286,9 +284,10 @@ impl<N: Network> Request<N> {
         workers(&self.givers).contains(&lane.opened.worker)
     }
 
-    /// What was given is not the answer, and costs nothing.
+    /// What was given is not the answer, and costs nothing; whoever doubted it is no doubter of what comes.
     async fn revoke(&mut self) {
         self.givers.clear();
+        self.doubters.clear();
         self.parts = Amount::ZERO;
         if !self.given.is_empty() {
             self.given = Given::EMPTY;
@@ -372,7 +371,11 @@ impl<N: Network> Request<N> {
         let mut pace = Pace::new(Instant::now(), asked.demand.units.input);
         let mut is_left = false;
         loop {
+            // What comes is taken first, so a flood of it must not hide that the time is up.
             let left = deadline.min(ends).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ClientError::StreamEnded.into());
+            }
             let probe_at = quiet_since + QUIET;
             let item = tokio::select! {
                 biased;
@@ -418,6 +421,9 @@ impl<N: Network> Request<N> {
             if is_left {
                 continue;
             }
+            if chunk == ChatChunk::default() {
+                return Err(Broken::Wrong("a part of the answer is empty"));
+            }
             let new = self.take(lane, &mut place, &chunk)?;
             if !self.given.is_within(&place, &asked.demand) {
                 return Err(Broken::Wrong("the worker gave more than it was asked for"));
@@ -425,9 +431,7 @@ impl<N: Network> Request<N> {
             if self.is_unwanted {
                 continue;
             }
-            if chunk != ChatChunk::default() {
-                deadline = Instant::now() + STALL;
-            }
+            deadline = Instant::now() + STALL;
             self.give_credit(lane, index, made(&place, drafted));
             if let Some(new) = new {
                 let since = Instant::now();

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 struct Choice {
     /// The text that was told.
     told: String,
+    /// Whether anything was told, text or probabilities.
+    is_begun: bool,
     /// Characters before the next token of a completion.
     offset: usize,
     end: Option<((u32, u32), Settled)>,
@@ -101,7 +103,7 @@ impl Events {
     /// Whether the client has something of an answer.
     pub(crate) fn has_told(&self, index: usize) -> bool {
         let choice = self.choices.get(index);
-        choice.is_some_and(|choice| !choice.told.is_empty())
+        choice.is_some_and(|choice| choice.is_begun)
     }
 
     /// More of an answer.
@@ -126,6 +128,7 @@ impl Events {
         if text.is_empty() && !wants {
             return None;
         }
+        choice.is_begun = true;
         Some(frame(&self.part(index, text, &logprobs, None)))
     }
 

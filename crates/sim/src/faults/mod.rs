@@ -115,10 +115,13 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
                 .await;
             watch.look(&context, &cluster);
         }
+        // What a validator holds now it must hold again after a crash.
+        watch.look(&context, &cluster);
         cluster.change(&change).await?;
     }
+    watch.look(&context, &cluster);
     cluster.heal().await?;
-    let before = cluster.highest();
+    let before = watch.height;
     let since = context.current();
     let goal = Height(before.get() + NEW_BLOCKS);
     while cluster.lowest() < goal {

@@ -446,6 +446,26 @@ async fn whoever_began_wrongly_does_not_judge_its_own_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_doubted_what_was_taken_back_is_not_blamed_for_what_came_after() {
+    let liar = [give(&[1, 9]), Word::Break];
+    // It agrees with the liar, and then refutes itself.
+    let friend = [give(&[1, 9, 9]), Word::Sign(ANSWER.to_vec())];
+    let outcome = outcome(&[&liar, &[Word::End], &friend, &[Word::End]]).await;
+    outcome.check();
+    assert_eq!(outcome.revoked, 1);
+    assert!(!outcome.is_given_up(1) && outcome.is_given_up(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_says_nothing_without_end_is_left() {
+    let mut flood = vec![give(&[1])];
+    flood.extend(vec![give(&[]); 1_000]);
+    let outcome = outcome(&[&flood, &[Word::End]]).await;
+    outcome.check();
+    assert!(outcome.is_given_up(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_refuses_what_it_began_or_charges_for_what_is_not_there() {
     let refusing = [give(&[1, 2]), Word::Refuse];
     let first = outcome(&[&refusing, &[Word::End]]).await;
