@@ -169,7 +169,7 @@ mod tests {
     use fairweir_net::{PeerAddr, PeerId, memory::Hub, read_request, reply};
     use fairweir_types::{
         BlockHeader, BoundedText, Boxed, Digest, Millis, Nonce, TxOutcome, decode,
-        node_api::{NodeReply, NodeRequest, Refusal, Status, SupplyReport},
+        node_api::{NodeReply, NodeRequest, Refusal, SecuredReport, Status, SupplyReport},
         outcome::TxCode,
         tx::Bond,
     };
@@ -207,6 +207,7 @@ mod tests {
             open_orders: 0,
             mempool: 0,
             supply: SupplyReport::default(),
+            secured: SecuredReport::default(),
             version: BoundedText::truncating("test"),
         }
     }

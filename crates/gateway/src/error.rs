@@ -179,6 +179,7 @@ impl From<MarketError> for ApiError {
         let message = error.to_string();
         match error {
             MarketError::NoWorker { .. } => Self::unavailable("no_worker", message),
+            MarketError::Full(_) => Self::unavailable("network_full", message),
             MarketError::Unreachable(_) => Self::unavailable("network_unreachable", message),
             MarketError::Revoked => Self::unavailable("answer_revoked", message),
             MarketError::Closed => Self::unavailable("shutting_down", message),

@@ -3,7 +3,7 @@
 use fairweir_client::orders::slot_of;
 use fairweir_types::{
     Address, Amount, Event,
-    node_api::{AccountReport, DelegateReport, Status, SupplyReport},
+    node_api::{AccountReport, DelegateReport, SecuredReport, Status, SupplyReport},
     order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
     session::SampleTraces,
@@ -411,6 +411,19 @@ pub fn supply(supply: &SupplyReport) -> Value {
     })
 }
 
+/// What buyers have locked, against what a third of the seats costs: null while seats are not given by stake.
+#[must_use]
+pub fn secured(secured: &SecuredReport) -> Value {
+    json!({
+        "locked": coins(secured.locked),
+        "by_stake": secured.third.is_some(),
+        "third_of_seats": secured.third.map(coins),
+        "share_bps": secured.share.get(),
+        "limit": secured.limit.map(coins),
+        "room": secured.room().map(coins),
+    })
+}
+
 /// A status.
 #[must_use]
 pub fn status(status: &Status) -> Value {
@@ -427,6 +440,7 @@ pub fn status(status: &Status) -> Value {
         "open_orders": status.open_orders,
         "mempool": status.mempool,
         "supply": supply(&status.supply),
+        "secured": secured(&status.secured),
         "version": status.version.as_str(),
     })
 }

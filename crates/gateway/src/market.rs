@@ -130,6 +130,9 @@ pub enum MarketError {
     /// The gateway's account cannot pay.
     #[error("this gateway's account cannot pay for the request: {0}")]
     NoFunds(String),
+    /// Orders hold as much as the stake behind a third of the seats secures.
+    #[error("the network takes no more orders now, ask again in a while: {0}")]
+    Full(String),
     /// The network was not reached.
     #[error("the network was not reached: {0}")]
     Unreachable(String),

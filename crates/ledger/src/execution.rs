@@ -9,7 +9,7 @@ use crate::{
     params::Params,
     referee::Referee,
     refusal::Refusal,
-    registry, sessions, stake,
+    registry, secured, sessions, stake,
     state::{Overlay, State, Writes, load, state_record},
     validators, verification,
 };
@@ -305,6 +305,7 @@ impl<'a> Execution<'a> {
         // The fees of an epoch's last block are still shared by its commissions.
         validators::pay_fees(self, self.fees)?;
         candidates::end_block(self)?;
+        secured::end_block(self)?;
         let (from, to) = keys::due_at_any_height();
         Ok(carried_over || self.overlay.first_in(&from, &to).is_some())
     }

@@ -6,6 +6,7 @@ use crate::{
     execution::Clock,
     keys,
     params::{check_genesis_params, of_genesis},
+    secured::Secured,
     state::{Mark, Writes, state_record},
     validators::ValidatorRecord,
 };
@@ -62,8 +63,10 @@ pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
     });
     let seats = Seats {
         seats: BoundedVec::truncating(seats),
+        third: None,
     };
     put(keys::seats(), seats.encode().to_vec());
+    put(keys::secured(), Secured::default().encode().to_vec());
     let epoch = Epoch {
         number: 0,
         ends: Height(of_genesis(genesis).epoch_blocks),

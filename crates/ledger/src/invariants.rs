@@ -9,6 +9,7 @@ use crate::{
     keys,
     market::{Order, Slot},
     registry::{OfferRecord, VerifierRecord, counters},
+    secured,
     stake::Stake,
     state::{Mark, State, load, scan},
 };
@@ -62,6 +63,14 @@ pub enum Violation {
     Candidates {
         /// Which number.
         what: &'static str,
+    },
+    /// The value secured is not what orders hold.
+    #[error("{recorded} coins are said to be locked in orders, they hold {computed}")]
+    Secured {
+        /// What is said.
+        recorded: Amount,
+        /// What orders hold.
+        computed: Amount,
     },
     /// The state does not even read.
     #[error(transparent)]
@@ -154,6 +163,7 @@ pub fn check(state: &dyn State) -> Result<(), Violation> {
     check_exposure(state, &slots)?;
     governance::check_invariants(state)?;
     candidates::check_invariants(state)?;
+    secured::check_invariants(state)?;
     let timers = all::<Mark>(state, keys::due_at_any_height())?.len();
     let timers = timers.saturating_add(all::<Mark>(state, keys::due_at_any_time())?.len());
     let timers = timers.saturating_add(all::<Mark>(state, keys::retry_at_any_time())?.len());

@@ -31,6 +31,7 @@ const DELEGATION: u8 = 0x15;
 const DELEGATION_DUE: u8 = 0x16;
 const EPOCH: u8 = 0x17;
 const SEATS: u8 = 0x18;
+const SECURED: u8 = 0x19;
 const GOVERNANCE: u8 = 0x20;
 const PROPOSAL: u8 = 0x21;
 const PROPOSAL_DUE: u8 = 0x22;
@@ -325,6 +326,10 @@ pub(crate) fn seats() -> Vec<u8> {
     vec![SEATS]
 }
 
+pub(crate) fn secured() -> Vec<u8> {
+    key(SECURED, &[])
+}
+
 pub(crate) fn governance() -> Vec<u8> {
     vec![GOVERNANCE]
 }
@@ -453,6 +458,7 @@ mod tests {
             delegation_due(Millis(1), address, 1),
             epoch(),
             seats(),
+            secured(),
             governance(),
             proposal(ProposalId(1)),
             proposal_due(Millis(1), ProposalId(1)),

@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod registry;
 pub mod relations;
 pub mod report;
+pub mod secured;
 pub mod sessions;
 pub mod stake;
 mod state;

@@ -145,6 +145,7 @@ params! {
     83 seats_stake_min: "base units", 1_000_000_000..=1_000_000_000_000_000_000, 1_000_000_000_000_000, "A million coins behind candidates together: below, whoever comes first would own the chain.";
     84 commission_max_bps: "basis points of the fees", 0..=10_000, 2_000, "A fifth: the rest belongs to the stake that answers for the votes.";
     85 commission_step_bps: "basis points per epoch", 1..=10_000, 100, "One per cent: delegators see it rise before it is high.";
+    86 secured_share_bps: "basis points of what a third of the seats costs", 1..=10_000, 3_333, "A third: whoever votes twice with a third of the seats burns half of the stake behind them but for a reporter's fifth, two fifths in all, and can win what orders hold at most.";
 }
 
 /// Least values on chains that are not for development (`dev-…`), where everything is quick: a vote must not be over before people saw it.

@@ -134,6 +134,7 @@ pub const CODES: &[(u16, &str)] = &[
     (418, "receipt_not_signed"),
     (419, "top_up_zero"),
     (420, "cannot_pay_top_up"),
+    (421, "above_secured"),
     (500, "no_slot_to_judge"),
     (501, "not_in_this_phase"),
     (502, "not_drawn"),

@@ -1,6 +1,7 @@
 //! What governed values must be to each other: each alone may lie in its range, and together they may still break a rule.
 
 use crate::params::Params;
+use fairweir_types::Bps;
 
 /// A relation that holds in every genesis, and after every proposal.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +78,15 @@ pub const RELATIONS: &[Relation] = &[
         holds: |params| {
             let epoch = params.epoch_blocks.saturating_mul(params.halt_gap);
             params.unbonding_delay > epoch.saturating_mul(2)
+        },
+    },
+    Relation {
+        name: "secured_is_less_than_burns",
+        rule: "secured_share_bps is at most what double_vote_bps burns, without the part of the reporter (reporter_share_bps), who may be the voter itself: who votes twice with a third of the seats loses more than orders hold (protocol rule 12)",
+        holds: |params| {
+            let burns = Bps::WHOLE.saturating_sub(params.reporter_share_bps);
+            params.secured_share_bps.saturating_mul(Bps::WHOLE)
+                <= params.double_vote_bps.saturating_mul(burns)
         },
     },
 ];
@@ -171,6 +181,24 @@ mod tests {
                 Some("unbonding_outlasts_epochs"),
             ),
             (&[("epoch_blocks", 8_639)], None),
+            (
+                &[("secured_share_bps", 4_001)],
+                Some("secured_is_less_than_burns"),
+            ),
+            (&[("secured_share_bps", 4_000)], None),
+            (
+                &[("double_vote_bps", 4_166)],
+                Some("secured_is_less_than_burns"),
+            ),
+            (&[("double_vote_bps", 4_167)], None),
+            (
+                &[
+                    ("secured_share_bps", 10_000),
+                    ("double_vote_bps", 10_000),
+                    ("reporter_share_bps", 1),
+                ],
+                Some("secured_is_less_than_burns"),
+            ),
         ];
         for (given, expected) in table {
             assert_eq!(broken(given), *expected, "{given:?}");

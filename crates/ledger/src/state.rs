@@ -138,6 +138,22 @@ impl<'a> Overlay<'a> {
         self.journal.push((key, replaced));
     }
 
+    /// The state without the writes.
+    pub(crate) fn before(&self) -> &dyn State {
+        self.base
+    }
+
+    /// What is written under keys with `from <= key < to`, in order.
+    pub(crate) fn written_in<'s>(
+        &'s self,
+        from: &'s [u8],
+        to: &'s [u8],
+    ) -> impl Iterator<Item = (&'s [u8], Option<&'s [u8]>)> {
+        let written = range(from, to).map(|range| self.writes.range::<[u8], _>(range));
+        let written = written.into_iter().flatten();
+        written.map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
     /// Reads and decodes a record.
     pub(crate) fn load<T: Read<Cfg = ()>>(&self, key: &[u8]) -> Result<Option<T>, Fault> {
         load(self, key)

@@ -208,6 +208,13 @@ impl Sheet {
                 right: self.share("reporter_share_bps"),
             },
             Inequality {
+                says: "burned of a third of the seats that votes twice ≥ what orders may hold",
+                why: "half of its stake but for the reporter's part, who may be itself; value secured costs less than what secures it (rule 12)",
+                unit: "of what the third costs",
+                left: self.share("double_vote_bps") * (1.0 - self.share("reporter_share_bps")),
+                right: self.share("secured_share_bps"),
+            },
+            Inequality {
                 says: "cost of a lie ≥ cost of silence",
                 why: "a verifier that is unsure keeps silent",
                 unit: "of the stake",
@@ -372,7 +379,7 @@ pub fn page(sheet: &Sheet) -> String {
 }
 
 fn parameters(page: &mut String) {
-    const SHOWN: [&str; 22] = [
+    const SHOWN: [&str; 24] = [
         "sampling_bps",
         "slash_share_bps",
         "exposure_bps",
@@ -395,6 +402,8 @@ fn parameters(page: &mut String) {
         "close_window",
         "unbonding_delay",
         "window_blocks_min",
+        "double_vote_bps",
+        "secured_share_bps",
     ];
     page.push_str("\n## Parameters\n\nThe defaults that decide what honesty earns and cheating costs; all are in [parameters.md](reference/parameters.md).\n\n| name | default | unit |\n| --- | --- | --- |\n");
     for name in SHOWN {

@@ -30,7 +30,7 @@ pub use governance::{
 };
 pub use validators::{
     AskCandidates, AskDelegations, AskValidators, CandidateReport, CandidatesReport,
-    DelegationReport, DelegationsReport, ValidatorReport, ValidatorsReport,
+    DelegationReport, DelegationsReport, SecuredReport, ValidatorReport, ValidatorsReport,
 };
 
 /// Submits a transaction and waits until it is final.
@@ -264,6 +264,8 @@ pub struct Status {
     pub mempool: u32,
     /// Where all money is.
     pub supply: SupplyReport,
+    /// What buyers have locked, against what a third of the seats costs.
+    pub secured: SecuredReport,
     /// The version of the node's program.
     pub version: BoundedText<64>,
 }
@@ -276,6 +278,7 @@ record!(Status {
     open_orders,
     mempool,
     supply,
+    secured,
     version
 });
 

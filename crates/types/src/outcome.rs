@@ -15,6 +15,8 @@ newtype!(TxCode(u16));
 impl TxCode {
     /// Done.
     pub const OK: Self = Self(0);
+    /// Orders would hold more than the stake behind a third of the seats secures: try again later, or lock less.
+    pub const ABOVE_SECURED: Self = Self(421);
 }
 
 /// What became of one included transaction.

@@ -5,9 +5,12 @@ use crate::{
     output,
 };
 use fairweir_gateway::json;
-use fairweir_types::node_api::Status as Report;
+use fairweir_types::node_api::{SecuredReport, Status as Report};
 
-/// Show what the network is doing, and that all money is accounted for.
+/// Show what the network is doing, that all money is accounted for, and what secures it.
+///
+/// `secured` is what buyers have locked in orders, and how much more may be: a governed share of the stake behind the cheapest third of the seats,
+/// which would be lost by whoever votes twice with it. It holds once seats were given by stake. Blocks are made by the validators of the genesis still.
 ///
 /// Ends with code 5 if the supply is not conserved.
 #[derive(Debug, clap::Args)]
@@ -64,5 +67,49 @@ pub(crate) fn lines(status: &Report) -> Vec<String> {
                 "NOT CONSERVED"
             }
         ),
+        secured(&status.secured),
     ]
+}
+
+/// What buyers have locked, and what secures it.
+fn secured(secured: &SecuredReport) -> String {
+    let locked = secured.locked;
+    match (secured.third, secured.room()) {
+        (Some(third), Some(room)) => format!(
+            "secured    {locked} locked in orders, {room} more may be: a third of the seats costs {third}, orders may hold {} basis points of it",
+            secured.share
+        ),
+        _ => format!(
+            "secured    {locked} locked in orders, not bounded: seats are not given by stake, so a third of them costs nothing; this chain is trusted for who its genesis names"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fairweir_types::{Amount, Bps};
+
+    #[test]
+    fn what_is_secured_is_said_in_words() {
+        let coins = |coins: &str| coins.parse::<Amount>().expect("an amount");
+        let mut report = SecuredReport {
+            locked: coins("70"),
+            share: Bps(3_333),
+            ..SecuredReport::default()
+        };
+        assert!(
+            super::secured(&report)
+                .contains("70 locked in orders, not bounded: seats are not given by stake")
+        );
+        report.third = Some(coins("240"));
+        report.limit = Some(coins("79.992"));
+        assert_eq!(
+            super::secured(&report),
+            "secured    70 locked in orders, 9.992 more may be: a third of the seats costs 240, orders may hold 3333 basis points of it"
+        );
+        // A new epoch may secure less than is locked.
+        report.limit = Some(coins("60"));
+        assert!(super::secured(&report).contains("70 locked in orders, 0 more may be"));
+    }
 }

@@ -7,7 +7,7 @@ use commonware_codec::EncodeSize as _;
 use fairweir_client::{ClientError, Sender};
 use fairweir_net::Network;
 use fairweir_types::{
-    Action, Address, Amount, Boxed, Height, Rounding, SignedTx, Transaction,
+    Action, Address, Amount, Boxed, Height, Rounding, SignedTx, Transaction, TxCode,
     node_api::Included,
     order::{OrderHeader, OrderId},
     quantity::Nonce,
@@ -61,6 +61,9 @@ pub(super) struct Posted {
 
 fn failed(error: ClientError) -> MarketError {
     match error {
+        ClientError::TxRefused(outcome) if outcome.code == TxCode::ABOVE_SECURED => {
+            MarketError::Full(outcome.reason.to_string())
+        }
         ClientError::TxRefused(outcome) => {
             let reason = outcome.reason.to_string();
             if reason.contains("balance") || reason.contains("amount") || reason.contains("grant") {

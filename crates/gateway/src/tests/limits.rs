@@ -303,6 +303,7 @@ async fn failures_of_the_network_have_their_status() {
             429,
             "insufficient_quota",
         ),
+        (MarketError::Full("x".to_owned()), 503, "network_full"),
         (MarketError::Failed("x".to_owned()), 500, "internal_error"),
         (
             MarketError::Unreachable("x".to_owned()),

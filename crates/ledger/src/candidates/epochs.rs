@@ -1,6 +1,6 @@
 //! Epochs and their seats.
 
-use super::{Candidate, apportion, delegation, standing};
+use super::{Candidate, apportion, candidate, delegation, standing, third::cost_of_a_third};
 use crate::{
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
@@ -30,8 +30,10 @@ state_record!(Epoch { number, ends });
 pub(crate) struct Seats {
     /// Who has them.
     pub(crate) seats: BoundedVec<Seat, VALIDATORS_MAX>,
+    /// The stake behind the cheapest third of them when the epoch began; none until seats are given by stake for the first time.
+    pub(crate) third: Option<Amount>,
 }
-state_record!(Seats { seats });
+state_record!(Seats { seats, third });
 
 /// The epoch of the block that is made.
 pub(crate) fn epoch(state: &dyn State) -> Result<Epoch, Fault> {
@@ -41,6 +43,11 @@ pub(crate) fn epoch(state: &dyn State) -> Result<Epoch, Fault> {
 /// The seats of the epoch.
 pub(super) fn seats(state: &dyn State) -> Result<Seats, Fault> {
     present(load(state, &keys::seats())?, "seats")
+}
+
+/// What a third of the seats costs in this epoch; none while seats are not given by stake.
+pub(crate) fn third_of_seats(state: &dyn State) -> Result<Option<Amount>, Fault> {
+    Ok(seats(state)?.third)
 }
 
 /// A candidate that may have seats.
@@ -126,9 +133,10 @@ fn next_seats(execution: &Execution<'_>) -> Result<(Seats, bool), Fault> {
             seats: found.seats,
             stake: found.stake,
         });
-        let seats = BoundedVec::new(seats.collect());
-        let seats = seats.map_err(|_| Fault::Counter { what: "seats" })?;
-        return Ok((Seats { seats }, true));
+        let seats: Vec<Seat> = seats.collect();
+        let third = Some(cost_of_a_third(&seats).or_fault()?);
+        let seats = BoundedVec::new(seats).map_err(|_| Fault::Counter { what: "seats" })?;
+        return Ok((Seats { seats, third }, true));
     }
     let held = seats(state)?;
     let mut kept = Vec::new();
@@ -140,8 +148,25 @@ fn next_seats(execution: &Execution<'_>) -> Result<(Seats, bool), Fault> {
     }
     // Somebody has to.
     if kept.is_empty() {
-        return Ok((held, false));
+        kept = held.seats.as_slice().to_vec();
     }
+    // Stake that is below the bar is worth what it is: the bound does not end because it left.
+    let third = match held.third {
+        Some(_) => Some(cost_of_a_third(&as_of_now(state, &kept)?).or_fault()?),
+        None => None,
+    };
     let seats = BoundedVec::truncating(kept);
-    Ok((Seats { seats }, false))
+    Ok((Seats { seats, third }, false))
+}
+
+/// Seats with what counts behind them now.
+fn as_of_now(state: &dyn State, seats: &[Seat]) -> Result<Vec<Seat>, Fault> {
+    let of_now = |seat: &Seat| {
+        let known = present(validator(state, &seat.validator)?, "validator with a seat")?;
+        let found = candidate(state, known.account)?;
+        let found = found.filter(|found| found.validator == seat.validator && !known.tombstoned);
+        let stake = found.map_or(Ok(Amount::ZERO), |found| found.counting())?;
+        Ok(Seat { stake, ..*seat })
+    };
+    seats.iter().map(of_now).collect()
 }

@@ -7,7 +7,7 @@
 //! On proposals a candidate votes with what is behind it, unless its delegators vote themselves (`governance`).
 //!
 //! Fees of a candidate's blocks go to its delegations by an index per share. At the end of an epoch the seats are given by stake. Consensus
-//! does not follow them yet: it runs on the validators of the genesis.
+//! does not follow them yet: it runs on the validators of the genesis. What a third of the seats costs is kept with them (`secured`).
 
 mod apportion;
 mod claim_rewards;
@@ -23,6 +23,7 @@ mod register_candidate;
 mod report;
 mod slash;
 mod standing;
+mod third;
 mod undelegate_stake;
 mod update_candidate;
 
@@ -31,7 +32,7 @@ pub(crate) use claim_rewards::claim_rewards;
 pub(crate) use delegate_stake::delegate_stake;
 pub use delegation::{Delegation, delegation};
 pub(crate) use end_block::end_block;
-pub(crate) use epochs::{Epoch, Seats};
+pub(crate) use epochs::{Epoch, Seats, third_of_seats};
 pub use error::CandidateError;
 pub(crate) use invariants::check as check_invariants;
 pub use pot::{Candidate, candidate};
@@ -39,6 +40,7 @@ pub(crate) use redelegate_stake::redelegate_stake;
 pub(crate) use register_candidate::register_candidate;
 pub use report::{delegations, report};
 pub(crate) use slash::{Taken, slash};
+pub use third::cost_of_a_third;
 pub(crate) use undelegate_stake::undelegate_stake;
 pub(crate) use update_candidate::update_candidate;
 

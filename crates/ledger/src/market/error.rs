@@ -101,6 +101,18 @@ pub enum MarketError {
         /// What is to be added.
         amount: Amount,
     },
+    /// Orders would hold more than what a third of the seats costs secures (protocol rule 12).
+    #[error(
+        "orders hold {locked} coins of the {limit} that the stake behind a third of the seats secures, {added} more are too many: lock less, try again when orders have closed, or wait for an epoch with more stake behind candidates"
+    )]
+    AboveSecured {
+        /// What orders hold, with what the block has added so far.
+        locked: Amount,
+        /// What is to be locked.
+        added: Amount,
+        /// What they may hold.
+        limit: Amount,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -131,6 +143,7 @@ impl MarketError {
             Self::ReceiptNotSigned => 418,
             Self::TopUpZero => 419,
             Self::CannotPayTopUp { .. } => 420,
+            Self::AboveSecured { .. } => 421,
             Self::Fault(_) => 99,
         }
     }

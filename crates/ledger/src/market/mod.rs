@@ -22,7 +22,7 @@ pub(crate) use cancel_order::cancel_order;
 pub(crate) use close::{close_slot, refund, release_worker};
 pub(crate) use end_block::{end_block, seed};
 pub use error::MarketError;
-pub(crate) use escrow::{give_back, spend};
+pub(crate) use escrow::{give_back, held, spend};
 pub use matcher::{Assignment, Candidate, CheapestMatcher, Matcher};
 pub(crate) use post_order::{open_session, post_order};
 pub use records::{Draw, Drawn, HeldStream, Order, Phase, Slot, Timer};

@@ -7,7 +7,7 @@ use crate::{
     keys,
     params::{Params, money},
     refusal::Refusal,
-    registry, sessions,
+    registry, secured, sessions,
 };
 use commonware_codec::EncodeSize;
 use fairweir_types::{
@@ -80,6 +80,7 @@ fn lock(
     if balance < needed {
         return Err(MarketError::CannotPayEscrow { balance, needed }.into());
     }
+    secured::lock(execution, costs.escrow)?;
     bank::debit(execution, buyer, needed)?;
     Ok(open(execution, tx, (header, &order), costs.escrow)?)
 }

@@ -1,5 +1,5 @@
 use super::{HeldStream, MarketError, order};
-use crate::{bank, execution::Execution, fault::OrFault, keys};
+use crate::{bank, execution::Execution, fault::OrFault, keys, secured};
 use fairweir_types::{
     Address, Amount, Event, event::ToppedUp, limits::FUNDING_STREAMS_MAX, tx::TopUp,
 };
@@ -38,6 +38,7 @@ pub(crate) fn top_up(
                 max: FUNDING_STREAMS_MAX,
             })?,
     }
+    secured::lock(execution, amount)?;
     bank::debit(execution, sender, amount)?;
     execution.overlay.store(keys::order(id), &record);
     execution.emit(Event::ToppedUp(ToppedUp {

@@ -11,7 +11,7 @@ use crate::{
     market::{HeldStream, Order, Phase, Slot, keep_slot, order, slot},
     refusal::Refusal,
     registry::{self, OfferRecord},
-    stake,
+    secured, stake,
 };
 use fairweir_types::{
     Address, Amount, AmountError, Event, event::LaneToppedUp, order::SlotId, tx::TopUpLane,
@@ -80,6 +80,7 @@ pub(crate) fn top_up_lane(
             return Err(DelegateError::OtherGrant.into());
         }
     }
+    secured::lock(execution, locked)?;
     raise(execution, (lane, record), session, (offer, &more))?;
     execution.emit(Event::LaneToppedUp(LaneToppedUp {
         slot_id: lane,

@@ -14,6 +14,7 @@ mod random_walk;
 mod referee;
 mod reference;
 mod script;
+mod secured;
 mod session_state;
 mod world;
 
@@ -87,5 +88,6 @@ scripts!(
     rewards_of_delegations,
     redelegations,
     votes_of_delegated_stake,
+    value_secured,
     values_that_change_under_open_work,
 );

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 const NAMES: [&str; 5] = ["A", "B", "C", "D", "validator"];
 /// Short windows, so that the delay of stake is some hundred blocks.
-const PARAMS: [(&str, u64); 13] = [
+const PARAMS: [(&str, u64); 14] = [
     ("proposal_deposit", 1_000_000_000),
     ("voting_window", 1_000_000),
     ("unbonding_delay", 4_000_000),
@@ -27,6 +27,7 @@ const PARAMS: [(&str, u64); 13] = [
     ("seats_stake_min", 100_000_000_000),
     ("commission_step_bps", 2_000),
     ("double_vote_bps", 3_333),
+    ("secured_share_bps", 2_000),
 ];
 
 #[derive(Clone, Debug)]

@@ -109,6 +109,34 @@ record!(CandidatesReport {
     candidates
 });
 
+/// What buyers have locked in orders, against what a third of the seats costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SecuredReport {
+    /// What orders hold.
+    pub locked: Amount,
+    /// The stake behind the cheapest third of the seats; none while seats are not given by stake.
+    pub third: Option<Amount>,
+    /// The governed share of it that orders may hold.
+    pub share: Bps,
+    /// What that is; none while seats are not given by stake.
+    pub limit: Option<Amount>,
+}
+record!(SecuredReport {
+    locked,
+    third,
+    share,
+    limit
+});
+
+impl SecuredReport {
+    /// How much more may be locked; none while that is not bounded.
+    #[must_use]
+    pub fn room(&self) -> Option<Amount> {
+        let left = |limit: Amount| limit.checked_sub(self.locked).unwrap_or(Amount::ZERO);
+        self.limit.map(left)
+    }
+}
+
 /// Asks for what an account has delegated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskDelegations {

@@ -449,7 +449,8 @@ records! {
     Refusal { code, reason }
     Included { height, outcome }
     SupplyReport { genesis, minted, burned, balances, bonded, unbonding, escrow }
-    Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, version }
+    Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, secured, version }
+    SecuredReport { locked, third, share, limit }
     AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min, verifies, delegates }
     DelegateReport { delegate, cap, left, until }
     OfferReport { worker, offer, open }

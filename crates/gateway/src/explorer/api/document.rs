@@ -5,7 +5,7 @@ use super::{
     failure::{CODES, Failure},
     parameters,
     resources::{Filter, Format, HEIGHT_MAX, List, One, RESOURCES, Resource},
-    status::{AccountNow, Holdings, IndexStatus, NetworkStatus, Status, Supply},
+    status::{AccountNow, Holdings, IndexStatus, NetworkStatus, Secured, Status, Supply},
 };
 use crate::{explorer::records, server::json_response};
 use axum::{extract::Query, response::Response};
@@ -54,6 +54,7 @@ fn schemas() -> Value {
         IndexStatus,
         NetworkStatus,
         Supply,
+        Secured,
     ];
     let mut value = serde_json::to_value(components).unwrap_or_default();
     if let Some(schemas) = value.get_mut("schemas").and_then(Value::as_object_mut) {

@@ -38,6 +38,19 @@ pub(crate) struct Supply {
     conserved: bool,
 }
 
+/// What buyers have locked, against what a third of the seats costs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Secured {
+    /// What orders hold.
+    locked: String,
+    /// The stake behind the cheapest third of the seats; null while seats are not given by stake.
+    third_of_seats: Option<String>,
+    /// The governed share of it that orders may hold.
+    share_bps: u64,
+    /// How much more may be locked; null while that is not bounded.
+    room: Option<String>,
+}
+
 /// What the node says of the network.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NetworkStatus {
@@ -50,6 +63,7 @@ pub(crate) struct NetworkStatus {
     /// Transactions that wait.
     mempool: u32,
     supply: Supply,
+    secured: Secured,
     /// The version of the node's program.
     version: String,
 }
@@ -90,7 +104,7 @@ pub(crate) struct AccountNow {
 }
 
 fn network(status: &node_api::Status) -> NetworkStatus {
-    let supply = &status.supply;
+    let (supply, secured) = (&status.supply, &status.secured);
     NetworkStatus {
         height: status.header.height.get(),
         time_ms: status.header.time.get(),
@@ -108,6 +122,12 @@ fn network(status: &node_api::Status) -> NetworkStatus {
             unbonding: supply.unbonding.to_string(),
             escrow: supply.escrow.to_string(),
             conserved: supply.is_conserved(),
+        },
+        secured: Secured {
+            locked: secured.locked.to_string(),
+            third_of_seats: secured.third.map(|third| third.to_string()),
+            share_bps: secured.share.get(),
+            room: secured.room().map(|room| room.to_string()),
         },
         version: status.version.as_str().to_owned(),
     }

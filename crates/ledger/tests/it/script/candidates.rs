@@ -7,11 +7,12 @@
 //! B: delegate A 100                          also `undelegate A 40`, `redelegate A C 10`, `claim A`
 //! expect shares B A 60                       what B has behind A; `pot A 100` is the money behind A, `earned B A 0.5` what it may claim
 //! expect seats A 4                           of the present epoch, whose number is `epoch 3`
+//! expect secured 70                          what orders hold; `third 240` of the seats costs so much, `room 10` more may be locked, or `none`
 //! ```
 
 use super::{Line, address};
 use crate::world::{World, coins, key_of, vote_key, vote_key_of};
-use fairweir_ledger::candidates;
+use fairweir_ledger::{candidates, secured};
 use fairweir_types::{
     Action, Amount, Boxed, Bps, Digest, SecretKey,
     tx::{
@@ -106,6 +107,20 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
             let found = report.seats.iter().find(|seat| seat.validator == identity);
             let found = found.map_or(0, |seat| seat.seats);
             assert_eq!(found.to_string(), line.word(2), "seats of {subject}");
+        }
+        "secured" => {
+            let report = secured::report(&world.state).unwrap();
+            assert_eq!(report.locked, coins(subject));
+        }
+        bound @ ("third" | "room") => {
+            let report = secured::report(&world.state).unwrap();
+            let found = if bound == "third" {
+                report.third
+            } else {
+                report.room()
+            };
+            let expected = (subject != "none").then(|| coins(subject));
+            assert_eq!(found, expected, "{bound}");
         }
         "epoch" => {
             let report = candidates::report(&world.state).unwrap();
