@@ -1,11 +1,17 @@
-//! What several transactions of one block lock together.
+//! What several transactions of one block lock together. That no block locks more than it may, `World::block` checks everywhere.
 
 use crate::{
+    full_block::header,
     script::run,
-    world::{World, coins},
+    world::{World, chain_id, coins},
 };
 use fairweir_ledger::secured;
-use fairweir_types::{Action, Amount, TxCode, VerifiedTx, tx};
+use fairweir_types::{
+    Action, Amount, Boxed, Millis, TxCode, VerifiedTx,
+    order::{KindId, OrderId},
+    tx,
+};
+use proptest::prelude::*;
 
 fn top_up(world: &World, who: &str, order: &str, amount: &str) -> VerifiedTx {
     let key = &world.keys[who];
@@ -59,4 +65,80 @@ fn a_block_takes_in_no_more_than_there_was_room_for_at_its_beginning() {
     let txs = [top_up(&world, "A", "o1", "66")];
     world.block(10, &txs);
     assert_eq!(codes(&world), [0]);
+}
+
+const NAMES: [&str; 4] = ["A", "B", "C", "D"];
+
+/// What an account does in a block.
+#[derive(Clone, Debug)]
+struct Step {
+    verb: u8,
+    which: usize,
+    amount: u64,
+}
+
+fn blocks() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    // From a fraction of the room to more than all of it.
+    let amount = prop_oneof![1u64..1_000, 1u64..60_000_000_000, 1u64..300_000_000_000];
+    let step = (0u8..12, 0usize..64, amount).prop_map(|(verb, which, amount)| Step {
+        verb,
+        which,
+        amount,
+    });
+    let block = proptest::collection::vec(step, 0..=NAMES.len());
+    proptest::collection::vec(block, 1..40)
+}
+
+fn action(world: &World, orders: &[OrderId], step: &Step) -> Option<Action> {
+    let amount = Amount::from_base_units(step.amount).unwrap();
+    let known = || Some(orders[step.which.checked_rem(orders.len())?]);
+    let candidate = world.keys["S"].address();
+    Some(match step.verb {
+        0..=2 => {
+            let mut header = header();
+            // A kind that nobody offers.
+            header.kind = KindId(2);
+            header.match_within = Millis(80_000_000);
+            header.slots = 1 + u16::try_from(step.which % 3).unwrap();
+            Action::PostOrder(Boxed::new(tx::PostOrder { header }))
+        }
+        3..=6 => Action::TopUp(tx::TopUp {
+            order: known()?,
+            amount,
+        }),
+        7..=8 => Action::CancelOrder(tx::CancelOrder { order: known()? }),
+        9 => Action::DelegateStake(tx::DelegateStake { candidate, amount }),
+        10 => Action::UndelegateStake(tx::UndelegateStake {
+            candidate,
+            shares: amount,
+        }),
+        _ => return None,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn no_block_locks_more_than_it_may_whatever_is_in_it(blocks in blocks()) {
+        let script = "param epoch_blocks 10\nparam seats 10\nparam candidate_stake_min 100000000000\nparam seats_stake_min 500000000000\n\
+            accounts A B C D S\nS: candidate amount=300\nA: delegate S 200\nB: delegate S 100\nblocks 8";
+        let mut world = run("secured", script).unwrap();
+        let mut orders = Vec::new();
+        for block in blocks {
+            let mut txs = Vec::new();
+            for (name, step) in NAMES.iter().zip(&block) {
+                let key = world.keys[*name].clone();
+                let Some(action) = action(&world, &orders, step) else {
+                    continue;
+                };
+                let transaction = world.transaction(&key, action);
+                if matches!(transaction.action, Action::PostOrder(_)) {
+                    orders.push(OrderId::of(&chain_id(), key.address(), transaction.nonce));
+                }
+                txs.push(transaction.sign(&key).verify().unwrap());
+            }
+            world.block(10, &txs);
+        }
+    }
 }

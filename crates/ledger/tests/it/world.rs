@@ -3,7 +3,7 @@
 use crate::referee::Referee;
 use fairweir_ledger::{
     BlockContext, BlockOutcome, MemoryState, Totals, apply_block, genesis_writes, invariants,
-    market, validators,
+    market, secured, validators,
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
@@ -155,12 +155,16 @@ impl World {
         self.height += 1;
         self.time += after_ms;
         let context = self.context();
+        let secured = secured::report(&self.state).unwrap();
         let outcome = apply_block(&self.state, &context, &self.referee, txs).unwrap();
         assert_eq!(outcome.outcomes.len(), txs.len());
         let mut totals = self.totals;
         totals.follow(&self.state, &outcome.writes).unwrap();
         self.state.apply(&outcome.writes);
         invariants::check(&self.state).unwrap();
+        let locked = secured::report(&self.state).unwrap().locked;
+        let most = secured.limit.unwrap_or(Amount::MAX).max(secured.locked);
+        assert!(locked <= most, "{locked} are locked, {most} may be");
         assert_eq!(totals, Totals::of(&self.state).unwrap());
         self.totals = totals;
         self.blocks.push(Made {
