@@ -112,6 +112,33 @@ def network(fairweir, data, *options):
     return Process(*command, ready=address.exists)
 
 
+def lanes(story):
+    """Each lane, by its order and slot, with the event that closed it, if one did."""
+    found = {}
+    for event in story:
+        if event["event"] in ("lane_opened", "lane_closed"):
+            found[event["order"], event["slot"]] = event if event["event"] == "lane_closed" else None
+    return found
+
+
+def close_lanes(fairweir, data, within, *options):
+    """Closes all sessions of a gateway and waits until their lanes are settled; gives what happened until then."""
+    for order in {order for (order, _), closed in lanes(events(fairweir, data)).items() if closed is None}:
+        run(fairweir, "--data", data, "order", "close", order, *options)
+    return closed_lanes(fairweir, data, within)
+
+
+def closed_lanes(fairweir, data, within):
+    """Waits until all lanes are settled."""
+    deadline = time.monotonic() + within
+    while True:
+        story = events(fairweir, data)
+        if None not in lanes(story).values():
+            return story
+        require(time.monotonic() < deadline, f"lanes did not close in {within} s")
+        time.sleep(2)
+
+
 def node(fairweir, data):
     """A node without roles; founds a development chain in an empty folder."""
     folder = pathlib.Path(data)
