@@ -171,7 +171,7 @@ pub fn check_envelope(
     context: &BlockContext,
     tx: &VerifiedTx,
 ) -> Result<(), EnvelopeError> {
-    let params = Params::load(state)?;
+    let params = Params::of_envelope(state)?;
     check(&params, context, &bank::account(state, tx.sender())?, tx)
 }
 

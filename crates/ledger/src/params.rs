@@ -182,6 +182,18 @@ pub(crate) fn money(value: u64) -> Amount {
 }
 
 impl Params {
+    /// Loads `fee_base`, `fee_per_byte` and `expiry_blocks_max`, which is all that an envelope is checked by; every waiting transaction is
+    /// checked again for each block. The others are the defaults.
+    pub(crate) fn of_envelope(state: &dyn State) -> Result<Self, Fault> {
+        let mut params = Self::with(|_| None);
+        for number in [1, 2, 3] {
+            if let Some(value) = crate::state::load(state, &keys::param(number))? {
+                params.set(number, value);
+            }
+        }
+        Ok(params)
+    }
+
     /// Milliseconds of chain time that one window takes at most: its blocks may be as far apart as chain time runs, and
     /// it is looked at once per block.
     fn stretched(&self, window: u64) -> u64 {

@@ -13,7 +13,8 @@ use commonware_codec::{
     Buf, Encode, EncodeFixed as _, EncodeSize, Error, FixedSize, Read, ReadExt, Write,
 };
 use commonware_cryptography::{Signer as _, Verifier as _, bls12381, ed25519};
-use core::{fmt, str::FromStr};
+use core::{cell::RefCell, fmt, str::FromStr};
+use std::collections::BTreeMap;
 use thiserror::Error as ThisError;
 
 const TAG_ED25519: u8 = 1;
@@ -108,10 +109,36 @@ impl Read for AccountKey {
 
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
         match u8::read(buf)? {
-            TAG_ED25519 => Ok(Self::Ed25519(ReadExt::read(buf)?)),
+            TAG_ED25519 => ed25519_key(ReadExt::read(buf)?).map(Self::Ed25519),
             other => Err(Error::InvalidEnum(other)),
         }
     }
+}
+
+/// Keys that a thread remembers: those of all accounts whose transactions are on their way.
+const KEYS_REMEMBERED_MAX: usize = 4_096;
+
+thread_local! {
+    /// Keys that were decoded, by their bytes.
+    static REMEMBERED: RefCell<BTreeMap<[u8; ed25519::PublicKey::SIZE], ed25519::PublicKey>> =
+        const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Decodes a key. To find the point of the curve takes as long as a third of a check of a signature, and a transaction is decoded several
+/// times on its way through a node; so a thread remembers what it found.
+fn ed25519_key(bytes: [u8; ed25519::PublicKey::SIZE]) -> Result<ed25519::PublicKey, Error> {
+    let known = REMEMBERED.with_borrow(|keys| keys.get(&bytes).cloned());
+    if let Some(key) = known {
+        return Ok(key);
+    }
+    let key: ed25519::PublicKey = decode(&bytes)?;
+    REMEMBERED.with_borrow_mut(|keys| {
+        if keys.len() >= KEYS_REMEMBERED_MAX {
+            keys.clear();
+        }
+        keys.insert(bytes, key.clone());
+    });
+    Ok(key)
 }
 
 /// A signature by an account key.
