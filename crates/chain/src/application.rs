@@ -15,7 +15,6 @@ use commonware_codec::Encode as _;
 use commonware_consensus::{marshal::ancestry::Ancestry, types::View};
 use commonware_cryptography::Digestible as _;
 use commonware_glue::stateful::{Application, Finality, Input, Proposed, db::DatabaseSet};
-use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Spawner};
 use commonware_storage::{Context as StorageContext, mmr::Location, qmdb::sync::Target};
 use commonware_utils::{SystemTimeExt as _, non_empty_range};
@@ -77,7 +76,7 @@ impl App {
 
     /// What time it is by this node's clock, in milliseconds.
     fn now_ms(&self, clock: &impl Clock) -> u64 {
-        let skew = self.core.config.clock_skew_ms;
+        let skew = self.core.config.simulated.clock_skew_ms;
         clock.current().epoch_millis().saturating_add_signed(skew)
     }
 
@@ -100,6 +99,8 @@ impl App {
         let proposer = identity_bytes(context);
         let block_context = self.core.context(parent, time, beacon, proposer);
         let (txs, outcome) = self.fill(context.parent.1, &block_context)?;
+        let machine = self.core.config.simulated;
+        machine.work(clock, 0, txs.len()).await;
         let (sealed, roots) = self.seal(batch, height, &outcome.writes).await?;
         let signed: Vec<SignedTx> = txs.iter().map(|tx| tx.signed().clone()).collect();
         let body = body_roots(&signed, &outcome);
@@ -203,7 +204,9 @@ impl App {
         if finality == Finality::Candidate {
             self.check_candidate(&runtime, block, &parent).await?;
         }
-        let txs = SignedTx::verify_batch(signed, &mut runtime, &Sequential)?;
+        let (txs, checked) = self.core.verify(signed, &mut runtime)?;
+        let machine = self.core.config.simulated;
+        machine.work(&runtime, checked, txs.len()).await;
         let context = self
             .core
             .context(&parent, header.time, header.beacon, header.proposer);

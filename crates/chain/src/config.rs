@@ -1,6 +1,7 @@
 //! How a node is set up.
 
 use crate::error::StartError;
+use commonware_runtime::Clock;
 use fairweir_ledger::referee::{NoReferee, Referee};
 use fairweir_types::{ByteCount, Genesis, SecretKey, keys::VoteSecretKey};
 use std::{sync::Arc, time::Duration};
@@ -35,6 +36,30 @@ impl Default for MempoolLimits {
     }
 }
 
+/// What is not there in virtual time, in which work lasts no time and all clocks are right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SimulatedMachine {
+    /// Milliseconds by which its clock is ahead.
+    pub clock_skew_ms: i64,
+    /// The time that it takes to check one signature among many.
+    pub signature: Duration,
+    /// The time that everything else takes that a transaction in a block needs.
+    pub execution: Duration,
+}
+
+impl SimulatedMachine {
+    /// Lets the time pass that work takes.
+    pub(crate) async fn work(&self, clock: &impl Clock, signatures: usize, executions: usize) {
+        let times = |each: Duration, count: usize| {
+            each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+        };
+        let lasts = times(self.signature, signatures) + times(self.execution, executions);
+        if !lasts.is_zero() {
+            clock.sleep(lasts).await;
+        }
+    }
+}
+
 /// How a node is set up.
 #[derive(Clone, Debug)]
 pub struct ChainConfig {
@@ -54,8 +79,8 @@ pub struct ChainConfig {
     pub mempool: MempoolLimits,
     /// Who says what cells of runs must be; the same at every validator.
     pub referee: Arc<dyn Referee>,
-    /// Milliseconds by which this node's clock is taken to be ahead of the machine's: for simulation, 0 everywhere else.
-    pub clock_skew_ms: i64,
+    /// What a simulation says about this node's machine; nothing everywhere else.
+    pub simulated: SimulatedMachine,
 }
 
 impl ChainConfig {
@@ -80,7 +105,7 @@ impl ChainConfig {
             work_interval: Duration::from_millis(10),
             mempool: MempoolLimits::default(),
             referee: Arc::new(NoReferee),
-            clock_skew_ms: 0,
+            simulated: SimulatedMachine::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     error::StartError,
     follow::Source,
     genesis::{self, BlockDigest, Scheme},
+    gossip::GOSSIP_BYTES_MAX,
     handle::ChainHandle,
     transport::{Network, Transport},
     wiring::{self, Opened},
@@ -19,7 +20,6 @@ use commonware_consensus::{
 use commonware_macros::select;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::channel::oneshot;
-use fairweir_types::limits::EXHIBIT_TX_BYTES_MAX;
 use futures::future::select_all;
 use rand_core::CryptoRng;
 use std::{fmt, future::Future, pin::pin};
@@ -161,6 +161,6 @@ pub fn message_bytes_max(genesis: &fairweir_types::Genesis) -> Result<u32, Start
     Ok(commonware_p2p::max_message_size(&[
         simplex::max_payload_size::<Scheme, BlockDigest>(participants),
         marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(participants, &()),
-        EXHIBIT_TX_BYTES_MAX,
+        GOSSIP_BYTES_MAX,
     ]))
 }

@@ -84,6 +84,9 @@ pub enum SubmitError {
     /// Too long, malformed, or not signed by its sender.
     #[error(transparent)]
     Form(#[from] TxFormError),
+    /// The chain stopped.
+    #[error("the chain is closed")]
+    Closed,
     /// For another chain.
     #[error("the transaction is for chain {found}, this is {expected}")]
     WrongChain {
@@ -173,6 +176,7 @@ impl SubmitError {
             Self::Form(TxFormError::TooLong { .. }) => "too_long",
             Self::Form(TxFormError::Malformed(_)) => "malformed",
             Self::Form(TxFormError::BadSignature) => "bad_signature",
+            Self::Closed => "closed",
             Self::WrongChain { .. } => "wrong_chain",
             Self::Expired { .. } => "expired",
             Self::NonceTooLow { .. } => "nonce_too_low",

@@ -2,6 +2,7 @@
 
 mod application;
 mod block;
+mod compact;
 mod config;
 mod double_votes;
 mod engine;
@@ -18,6 +19,7 @@ mod qmdb;
 mod records;
 mod replica;
 mod state;
+mod submissions;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod transport;
@@ -26,7 +28,7 @@ mod wiring;
 
 pub use application::root_of;
 pub use block::{BLOCK_BYTES_MAX, HEADER_BYTES_MAX};
-pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits};
+pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits, SimulatedMachine};
 pub use engine::{ChainTask, Runtime, follow, message_bytes_max, start};
 pub use error::{ReadError, StartError, StoreError, SubmitError, WaitError};
 pub use follow::{Forwarded, Source, SourceBlock};

@@ -6,7 +6,7 @@
 //! its balance, so a place in the pool costs money that is there. What pays most for each byte goes first; in a full pool it takes the place of
 //! what pays least, and only if that makes room for it. What waits behind a gap pays nothing yet: it goes before all that could be included.
 
-use crate::{config::MempoolLimits, error::SubmitError};
+use crate::{compact::ShortName, config::MempoolLimits, error::SubmitError};
 use core::{
     cmp::{Ordering, Reverse},
     ops::RangeBounds,
@@ -302,6 +302,29 @@ impl Mempool {
     /// Whether a transaction waits.
     pub(crate) fn contains(&self, digest: &Digest) -> bool {
         self.places.contains_key(digest)
+    }
+
+    /// A transaction by its digest.
+    pub(crate) fn by_digest(&self, digest: &Digest) -> Option<&VerifiedTx> {
+        let (sender, nonce) = self.places.get(digest)?;
+        self.get(sender, *nonce)
+    }
+
+    /// The only transaction with a short name.
+    pub(crate) fn named(&self, name: &ShortName) -> Option<&VerifiedTx> {
+        let (mut from, mut to) = ([0; 32], [0xff; 32]);
+        for end in [&mut from, &mut to] {
+            end.iter_mut()
+                .zip(name)
+                .for_each(|(end, byte)| *end = *byte);
+        }
+        let mut found = self.places.range(Digest(from)..=Digest(to));
+        let (digest, _) = found.next()?;
+        found
+            .next()
+            .is_none()
+            .then(|| self.by_digest(digest))
+            .flatten()
     }
 
     /// Transactions that wait.

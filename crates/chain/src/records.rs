@@ -275,14 +275,16 @@ async fn append<E: StorageContext + Spawner>(
     record: Arc<BlockRecord>,
 ) -> Result<Archive<E>, commonware_storage::archive::Error> {
     let index = height.get();
-    if !archive.has_at(index, &block).await? {
+    // To look for a record goes through all of its height.
+    let is_repeated = archive.has_at(index, &block).await?;
+    if !is_repeated {
         archive = archive
             .put_multi(index, block, &Record::Block(record))
             .await?;
     }
     for (position, digest) in (0_u32..).zip(txs) {
         let key = BlockDigest::from(digest.0);
-        if !archive.has_at(index, &key).await? {
+        if !is_repeated || !archive.has_at(index, &key).await? {
             archive = archive
                 .put_multi(
                     index,

@@ -4,6 +4,7 @@
 //! only after its outcome can be found.
 
 use crate::{
+    compact::ShortName,
     config::ChainConfig,
     double_votes::{DoubleVotes, is_genuine_by},
     error::SubmitError,
@@ -11,11 +12,17 @@ use crate::{
     mempool::{Inserted, Mempool, Standing},
     records::{BlockRecord, Records, RecordsClosed},
     state::{Executed, Parent, StateCache},
+    submissions::Submission,
     watched::{Watched, Watcher},
 };
 use commonware_macros::select;
+use commonware_parallel::Sequential;
 use commonware_runtime::Clock;
-use commonware_utils::{SystemTimeExt as _, channel::mpsc, sync::Mutex};
+use commonware_utils::{
+    SystemTimeExt as _,
+    channel::{mpsc, oneshot},
+    sync::Mutex,
+};
 use fairweir_ledger::{
     BlockContext, EnvelopeError, State, appeals::may_ask, bank, check_envelope, validators,
 };
@@ -24,7 +31,9 @@ use fairweir_types::{
     block::{beacon_message, next_beacon},
     keys::{Purpose, VoteSignature},
     limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, TX_BYTES_MAX},
+    tx::TxFormError,
 };
+use rand_core::CryptoRng;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -33,8 +42,8 @@ use std::{
 
 /// Blocks whose outcomes are kept in memory for those who wait.
 const RECENT_BLOCKS_MAX: usize = 64;
-/// Transactions that may wait for gossip; more are dropped, the pool keeps them.
-pub(crate) const GOSSIP_QUEUE_MAX: usize = 1_024;
+/// Transactions that may wait for gossip, by their digests; more are dropped, the pool keeps them.
+pub(crate) const GOSSIP_QUEUE_MAX: usize = 16_384;
 
 /// The newest finalised block whose effects are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +82,8 @@ pub(crate) struct Core {
     recent: Mutex<Recent>,
     pub(crate) double_votes: DoubleVotes,
     tip: Watched<Tip>,
-    gossip: mpsc::Sender<SignedTx>,
+    gossip: mpsc::Sender<Digest>,
+    submissions: mpsc::Sender<Submission>,
 }
 
 /// Whether a block is worth proposing.
@@ -90,7 +100,8 @@ impl Core {
         config: ChainConfig,
         cache: StateCache,
         records: Records,
-        gossip: mpsc::Sender<SignedTx>,
+        gossip: mpsc::Sender<Digest>,
+        submissions: mpsc::Sender<Submission>,
     ) -> Self {
         let tip = Tip::of(&cache.applied().1);
         Self {
@@ -103,6 +114,7 @@ impl Core {
             cache,
             records,
             gossip,
+            submissions,
         }
     }
 
@@ -154,24 +166,113 @@ impl Core {
 
     /// Checks a transaction from outside and keeps it for a block.
     pub(crate) fn submit(&self, tx: SignedTx) -> Result<Digest, SubmitError> {
-        let (digest, inserted) = self.insert(tx.clone())?;
+        self.check_chain(&tx)?;
+        self.keep(tx.verify()?)
+    }
+
+    /// The same for many, whose signatures are checked together.
+    pub(crate) fn submit_together(
+        &self,
+        txs: Vec<SignedTx>,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<Result<Digest, SubmitError>> {
+        let is_ours = txs.iter().all(|tx| self.check_chain(tx).is_ok());
+        let checked = is_ours.then(|| SignedTx::verify_batch(txs.clone(), rng, &Sequential));
+        match checked {
+            Some(Ok(checked)) => checked.into_iter().map(|tx| self.keep(tx)).collect(),
+            // One of them is bad: each is told what it is.
+            _ => txs.into_iter().map(|tx| self.submit(tx)).collect(),
+        }
+    }
+
+    /// Keeps a transaction for a block, and tells other validators.
+    fn keep(&self, tx: VerifiedTx) -> Result<Digest, SubmitError> {
+        let (digest, inserted) = self.insert(tx)?;
         if inserted == Inserted::New {
             // A full queue loses gossip, not the transaction: it waits here until this validator proposes.
-            let _ = self.gossip.try_send(tx);
+            let _ = self.gossip.try_send(digest);
         }
         Ok(digest)
     }
 
-    /// Keeps a transaction for a block without telling other validators.
-    pub(crate) fn insert(&self, tx: SignedTx) -> Result<(Digest, Inserted), SubmitError> {
-        let expected = &self.config.genesis.chain_id;
-        if tx.transaction.chain_id != *expected {
-            return Err(SubmitError::WrongChain {
-                expected: expected.clone(),
-                found: tx.transaction.chain_id,
-            });
+    /// Hands a transaction to those that are checked together.
+    pub(crate) async fn offer(&self, tx: SignedTx) -> Result<Digest, SubmitError> {
+        let (answer, kept) = oneshot::channel();
+        let submission = Submission { tx, answer };
+        let sent = self.submissions.send(submission).await;
+        sent.map_err(|_| SubmitError::Closed)?;
+        kept.await.map_err(|_| SubmitError::Closed)?
+    }
+
+    fn check_chain(&self, tx: &SignedTx) -> Result<(), SubmitError> {
+        let (expected, found) = (&self.config.genesis.chain_id, &tx.transaction.chain_id);
+        if found == expected {
+            return Ok(());
         }
-        let tx = tx.verify()?;
+        Err(SubmitError::WrongChain {
+            expected: expected.clone(),
+            found: found.clone(),
+        })
+    }
+
+    /// Checks signatures together, of those that the pool does not have; says of how many.
+    ///
+    /// # Errors
+    /// [`TxFormError`] if any is bad, without saying which.
+    pub(crate) fn verify(
+        &self,
+        txs: Vec<SignedTx>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<VerifiedTx>, usize), TxFormError> {
+        let mut known: Vec<Option<VerifiedTx>> = {
+            let digests: Vec<Digest> = txs.iter().map(SignedTx::digest).collect();
+            let pool = self.pool.lock();
+            // The digest covers the signature.
+            let known = digests.iter().map(|digest| pool.by_digest(digest).cloned());
+            known.collect()
+        };
+        let unknown = txs.into_iter().zip(&known);
+        let unknown: Vec<SignedTx> = unknown
+            .filter_map(|(tx, known)| known.is_none().then_some(tx))
+            .collect();
+        let count = unknown.len();
+        let mut checked = SignedTx::verify_batch(unknown, rng, &Sequential)?.into_iter();
+        for place in known.iter_mut().filter(|known| known.is_none()) {
+            *place = checked.next();
+        }
+        Ok((known.into_iter().flatten().collect(), count))
+    }
+
+    /// Keeps what another validator passed on.
+    pub(crate) fn take(&self, txs: Vec<SignedTx>, rng: &mut impl CryptoRng) {
+        let ours = |tx: &SignedTx| self.check_chain(tx).is_ok() && !self.is_waiting(&tx.digest());
+        let txs: Vec<SignedTx> = txs.into_iter().filter(ours).collect();
+        // If one of them is bad, the others are not.
+        let verified = SignedTx::verify_batch(txs.clone(), rng, &Sequential)
+            .unwrap_or_else(|_| txs.into_iter().filter_map(|tx| tx.verify().ok()).collect());
+        for tx in verified {
+            if let Err(error) = self.insert(tx) {
+                tracing::debug!(code = error.code(), "a peer's transaction is not kept");
+            }
+        }
+    }
+
+    /// Those of these transactions that still wait.
+    pub(crate) fn still_waiting(&self, txs: &[Digest]) -> Vec<SignedTx> {
+        let pool = self.pool.lock();
+        let waiting = txs.iter().filter_map(|digest| pool.by_digest(digest));
+        waiting.map(|tx| tx.signed().clone()).collect()
+    }
+
+    /// The waiting transaction of each short name; none where no or more than one has it.
+    pub(crate) fn waiting_named(&self, names: &[ShortName]) -> Vec<Option<SignedTx>> {
+        let pool = self.pool.lock();
+        let found = names.iter().map(|name| pool.named(name));
+        found.map(|tx| tx.map(|tx| tx.signed().clone())).collect()
+    }
+
+    /// Keeps a transaction for a block without telling other validators.
+    fn insert(&self, tx: VerifiedTx) -> Result<(Digest, Inserted), SubmitError> {
         let digest = tx.digest();
         let (_, header) = self.cache.applied();
         let context = self.likely_context(&header);

@@ -4,6 +4,7 @@
 use crate::{
     application::App,
     block::ChainBlock,
+    compact,
     config::ChainConfig,
     double_votes,
     engine::{Part, Runtime},
@@ -18,6 +19,7 @@ use crate::{
     records::{Records, archive_config},
     replica::{Core, GOSSIP_QUEUE_MAX},
     state::StateCache,
+    submissions::{self, SUBMISSIONS_MAX},
     transport::{Channel, Network, Transport},
 };
 use commonware_broadcast::buffered;
@@ -49,7 +51,7 @@ use commonware_runtime::{Handle, buffer::paged::CacheRef};
 use commonware_storage::archive::prunable;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize, channel::mpsc};
 use fairweir_ledger::{MemoryState, Writes};
-use fairweir_types::{Digest, Height, SignedTx};
+use fairweir_types::{Digest, Height};
 use futures::FutureExt as _;
 use std::{
     num::{NonZeroU16, NonZeroU64, NonZeroUsize},
@@ -111,11 +113,11 @@ pub(crate) async fn open<E: Runtime, N: Network>(
         wiring,
         core,
         gossip_queue,
-        records,
+        parts,
         acknowledged,
     } = prepare(context, config).await?;
     let started = wiring.start(&core, transport, gossip_queue).await?;
-    Ok(opened(core, started, records, acknowledged))
+    Ok(opened(core, started, parts, acknowledged))
 }
 
 /// Opens the store, loads the state and starts every part of a node that follows.
@@ -129,19 +131,19 @@ pub(crate) async fn open_follower<E: Runtime, S: Source>(
         core,
         // Nobody hears what a follower gossips: what waits in its pool is passed on.
         gossip_queue: _,
-        records,
+        parts,
         acknowledged,
     } = prepare(context, config).await?;
     let started = wiring.start_following(&core, source).await?;
-    Ok(opened(core, started, records, acknowledged))
+    Ok(opened(core, started, parts, acknowledged))
 }
 
 /// What is there before a node takes part in anything.
 struct Prepared<E> {
     wiring: Wiring<E>,
     core: Arc<Core>,
-    gossip_queue: mpsc::Receiver<SignedTx>,
-    records: Part,
+    gossip_queue: mpsc::Receiver<Digest>,
+    parts: Vec<Part>,
     acknowledged: Height,
 }
 
@@ -160,23 +162,30 @@ async fn prepare<E: Runtime>(context: E, config: ChainConfig) -> Result<Prepared
     state.apply(&wiring.genesis_writes);
     let genesis = &wiring.genesis;
     let cache = StateCache::new(genesis.digest(), genesis.header().clone(), state);
-    let core = Core::new(wiring.config.clone(), cache, records, gossip_sender);
+    let (sender, queue) = mpsc::channel(SUBMISSIONS_MAX);
+    let config = wiring.config.clone();
+    let core = Arc::new(Core::new(config, cache, records, gossip_sender, sender));
+    let checking = Arc::clone(&core);
+    let submissions = wiring
+        .context
+        .child("submissions")
+        .spawn(move |rng| submissions::run(rng, checking, queue));
     Ok(Prepared {
         wiring,
-        core: Arc::new(core),
+        core,
         gossip_queue,
-        records: ("records", records_part),
+        parts: vec![("records", records_part), ("submissions", submissions)],
         acknowledged,
     })
 }
 
 fn opened(
     core: Arc<Core>,
-    (mut parts, marshal): Started,
-    records: Part,
+    (started, marshal): Started,
+    mut parts: Vec<Part>,
     acknowledged: Height,
 ) -> Opened {
-    parts.push(records);
+    parts.extend(started);
     Opened {
         chain: ChainHandle::new(core, marshal),
         parts,
@@ -248,7 +257,7 @@ impl<E: Runtime> Wiring<E> {
         self,
         core: &Arc<Core>,
         transport: Transport<N>,
-        gossip_queue: mpsc::Receiver<SignedTx>,
+        gossip_queue: mpsc::Receiver<Digest>,
     ) -> Result<Started, StartError> {
         let Transport {
             votes,
@@ -284,10 +293,9 @@ impl<E: Runtime> Wiring<E> {
             engine.start(votes, certificates, certificate_fetch),
         ));
         let (gossip_core, (sender, receiver)) = (Arc::clone(core), transactions);
-        let gossip = self
-            .context
-            .child("gossip")
-            .spawn(move |_| gossip::run(gossip_core, gossip_queue, sender, receiver));
+        let gossip = self.context.child("gossip").spawn(move |runtime| {
+            gossip::run(runtime, gossip_core, gossip_queue, sender, receiver)
+        });
         parts.push(("gossip", gossip));
         Ok((parts, marshal))
     }
@@ -401,7 +409,8 @@ impl<E: Runtime> Wiring<E> {
                 strategy: Sequential,
             },
         );
-        let broadcast = broadcast.start(exchange.blocks);
+        let blocks = compact::channel::<N>(Arc::clone(core), exchange.blocks);
+        let broadcast = broadcast.start(blocks);
         let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
             task.start(stateful, buffer, resolver)
         };

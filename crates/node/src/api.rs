@@ -235,7 +235,7 @@ impl Api {
             Ok(None) => {}
             Err(error) => return refused("closed", &error.to_string()),
         }
-        if let Err(error) = self.chain.submit(tx) {
+        if let Err(error) = self.chain.offer(tx).await {
             return refused(error.code(), &error.to_string());
         }
         match self.chain.wait_outcome(digest).await {

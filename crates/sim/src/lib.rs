@@ -10,6 +10,8 @@ pub mod faults;
 mod plan;
 pub mod scenarios;
 mod session;
+pub mod speed;
+mod validators;
 mod world;
 
 pub use actor::{Actor, ActorError};

@@ -30,7 +30,7 @@ struct Arguments {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Seconds after which no further story begins.
+    /// Seconds after which no further story begins, which is a failure.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     budget: u64,
     /// Threads, each with stories of its own.
@@ -141,14 +141,19 @@ fn main() -> ExitCode {
     });
     let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     line(&format!(
-        "{} stories of seeds from {}, {} blocks, {} transactions acknowledged, whole again after {:.1} s at most, {} failed",
+        "{} of {} stories of seeds from {}, {} blocks, {} transactions acknowledged, whole again after {:.1} s at most, {} failed",
         sum.stories,
+        arguments.seeds,
         arguments.seed,
         sum.blocks,
         sum.acknowledged,
         sum.healed_after.as_secs_f64(),
         sum.failed
     ));
+    if sum.stories < arguments.seeds {
+        line("the time was up before all stories were told");
+        return ExitCode::FAILURE;
+    }
     if sum.failed == 0 {
         ExitCode::SUCCESS
     } else {

@@ -1,17 +1,16 @@
 //! Validators over simulated links, which can be stopped and cut.
 
 use super::{Broken, Byzantine, Change, Faults};
-use commonware_cryptography::{Signer as _, ed25519::PublicKey};
+use crate::validators::{Keys, genesis};
+use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{Config, Link, Network, Oracle};
 use commonware_runtime::{Spawner as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, Probability};
 use fairweir_chain::{
-    ChainConfig, ChainHandle, ChainTask, message_bytes_max, start, testing::vote_twice, transport,
+    ChainConfig, ChainHandle, ChainTask, SimulatedMachine, message_bytes_max, start,
+    testing::vote_twice, transport,
 };
-use fairweir_types::{
-    Amount, BoundedVec, ChainId, Genesis, GenesisAccount, Height, Millis, SecretKey, Validator,
-    keys::{AccountKey, VoteSecretKey},
-};
+use fairweir_types::{Genesis, Height};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -26,26 +25,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) const SENDERS: u8 = 3;
 /// How much later than others a message may come while links are bad, in milliseconds.
 const DISORDER_MS: u64 = 150;
-
-/// The key of an account that sends.
-pub(super) fn sender(number: u8) -> SecretKey {
-    secret(1 + number)
-}
-
-fn secret(number: u8) -> SecretKey {
-    SecretKey::from_seed([number; 32]).expect("a seed of 32 bytes is a key")
-}
-
-struct Keys {
-    identity: SecretKey,
-    vote_key: VoteSecretKey,
-}
-
-impl Keys {
-    fn public(&self) -> PublicKey {
-        self.identity.as_identity().public_key()
-    }
-}
 
 type Running = BTreeMap<usize, ChainHandle>;
 
@@ -75,51 +54,14 @@ pub(super) struct Cluster {
     loss: Vec<u64>,
 }
 
-fn genesis(validators: usize) -> (Genesis, Vec<Keys>) {
-    let numbers = 0..u8::try_from(validators).expect("seven validators at most");
-    let mut keys: Vec<Keys> = numbers
-        .map(|number| Keys {
-            identity: secret(100 + number),
-            vote_key: VoteSecretKey::from_seed([200 + number; 32]).expect("this seed is a key"),
-        })
-        .collect();
-    keys.sort_by_key(Keys::public);
-    let validators = keys.iter().map(|keys| {
-        let AccountKey::Ed25519(public) = keys.identity.account_key();
-        let mut identity = [0; 32];
-        identity.copy_from_slice(public.as_ref());
-        Validator {
-            identity,
-            vote_key: keys.vote_key.vote_key(),
-            possession: keys.vote_key.prove_possession(),
-            payout: keys.identity.address(),
-        }
-    });
-    let mut accounts: Vec<_> = (0..SENDERS)
-        .map(|number| GenesisAccount {
-            address: sender(number).address(),
-            balance: Amount::from_coins(1_000).expect("a number of coins"),
-        })
-        .collect();
-    accounts.sort_by_key(|account| account.address);
-    let genesis = Genesis {
-        chain_id: ChainId::new(CHAIN).expect("a chain's name"),
-        time: Millis::ZERO,
-        accounts: BoundedVec::truncating(accounts),
-        validators: BoundedVec::truncating(validators),
-        params: BoundedVec::default(),
-    };
-    genesis.check().expect("a genesis");
-    (genesis, keys)
-}
-
 impl Cluster {
     /// Starts all validators, over whole links.
     pub(super) async fn start(
         context: &deterministic::Context,
         faults: &Faults,
     ) -> Result<Self, Broken> {
-        let (genesis, keys) = genesis(faults.validators);
+        let validators = u8::try_from(faults.validators).expect("seven validators at most");
+        let (genesis, keys) = genesis(CHAIN, validators, SENDERS);
         let identities: Vec<_> = keys.iter().map(Keys::public).collect();
         let p2p = Config {
             max_size: message_bytes_max(&genesis).expect("the genesis was checked"),
@@ -245,7 +187,10 @@ impl Cluster {
         let config = ChainConfig {
             heartbeat: HEARTBEAT,
             partition_prefix: format!("validator-{validator}"),
-            clock_skew_ms: self.faults.skews_ms[validator],
+            simulated: SimulatedMachine {
+                clock_skew_ms: self.faults.skews_ms[validator],
+                ..SimulatedMachine::default()
+            },
             ..ChainConfig::new(
                 self.genesis.clone(),
                 keys.identity.clone(),

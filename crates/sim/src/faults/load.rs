@@ -1,11 +1,10 @@
 //! Accounts that send without pause, and insist.
 
-use super::cluster::{CHAIN, Cluster, Directory, SENDERS, sender};
+use super::cluster::{CHAIN, Cluster, Directory, SENDERS};
+use crate::validators::transfer;
 use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
 use fairweir_chain::IncludedTx;
-use fairweir_types::{
-    Action, Amount, ChainId, Digest, Height, Nonce, SignedTx, Transaction, tx::Transfer,
-};
+use fairweir_types::{Digest, SignedTx};
 use futures::{
     FutureExt as _,
     future::{Either, select},
@@ -20,7 +19,6 @@ use std::{
 const PAUSE: Duration = Duration::from_millis(700);
 /// Time after which what was not acknowledged is handed to another validator too.
 const PATIENCE: Duration = Duration::from_secs(3);
-const FEE: u64 = 10_000_000;
 
 /// What a validator said became of a transaction.
 #[derive(Clone, Debug)]
@@ -73,7 +71,7 @@ async fn send(
     told: &Mutex<Vec<Acknowledged>>,
 ) {
     for nonce in 0_u64.. {
-        let tx = transfer(number, nonce);
+        let tx = transfer(CHAIN, number, nonce);
         let mut tries = seed.wrapping_add(nonce).wrapping_add(u64::from(number));
         let acknowledged = loop {
             tries = tries.wrapping_add(1);
@@ -123,21 +121,4 @@ async fn offer(
         }
         Either::Right(_) => None,
     }
-}
-
-/// A transfer to oneself.
-fn transfer(number: u8, nonce: u64) -> SignedTx {
-    let key = sender(number);
-    let transaction = Transaction {
-        chain_id: ChainId::new(CHAIN).expect("a chain's name"),
-        sender: key.account_key(),
-        nonce: Nonce(nonce),
-        fee: Amount::from_base_units(FEE).expect("a fee"),
-        expiry: Height(100_000),
-        action: Action::Transfer(Transfer {
-            to: key.address(),
-            amount: Amount::from_base_units(1_000).expect("an amount"),
-        }),
-    };
-    transaction.sign(&key)
 }

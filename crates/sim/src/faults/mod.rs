@@ -14,7 +14,7 @@ use fairweir_chain::ChainHandle;
 use fairweir_ledger::invariants;
 use fairweir_types::{Digest, Height};
 use load::Acknowledged;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use thiserror::Error;
 
 /// Once everything is whole again, how long the chain may take until all validators hold new blocks: the last views' timeouts, a store that is
@@ -113,13 +113,13 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
             context
                 .sleep(left.unwrap_or_default().min(Watch::EVERY))
                 .await;
-            watch.look(&context, &cluster);
+            watch.look(&context, &cluster)?;
         }
         // What a validator holds now it must hold again after a crash.
-        watch.look(&context, &cluster);
+        watch.look(&context, &cluster)?;
         cluster.change(&change).await?;
     }
-    watch.look(&context, &cluster);
+    watch.look(&context, &cluster)?;
     cluster.heal().await?;
     let before = watch.height;
     let since = context.current();
@@ -132,11 +132,11 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
             });
         }
         context.sleep(Watch::EVERY).await;
-        watch.look(&context, &cluster);
+        watch.look(&context, &cluster)?;
     }
     let healed_after = context.current().duration_since(since);
     let acknowledged = load.end();
-    check(&cluster, &acknowledged).await?;
+    check(&cluster, &watch.seen, &acknowledged).await?;
     Ok(Told {
         blocks: cluster.lowest().get(),
         acknowledged: acknowledged.len(),
@@ -146,12 +146,24 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
 }
 
 /// All validators hold the same blocks, what was acknowledged, and a state that adds up.
-async fn check(cluster: &Cluster, acknowledged: &[Acknowledged]) -> Result<(), Broken> {
+async fn check(
+    cluster: &Cluster,
+    seen: &Seen,
+    acknowledged: &[Acknowledged],
+) -> Result<(), Broken> {
     let to = cluster.lowest();
     let mut first: Option<(usize, Vec<Digest>)> = None;
     for (validator, chain) in &cluster.running() {
         let validator = *validator;
         let digests = digests(validator, chain, to).await?;
+        for (height, digest) in (1..).map(Height).zip(&digests) {
+            if let Some((other, before)) = seen.get(&height)
+                && before != digest
+            {
+                let between = (*other, validator);
+                return Err(Broken::Fork { height, between });
+            }
+        }
         if let Some((other, expected)) = &first {
             let differ = expected.iter().zip(&digests).position(|(a, b)| a != b);
             if let Some(position) = differ {
@@ -197,8 +209,12 @@ async fn digests(validator: usize, chain: &ChainHandle, to: Height) -> Result<Ve
     Ok(digests)
 }
 
-/// Sees how long the chain stands still.
+/// What a validator held at each height when it was looked at: it may have crashed since.
+type Seen = BTreeMap<Height, (usize, Digest)>;
+
+/// Sees how long the chain stands still, and what validators hold.
 struct Watch {
+    seen: Seen,
     height: Height,
     since: std::time::SystemTime,
     longest: Duration,
@@ -209,19 +225,30 @@ impl Watch {
 
     fn new(context: &deterministic::Context) -> Self {
         Self {
+            seen: Seen::new(),
             height: Height::ZERO,
             since: context.current(),
             longest: Duration::ZERO,
         }
     }
 
-    fn look(&mut self, context: &deterministic::Context, cluster: &Cluster) {
+    fn look(&mut self, context: &deterministic::Context, cluster: &Cluster) -> Result<(), Broken> {
+        for (validator, chain) in cluster.running() {
+            let tip = chain.tip();
+            let held = self.seen.entry(tip.height);
+            let (other, digest) = *held.or_insert((validator, tip.digest));
+            if digest != tip.digest {
+                let (height, between) = (tip.height, (other, validator));
+                return Err(Broken::Fork { height, between });
+            }
+        }
         let (now, height) = (context.current(), cluster.highest());
         let pause = now.duration_since(self.since).unwrap_or_default();
         self.longest = self.longest.max(pause);
         if height > self.height {
             (self.height, self.since) = (height, now);
         }
+        Ok(())
     }
 }
 
