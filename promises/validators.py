@@ -36,9 +36,8 @@ class Validators:
         file = self.folder / "genesis.toml"
         cards = []
         for number in range(self.count):
-            address = self.machines.address(number)
-            ways = ["--listen", f"{address}:7640", "--peer", f"{address}:7641"]
-            cards.append(self.ask(number, "node", "init", "--chain-id", CHAIN, *ways)["card"])
+            listen, peer = self.machines.ways(number)
+            cards.append(self.ask(number, "node", "init", "--chain-id", CHAIN, "--listen", listen, "--peer", peer)["card"])
             settings = self.data(number) / "fairweir.toml"
             settings.write_text(settings.read_text().replace("heartbeat_ms = 1000", f"heartbeat_ms = {HEARTBEAT_MS}"))
         run(self.fairweir, "genesis", "new", file, "--chain-id", CHAIN)
