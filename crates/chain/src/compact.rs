@@ -1,6 +1,6 @@
 //! Blocks travel without what the others have already: a block is announced by its header and short names of its transactions, and whoever receives
-//! it takes them from its pool and asks for the rest. After Bitcoin's compact blocks (BIP 152), with names that nobody keeps secret: two
-//! transactions of one name are asked for, like one that is missing.
+//! it takes them from its pool and asks for the rest. After Bitcoin's compact blocks (BIP 152), with names that need no secret: to find two
+//! transactions of one name takes 2^64 hashes, and who has both asks for the block's.
 //!
 //! Stands between the network and the buffer of proposed blocks, which sees whole blocks. Of each peer one unfinished block is kept; each peer
 //! is answered twice for each of this validator's newest blocks.
@@ -20,14 +20,14 @@ use commonware_codec::{
 use commonware_p2p::{
     CheckedSender, LimitedSender, Message as Received, Receiver, Recipients, Sender,
 };
-use commonware_runtime::{IoBuf, IoBufs};
+use commonware_runtime::{IoBuf, IoBufs, reschedule};
 use commonware_utils::sync::Mutex;
 use fairweir_types::{
     Block, BlockHeader, BoundedVec, Digest, SignedTx, decode,
     limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     num::NonZeroUsize,
     sync::Arc,
@@ -41,12 +41,13 @@ const SENT_MAX: usize = 4;
 const ANSWERS_MAX: u8 = 2;
 
 /// The first bytes of a transaction's digest.
-pub(crate) type ShortName = [u8; 8];
+pub(crate) type ShortName = [u8; 16];
 
 /// The short name of a transaction.
 pub(crate) fn short_name(tx: &Digest) -> ShortName {
-    let [a, b, c, d, e, f, g, h, ..] = tx.0;
-    [a, b, c, d, e, f, g, h]
+    let mut name = ShortName::default();
+    name.iter_mut().zip(tx.0).for_each(|(to, from)| *to = from);
+    name
 }
 
 /// A position in a block.
@@ -141,13 +142,13 @@ impl Read for Message {
 
 /// Whence transactions with a short name are taken.
 pub(crate) trait Pool: Send + Sync + 'static {
-    /// The transaction of each name; none where no or more than one has it.
-    fn named(&self, names: &[ShortName]) -> Vec<Option<SignedTx>>;
+    /// The transaction of each name, none where no or more than one has it; nothing if together they are longer than a block's may be.
+    fn named(&self, names: &[ShortName]) -> Option<Vec<Option<SignedTx>>>;
 }
 
 impl Pool for Core {
-    fn named(&self, names: &[ShortName]) -> Vec<Option<SignedTx>> {
-        self.waiting_named(names)
+    fn named(&self, names: &[ShortName]) -> Option<Vec<Option<SignedTx>>> {
+        self.waiting_named(names, BLOCK_TX_BYTES_MAX)
     }
 }
 
@@ -285,11 +286,13 @@ where
 
     async fn recv(&mut self) -> Result<Received<Identity>, R::Error> {
         loop {
-            // The only wait: a call that is given up loses nothing.
+            // A call that is given up here, or below, loses nothing.
             let (peer, bytes) = self.receiver.recv().await?;
             if let Some(block) = self.take(&peer, bytes.as_ref()) {
                 return Ok((peer, block));
             }
+            // Who sends without pause must not keep the buffer from what else it has to do.
+            reschedule().await;
         }
     }
 
@@ -303,7 +306,12 @@ impl<S: Sender<PublicKey = Identity>, R> Completing<S, R> {
     fn take(&mut self, peer: &Identity, bytes: &[u8]) -> Option<IoBuf> {
         match decode(bytes) {
             Ok(Message::Announced { header, names }) => {
-                let transactions = self.pool.named(names.as_slice());
+                let different: BTreeSet<&ShortName> = names.iter().collect();
+                if different.len() < names.len() || peer.as_ref() != header.proposer {
+                    tracing::debug!(%peer, "a peer announced what is not its block");
+                    return None;
+                }
+                let transactions = self.pool.named(names.as_slice())?;
                 let announced = Unfinished {
                     digest: header.digest(),
                     header,
@@ -329,42 +337,47 @@ impl<S: Sender<PublicKey = Identity>, R> Completing<S, R> {
 
     /// Puts a block together, or asks for what is missing.
     fn finish(&mut self, peer: &Identity, announced: Unfinished) -> Option<IoBuf> {
-        let missing = (0..).zip(&announced.transactions);
+        let Unfinished {
+            digest,
+            header,
+            mut transactions,
+            asked,
+        } = announced;
+        let count = transactions.len();
+        let missing = (0..).zip(&transactions);
         let mut missing: Vec<Position> = missing
             .filter_map(|(position, tx)| tx.is_none().then_some(position))
             .collect();
         if missing.is_empty() {
-            let transactions: Vec<SignedTx> =
-                announced.transactions.iter().flatten().cloned().collect();
-            if root_of(&transactions) == announced.header.transactions_root {
+            let all: Vec<SignedTx> = transactions.into_iter().flatten().collect();
+            if root_of(&all) == header.transactions_root {
                 let block = Block {
-                    header: *announced.header,
-                    transactions: BoundedVec::truncating(transactions),
+                    header: *header,
+                    transactions: BoundedVec::truncating(all),
                 };
                 return Some(IoBuf::from(block.encode()));
             }
-            if announced.asked.len() == announced.transactions.len() {
+            if asked.len() == count {
                 tracing::debug!(%peer, "a peer gave other transactions than it announced");
                 return None;
             }
             // One from the pool has only the name of the block's.
-            missing = (0..).take(announced.transactions.len()).collect();
+            missing = (0..).take(count).collect();
+            transactions = vec![None; count];
         }
-        let asked = Message::Asked {
-            block: announced.digest,
+        let question = Message::Asked {
+            block: digest,
             positions: BoundedVec::truncating(missing.iter().copied()),
         };
-        let transactions = announced.transactions;
-        self.unfinished.insert(
-            peer.clone(),
-            Unfinished {
-                asked: missing,
-                transactions,
-                ..announced
-            },
-        );
+        let unfinished = Unfinished {
+            digest,
+            header,
+            transactions,
+            asked: missing,
+        };
+        self.unfinished.insert(peer.clone(), unfinished);
         self.sender
-            .send(Recipients::One(peer.clone()), asked.encode(), true);
+            .send(Recipients::One(peer.clone()), question.encode(), true);
         None
     }
 
@@ -422,252 +435,4 @@ const _: () = assert!(
 );
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-mod tests {
-    use super::*;
-    use crate::transport::Silence;
-    use commonware_cryptography::Signer as _;
-    use fairweir_types::{
-        Action, Amount, ChainId, Height, Millis, Nonce, SecretKey, Transaction, tx::Transfer,
-    };
-
-    /// Keeps what is sent.
-    #[derive(Clone, Debug, Default)]
-    struct Post(Arc<Mutex<Vec<IoBuf>>>);
-
-    impl Post {
-        fn last(&self) -> IoBuf {
-            self.0.lock().pop().expect("something was sent")
-        }
-
-        fn is_empty(&self) -> bool {
-            self.0.lock().is_empty()
-        }
-    }
-
-    impl LimitedSender for Post {
-        type PublicKey = Identity;
-        type Checked<'a> = Self;
-
-        fn check(&mut self, _: Recipients<Identity>) -> Result<Self, SystemTime> {
-            Ok(self.clone())
-        }
-    }
-
-    impl CheckedSender for Post {
-        type PublicKey = Identity;
-
-        fn recipients(&self) -> Vec<Identity> {
-            Vec::new()
-        }
-
-        fn send(self, message: impl Into<IoBufs> + Send, _: bool) -> Unreliable<Feedback> {
-            self.0.lock().push(message.into().coalesce());
-            Unreliable::new(Feedback::Ok)
-        }
-    }
-
-    /// What a pool has under each name.
-    struct Holds(BTreeMap<ShortName, SignedTx>);
-
-    impl Holds {
-        fn of(txs: &[SignedTx]) -> Self {
-            let named = txs.iter().map(|tx| (short_name(&tx.digest()), tx.clone()));
-            Self(named.collect())
-        }
-    }
-
-    impl Pool for Holds {
-        fn named(&self, names: &[ShortName]) -> Vec<Option<SignedTx>> {
-            names.iter().map(|name| self.0.get(name).cloned()).collect()
-        }
-    }
-
-    fn key() -> SecretKey {
-        SecretKey::from_seed([7; 32]).unwrap()
-    }
-
-    fn peer() -> Identity {
-        key().as_identity().public_key()
-    }
-
-    fn txs() -> Vec<SignedTx> {
-        let tx = |nonce| Transaction {
-            chain_id: ChainId::new("dev-compact").unwrap(),
-            sender: key().account_key(),
-            nonce: Nonce(nonce),
-            fee: Amount::from_base_units(1_000).unwrap(),
-            expiry: Height(50),
-            action: Action::Transfer(Transfer {
-                to: key().address(),
-                amount: Amount::from_base_units(1).unwrap(),
-            }),
-        };
-        (0..20).map(|nonce| tx(nonce).sign(&key())).collect()
-    }
-
-    fn block() -> Block {
-        let genesis = fairweir_types::Genesis {
-            chain_id: ChainId::new("dev-compact").unwrap(),
-            time: Millis(0),
-            accounts: BoundedVec::default(),
-            validators: BoundedVec::default(),
-            params: BoundedVec::default(),
-        };
-        let roots = crate::qmdb::Roots {
-            state: Digest::ZERO,
-            ops: Digest::ZERO,
-            range_start: 0,
-            range_end: 1,
-        };
-        let mut block = crate::genesis::block(&genesis, roots);
-        block.header.transactions_root = root_of(&txs());
-        block.transactions = BoundedVec::new(txs()).unwrap();
-        block
-    }
-
-    struct Proposer {
-        post: Post,
-        answers: Completing<Post, Silence>,
-    }
-
-    fn completing(pool: Holds, newest: &Newest) -> (Post, Completing<Post, Silence>) {
-        let post = Post::default();
-        let completing = Completing {
-            pool: Arc::new(pool),
-            sender: post.clone(),
-            receiver: Silence,
-            newest: Arc::clone(newest),
-            unfinished: BTreeMap::new(),
-        };
-        (post, completing)
-    }
-
-    /// A validator that announced the block, and what it said.
-    fn announced() -> (Proposer, IoBuf) {
-        let newest = Newest::default();
-        let (post, answers) = completing(Holds::of(&[]), &newest);
-        let sender = post.clone();
-        let mut announcing = Announcing { sender, newest };
-        announcing.send(Recipients::All, block().encode(), true);
-        let said = post.last();
-        (Proposer { post, answers }, said)
-    }
-
-    #[test]
-    fn a_block_of_known_transactions_is_whole_at_once() {
-        let (_, said) = announced();
-        assert!(said.len() < block().encode_size() / 3);
-        let (post, mut completing) = completing(Holds::of(&txs()), &Newest::default());
-        let whole = completing.take(&peer(), said.as_ref()).unwrap();
-        assert_eq!(whole.as_ref(), block().encode().as_ref());
-        assert!(post.is_empty());
-    }
-
-    #[test]
-    fn what_is_missing_is_asked_for_and_given() {
-        let (mut proposer, said) = announced();
-        let (post, mut completing) = completing(Holds::of(&txs()[3..]), &Newest::default());
-        assert!(completing.take(&peer(), said.as_ref()).is_none());
-        let asked = post.last();
-        assert!(proposer.answers.take(&peer(), asked.as_ref()).is_none());
-        let given = proposer.post.last();
-        assert!(given.len() < block().encode_size() / 3);
-        let whole = completing.take(&peer(), given.as_ref()).unwrap();
-        assert_eq!(whole.as_ref(), block().encode().as_ref());
-        // What was taken once is not waited for again.
-        assert!(completing.take(&peer(), given.as_ref()).is_none());
-    }
-
-    #[test]
-    fn a_name_of_two_transactions_costs_one_more_question() {
-        let (mut proposer, said) = announced();
-        let mut pool = Holds::of(&txs()[1..]);
-        // Under the name of the second lies another.
-        pool.0
-            .insert(short_name(&txs()[1].digest()), txs()[0].clone());
-        let (post, mut completing) = completing(pool, &Newest::default());
-        assert!(completing.take(&peer(), said.as_ref()).is_none());
-        // The first is missing; with it the whole does not fit, and all is asked for.
-        for _ in 0..2 {
-            let asked = post.last();
-            assert!(proposer.answers.take(&peer(), asked.as_ref()).is_none());
-            let given = proposer.post.last();
-            let whole = completing.take(&peer(), given.as_ref());
-            if let Some(whole) = whole {
-                assert_eq!(whole.as_ref(), block().encode().as_ref());
-                return;
-            }
-        }
-        panic!("the block was not completed");
-    }
-
-    #[test]
-    fn who_gives_something_else_is_asked_once_more_and_no_block_comes_of_it() {
-        let (_, said) = announced();
-        let (post, mut completing) = completing(Holds::of(&txs()[1..]), &Newest::default());
-        assert!(completing.take(&peer(), said.as_ref()).is_none());
-        let digest = block().header.digest();
-        let gives = |transactions: Vec<SignedTx>| Message::Given {
-            block: digest,
-            transactions: BoundedVec::new(transactions).unwrap(),
-        };
-        // Not as many as were asked for, and of another block.
-        assert!(completing.take(&peer(), &gives(txs()).encode()).is_none());
-        let other = Message::Given {
-            block: Digest::ZERO,
-            transactions: BoundedVec::truncating(txs().into_iter().take(1)),
-        };
-        assert!(completing.take(&peer(), &other.encode()).is_none());
-        post.last();
-        assert!(post.is_empty());
-        // As many, but others: all of it is asked for, and then nothing more.
-        let mut wrong = txs();
-        wrong.reverse();
-        assert!(
-            completing
-                .take(&peer(), &gives(wrong[..1].to_vec()).encode())
-                .is_none()
-        );
-        post.last();
-        assert!(completing.take(&peer(), &gives(wrong).encode()).is_none());
-        assert!(post.is_empty() && completing.unfinished.is_empty());
-    }
-
-    #[test]
-    fn a_peer_is_answered_twice_and_only_about_blocks_that_were_announced() {
-        let (mut proposer, _) = announced();
-        let ask = |block: Digest, positions: Vec<Position>| Message::Asked {
-            block,
-            positions: BoundedVec::new(positions).unwrap(),
-        };
-        let digest = block().header.digest();
-        let other = ask(Digest::ZERO, vec![0]);
-        proposer.answers.take(&peer(), &other.encode());
-        assert!(proposer.post.is_empty());
-        for _ in 0..5 {
-            // Positions that no block has are left out.
-            let asked = ask(digest, vec![1, 1, 9_999]);
-            proposer.answers.take(&peer(), &asked.encode());
-        }
-        for _ in 0..2 {
-            let given: Message = decode(proposer.post.last().as_ref()).unwrap();
-            let Message::Given { transactions, .. } = given else {
-                panic!("transactions are given");
-            };
-            assert_eq!(transactions.len(), 2);
-        }
-        assert!(proposer.post.is_empty());
-    }
-
-    #[test]
-    fn what_is_no_message_is_nothing() {
-        let (_, said) = announced();
-        let (post, mut completing) = completing(Holds::of(&txs()), &Newest::default());
-        for end in 0..said.len() {
-            assert!(completing.take(&peer(), &said.as_ref()[..end]).is_none());
-        }
-        assert!(completing.take(&peer(), &[9, 9, 9]).is_none());
-        assert!(post.is_empty() && completing.unfinished.is_empty());
-    }
-}
+mod tests;

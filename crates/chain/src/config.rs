@@ -48,12 +48,13 @@ pub struct SimulatedMachine {
 }
 
 impl SimulatedMachine {
-    /// Lets the time pass that work takes.
+    /// Lets the time pass that work takes; none on a real machine, where work takes its own.
     pub(crate) async fn work(&self, clock: &impl Clock, signatures: usize, executions: usize) {
         let times = |each: Duration, count: usize| {
             each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
         };
-        let lasts = times(self.signature, signatures) + times(self.execution, executions);
+        let signatures = times(self.signature, signatures);
+        let lasts = signatures.saturating_add(times(self.execution, executions));
         if !lasts.is_zero() {
             clock.sleep(lasts).await;
         }

@@ -33,32 +33,46 @@ pub(crate) async fn run(
     mut receiver: impl Receiver<PublicKey = Identity>,
 ) {
     loop {
+        let mut submitted = Vec::new();
         select! {
-            tx = local.recv() => {
-                let Some(tx) = tx else { return };
-                let others = std::iter::from_fn(|| local.try_recv().ok());
-                let txs: Vec<Digest> = std::iter::once(tx).chain(others).collect();
-                for together in together(core.still_waiting(&txs)) {
-                    // Peers that are away miss it; this validator proposes it in its own turn.
-                    drop(sender.send(Recipients::All, together.encode(), false));
-                }
-            },
             message = receiver.recv() => {
                 let Ok((peer, bytes)) = message else { return };
-                match decode::<Together>(bytes.as_ref()) {
+                match read(bytes.as_ref()) {
                     Ok(txs) => {
                         core.config.simulated.work(&runtime, txs.len(), 0).await;
-                        core.take(txs.into_vec(), &mut runtime);
+                        core.keep_from_peer(txs.into_vec(), &mut runtime);
                     }
                     Err(error) => tracing::debug!(%peer, %error, "a peer sent no transactions"),
                 }
             },
+            tx = local.recv() => {
+                let Some(tx) = tx else { return };
+                submitted.push(tx);
+            },
+        }
+        // After each message: neither side waits for the other to end.
+        submitted.extend(std::iter::from_fn(|| local.try_recv().ok()));
+        for message in messages(core.still_waiting(&submitted)) {
+            // Peers that are away miss it; this validator proposes it in its own turn.
+            drop(sender.send(Recipients::All, message.encode(), false));
         }
     }
 }
 
+/// Reads what a peer sent: more than one transaction only as far as a message is filled.
+fn read(bytes: &[u8]) -> Result<Together, commonware_codec::Error> {
+    // The number of transactions comes first.
+    if bytes.len() > FILLED_BYTES + 8 && bytes.first() != Some(&1) {
+        return Err(commonware_codec::Error::Invalid(
+            "transactions",
+            "more than one message holds",
+        ));
+    }
+    decode(bytes)
+}
+
 /// Puts transactions into messages, in order, as many into each as fill it.
-fn together(txs: Vec<SignedTx>) -> Vec<Together> {
+fn messages(txs: Vec<SignedTx>) -> Vec<Together> {
     let mut messages: Vec<Vec<SignedTx>> = Vec::new();
     let mut bytes = usize::MAX;
     for tx in txs {
@@ -74,5 +88,33 @@ fn together(txs: Vec<SignedTx>) -> Vec<Together> {
     messages.into_iter().map(BoundedVec::truncating).collect()
 }
 
+const _: () = assert!(
+    GOSSIP_BYTES_MAX > FILLED_BYTES + 8,
+    "a filled message may travel"
+);
 // No transaction is as short as these bytes, so none is left out of its message.
 const _: () = assert!(FILLED_BYTES / BLOCK_TXS_MAX < 64 + 32);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use super::*;
+    use crate::testing::transfers;
+
+    #[test]
+    fn transactions_travel_in_order_in_messages_that_are_read_again_and_no_longer_ones() {
+        let txs = transfers(1_000);
+        let sent = messages(txs.clone());
+        assert!(sent.len() > 1);
+        let mut received = Vec::new();
+        for message in &sent {
+            let bytes = message.encode();
+            assert!(bytes.len() <= FILLED_BYTES + 8);
+            received.extend(read(&bytes).unwrap().into_vec());
+        }
+        assert_eq!(received, txs);
+        let whole: Together = BoundedVec::new(txs).unwrap();
+        assert!(read(&whole.encode()).is_err());
+        assert!(messages(Vec::new()).is_empty());
+    }
+}

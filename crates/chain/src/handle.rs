@@ -94,7 +94,7 @@ impl ChainHandle {
     /// The same, but transactions that come at the same moment are checked together, which takes less than half as long for each.
     ///
     /// # Errors
-    /// [`SubmitError`]; nothing is kept then.
+    /// [`SubmitError`]; nothing is kept then, but perhaps if the chain stops meanwhile.
     pub async fn offer(&self, tx: SignedTx) -> Result<Digest, SubmitError> {
         self.core.offer(tx).await
     }

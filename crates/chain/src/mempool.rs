@@ -12,7 +12,8 @@ use core::{
     ops::RangeBounds,
 };
 use fairweir_types::{
-    Address, Amount, ByteCount, Digest, Height, Nonce, VerifiedTx, limits::EXHIBIT_TX_BYTES_MAX,
+    Address, Amount, ByteCount, Digest, Height, Nonce, SignedTx, VerifiedTx,
+    limits::EXHIBIT_TX_BYTES_MAX,
 };
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -310,8 +311,22 @@ impl Mempool {
         self.get(sender, *nonce)
     }
 
+    /// The transaction of each short name, none where no or more than one has it; nothing if together they have more bytes than this.
+    pub(crate) fn all_named(
+        &self,
+        names: &[ShortName],
+        bytes_max: usize,
+    ) -> Option<Vec<Option<SignedTx>>> {
+        let found: Vec<Option<&VerifiedTx>> = names.iter().map(|name| self.named(name)).collect();
+        let sizes = found.iter().flatten().map(|tx| tx.size().get());
+        let bytes = usize::try_from(sizes.fold(0, u64::saturating_add));
+        let fits = bytes.is_ok_and(|bytes| bytes <= bytes_max);
+        let clones = found.into_iter().map(|tx| tx.map(|tx| tx.signed().clone()));
+        fits.then(|| clones.collect())
+    }
+
     /// The only transaction with a short name.
-    pub(crate) fn named(&self, name: &ShortName) -> Option<&VerifiedTx> {
+    fn named(&self, name: &ShortName) -> Option<&VerifiedTx> {
         let (mut from, mut to) = ([0; 32], [0xff; 32]);
         for end in [&mut from, &mut to] {
             end.iter_mut()

@@ -176,13 +176,21 @@ impl Core {
         txs: Vec<SignedTx>,
         rng: &mut impl CryptoRng,
     ) -> Vec<Result<Digest, SubmitError>> {
-        let is_ours = txs.iter().all(|tx| self.check_chain(tx).is_ok());
-        let checked = is_ours.then(|| SignedTx::verify_batch(txs.clone(), rng, &Sequential));
-        match checked {
-            Some(Ok(checked)) => checked.into_iter().map(|tx| self.keep(tx)).collect(),
+        let (ours, others): (Vec<_>, Vec<_>) = (0_usize..)
+            .zip(txs)
+            .partition(|(_, tx)| self.check_chain(tx).is_ok());
+        let (places, ours): (Vec<_>, Vec<_>) = ours.into_iter().unzip();
+        let kept: Vec<_> = match SignedTx::verify_batch(ours.clone(), rng, &Sequential) {
+            Ok(checked) => checked.into_iter().map(|tx| self.keep(tx)).collect(),
             // One of them is bad: each is told what it is.
-            _ => txs.into_iter().map(|tx| self.submit(tx)).collect(),
-        }
+            Err(_) => ours.into_iter().map(|tx| self.submit(tx)).collect(),
+        };
+        let refused = others
+            .into_iter()
+            .map(|(place, tx)| (place, self.submit(tx)));
+        let mut kept: Vec<_> = places.into_iter().zip(kept).chain(refused).collect();
+        kept.sort_by_key(|(place, _)| *place);
+        kept.into_iter().map(|(_, kept)| kept).collect()
     }
 
     /// Keeps a transaction for a block, and tells other validators.
@@ -224,27 +232,17 @@ impl Core {
         txs: Vec<SignedTx>,
         rng: &mut impl CryptoRng,
     ) -> Result<(Vec<VerifiedTx>, usize), TxFormError> {
-        let mut known: Vec<Option<VerifiedTx>> = {
+        let known = {
             let digests: Vec<Digest> = txs.iter().map(SignedTx::digest).collect();
             let pool = self.pool.lock();
-            // The digest covers the signature.
             let known = digests.iter().map(|digest| pool.by_digest(digest).cloned());
             known.collect()
         };
-        let unknown = txs.into_iter().zip(&known);
-        let unknown: Vec<SignedTx> = unknown
-            .filter_map(|(tx, known)| known.is_none().then_some(tx))
-            .collect();
-        let count = unknown.len();
-        let mut checked = SignedTx::verify_batch(unknown, rng, &Sequential)?.into_iter();
-        for place in known.iter_mut().filter(|known| known.is_none()) {
-            *place = checked.next();
-        }
-        Ok((known.into_iter().flatten().collect(), count))
+        verify_unknown(txs, known, rng)
     }
 
     /// Keeps what another validator passed on.
-    pub(crate) fn take(&self, txs: Vec<SignedTx>, rng: &mut impl CryptoRng) {
+    pub(crate) fn keep_from_peer(&self, txs: Vec<SignedTx>, rng: &mut impl CryptoRng) {
         let ours = |tx: &SignedTx| self.check_chain(tx).is_ok() && !self.is_waiting(&tx.digest());
         let txs: Vec<SignedTx> = txs.into_iter().filter(ours).collect();
         // If one of them is bad, the others are not.
@@ -264,11 +262,13 @@ impl Core {
         waiting.map(|tx| tx.signed().clone()).collect()
     }
 
-    /// The waiting transaction of each short name; none where no or more than one has it.
-    pub(crate) fn waiting_named(&self, names: &[ShortName]) -> Vec<Option<SignedTx>> {
-        let pool = self.pool.lock();
-        let found = names.iter().map(|name| pool.named(name));
-        found.map(|tx| tx.map(|tx| tx.signed().clone())).collect()
+    /// The waiting transaction of each short name ([`Mempool::all_named`]).
+    pub(crate) fn waiting_named(
+        &self,
+        names: &[ShortName],
+        bytes_max: usize,
+    ) -> Option<Vec<Option<SignedTx>>> {
+        self.pool.lock().all_named(names, bytes_max)
     }
 
     /// Keeps a transaction for a block without telling other validators.
@@ -529,6 +529,24 @@ impl Core {
     }
 }
 
+/// Checks the signatures of those that are not known, and says of how many. A digest covers the signature: who is known by it was checked.
+fn verify_unknown(
+    txs: Vec<SignedTx>,
+    mut known: Vec<Option<VerifiedTx>>,
+    rng: &mut impl CryptoRng,
+) -> Result<(Vec<VerifiedTx>, usize), TxFormError> {
+    let unknown = txs.into_iter().zip(&known);
+    let unknown: Vec<SignedTx> = unknown
+        .filter_map(|(tx, known)| known.is_none().then_some(tx))
+        .collect();
+    let count = unknown.len();
+    let mut checked = SignedTx::verify_batch(unknown, rng, &Sequential)?.into_iter();
+    for place in known.iter_mut().filter(|known| known.is_none()) {
+        *place = checked.next();
+    }
+    Ok((known.into_iter().flatten().collect(), count))
+}
+
 /// The next nonce of an account.
 fn next_nonce(state: &dyn State, sender: &Address) -> Nonce {
     // A record that does not decode halts the next block; here it only keeps a transaction out.
@@ -586,4 +604,30 @@ fn is_hopeless(state: &dyn State, context: &BlockContext, tx: &VerifiedTx) -> bo
         check_envelope(state, context, tx),
         Err(EnvelopeError::FeeTooLow { .. })
     )
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use super::*;
+    use crate::testing::transfers;
+    use commonware_runtime::{Runner as _, deterministic};
+
+    #[test]
+    fn only_what_is_not_known_is_checked_and_another_signature_is_another_transaction() {
+        deterministic::Runner::default().start(|mut rng| async move {
+            let txs = transfers(4);
+            let known = |tx: &SignedTx| Some(tx.clone().verify().unwrap());
+            let some = vec![None, known(&txs[1]), None, known(&txs[3])];
+            let (verified, checked) = verify_unknown(txs.clone(), some, &mut rng).unwrap();
+            let order: Vec<SignedTx> = verified.iter().map(|tx| tx.signed().clone()).collect();
+            assert_eq!((order, checked), (txs.clone(), 2));
+            // The body of one with the signature of another has a digest of its own, so nobody knows it.
+            let mut forged = txs.clone();
+            forged[1].signature = txs[2].signature.clone();
+            assert_ne!(forged[1].digest(), txs[1].digest());
+            let some = vec![known(&txs[0]), None, known(&txs[2]), known(&txs[3])];
+            assert!(verify_unknown(forged, some, &mut rng).is_err());
+        });
+    }
 }

@@ -9,6 +9,27 @@ use commonware_consensus::simplex::types::{Notarize, Proposal, Vote};
 use commonware_p2p::{Receiver as _, Recipients, Sender as _};
 use fairweir_types::{Digest, Genesis, digest::Domain, genesis::GenesisError, keys::VoteSecretKey};
 
+/// So many transfers of one account to itself, in their order.
+#[cfg(test)]
+pub(crate) fn transfers(count: u64) -> Vec<fairweir_types::SignedTx> {
+    use fairweir_types::{
+        Action, Amount, ChainId, Height, Nonce, SecretKey, Transaction, tx::Transfer,
+    };
+    let key = SecretKey::from_seed([7; 32]).expect("a seed of 32 bytes is a key");
+    let tx = |nonce| Transaction {
+        chain_id: ChainId::new("dev-transfers").expect("a chain's name"),
+        sender: key.account_key(),
+        nonce: Nonce(nonce),
+        fee: Amount::from_base_units(1_000).expect("a fee"),
+        expiry: Height(50),
+        action: Action::Transfer(Transfer {
+            to: key.address(),
+            amount: Amount::from_base_units(1).expect("an amount"),
+        }),
+    };
+    (0..count).map(|nonce| tx(nonce).sign(&key)).collect()
+}
+
 /// Votes for every block that another validator votes for, and in the same view for a block that does not exist; until the network is gone. It
 /// does nothing else that a validator does.
 ///

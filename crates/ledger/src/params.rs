@@ -332,6 +332,7 @@ pub fn number_of(name: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use commonware_codec::Encode as _;
     use fairweir_types::limits::APPELLANTS_MAX;
 
     #[test]
@@ -347,6 +348,19 @@ mod tests {
         let range = |name: &str| PARAMS.iter().find(|spec| spec.name == name).unwrap();
         assert_eq!(range("first_draw").max, greatest.first_draw);
         assert_eq!(range("dispute_draw").max, greatest.dispute_draw);
+    }
+
+    #[test]
+    fn an_envelope_is_checked_by_the_values_in_force() {
+        let mut state = crate::MemoryState::default();
+        let set = [1, 2, 3].map(|number| {
+            let value = 1_000 + u64::from(number);
+            (keys::param(number), Some(value.encode().to_vec()))
+        });
+        state.apply(&set.into_iter().collect());
+        let of_envelope = Params::of_envelope(&state).unwrap();
+        assert_eq!(of_envelope, Params::load(&state).unwrap());
+        assert_eq!(of_envelope.expiry_blocks_max, 1_003);
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Read for AccountKey {
     }
 }
 
-/// Keys that a thread remembers: those of all accounts whose transactions are on their way.
+/// Keys that a thread remembers, a megabyte of them: enough for the accounts whose transactions are between two of its steps.
 const KEYS_REMEMBERED_MAX: usize = 4_096;
 
 thread_local! {
@@ -372,6 +372,27 @@ mod tests {
             let mut typo = text.clone().into_bytes();
             typo[position] = if typo[position] == b'q' { b'p' } else { b'q' };
             assert!(String::from_utf8(typo).unwrap().parse::<Address>().is_err());
+        }
+    }
+
+    #[test]
+    fn keys_read_alike_however_often_and_what_is_none_never_does() {
+        // No point of the curve has this y.
+        let none = [&[TAG_ED25519][..], &[2; 32]].concat();
+        for _ in 0..2 {
+            assert!(decode::<AccountKey>(&none).is_err());
+        }
+        let key = |seed: u16| {
+            let mut bytes = [9; 32];
+            bytes[..2].copy_from_slice(&seed.to_be_bytes());
+            SecretKey::from_seed(bytes).unwrap().account_key()
+        };
+        // More than are remembered.
+        for seed in (0..4_200).chain(0..3) {
+            assert_eq!(
+                decode::<AccountKey>(&key(seed).encode()).unwrap(),
+                key(seed)
+            );
         }
     }
 

@@ -23,12 +23,20 @@ use std::{convert::Infallible, fmt, num::NonZeroUsize, sync::Arc, time::SystemTi
 
 /// Channels that a validator needs, in the order of [`Transport`]'s fields, numbered from zero.
 pub const CHANNELS: u64 = 6;
+/// The one of proposed blocks.
+const BLOCKS_CHANNEL: u64 = 4;
 
-/// Messages a second that one channel takes from one peer: three times the honest rate of blocks without pause. Room for
+/// Messages a second that one channel takes from one peer: many times what an honest one sends. Room for
 /// this many messages of each peer is set aside for each channel.
 #[must_use]
 pub fn quota() -> Quota {
     Quota::per_second(NZU32!(1_024))
+}
+
+/// The same for proposed blocks, which cost more than others: several times the rate at which one validator of four can propose.
+#[must_use]
+pub fn blocks_quota() -> Quota {
+    Quota::per_second(NZU32!(128))
 }
 
 /// The kinds of sender, receiver, peer list and blocker that a network is made of.
@@ -56,7 +64,7 @@ pub struct Transport<N: Network> {
     pub certificate_fetch: Channel<N>,
     /// Channel 3: missing blocks.
     pub block_fetch: Channel<N>,
-    /// Channel 4: proposed blocks.
+    /// Channel 4: proposed blocks, and what is missing of them.
     pub blocks: Channel<N>,
     /// Channel 5: transactions that wait for a block.
     pub transactions: Channel<N>,

@@ -1,6 +1,6 @@
 //! Validators in one process, over links with latency and loss, for simulation.
 
-use super::{Network, Transport, quota};
+use super::{Network, Transport, blocks_quota, quota};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{Control, Error, Manager, Oracle, Receiver, Sender};
 use commonware_runtime::Clock;
@@ -31,7 +31,7 @@ pub async fn simulated<E: Clock>(
         certificates: control.register(1, quota()).await?,
         certificate_fetch: control.register(2, quota()).await?,
         block_fetch: control.register(3, quota()).await?,
-        blocks: control.register(4, quota()).await?,
+        blocks: control.register(4, blocks_quota()).await?,
         transactions: control.register(5, quota()).await?,
         peers: oracle.manager(),
         blocker: control,

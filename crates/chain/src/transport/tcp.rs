@@ -1,6 +1,6 @@
 //! Validators over TCP: authenticated and encrypted, known identities at known addresses only.
 
-use super::{CHANNELS, Network, Transport, quota};
+use super::{BLOCKS_CHANNEL, CHANNELS, Network, Transport, blocks_quota, quota};
 use crate::{engine::message_bytes_max, error::StartError, genesis};
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::{
@@ -89,7 +89,10 @@ where
     let (mut network, mut oracle) = Lookup::new(context.child("tcp"), p2p);
     oracle.track(0, peers);
     let mut channels = (0..CHANNELS)
-        .map(|channel| network.register(channel, quota()))
+        .map(|channel| {
+            let is_blocks = channel == BLOCKS_CHANNEL;
+            network.register(channel, if is_blocks { blocks_quota() } else { quota() })
+        })
         .collect::<Vec<_>>()
         .into_iter();
     let mut next = || {

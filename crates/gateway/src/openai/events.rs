@@ -189,3 +189,55 @@ impl Events {
         frame(&error.body())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::chat;
+    use super::*;
+    use fairweir_services::inference::chat::{Likelihood, TokenLikelihood};
+    use fairweir_types::{BoundedBytes, BoundedVec};
+
+    fn events(wants_logprobs: bool) -> Events {
+        let body = json!({
+            "model": "model",
+            "messages": [{"role": "user", "content": "?"}],
+            "stream": true,
+            "logprobs": wants_logprobs,
+        });
+        let ask = chat(body.to_string().as_bytes()).expect("a request");
+        let answering = Answering {
+            id: "chatcmpl-1".to_owned(),
+            model: "model".to_owned(),
+            created: 0,
+        };
+        Events::new(answering, ask, 1)
+    }
+
+    /// A token in the middle of a character: probabilities without text.
+    fn half_a_character() -> ChatChunk {
+        let token = Likelihood {
+            token: 7,
+            bytes: BoundedBytes::new(vec![0xf0]).expect("one byte"),
+            logprob_bits: 0,
+        };
+        ChatChunk {
+            likelihoods: BoundedVec::truncating([TokenLikelihood {
+                token,
+                top: BoundedVec::default(),
+            }]),
+            ..ChatChunk::default()
+        }
+    }
+
+    #[test]
+    fn who_has_probabilities_alone_has_something_of_the_answer() {
+        let mut asked = events(true);
+        assert!(!asked.has_told(0));
+        assert!(asked.chunk(0, &half_a_character()).is_some());
+        assert!(asked.has_told(0));
+        // Who did not ask for them got nothing.
+        let mut unasked = events(false);
+        assert!(unasked.chunk(0, &half_a_character()).is_none());
+        assert!(!unasked.has_told(0));
+    }
+}

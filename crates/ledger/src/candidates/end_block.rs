@@ -1,20 +1,20 @@
 //! What is due: stake whose delay is over, and redelegations that answer for the candidate they left no more.
 
 use super::{
-    candidate,
+    Candidate, candidate,
     delegation::{self, Between, delegation},
     epochs, pot,
 };
 use crate::{
     bank,
     execution::Execution,
-    fault::{Fault, OrFault, present},
+    fault::{Fault, OrFault, counted, present},
     keys,
     params::Params,
     state::{scan, state_record},
 };
 use fairweir_types::{
-    Address, Amount, Event,
+    Address, Amount, Event, Millis,
     event::{RedelegationSlashed, StakeReturned},
     limits::SWEEP_ITEMS_MAX,
 };
@@ -37,6 +37,21 @@ state_record!(Entry {
     shares,
     left
 });
+
+/// Lets shares wait for the unbonding delay, counted by their candidate, whose record is kept; says until when.
+pub(super) fn wait(
+    execution: &mut Execution<'_>,
+    mut record: Candidate,
+    entry: Entry,
+) -> Result<Millis, Fault> {
+    let number = record.entries;
+    record.entries = counted(number.checked_add(1), "entries of a candidate")?;
+    pot::keep(execution, entry.candidate, &record);
+    let until = execution.window_end(execution.params.unbonding_delay)?;
+    let key = keys::delegation_due(until, entry.candidate, number);
+    execution.overlay.store(key, &entry);
+    Ok(until)
+}
 
 /// Works off what is due, at most a bounded number per block, and ends the epoch when its last block is made. Entries are looked at after all transactions
 /// of the block: a double vote that is shown in the last moment still counts.

@@ -2,10 +2,10 @@ use super::{
     Candidate, CandidateError, Delegation, candidate,
     delegate_stake::open,
     delegation::{self, Between, delegation, free},
-    end_block::Entry,
+    end_block::{Entry, wait},
     pot,
 };
-use crate::{execution::Execution, fault::counted, keys, refusal::Refusal};
+use crate::{execution::Execution, refusal::Refusal};
 use fairweir_types::{Address, Amount, Event, event::Redelegated, tx::RedelegateStake};
 
 /// Moves stake from one candidate to another at once; until the unbonding delay is over it stays there, and answers for the first.
@@ -28,19 +28,13 @@ pub(crate) fn redelegate_stake(
     pot::keep(execution, from, &left);
     joined.put(worth)?;
     delegation::add(execution, between(to), &mut joined, (worth, worth))?;
-    let number = joined.entries;
-    joined.entries = counted(number.checked_add(1), "entries of a candidate")?;
-    pot::keep(execution, to, &joined);
-    let until = execution.window_end(execution.params.unbonding_delay)?;
-    execution.overlay.store(
-        keys::delegation_due(until, to, number),
-        &Entry {
-            delegator: sender,
-            candidate: to,
-            shares: worth,
-            left: Some(from),
-        },
-    );
+    let entry = Entry {
+        delegator: sender,
+        candidate: to,
+        shares: worth,
+        left: Some(from),
+    };
+    let until = wait(execution, joined, entry)?;
     execution.emit(Event::Redelegated(Redelegated {
         from,
         to,

@@ -1,15 +1,9 @@
 use super::{
     CandidateError, candidate,
     delegation::{self, Between, delegation, free},
-    end_block::Entry,
-    pot,
+    end_block::{Entry, wait},
 };
-use crate::{
-    execution::Execution,
-    fault::{OrFault, counted},
-    keys,
-    refusal::Refusal,
-};
+use crate::{execution::Execution, fault::OrFault, refusal::Refusal};
 use fairweir_types::{Address, Amount, Event, event::StakeUndelegated, tx::UndelegateStake};
 
 /// Starts taking stake back: it counts no more, and stays in the pot until the delay is over.
@@ -41,19 +35,13 @@ pub(crate) fn undelegate_stake(
     };
     delegation::remove(execution, between, (&mut record, known), shares)?;
     record.leaving = record.leaving.checked_add(shares).or_fault()?;
-    let number = record.entries;
-    record.entries = counted(number.checked_add(1), "entries of a candidate")?;
-    pot::keep(execution, account, &record);
-    let free_at = execution.window_end(execution.params.unbonding_delay)?;
-    execution.overlay.store(
-        keys::delegation_due(free_at, account, number),
-        &Entry {
-            delegator: sender,
-            candidate: account,
-            shares,
-            left: None,
-        },
-    );
+    let entry = Entry {
+        delegator: sender,
+        candidate: account,
+        shares,
+        left: None,
+    };
+    let free_at = wait(execution, record, entry)?;
     execution.emit(Event::StakeUndelegated(StakeUndelegated {
         candidate: account,
         delegator: sender,

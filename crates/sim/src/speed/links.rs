@@ -1,5 +1,6 @@
 //! Links of machines whose network has a bandwidth: each machine sends one message after the other, and receives one after the other. So a vote waits
-//! behind a block that was sent before it, which is worse than what connections beside each other do.
+//! behind a block that was sent before it, and a machine that others send much to waits for those who were first: both worse than what connections
+//! beside each other do.
 //!
 //! The library's simulated network has bandwidths too, and shares them exactly among all messages on their way, which takes minutes for the
 //! messages of fifty validators.

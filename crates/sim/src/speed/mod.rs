@@ -1,5 +1,5 @@
 //! How long a network of many validators takes until all of them hold what was sent to it, in virtual time: links have a latency, each machine's
-//! network a bandwidth, and work lasts as long as the machines are said to need for it.
+//! network a bandwidth, and work lasts as long as the machines are said to need for it: what others pass on is checked on one core of each, blocks on another.
 
 mod links;
 
@@ -33,7 +33,7 @@ const ACCOUNT_TXS_MAX: u64 = 256;
 pub struct Setting {
     /// Validators, up to 50.
     pub validators: u8,
-    /// Transfers, up to 20,000; spread over the validators.
+    /// Transfers, up to 23,040; spread over the validators.
     pub transactions: u64,
     /// Megabits a second that each machine sends, and as many that it receives; none for no bound.
     pub megabits: Option<u64>,
