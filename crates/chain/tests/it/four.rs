@@ -147,6 +147,43 @@ fn four_validators_finalise_the_same_blocks() {
 }
 
 #[test]
+fn what_nobody_was_told_of_is_asked_for_when_it_is_in_a_block() {
+    let (genesis, keys) = genesis(4);
+    deterministic::Runner::timed(Duration::from_secs(120)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys, slow()).await;
+        let mut chains = Vec::new();
+        for (number, keys) in keys.iter().enumerate() {
+            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+        }
+        let identities = keys.iter().map(|keys| keys.identity.as_identity());
+        let identities: Vec<_> = identities.map(|key| key.public_key()).collect();
+        chains[0].0.wait_height(Height(3)).await.unwrap();
+        // While the first reaches nobody, it has something to tell; then it proposes it.
+        for to in &identities[1..] {
+            let (from, to) = (identities[0].clone(), to.clone());
+            oracle.remove_link(from, to).await.unwrap();
+        }
+        let tx = chains[0].0.submit(transfer(&user(1), 0)).unwrap();
+        context.sleep(Duration::from_secs(1)).await;
+        assert!(chains[1..].iter().all(|(chain, _)| chain.waiting() == 0));
+        for to in &identities[1..] {
+            let (from, to) = (identities[0].clone(), to.clone());
+            oracle.add_link(from, to, slow()).await.unwrap();
+        }
+        for (chain, _) in &chains {
+            let included = loop {
+                let height = chain.tip().height;
+                if let Some(included) = chain.outcome(tx).await.unwrap() {
+                    break included;
+                }
+                chain.wait_height(Height(height.get() + 1)).await.unwrap();
+            };
+            assert!(included.outcome.is_done());
+        }
+    });
+}
+
+#[test]
 fn a_validator_that_was_away_catches_up_and_three_go_on_without_it() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {

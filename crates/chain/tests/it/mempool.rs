@@ -10,6 +10,7 @@ use fairweir_types::{
     keys::VoteSecretKey,
     tx::{RegisterCandidate, ReportDoubleVote, Transfer},
 };
+use futures::future::join_all;
 use std::{future::Future, time::Duration};
 
 fn with_chain<F: Future<Output = ()>>(
@@ -46,6 +47,33 @@ fn nonces_out_of_order_wait_for_each_other() {
             let later = chain.wait_outcome(later).await.unwrap();
             assert!(first.outcome.is_done() && later.outcome.is_done());
             assert!(first.height <= later.height);
+        },
+    );
+}
+
+#[test]
+fn of_those_that_are_checked_together_each_is_told_what_it_is() {
+    with_chain(
+        |_| {},
+        |chain| async move {
+            let mut unsigned = transfer(&user(2), 0);
+            unsigned.signature = transfer(&user(3), 0).signature;
+            let other = transfer_with(&user(4), 0, FEE, "dev-other", 50);
+            let offered = [
+                transfer(&user(1), 0),
+                unsigned,
+                other,
+                transfer(&user(5), 0),
+                transfer(&user(1), 0),
+            ];
+            let told = join_all(offered.map(|tx| chain.offer(tx))).await;
+            let codes: Vec<_> = told.into_iter().map(code).collect();
+            let expected = ["taken", "bad_signature", "wrong_chain", "taken", "taken"];
+            assert_eq!(codes, expected);
+            for number in [1, 5] {
+                let tx = transfer(&user(number), 0).digest();
+                assert!(chain.wait_outcome(tx).await.unwrap().outcome.is_done());
+            }
         },
     );
 }
