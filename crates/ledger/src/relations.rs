@@ -82,7 +82,7 @@ pub const RELATIONS: &[Relation] = &[
     },
     Relation {
         name: "secured_is_less_than_burns",
-        rule: "secured_share_bps is at most what double_vote_bps burns, without the part of the reporter (reporter_share_bps), who may be the voter itself: who votes twice with a third of the seats loses more than orders hold (protocol rule 12)",
+        rule: "secured_share_bps is at most what double_vote_bps burns, without the part of the reporter (reporter_share_bps), who may be the voter itself: who votes twice with a third of the seats loses at least what orders may take in (protocol rule 12)",
         holds: |params| {
             let burns = Bps::WHOLE.saturating_sub(params.reporter_share_bps);
             params.secured_share_bps.saturating_mul(Bps::WHOLE)

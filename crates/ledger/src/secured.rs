@@ -4,8 +4,8 @@
 //! governed share of that stake; what is locked already is never taken, and pays out and closes as ever. The bound holds from the first epoch on
 //! whose seats were given by stake; before, a chain is trusted for who its genesis names.
 //!
-//! The sum is made at the end of a block out of what the block wrote to orders, whoever wrote it: no verb can forget it. Within a block it
-//! counts what is added and not what is given back, so that a block never takes in more than there is room for at its beginning.
+//! The sum follows every change of an order (`market::keep_order`), what is locked and what is given back, so that money that comes and goes in one block
+//! keeps nobody out. At the end of a block it is made again out of what the block wrote to orders, whoever wrote it: no verb can forget it.
 
 use crate::{
     candidates,
@@ -37,10 +37,10 @@ fn limit(state: &dyn State, params: &Params) -> Result<Option<Amount>, Fault> {
     third.map(share).transpose()
 }
 
-/// Counts what an order is about to lock, unless that is too much. Record deposits do not count: what they are lent for is not bought.
-pub(crate) fn lock(execution: &mut Execution<'_>, added: Amount) -> Result<(), MarketError> {
+/// Refuses what an order is about to lock if that is too much. Record deposits do not count: what they are lent for is not bought.
+pub(crate) fn check(execution: &Execution<'_>, added: Amount) -> Result<(), MarketError> {
     let before = secured(&execution.overlay)?.locked;
-    // What was given back in this block and locked again counts twice, so this may be more than all money.
+    // What is asked for may be more than all money.
     let locked = before.checked_add(added).unwrap_or(Amount::MAX);
     if let Some(limit) = limit(&execution.overlay, &execution.params)?
         && locked > limit
@@ -51,6 +51,21 @@ pub(crate) fn lock(execution: &mut Execution<'_>, added: Amount) -> Result<(), M
             limit,
         });
     }
+    Ok(())
+}
+
+/// Counts that an order holds another amount.
+pub(crate) fn count(
+    execution: &mut Execution<'_>,
+    before: Amount,
+    after: Amount,
+) -> Result<(), Fault> {
+    if before == after {
+        return Ok(());
+    }
+    let locked = secured(&execution.overlay)?.locked;
+    let locked = locked.checked_sub(before).or_fault()?;
+    let locked = locked.checked_add(after).or_fault()?;
     execution
         .overlay
         .store(keys::secured(), &Secured { locked });

@@ -302,7 +302,10 @@ impl Lanes {
                 }
                 Err(error) => {
                     tracing::info!(worker = %lane.opened.worker, %error, "a lane is not topped up");
-                    lane.grows_no_more();
+                    // A network that is full has room again when orders close.
+                    if !matches!(error, MarketError::Full(_)) {
+                        lane.grows_no_more();
+                    }
                 }
             }
         }

@@ -1,16 +1,16 @@
 //! The end of a slot and of its order.
 
 use super::{
-    Order, Slot,
+    Order, Slot, drop_order,
     escrow::{give_back, held},
-    order,
+    keep_order, order,
     records::drop_slot,
 };
 use crate::{
     bank, delegates,
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
-    keys, registry, sessions, stake,
+    registry, sessions, stake,
 };
 use fairweir_types::{
     Amount, Event,
@@ -75,15 +75,14 @@ pub(crate) fn close_slot(
     drop_slot(execution, slot_id, slot);
     order.slots_open = counted(order.slots_open.checked_sub(1), "open slots of an order")?;
     if order.slots_open > 0 {
-        execution.overlay.store(keys::order(slot_id.order), &order);
-        return Ok(());
+        return keep_order(execution, slot_id.order, &order);
     }
     let returned = held(&order).or_fault()?;
     give_back(execution, &mut order, returned)?;
     let deposit: Amount = order.deposit;
     bank::credit(execution, order.buyer, deposit)?;
     delegates::restore(execution, (order.buyer, order.poster), deposit)?;
-    execution.overlay.delete(keys::order(slot_id.order));
+    drop_order(execution, slot_id.order)?;
     registry::count(&mut execution.overlay, |counters| {
         counters.open_orders = counters.open_orders.checked_sub(1)?;
         Some(())

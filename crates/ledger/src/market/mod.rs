@@ -33,11 +33,15 @@ pub use terms::Terms;
 pub(crate) use top_up::top_up;
 
 use crate::{
-    fault::Fault,
-    keys,
+    execution::Execution,
+    fault::{Fault, OrFault},
+    keys, secured,
     state::{State, load},
 };
-use fairweir_types::order::{OrderId, SlotId};
+use fairweir_types::{
+    Amount,
+    order::{OrderId, SlotId},
+};
 
 /// An open order.
 ///
@@ -45,6 +49,32 @@ use fairweir_types::order::{OrderId, SlotId};
 /// [`Fault::Record`].
 pub fn order(state: &dyn State, id: OrderId) -> Result<Option<Order>, Fault> {
     load(state, &keys::order(id))
+}
+
+/// Keeps an order; nothing else writes one, so that what orders hold is counted wherever it changes.
+pub(crate) fn keep_order(
+    execution: &mut Execution<'_>,
+    id: OrderId,
+    order: &Order,
+) -> Result<(), Fault> {
+    count_held(execution, id, held(order).or_fault()?)?;
+    execution.overlay.store(keys::order(id), order);
+    Ok(())
+}
+
+/// Takes an order off the state.
+fn drop_order(execution: &mut Execution<'_>, id: OrderId) -> Result<(), Fault> {
+    count_held(execution, id, Amount::ZERO)?;
+    execution.overlay.delete(keys::order(id));
+    Ok(())
+}
+
+fn count_held(execution: &mut Execution<'_>, id: OrderId, after: Amount) -> Result<(), Fault> {
+    let before = match order(&execution.overlay, id)? {
+        Some(order) => held(&order).or_fault()?,
+        None => Amount::ZERO,
+    };
+    secured::count(execution, before, after)
 }
 
 /// An open slot.

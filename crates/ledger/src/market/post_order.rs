@@ -1,10 +1,9 @@
-use super::{HeldStream, MarketError, Order, Slot, Terms, Timer};
+use super::{HeldStream, MarketError, Order, Slot, Terms, Timer, keep_order};
 use crate::{
     bank,
     delegates::{self, DelegateError, Poster},
     execution::Execution,
     fault::{OrFault, counted},
-    keys,
     params::{Params, money},
     refusal::Refusal,
     registry, secured, sessions,
@@ -80,7 +79,7 @@ fn lock(
     if balance < needed {
         return Err(MarketError::CannotPayEscrow { balance, needed }.into());
     }
-    secured::lock(execution, costs.escrow)?;
+    secured::check(execution, costs.escrow)?;
     bank::debit(execution, buyer, needed)?;
     Ok(open(execution, tx, (header, &order), costs.escrow)?)
 }
@@ -266,7 +265,7 @@ fn open(
 ) -> Result<(), MarketError> {
     let (poster, nonce): (Address, _) = (tx.sender(), tx.transaction().nonce);
     let id = OrderId::of(&execution.context.chain_id, poster, nonce);
-    execution.overlay.store(keys::order(id), order);
+    keep_order(execution, id, order)?;
     let height = counted(
         execution
             .context

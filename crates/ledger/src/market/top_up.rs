@@ -1,5 +1,5 @@
-use super::{HeldStream, MarketError, order};
-use crate::{bank, execution::Execution, fault::OrFault, keys, secured};
+use super::{HeldStream, MarketError, keep_order, order};
+use crate::{bank, execution::Execution, fault::OrFault, secured};
 use fairweir_types::{
     Address, Amount, Event, event::ToppedUp, limits::FUNDING_STREAMS_MAX, tx::TopUp,
 };
@@ -38,9 +38,9 @@ pub(crate) fn top_up(
                 max: FUNDING_STREAMS_MAX,
             })?,
     }
-    secured::lock(execution, amount)?;
+    secured::check(execution, amount)?;
     bank::debit(execution, sender, amount)?;
-    execution.overlay.store(keys::order(id), &record);
+    keep_order(execution, id, &record)?;
     execution.emit(Event::ToppedUp(ToppedUp {
         order: id,
         payer: sender,

@@ -6,7 +6,10 @@ use super::{
 use crate::{
     execution::Execution,
     fault::{OrFault, counted, present},
-    market::{HeldStream, Order, Phase, Slot, Timer, keep_slot, order, slot, spend, store_slot},
+    market::{
+        HeldStream, Order, Phase, Slot, Timer, keep_order, keep_slot, order, slot, spend,
+        store_slot,
+    },
     params::{Params, money},
     registry,
 };
@@ -62,9 +65,7 @@ pub(crate) fn post_batch(
     lane.batches = counted(number.checked_add(1), "batches of a lane")?;
     lane.open_batches = counted(lane.open_batches.checked_add(1), "open batches of a lane")?;
     spend(&mut session, moved)?;
-    execution
-        .overlay
-        .store(crate::keys::order(lane_id.order), &session);
+    keep_order(execution, lane_id.order, &session)?;
     lane_slot.lane = Some(lane);
     keep_slot(execution, lane_id, &lane_slot);
     let batch = Batch {
@@ -231,9 +232,7 @@ fn open(
         match_until: Millis::ZERO,
         posted: execution.context.height,
     };
-    execution
-        .overlay
-        .store(crate::keys::order(slot_id.order), &order);
+    keep_order(execution, slot_id.order, &order)?;
     registry::count(&mut execution.overlay, |counters| {
         counters.open_orders = counters.open_orders.checked_add(1)?;
         Some(())

@@ -8,7 +8,7 @@ use crate::{
     execution::Execution,
     fault::{Fault, OrFault, present},
     keys,
-    market::{HeldStream, Order, Phase, Slot, keep_slot, order, slot},
+    market::{HeldStream, Order, Phase, Slot, keep_order, keep_slot, order, slot},
     refusal::Refusal,
     registry::{self, OfferRecord},
     secured, stake,
@@ -80,7 +80,7 @@ pub(crate) fn top_up_lane(
             return Err(DelegateError::OtherGrant.into());
         }
     }
-    secured::lock(execution, locked)?;
+    secured::check(execution, locked)?;
     raise(execution, (lane, record), session, (offer, &more))?;
     execution.emit(Event::LaneToppedUp(LaneToppedUp {
         slot_id: lane,
@@ -158,9 +158,7 @@ fn raise(
     stake::expose(execution, worker, more.exposure)?;
     let kind = session.header.kind;
     execution.overlay.store(keys::offer(kind, worker), &offer);
-    execution
-        .overlay
-        .store(keys::order(lane_id.order), &session);
+    keep_order(execution, lane_id.order, &session)?;
     keep_slot(execution, lane_id, &slot);
     Ok(())
 }
