@@ -176,12 +176,13 @@ async fn check(
             first = Some((validator, digests));
         }
         for Acknowledged { tx, included } in acknowledged {
+            // A validator that holds fewer blocks may not have it yet; the chain goes on while it is asked.
+            let height = chain.tip().height;
             let found = chain.outcome(*tx).await.map_err(|error| Broken::Read {
                 validator,
                 error: error.to_string(),
             })?;
-            // A validator that holds fewer blocks may not have it yet.
-            let is_due = included.height <= chain.tip().height;
+            let is_due = included.height <= height;
             if is_due && found.as_ref() != Some(included) {
                 return Err(Broken::Lost { validator, tx: *tx });
             }
