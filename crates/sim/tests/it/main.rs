@@ -7,6 +7,7 @@ mod cut_worker;
 mod determinism;
 mod economics;
 mod edited_token;
+mod faults;
 mod forged_trace;
 mod honest_day;
 mod inference_day;
