@@ -458,8 +458,9 @@ where
             .executed(&digest)
             .expect("a block is executed before it is finalised");
         let txs = block.block().transactions.as_slice();
-        if self.core.finalised(digest, &executed, txs).await.is_err() {
-            // The log's task reported why. Nothing may be acknowledged any more: this hook never returns.
+        if let Err(error) = self.core.finalised(digest, &executed, txs).await {
+            // Nothing may be acknowledged any more: this hook never returns.
+            tracing::error!(height = %block.header().height, %error, "a final block cannot be taken over");
             futures::future::pending::<()>().await;
         }
     }

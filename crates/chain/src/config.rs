@@ -66,9 +66,9 @@ impl SimulatedMachine {
 pub struct ChainConfig {
     /// The chain.
     pub genesis: Genesis,
-    /// The node's ed25519 identity: a validator's, or any key of one that follows.
+    /// The node's ed25519 identity: a validator's or a candidate's, or any key of one that follows.
     pub identity: SecretKey,
-    /// The validator's vote key; none for a node that follows.
+    /// What it votes with while it has a seat; none for a node that follows.
     pub vote_key: Option<VoteSecretKey>,
     /// What the names of the store's partitions begin with: letters, digits, `-` and `_`.
     pub partition_prefix: String,
@@ -110,13 +110,9 @@ impl ChainConfig {
         }
     }
 
-    /// Checks all that needs no disk: a vote key must be a validator's.
+    /// Checks all that needs no disk.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         self.genesis.check().map_err(StartError::Genesis)?;
-        let is_validator = |key| crate::genesis::is_validator(&self.genesis, &self.identity, key);
-        if !self.vote_key.as_ref().is_none_or(is_validator) {
-            return Err(StartError::NotAValidator);
-        }
         if self.heartbeat.is_zero() || self.heartbeat > HEARTBEAT_MAX {
             return Err(StartError::Heartbeat {
                 found_ms: self.heartbeat.as_millis(),
@@ -132,8 +128,7 @@ impl ChainConfig {
     /// waits for nobody else; what remains is the time to build and store the largest block, and after a crash in the
     /// middle of a view this is how long the first new block takes. Among several a second is for the way of the largest
     /// block, lost packets included; this and the heartbeat is what all wait when the leader is gone.
-    pub(crate) fn view_timeouts(&self) -> (Duration, Duration) {
-        let is_alone = self.genesis.validators.len() == 1;
+    pub(crate) fn view_timeouts(&self, is_alone: bool) -> (Duration, Duration) {
         let (leader, rest) = if is_alone {
             (
                 self.heartbeat + Duration::from_millis(500),

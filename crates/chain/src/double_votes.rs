@@ -14,7 +14,7 @@ use commonware_consensus::{
     simplex::types::{Activity, Attributable as _, Finalize, Notarize, Nullify, Proposal},
     types::Round,
 };
-use commonware_cryptography::certificate::Attestation;
+use commonware_cryptography::certificate::{Attestation, Scheme as _};
 use commonware_utils::sync::Mutex;
 use fairweir_types::{
     Digest, Genesis,
@@ -35,22 +35,15 @@ impl DoubleVotes {
         self.found.lock().values().cloned().collect()
     }
 
-    /// Keeps evidence that the ledger would take.
-    fn keep(&self, genesis: &Genesis, evidence: DoubleVote) {
+    /// Keeps evidence against the holder of a vote key that the ledger would take.
+    fn keep(&self, genesis: &Genesis, key: &VoteKey, evidence: DoubleVote) {
         let mut found = self.found.lock();
-        if !found.contains_key(&evidence.validator) && is_genuine(genesis, &evidence) {
+        if !found.contains_key(&evidence.validator) && is_genuine_by(genesis, key, &evidence) {
             let (identity, view) = (Digest(evidence.validator), evidence.view);
             tracing::error!(validator = %identity, view, "a validator voted twice");
             found.insert(evidence.validator, evidence);
         }
     }
-}
-
-/// Whether a validator of a genesis cast these votes, and no honest one casts both.
-pub(crate) fn is_genuine(genesis: &Genesis, evidence: &DoubleVote) -> bool {
-    let mut validators = genesis.validators.iter();
-    let validator = validators.find(|validator| validator.identity == evidence.validator);
-    validator.is_some_and(|validator| is_genuine_by(genesis, &validator.vote_key, evidence))
 }
 
 /// Whether the holder of a vote key cast these votes, and no honest one casts both.
@@ -66,16 +59,23 @@ impl Reporter for Hears {
     type Activity = Activity<Scheme, BlockDigest>;
 
     fn report(&mut self, activity: Self::Activity) -> Feedback {
-        let genesis = &self.0.config.genesis;
-        if let Some(evidence) = evidence(genesis, &activity) {
-            self.0.double_votes.keep(genesis, evidence);
+        let core = &self.0;
+        let scheme = |epoch| core.schemes.of(epoch);
+        if let Some(evidence) = evidence(scheme, &activity)
+            && let Some(key) = core.vote_key_of(&evidence.validator)
+        {
+            let genesis = &core.config.genesis;
+            core.double_votes.keep(genesis, &key, evidence);
         }
         Feedback::Ok
     }
 }
 
-/// The two votes of an activity that is a fault; none for other activities.
-fn evidence(genesis: &Genesis, activity: &Activity<Scheme, BlockDigest>) -> Option<DoubleVote> {
+/// The two votes of an activity that is a fault; none for other activities, and where it is not known who votes in its epoch.
+fn evidence(
+    scheme: impl Fn(u64) -> Option<Arc<Scheme>>,
+    activity: &Activity<Scheme, BlockDigest>,
+) -> Option<DoubleVote> {
     type For<V> = (V, V);
     let (round, signer, first, second) = match activity {
         Activity::ConflictingNotarize(both) => {
@@ -111,8 +111,10 @@ fn evidence(genesis: &Genesis, activity: &Activity<Scheme, BlockDigest>) -> Opti
         }
         _ => return None,
     };
-    let validator = genesis.validators.as_slice().get(usize::from(signer))?;
-    Some(in_round(round, validator.identity, first, second))
+    let scheme = scheme(round.epoch().get())?;
+    let identity = scheme.participants().get(usize::from(signer))?.encode();
+    let identity = identity.as_ref().try_into().ok()?;
+    Some(in_round(round, identity, first, second))
 }
 
 const fn in_round(
@@ -177,24 +179,27 @@ mod tests {
     #[test]
     fn votes_are_signed_as_the_library_signs_them() {
         let (genesis, key) = alone();
-        let scheme = genesis::signer(&genesis, &key).unwrap();
+        let scheme = Arc::new(genesis::signer(&genesis, &key).unwrap());
         // Numbers of one and of two bytes.
         let round = Round::new(Epoch::new(3), View::new(300));
         let proposal =
             |block: u8| Proposal::new(round, View::new(299), BlockDigest::from([block; 32]));
         let (notarize, finalize) = (
-            |block| Notarize::sign(&scheme, proposal(block)).unwrap(),
-            |block| Finalize::sign(&scheme, proposal(block)).unwrap(),
+            |block| Notarize::sign(scheme.as_ref(), proposal(block)).unwrap(),
+            |block| Finalize::sign(scheme.as_ref(), proposal(block)).unwrap(),
         );
-        let nullify = Nullify::sign::<BlockDigest>(&scheme, round).unwrap();
+        let nullify = Nullify::sign::<BlockDigest>(scheme.as_ref(), round).unwrap();
         let activities = [
             Activity::ConflictingNotarize(ConflictingNotarize::new(notarize(1), notarize(2))),
             Activity::ConflictingFinalize(ConflictingFinalize::new(finalize(1), finalize(2))),
             Activity::NullifyFinalize(NullifyFinalize::new(nullify, finalize(1))),
         ];
         for activity in activities {
-            let found = evidence(&genesis, &activity).unwrap();
-            assert!(is_genuine(&genesis, &found), "{found:?}");
+            let in_epoch = |epoch| (epoch == 3).then(|| Arc::clone(&scheme));
+            let found = evidence(in_epoch, &activity).unwrap();
+            let public = key.vote_key();
+            assert!(is_genuine_by(&genesis, &public, &found), "{found:?}");
+            assert!(evidence(|_| None, &activity).is_none());
             let digest = genesis.digest();
             for vote in [&found.first, &found.second] {
                 let of = (vote.parent_view, vote.block);
@@ -206,9 +211,9 @@ mod tests {
                 view: 301,
                 ..found.clone()
             };
-            assert!(!is_genuine(&genesis, &other));
+            assert!(!is_genuine_by(&genesis, &public, &other));
         }
         let honest = Activity::Notarize(notarize(1));
-        assert!(evidence(&genesis, &honest).is_none());
+        assert!(evidence(|_| Some(Arc::clone(&scheme)), &honest).is_none());
     }
 }

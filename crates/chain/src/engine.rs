@@ -7,7 +7,7 @@ use crate::{
     config::ChainConfig,
     error::StartError,
     follow::Source,
-    genesis::{self, BlockDigest, Scheme},
+    genesis::{BlockDigest, Scheme},
     gossip::GOSSIP_BYTES_MAX,
     handle::ChainHandle,
     transport::{Network, Transport},
@@ -18,8 +18,10 @@ use commonware_consensus::{
     simplex,
 };
 use commonware_macros::select;
+use commonware_p2p::utils::mux;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::channel::oneshot;
+use fairweir_types::limits::VALIDATORS_MAX;
 use futures::future::select_all;
 use rand_core::CryptoRng;
 use std::{fmt, future::Future, pin::pin};
@@ -89,7 +91,7 @@ async fn run(
     ended.await
 }
 
-/// Starts a validator: opens or creates its store, replays what was not applied, and takes part in consensus.
+/// Starts a validator or a candidate: opens or creates its store, replays what was not applied, and takes part in consensus while it has a seat.
 ///
 /// Returns when the chain shows everything that it acknowledged before, and takes transactions.
 ///
@@ -154,12 +156,12 @@ where
 /// # Errors
 /// [`StartError::Genesis`].
 pub fn message_bytes_max(genesis: &fairweir_types::Genesis) -> Result<u32, StartError> {
-    let participants = genesis::participants(genesis)
-        .map_err(StartError::Genesis)?
-        .len();
-    let participants = u32::try_from(participants).unwrap_or(u32::MAX);
+    genesis.check().map_err(StartError::Genesis)?;
+    let participants = u32::try_from(VALIDATORS_MAX).unwrap_or(u32::MAX);
     Ok(commonware_p2p::max_message_size(&[
-        simplex::max_payload_size::<Scheme, BlockDigest>(participants),
+        mux::prefixed(simplex::max_payload_size::<Scheme, BlockDigest>(
+            participants,
+        )),
         marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(participants, &()),
         GOSSIP_BYTES_MAX,
     ]))

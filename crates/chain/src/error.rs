@@ -29,8 +29,8 @@ pub enum StartError {
     /// The ledger does not take the genesis.
     #[error("the ledger refuses the genesis")]
     LedgerGenesis(#[source] GenesisError),
-    /// The keys are no validator's of this genesis.
-    #[error("the identity and vote key are not a validator's of this genesis")]
+    /// There is no key to vote with.
+    #[error("a node that takes part in consensus needs a vote key")]
     NotAValidator,
     /// The heartbeat is zero or above a minute.
     #[error("a heartbeat of {found_ms} ms is outside 1 to {max_ms}")]

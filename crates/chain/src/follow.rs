@@ -1,6 +1,6 @@
 //! A node that follows: it takes final blocks from another node, executes them and keeps its own store, and has no vote.
 //!
-//! Nothing that the other node says is believed. A block counts by its certificate, which is checked against the genesis, or
+//! Nothing that the other node says is believed. A block counts by its certificate, which is checked against those who have seats in its epoch, or
 //! by the digest in a block that counts; and executing it must give the roots that it states.
 
 use crate::{
@@ -334,7 +334,10 @@ pub(crate) async fn hint<E: Runtime, S: Source>(
         if core.tip().height > last {
             (moved, last) = (clock.current(), core.tip().height);
         }
-        let limit = core.tip().height.get().saturating_add(WINDOW);
+        // Certificates of the next epoch are checked once it is known who votes in it.
+        let tip = core.tip().height;
+        let known = core.epochs.last(core.epochs.after(tip)).get();
+        let limit = tip.get().saturating_add(WINDOW).min(known);
         while hinted.get() < newest.get().min(limit) {
             hinted = Height(hinted.get().saturating_add(1));
             let targets = NonEmptyVec::new(core.identity.clone());

@@ -4,17 +4,22 @@ use crate::qmdb::Roots;
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_consensus::simplex::{scheme::bls12381_multisig, types};
 use commonware_cryptography::{
-    bls12381::primitives::{group::Private, variant::MinPk},
+    bls12381::primitives::{
+        group::Private,
+        variant::{MinPk, Variant},
+    },
     ed25519, sha256,
 };
 use commonware_utils::{TryFromIterator as _, ordered::BiMap};
 use fairweir_types::{
-    Block, BlockHeader, BoundedVec, Digest, Genesis, Height, SecretKey, Validator,
+    Block, BlockHeader, BoundedVec, Digest, Genesis, Height, SecretKey,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
+    decode,
     digest::Domain,
     double_vote::vote_namespace,
+    event::Seat,
     genesis::GenesisError,
-    keys::VoteSecretKey,
+    keys::{VoteKey, VoteSecretKey},
     merkle,
 };
 
@@ -29,28 +34,52 @@ pub(crate) type Finalization = types::Finalization<Scheme, BlockDigest>;
 /// The context in which a block is proposed.
 pub(crate) type Context = types::Context<BlockDigest, Identity>;
 
-fn namespace(genesis: &Genesis) -> Vec<u8> {
+/// A vote key as the library has it.
+pub(crate) type VotePoint = <MinPk as Variant>::Public;
+/// Identities and vote keys, in the order in which certificates name signers.
+pub(crate) type Participants = BiMap<Identity, VotePoint>;
+
+/// What votes of the chain of a genesis are signed under.
+pub(crate) fn namespace(genesis: &Genesis) -> Vec<u8> {
     vote_namespace(&genesis.digest())
+}
+
+/// A vote key as the library has it.
+pub(crate) fn vote_point(key: &VoteKey) -> VotePoint {
+    *AsRef::as_ref(key.as_bls())
+}
+
+/// Those who have seats; none if a key is no key or named twice, which the ledger prevents.
+pub(crate) fn seated(seats: &[Seat]) -> Option<Participants> {
+    let mut keys = Vec::new();
+    for seat in seats {
+        let key: VoteKey = decode(&seat.vote_key).ok()?;
+        keys.push((identity(&seat.validator)?, vote_point(&key)));
+    }
+    BiMap::try_from_iter(keys).ok()
+}
+
+/// Signs votes among participants; none if the key is none of theirs.
+pub(crate) fn signer_among(
+    namespace: &[u8],
+    participants: Participants,
+    key: &VoteSecretKey,
+) -> Option<Scheme> {
+    let private = Private::decode(key.as_bls().encode())
+        .expect("a private key's own encoding is a private key");
+    Scheme::signer(namespace, participants, private)
 }
 
 /// The identities and vote keys, in the order in which certificates name signers.
 ///
 /// # Errors
 /// [`GenesisError`] if a key is no key or named twice.
-pub(crate) fn participants(
-    genesis: &Genesis,
-) -> Result<
-    BiMap<
-        Identity,
-        <MinPk as commonware_cryptography::bls12381::primitives::variant::Variant>::Public,
-    >,
-    GenesisError,
-> {
+pub(crate) fn participants(genesis: &Genesis) -> Result<Participants, GenesisError> {
     let mut keys = Vec::new();
     for (position, validator) in genesis.validators.iter().enumerate() {
         let identity =
             identity(&validator.identity).ok_or(GenesisError::BadIdentity { position })?;
-        keys.push((identity, *AsRef::as_ref(validator.vote_key.as_bls())));
+        keys.push((identity, vote_point(&validator.vote_key)));
     }
     BiMap::try_from_iter(keys).map_err(|_| GenesisError::ValidatorOrder)
 }
@@ -72,38 +101,17 @@ pub(crate) fn verifier(genesis: &Genesis) -> Result<Scheme, GenesisError> {
     ))
 }
 
-/// Signs votes of a chain; a node whose key is no validator's only follows.
+/// Signs votes of the validators of a genesis.
 ///
 /// # Errors
 /// [`GenesisError`] if the genesis is refused.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn signer(genesis: &Genesis, key: &VoteSecretKey) -> Result<Scheme, GenesisError> {
     genesis.check()?;
     let namespace = namespace(genesis);
     let participants = participants(genesis)?;
-    let private = Private::decode(key.as_bls().encode())
-        .expect("a private key's own encoding is a private key");
-    Ok(Scheme::signer(&namespace, participants.clone(), private)
+    Ok(signer_among(&namespace, participants.clone(), key)
         .unwrap_or_else(|| Scheme::verifier(&namespace, participants)))
-}
-
-/// The validator with an identity.
-pub(crate) fn validator<'a>(genesis: &'a Genesis, identity: &[u8; 32]) -> Option<&'a Validator> {
-    genesis
-        .validators
-        .iter()
-        .find(|validator| validator.identity == *identity)
-}
-
-/// Whether a pair of keys is a validator's.
-pub(crate) fn is_validator(
-    genesis: &Genesis,
-    identity: &SecretKey,
-    vote_key: &VoteSecretKey,
-) -> bool {
-    let Ok(bytes) = <[u8; 32]>::try_from(identity_of(identity).encode().as_ref()) else {
-        return false;
-    };
-    validator(genesis, &bytes).is_some_and(|validator| validator.vote_key == vote_key.vote_key())
 }
 
 /// The public half of an identity.

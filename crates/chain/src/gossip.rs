@@ -14,12 +14,16 @@ use fairweir_types::{
     limits::{BLOCK_TXS_MAX, EXHIBIT_TX_BYTES_MAX},
 };
 use rand_core::CryptoRng;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Bytes of one message at most: the longest transaction, or many short ones, and how many there are.
 pub(crate) const GOSSIP_BYTES_MAX: usize = EXHIBIT_TX_BYTES_MAX + 8;
 /// Bytes that one message is filled up to: enough that sending costs little for each, little enough that others do not wait.
 const FILLED_BYTES: usize = 64 * 1_024;
+
+/// Time without anything to pass on after which a node without a seat tells again of what waits in its pool, and of how many at most.
+const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN_MAX: usize = 256;
 
 /// Transactions that travel together.
 type Together = BoundedVec<SignedTx, BLOCK_TXS_MAX>;
@@ -34,6 +38,7 @@ pub(crate) async fn run(
 ) {
     loop {
         let mut submitted = Vec::new();
+        let mut again = Vec::new();
         select! {
             message = receiver.recv() => {
                 let Ok((peer, bytes)) = message else { return };
@@ -49,10 +54,19 @@ pub(crate) async fn run(
                 let Some(tx) = tx else { return };
                 submitted.push(tx);
             },
+            () = runtime.sleep(AGAIN) => {
+                // Who makes no blocks has no turn of its own to propose what its peers missed.
+                if !core.is_seated() {
+                    again = core.next_of_each(AGAIN_MAX, |_| false);
+                }
+            },
         }
         // After each message: neither side waits for the other to end.
         submitted.extend(std::iter::from_fn(|| local.try_recv().ok()));
-        for message in messages(core.still_waiting(&submitted)) {
+        for message in messages(again)
+            .into_iter()
+            .chain(messages(core.still_waiting(&submitted)))
+        {
             // Peers that are away miss it; this validator proposes it in its own turn.
             drop(sender.send(Recipients::All, message.encode(), false));
         }

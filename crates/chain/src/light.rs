@@ -1,17 +1,24 @@
-//! Checks finality with the genesis alone: no network, no runtime, no disk.
+//! Checks finality with the genesis, and with what handed seats over since: no network, no runtime, no disk.
+//!
+//! A certificate counts by those of whom it is known that they had the seats of its epoch, or of one before it. Who has a seat in an epoch votes for no other
+//! chain than its own, so a quorum of them shows what is final on it, whoever else came or left meanwhile. When too few of them are left, somebody has to show
+//! the blocks with which the seats were handed over, in their order.
 //!
 //! Inclusion of a transaction or an event under a checked header is [`fairweir_types::merkle`]'s part.
 
-use crate::genesis::{self, Finalization, Scheme};
+use crate::{
+    application::root_of,
+    epochs::Epochs,
+    genesis::{self, Finalization, Scheme},
+};
 use commonware_codec::{Copying, Decode as _};
-use commonware_cryptography::certificate::Verifier as _;
 use commonware_parallel::Sequential;
 use core::convert::Infallible;
 use fairweir_types::{
-    BlockHeader, Digest, Genesis,
+    BlockHeader, Digest, Event, Genesis, Height,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
     genesis::GenesisError,
-    limits::CERTIFICATE_BYTES_MAX,
+    limits::{CERTIFICATE_BYTES_MAX, VALIDATORS_MAX},
 };
 
 /// Descendants that one proof of finality may go through.
@@ -64,8 +71,30 @@ pub enum LightError {
     #[error("the certificate was made in another view than the block")]
     OtherView,
     /// The signatures do not hold, or are too few.
-    #[error("the certificate is not signed by a quorum of the genesis validators")]
-    BadCertificate,
+    #[error("the certificate is not signed by a quorum of the validators of epoch {epoch}")]
+    BadCertificate {
+        /// The epoch of the block.
+        epoch: u64,
+    },
+    /// The signatures are not those of validators that are known, who may have handed their seats over.
+    #[error(
+        "the certificate of epoch {epoch} is not signed by a quorum of the validators that had the seats in epoch {known}: the blocks that handed the seats over since are needed"
+    )]
+    OtherValidators {
+        /// The newest epoch of which it is known who had the seats.
+        known: u64,
+        /// The epoch of the block.
+        epoch: u64,
+    },
+    /// The block does not say who has the seats of the next epoch.
+    #[error("block {height} hands no seats over")]
+    NoHandover {
+        /// The block.
+        height: Height,
+    },
+    /// The events are not those of the block.
+    #[error("the events are not those of the block")]
+    OtherEvents,
     /// A descendant does not follow the block before it.
     #[error("descendant {position} does not follow the block before it")]
     BrokenLink {
@@ -93,7 +122,10 @@ impl LightError {
             Self::Malformed(_) => "certificate_malformed",
             Self::OtherBlock { .. } => "other_block",
             Self::OtherView => "other_view",
-            Self::BadCertificate => "bad_certificate",
+            Self::BadCertificate { .. } => "bad_certificate",
+            Self::OtherValidators { .. } => "other_validators",
+            Self::NoHandover { .. } => "no_handover",
+            Self::OtherEvents => "other_events",
             Self::BrokenLink { .. } => "broken_link",
             Self::TooManyDescendants { .. } => "too_many_descendants",
         }
@@ -104,7 +136,10 @@ impl LightError {
 #[derive(Clone, Debug)]
 pub struct LightClient {
     chain_id: fairweir_types::ChainId,
-    scheme: Scheme,
+    namespace: Vec<u8>,
+    epochs: Epochs,
+    /// Who has had the seats since an epoch, in ascending order of epoch; the first are those of the genesis.
+    known: Vec<(u64, Scheme)>,
 }
 
 impl LightClient {
@@ -116,14 +151,70 @@ impl LightClient {
         let scheme = genesis::verifier(genesis).map_err(LightError::Genesis)?;
         Ok(Self {
             chain_id: genesis.chain_id.clone(),
-            scheme,
+            namespace: genesis::namespace(genesis),
+            epochs: Epochs::of(genesis),
+            known: vec![(0, scheme)],
         })
+    }
+
+    /// The epoch of the block at a height.
+    #[must_use]
+    pub fn epoch_of(&self, height: Height) -> u64 {
+        self.epochs.at(height)
+    }
+
+    /// The block on which the first of an epoch stands: its events say who has the seats.
+    #[must_use]
+    pub fn foot_of(&self, epoch: u64) -> Height {
+        self.epochs.foot(epoch)
+    }
+
+    /// The newest epoch since which it is known who has the seats.
+    #[must_use]
+    pub fn known_since(&self) -> u64 {
+        self.known.last().map_or(0, |(since, _)| *since)
+    }
+
+    /// Takes over who has the seats of the next epoch from the last block of one, and returns whether they are others than before. The block is checked by those
+    /// who are known already.
+    ///
+    /// # Errors
+    /// Those of [`Self::verify`]; [`LightError::OtherEvents`] when the events are not the block's, [`LightError::NoHandover`] when none of them hands seats over.
+    pub fn hand_over(
+        &mut self,
+        header: &BlockHeader,
+        certificate: &[u8],
+        events: &[Event],
+    ) -> Result<bool, LightError> {
+        self.verify(header, certificate)?;
+        if root_of(events) != header.events_root {
+            return Err(LightError::OtherEvents);
+        }
+        let height = header.height;
+        let began = events.iter().find_map(|event| match event {
+            Event::EpochBegan(began) => Some(began),
+            _ => None,
+        });
+        let began = began.ok_or(LightError::NoHandover { height })?;
+        if began.epoch <= self.known_since() || began.since <= self.known_since() {
+            return Ok(false);
+        }
+        let seated = genesis::seated(began.seats.as_slice());
+        let seated = seated.ok_or(LightError::NoHandover { height })?;
+        let scheme = Scheme::verifier(&self.namespace, seated);
+        self.known.push((began.since, scheme));
+        Ok(true)
+    }
+
+    /// Who had the seats in an epoch, as far as it is known.
+    fn of(&self, epoch: u64) -> Option<&(u64, Scheme)> {
+        self.known.iter().rev().find(|(since, _)| *since <= epoch)
     }
 
     /// Checks that a block with this header is final, and returns its digest.
     ///
     /// # Errors
-    /// Every variant of [`LightError`] but [`LightError::Genesis`] and those about descendants.
+    /// Every variant of [`LightError`] but [`LightError::Genesis`] and those about descendants and events.
     pub fn verify(&self, header: &BlockHeader, certificate: &[u8]) -> Result<Digest, LightError> {
         self.check_form(header)?;
         if certificate.len() > CERTIFICATE_BYTES_MAX {
@@ -131,11 +222,8 @@ impl LightClient {
                 found: certificate.len(),
             });
         }
-        let finalization = Finalization::decode_cfg(
-            Copying(certificate),
-            &self.scheme.certificate_codec_config(),
-        )
-        .map_err(LightError::Malformed)?;
+        let finalization = Finalization::decode_cfg(Copying(certificate), &VALIDATORS_MAX)
+            .map_err(LightError::Malformed)?;
         let proposal = &finalization.proposal;
         let digest = header.digest();
         if proposal.payload.0 != digest.0 {
@@ -144,18 +232,24 @@ impl LightClient {
                 found: Digest(proposal.payload.0),
             });
         }
-        let round = (
-            proposal.round.epoch().get(),
-            proposal.round.view().get(),
-            proposal.parent.get(),
-        );
-        if round != (header.epoch, header.view, header.parent_view) {
+        let (epoch, view) = (proposal.round.epoch().get(), proposal.round.view().get());
+        // The last block of an epoch is proposed again, as it is, until it is final.
+        let is_own = (view, proposal.parent.get()) == (header.view, header.parent_view);
+        if epoch != header.epoch || !(is_own || view > header.view) {
             return Err(LightError::OtherView);
         }
-        if !finalization.verify(&mut NoRandomness, &self.scheme, &Sequential) {
-            return Err(LightError::BadCertificate);
+        let (known, scheme) = self.of(epoch).ok_or(LightError::OtherView)?;
+        if finalization.verify(&mut NoRandomness, scheme, &Sequential) {
+            return Ok(digest);
         }
-        Ok(digest)
+        Err(if *known == epoch || *known < self.known_since() {
+            LightError::BadCertificate { epoch }
+        } else {
+            LightError::OtherValidators {
+                known: *known,
+                epoch,
+            }
+        })
     }
 
     /// Checks a block that was finalised through its descendants: the certificate is over the last of them.

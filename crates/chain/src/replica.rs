@@ -7,6 +7,7 @@ use crate::{
     compact::ShortName,
     config::ChainConfig,
     double_votes::{DoubleVotes, is_genuine_by},
+    epochs::{Epochs, Schemes},
     error::SubmitError,
     genesis::{self, BlockDigest, Identity},
     mempool::{Inserted, Mempool, Standing},
@@ -24,12 +25,12 @@ use commonware_utils::{
     sync::Mutex,
 };
 use fairweir_ledger::{
-    BlockContext, EnvelopeError, State, appeals::may_ask, bank, check_envelope, validators,
+    BlockContext, EnvelopeError, Fault, State, appeals::may_ask, bank, check_envelope, validators,
 };
 use fairweir_types::{
     Action, Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
     block::{beacon_message, next_beacon},
-    keys::{Purpose, VoteSignature},
+    keys::{Purpose, VoteKey, VoteSignature},
     limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, TX_BYTES_MAX},
     tx::TxFormError,
 };
@@ -72,6 +73,17 @@ struct Recent {
     blocks: VecDeque<Vec<Digest>>,
 }
 
+/// Why a final block cannot be taken over; nothing may be acknowledged any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeOverError {
+    /// The log ended.
+    #[error(transparent)]
+    Records(#[from] RecordsClosed),
+    /// The state does not say who votes next.
+    #[error("the state does not say who votes next")]
+    Seats(#[from] Fault),
+}
+
 /// What consensus, mempool and readers share.
 pub(crate) struct Core {
     pub(crate) config: ChainConfig,
@@ -81,6 +93,8 @@ pub(crate) struct Core {
     pool: Mutex<Mempool>,
     recent: Mutex<Recent>,
     pub(crate) double_votes: DoubleVotes,
+    pub(crate) epochs: Epochs,
+    pub(crate) schemes: Schemes,
     tip: Watched<Tip>,
     gossip: mpsc::Sender<Digest>,
     submissions: mpsc::Sender<Submission>,
@@ -104,8 +118,12 @@ impl Core {
         submissions: mpsc::Sender<Submission>,
     ) -> Self {
         let tip = Tip::of(&cache.applied().1);
+        let identity = genesis::identity_of(&config.identity);
+        let vote_key = config.vote_key.clone();
         Self {
-            identity: genesis::identity_of(&config.identity),
+            epochs: Epochs::of(&config.genesis),
+            schemes: Schemes::new(&config.genesis, identity.clone(), vote_key),
+            identity,
             pool: Mutex::new(Mempool::new(config.mempool)),
             recent: Mutex::default(),
             double_votes: DoubleVotes::default(),
@@ -299,13 +317,9 @@ impl Core {
             Action::ReportDoubleVote(report) => {
                 let identity = &report.evidence.validator;
                 // Also those who registered since the genesis.
-                let known = self
-                    .cache
-                    .read(|state| validators::validator(state, identity));
-                let is_genuine = known
-                    .ok()
-                    .flatten()
-                    .is_some_and(|known| is_genuine_by(genesis, &known.vote_key, &report.evidence));
+                let known = self.vote_key_of(identity);
+                let is_genuine =
+                    known.is_some_and(|key| is_genuine_by(genesis, &key, &report.evidence));
                 is_genuine.then_some(()).ok_or(SubmitError::NotItsVotes)
             }
             Action::RegisterCandidate(register) => {
@@ -438,7 +452,7 @@ impl Core {
         digest: BlockDigest,
         executed: &Executed,
         txs: &[SignedTx],
-    ) -> Result<(), RecordsClosed> {
+    ) -> Result<(), TakeOverError> {
         let height = executed.header.height;
         let digests: Vec<Digest> = executed.outcomes.iter().map(|outcome| outcome.tx).collect();
         let record = BlockRecord {
@@ -449,6 +463,9 @@ impl Core {
             .append(height, digest, digests.clone(), Arc::new(record))
             .await?;
         self.cache.apply(digest, executed);
+        if height == self.epochs.last(self.epochs.at(height)) {
+            self.cache.read(|state| self.schemes.enter(state))?;
+        }
         self.remember(height, digests, &executed.outcomes);
         self.sweep(&executed.header, txs);
         self.tip.modify(|tip| {
@@ -518,14 +535,25 @@ impl Core {
         let Some(signature) = &header.beacon_signature else {
             return false;
         };
-        let Some(validator) = genesis::validator(&self.config.genesis, &header.proposer) else {
+        let Some(key) = self.vote_key_of(&header.proposer) else {
             return false;
         };
         let message = beacon_message(&header.chain_id, header.height);
         header.beacon == next_beacon(&parent.beacon, signature)
-            && validator
-                .vote_key
-                .verify(Purpose::Beacon, &message, signature)
+            && key.verify(Purpose::Beacon, &message, signature)
+    }
+
+    /// What a validator's votes are checked with. A key never changes, and is known before its validator has a seat.
+    pub(crate) fn vote_key_of(&self, identity: &[u8; 32]) -> Option<VoteKey> {
+        let known = self
+            .cache
+            .read(|state| validators::validator(state, identity));
+        known.ok().flatten().map(|known| known.vote_key)
+    }
+
+    /// Whether this node has a seat in the epoch of the next block.
+    pub(crate) fn is_seated(&self) -> bool {
+        self.schemes.is_seated(self.epochs.after(self.tip().height))
     }
 }
 

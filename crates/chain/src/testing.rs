@@ -4,9 +4,9 @@ use crate::{
     genesis::{self, BlockDigest, Scheme},
     transport::{Network, Transport},
 };
-use commonware_codec::{DecodeExt as _, Encode as _};
+use commonware_codec::{DecodeExt as _, Encode as _, varint::UInt};
 use commonware_consensus::simplex::types::{Notarize, Proposal, Vote};
-use commonware_p2p::{Receiver as _, Recipients, Sender as _};
+use commonware_p2p::{Receiver as _, Recipients, Sender as _, utils::mux};
 use fairweir_types::{Digest, Genesis, digest::Domain, genesis::GenesisError, keys::VoteSecretKey};
 
 /// So many transfers of one account to itself, in their order.
@@ -43,6 +43,10 @@ pub async fn vote_twice<N: Network>(
     let scheme = genesis::signer(genesis, vote_key)?;
     let (mut sender, mut receiver) = transport.votes;
     while let Ok((_, message)) = receiver.recv().await {
+        // Votes carry their epoch in front; in each of them this validator has its seat of the genesis.
+        let Ok((epoch, message)) = mux::parse(message) else {
+            continue;
+        };
         let Ok(Vote::Notarize(seen)) = Vote::<Scheme, BlockDigest>::decode(message) else {
             continue;
         };
@@ -52,7 +56,8 @@ pub async fn vote_twice<N: Network>(
         for proposal in [real, other] {
             if let Some(vote) = Notarize::sign(&scheme, proposal) {
                 let vote: Vote<Scheme, BlockDigest> = Vote::Notarize(vote);
-                sender.send(Recipients::All, vote.encode(), true);
+                let message = [UInt(epoch).encode(), vote.encode()].concat();
+                sender.send(Recipients::All, message, true);
             }
         }
     }

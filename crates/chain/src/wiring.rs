@@ -1,4 +1,4 @@
-//! Puts the parts together: simplex votes on digests, marshal stores and fetches blocks, `Deferred` and
+//! Puts the parts together: [`crate::consensus`] votes on digests, marshal stores and fetches blocks, `Deferred` and
 //! [`crate::pacing`] stand between them and the application, glue applies finalised blocks to the store.
 
 use crate::{
@@ -6,15 +6,15 @@ use crate::{
     block::ChainBlock,
     compact,
     config::ChainConfig,
-    double_votes,
+    consensus::{BUFFER, Consensus, FETCH_RETRY, FETCH_TIMEOUT, MAILBOX, VIEW_RETENTION},
     engine::{Part, Runtime},
+    epochs::{Epochs, Schemes},
     error::{StartError, StoreError},
     follow::{self, Source},
     format,
     genesis::{self, BlockDigest, Finalization, Identity, Scheme},
     gossip,
     handle::{ChainHandle, Marshal},
-    pacing::Paced,
     qmdb::{self, Database, NoStateSync, Roots},
     records::{Records, archive_config},
     replica::{Core, GOSSIP_QUEUE_MAX},
@@ -24,24 +24,15 @@ use crate::{
 };
 use commonware_broadcast::buffered;
 use commonware_consensus::{
-    Reporters,
     marshal::{
         self, Identifier,
         core::{Actor as MarshalActor, Floor},
         resolver::{handler, p2p as block_resolver},
         standard::{Deferred, Standard},
     },
-    simplex::{
-        self,
-        config::{ForwardPolicy, SkipPolicy},
-        elector::RoundRobin,
-    },
-    types::{Epoch, FixedEpocher, Height as ConsensusHeight, ViewDelta},
+    types::Height as ConsensusHeight,
 };
-use commonware_cryptography::{
-    Digested, Digestible as _, Sha256,
-    certificate::{ConstantProvider, Verifier as _},
-};
+use commonware_cryptography::{Digested, Digestible as _};
 use commonware_glue::stateful::{
     Config as StatefulConfig, Mailbox as StatefulMailbox, Stateful, SyncPlan,
     db::{DatabaseSet, SyncEngineConfig},
@@ -51,34 +42,24 @@ use commonware_runtime::{Handle, buffer::paged::CacheRef};
 use commonware_storage::archive::prunable;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize, channel::mpsc};
 use fairweir_ledger::{MemoryState, Writes};
-use fairweir_types::{Digest, Height};
+use fairweir_types::{Digest, Height, limits::VALIDATORS_MAX};
 use futures::FutureExt as _;
 use std::{
-    num::{NonZeroU16, NonZeroU64, NonZeroUsize},
+    num::{NonZeroU16, NonZeroUsize},
     sync::Arc,
-    time::Duration,
 };
 
 const PAGE_BYTES: NonZeroU16 = NZU16!(16_384);
 const PAGES: NonZeroUsize = NZUsize!(1_024);
-/// The validator set never changes: one epoch for ever.
-const EPOCH_LENGTH: NonZeroU64 = NZU64!(u64::MAX);
-const MAILBOX: NonZeroUsize = NZUsize!(1_024);
-/// Views below the finalised one for which votes and candidate blocks are kept.
-const VIEW_RETENTION: ViewDelta = ViewDelta::new(64);
-const BUFFER: NonZeroUsize = NZUsize!(1 << 18);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
-const FETCH_RETRY: Duration = Duration::from_millis(100);
 
-type Provider = ConstantProvider<Scheme, Epoch>;
 type Stored<E, V> = prunable::Archive<commonware_storage::translator::EightCap, E, BlockDigest, V>;
 type MarshalTask<E> = MarshalActor<
     E,
     Standard<ChainBlock>,
-    Provider,
+    Schemes,
     Stored<E, Finalization>,
     Stored<E, Arc<ChainBlock>>,
-    FixedEpocher,
+    Epochs,
     Sequential,
 >;
 type Plan<E> = SyncPlan<E, Scheme, Standard<ChainBlock>>;
@@ -87,7 +68,6 @@ type Plan<E> = SyncPlan<E, Scheme, Standard<ChainBlock>>;
 struct Wiring<E> {
     context: E,
     config: ChainConfig,
-    scheme: Scheme,
     genesis: ChainBlock,
     genesis_writes: Writes,
     page_cache: CacheRef,
@@ -195,11 +175,6 @@ fn opened(
 
 impl<E: Runtime> Wiring<E> {
     fn new(context: E, config: ChainConfig) -> Result<Self, StartError> {
-        let scheme = match &config.vote_key {
-            Some(key) => genesis::signer(&config.genesis, key),
-            None => genesis::verifier(&config.genesis),
-        };
-        let scheme = scheme.map_err(StartError::Genesis)?;
         let empty = <Database<E> as DatabaseSet<E>>::initial_sync_targets();
         let roots = Roots {
             state: Digest::ZERO,
@@ -214,7 +189,6 @@ impl<E: Runtime> Wiring<E> {
         Ok(Self {
             context,
             config,
-            scheme,
             genesis,
             genesis_writes,
             page_cache: CacheRef::new(PAGE_BYTES, PAGES),
@@ -237,18 +211,6 @@ struct Backend<E: Runtime> {
     parts: Vec<Part>,
 }
 
-type Application<E> = Deferred<E, Scheme, StatefulMailbox<E, App>, ChainBlock, FixedEpocher>;
-type Automaton<E> = Paced<E, Application<E>>;
-type SimplexConfig<E, N> = simplex::Config<
-    Scheme,
-    RoundRobin<Sha256>,
-    <N as Network>::Blocker,
-    BlockDigest,
-    Automaton<E>,
-    Application<E>,
-    Reporters<Application<E>, double_votes::Hears>,
-    Sequential,
->;
 type Execution<E> = Stateful<E, App, Standard<ChainBlock>, NoStateSync, Sequential>;
 
 impl<E: Runtime> Wiring<E> {
@@ -269,6 +231,7 @@ impl<E: Runtime> Wiring<E> {
             peers,
             blocker,
         } = transport;
+        let peers_of_epochs = peers.clone();
         let exchange = Exchange::<N> {
             peers,
             blocker: blocker.clone(),
@@ -280,18 +243,26 @@ impl<E: Runtime> Wiring<E> {
             stateful,
             mut parts,
         } = self.start_exchanging(core, exchange).await?;
-        let deferred = Deferred::new(
+        let application = Deferred::new(
             self.context.child("deferred"),
             stateful,
             marshal.clone(),
-            FixedEpocher::new(EPOCH_LENGTH),
+            core.epochs,
         );
-        let config: SimplexConfig<E, N> = self.simplex_config::<N>(core, deferred, blocker);
-        let engine = simplex::Engine::new(self.context.child("simplex"), config);
-        parts.push((
-            "votes",
-            engine.start(votes, certificates, certificate_fetch),
-        ));
+        let consensus = Consensus::<E, N> {
+            context: self.context.child("consensus"),
+            core: Arc::clone(core),
+            marshal: marshal.clone(),
+            application,
+            peers: peers_of_epochs,
+            blocker,
+            page_cache: self.page_cache.clone(),
+        };
+        let voting = self
+            .context
+            .child("voting")
+            .spawn(move |_| consensus.run(votes, certificates, certificate_fetch));
+        parts.push(("votes", voting));
         let (gossip_core, (sender, receiver)) = (Arc::clone(core), transactions);
         let gossip = self.context.child("gossip").spawn(move |runtime| {
             gossip::run(runtime, gossip_core, gossip_queue, sender, receiver)
@@ -333,48 +304,6 @@ impl<E: Runtime> Wiring<E> {
             .spawn(move |clock| follow::forward(clock, source, forward_core));
         parts.extend([("fetch", fetch), ("hint", hint), ("forward", forward)]);
         Ok((parts, marshal))
-    }
-
-    fn simplex_config<N: Network>(
-        &self,
-        core: &Arc<Core>,
-        deferred: Application<E>,
-        blocker: N::Blocker,
-    ) -> SimplexConfig<E, N> {
-        let (leader_timeout, certification_timeout) = self.config.view_timeouts();
-        simplex::Config {
-            scheme: self.scheme.clone(),
-            elector: RoundRobin::default(),
-            blocker,
-            automaton: Paced::new(
-                self.context.child("pacing"),
-                deferred.clone(),
-                Arc::clone(core),
-            ),
-            relay: deferred.clone(),
-            reporter: Reporters::from((deferred, double_votes::Hears(Arc::clone(core)))),
-            strategy: Sequential,
-            partition: format!("{}-votes", self.config.partition_prefix),
-            mailbox_size: MAILBOX,
-            epoch: Epoch::zero(),
-            floor: simplex::config::Floor::Genesis(self.genesis.digest()),
-            replay_buffer: BUFFER,
-            write_buffer: BUFFER,
-            page_cache: self.page_cache.clone(),
-            leader_timeout,
-            certification_timeout,
-            timeout_retry: Duration::from_millis(500),
-            view_retention: VIEW_RETENTION,
-            skip: SkipPolicy::Enabled {
-                timeout: certification_timeout + Duration::from_secs(3),
-                budget: simplex::SkipBudget::Participants,
-            },
-            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
-            fetch_retry_delay: FETCH_RETRY,
-            forward: ForwardPolicy::Disabled,
-            // A second vote may come when the first is counted already; without the first it would be no evidence.
-            track_historical_votes: true,
-        }
     }
 
     /// Starts block exchange among validators, block storage and execution, and loads the state.
@@ -427,7 +356,7 @@ impl<E: Runtime> Wiring<E> {
     ) -> Result<Backend<E>, StartError> {
         let plan: Plan<E> =
             SyncPlan::init(self.context.child("plan"), &self.config.partition_prefix).await;
-        let (marshal_task, marshal, floor) = self.open_marshal(&plan).await?;
+        let (marshal_task, marshal, floor) = self.open_marshal(core, &plan).await?;
         let (stateful_task, stateful) = self.stateful(core, plan, marshal.clone(), floor);
         // Asked before any block is delivered, so that it is answered before any block is executed.
         let mut databases = Box::pin({
@@ -453,6 +382,7 @@ impl<E: Runtime> Wiring<E> {
 
     async fn open_marshal(
         &self,
+        core: &Core,
         plan: &Plan<E>,
     ) -> Result<(MarshalTask<E>, Marshal, Floor), StartError> {
         let prefix = &self.config.partition_prefix;
@@ -462,7 +392,8 @@ impl<E: Runtime> Wiring<E> {
                 prefix,
                 "certificates",
                 &self.page_cache,
-                self.scheme.certificate_codec_config(),
+                // As many signers as any epoch has.
+                VALIDATORS_MAX,
             ),
         );
         let certificates = certificates.await.map_err(StoreError::new)?;
@@ -473,8 +404,8 @@ impl<E: Runtime> Wiring<E> {
         let blocks = blocks.await.map_err(StoreError::new)?;
         let genesis = Digested::precomputed(self.genesis.clone(), self.genesis.digest());
         let config = marshal::Config {
-            provider: ConstantProvider::new(self.scheme.clone()),
-            epocher: FixedEpocher::new(EPOCH_LENGTH),
+            provider: core.schemes.clone(),
+            epocher: core.epochs,
             start: plan.marshal_start(genesis),
             partition_prefix: format!("{prefix}-marshal"),
             mailbox_size: MAILBOX,
@@ -552,6 +483,8 @@ impl<E: Runtime> Wiring<E> {
         if ops_root != block.header().state_ops_root {
             return Err(StoreError::new(format!("the state is not that of block {height}")).into());
         }
+        let seats = core.schemes.enter(&state);
+        seats.map_err(|fault| StoreError::new(format!("the state of block {height}: {fault}")))?;
         core.show(block.header());
         core.cache
             .load(block.digest(), block.header().clone(), state);

@@ -5,7 +5,7 @@ use crate::{
     connection::listen_failure,
     failure::{Exit, code},
 };
-use commonware_runtime::{Supervisor as _, tokio as runtime};
+use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::{
     ChainConfig, ChainHandle, ChainTask,
     transport::{self, TcpConfig},
@@ -17,10 +17,10 @@ use fairweir_net::{
 use fairweir_node::{
     BlobStore, Config, DataDir, Keystore, Passphrase, Upstream,
     network::{self, names},
-    roles::validator,
+    roles::{candidate, validator},
     transport_seed,
 };
-use fairweir_types::{AccountKey, ChainId, Digest, Genesis};
+use fairweir_types::{AccountKey, ChainId, Digest, Genesis, SecretKey};
 use std::{net::SocketAddr, time::Duration};
 
 /// A running node: its network, its chain, and the tasks that keep it going, one for each validator of the folder.
@@ -54,6 +54,7 @@ pub(crate) async fn start(
         check_no_validator(keys)?;
     }
     let configs = chain_configs(config, keys, genesis)?;
+    let identities: Vec<SecretKey> = configs.iter().map(|chain| chain.identity.clone()).collect();
     let (chain, tasks) = match <[ChainConfig; 1]>::try_from(configs) {
         Ok([only]) => {
             let (chain, task) = start_one(context, only, config).await?;
@@ -65,6 +66,16 @@ pub(crate) async fn start(
         }
         Err(configs) => start_together(context, configs).await?,
     };
+    let accounts: Vec<SecretKey> = keys
+        .names()
+        .filter_map(|name| keys.account(name).ok())
+        .collect();
+    for identity in identities {
+        let (chain, accounts) = (chain.clone(), accounts.clone());
+        context
+            .child("candidate")
+            .spawn(move |clock| candidate::say_ready(clock, chain, identity, accounts));
+    }
     validator::open_door(context.child("api"), &chain, &network, blobs)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
     check_chain_time(&chain)?;
@@ -106,14 +117,14 @@ fn chain_configs(
     Ok(configs)
 }
 
-/// Starts the folder's one validator: alone, or among those of other machines.
+/// Starts the folder's one validator or candidate: alone, or among those of other machines.
 async fn start_one(
     context: &runtime::Context,
     chain: ChainConfig,
     config: &Config,
 ) -> Result<(ChainHandle, ChainTask), Exit> {
     let context = context.child("validator");
-    let started = if chain.genesis.validators.len() == 1 {
+    let started = if config.peers.is_empty() && chain.genesis.validators.len() == 1 {
         let AccountKey::Ed25519(identity) = chain.identity.account_key();
         validator::start_replica(context, chain, transport::solo(identity)).await
     } else {

@@ -1,12 +1,14 @@
 //! Following whole blocks: transactions, outcomes and events, each checked against a certificate before anybody sees it.
 
-use crate::{ClientError, EventStream, NodeClient};
+use crate::{
+    ClientError, EventStream, NodeClient,
+    seats::{began, events_at, learn_seats},
+};
 use commonware_codec::Encode;
 use fairweir_chain::light::{LightClient, LightError};
 use fairweir_net::Network;
 use fairweir_types::{
-    Block, Digest, Event, Genesis, Height, TxOutcome, limits::BLOCK_EVENTS_MAX, merkle,
-    node_api::BlockReport,
+    Block, Digest, Event, Genesis, Height, TxOutcome, merkle, node_api::BlockReport,
 };
 use thiserror::Error;
 
@@ -135,10 +137,14 @@ impl<N: Network> BlockStream<N> {
         genesis: &Genesis,
         from: Height,
     ) -> Result<Self, BlockError> {
-        let light = LightClient::new(genesis).map_err(|source| BlockError::Finality {
+        let mut light = LightClient::new(genesis).map_err(|source| BlockError::Finality {
             height: from,
             source,
         })?;
+        // A block that is not there yet is of an epoch that nobody knows.
+        let tip = client.status().await?.header.height;
+        let next = Height(tip.get().saturating_add(1));
+        learn_seats(&client, &mut light, from.min(next)).await?;
         let events = client.follow(from).await?;
         Ok(Self {
             client,
@@ -154,7 +160,7 @@ impl<N: Network> BlockStream<N> {
     /// [`BlockError`].
     pub async fn next(&mut self) -> Result<FinalBlock, BlockError> {
         let height = self.next;
-        let events = self.next_events().await?;
+        let events = events_at(&mut self.events, height).await?;
         let proof = self.client.block(height).await?;
         let block = self.client.body(height).await?;
         let outcomes = if block.transactions.is_empty() {
@@ -163,28 +169,13 @@ impl<N: Network> BlockStream<N> {
             self.client.outcomes(height).await?
         };
         self.next = Height(height.get().saturating_add(1));
-        FinalBlock::check(&self.light, &proof, block, outcomes, events)
-    }
-
-    async fn next_events(&mut self) -> Result<Vec<Event>, BlockError> {
-        let mut events = Vec::new();
-        loop {
-            let page = self.events.next().await?;
-            if page.height != self.next {
-                return Err(BlockError::OtherHeight {
-                    expected: self.next,
-                    found: page.height,
-                });
-            }
-            let more = page.more;
-            events.extend(page.events.into_vec());
-            if !more {
-                return Ok(events);
-            }
-            if events.len() > BLOCK_EVENTS_MAX {
-                return Err(ClientError::OtherAnswer.into());
-            }
+        let found = FinalBlock::check(&self.light, &proof, block, outcomes, events)?;
+        if began(&found.events).is_some() {
+            let (header, certificate) = (&proof.header, proof.certificate.as_slice());
+            let handed = self.light.hand_over(header, certificate, &found.events);
+            handed.map_err(|source| BlockError::Finality { height, source })?;
         }
+        Ok(found)
     }
 }
 

@@ -47,30 +47,46 @@ pub struct Words {
     pub randomness: Randomness,
 }
 
-/// Reads and checks a receipt file.
+/// Reads and checks a receipt file, with the genesis alone.
 ///
 /// # Errors
 /// [`VerifyError`].
 pub fn verify(genesis: &Genesis, file: &[u8]) -> Result<(ReceiptProof, Words), VerifyError> {
+    let proof = read(file)?;
+    let light = LightClient::new(genesis).map_err(VerifyError::Finality)?;
+    let words = check_final(&light, &proof)?;
+    Ok((proof, words))
+}
+
+/// Reads a receipt file, and checks all of it but that its block is final.
+///
+/// # Errors
+/// [`VerifyError::Proof`].
+pub fn read(file: &[u8]) -> Result<ReceiptProof, VerifyError> {
     let proof = ReceiptProof::from_file(file)?;
     proof.check()?;
-    LightClient::new(genesis)
-        .and_then(|light| {
-            light.verify_through(
-                &proof.header,
-                proof.descendants.as_slice(),
-                proof.certificate.as_slice(),
-            )
-        })
+    Ok(proof)
+}
+
+/// Checks that the block of a receipt is final, by those of whom it is known that they had the seats.
+///
+/// # Errors
+/// [`VerifyError::Finality`].
+pub fn check_final(light: &LightClient, proof: &ReceiptProof) -> Result<Words, VerifyError> {
+    light
+        .verify_through(
+            &proof.header,
+            proof.descendants.as_slice(),
+            proof.certificate.as_slice(),
+        )
         .map_err(VerifyError::Finality)?;
     let settlement = &proof.settlement;
-    let words = Words {
+    Ok(Words {
         signed: true,
         settled: true,
         sampled: settlement.recomputed_by() > 0,
         recomputed_by: settlement.recomputed_by(),
         disputed: settlement.is_disputed(),
         randomness: settlement.randomness(),
-    };
-    Ok((proof, words))
+    })
 }

@@ -58,18 +58,18 @@ pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
     }
     let seats = genesis.validators.iter().map(|validator| Seat {
         validator: validator.identity,
-        seats: 1,
+        vote_key: validator.vote_key.to_bytes(),
         stake: Amount::ZERO,
     });
     let seats = Seats {
         seats: BoundedVec::truncating(seats),
-        third: None,
     };
     put(keys::seats(), seats.encode().to_vec());
     put(keys::secured(), Secured::default().encode().to_vec());
     let epoch = Epoch {
         number: 0,
         ends: Height(of_genesis(genesis).epoch_blocks),
+        ..Epoch::default()
     };
     put(keys::epoch(), epoch.encode().to_vec());
     for param in &genesis.params {

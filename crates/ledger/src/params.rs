@@ -140,13 +140,17 @@ params! {
     74 pause_max: "milliseconds of chain time", 1_000..=604_800_000, 259_200_000, "72 hours: an emergency, not a rule.";
     75 double_vote_bps: "basis points of the stake", 1..=10_000, 5_000, "Half of the stake of a validator that votes twice: no load or crash makes one do so, only a second machine with its keys, a lost store of votes, or intent.";
     80 seats: "seats", 4..=64, 16, "Enough that a third of them is several validators, few enough that all votes of a view fit a second.";
-    81 epoch_blocks: "blocks", 10..=100_000, 300, "Five minutes of heartbeats: seats follow stake soon, and stake that leaves still answers for two epochs.";
+    81 epoch_blocks: "blocks", 10..=100_000, 300, "Five minutes of heartbeats: seats follow stake soon, and stake that leaves still answers for two epochs. It stays as the genesis has it, because consensus counts by it.";
     82 candidate_stake_min: "base units", 1_000_000_000..=1_000_000_000_000_000, 1_000_000_000_000, "A thousand coins of its own: who votes twice loses half of them itself, and a place in the list is not free.";
     83 seats_stake_min: "base units", 1_000_000_000..=1_000_000_000_000_000_000, 1_000_000_000_000_000, "A million coins behind candidates together: below, whoever comes first would own the chain.";
     84 commission_max_bps: "basis points of the fees", 0..=10_000, 2_000, "A fifth: the rest belongs to the stake that answers for the votes.";
     85 commission_step_bps: "basis points per epoch", 1..=10_000, 100, "One per cent: delegators see it rise before it is high.";
     86 secured_share_bps: "basis points of what a third of the seats costs", 1..=10_000, 3_333, "A third: whoever votes twice with a third of the seats burns half of the stake behind them but for a reporter's fifth, two fifths in all, and can win what orders hold at most.";
+    87 seats_min: "seats", 1..=64, 4, "Four validators stand one that fails: fewer do not take over from those that there are.";
 }
+
+/// Values that stay as the genesis has them: what agrees on blocks counts by them, in blocks that are not executed yet.
+const FIXED: &[&str] = &["epoch_blocks"];
 
 /// Least values on chains that are not for development (`dev-…`), where everything is quick: a vote must not be over before people saw it.
 /// 24 hours for what is ordinary, 72 for upgrades, an hour for what is expedited.
@@ -168,6 +172,11 @@ impl ParamSpec {
             .iter()
             .find(|(number, _)| *number == self.number && !chain.is_dev());
         floor.map_or(self.min, |(_, floor)| self.min.max(*floor))
+    }
+
+    /// Whether it stays as the genesis has it.
+    pub(crate) fn is_fixed(&self) -> bool {
+        FIXED.contains(&self.name)
     }
 }
 
@@ -251,6 +260,12 @@ impl Params {
         )
     }
 
+    /// The blocks of an epoch.
+    #[must_use]
+    pub const fn blocks_of_an_epoch(&self) -> u64 {
+        self.epoch_blocks
+    }
+
     /// The fee that a transaction of this size needs.
     #[must_use]
     pub fn fee_min(&self, size: fairweir_types::ByteCount) -> Amount {
@@ -283,6 +298,14 @@ pub(crate) fn of_genesis_params(given: &[GenesisParam]) -> Params {
         let given = given.iter().find(|given| given.param == number)?;
         Some(given.value)
     })
+}
+
+/// The governed values in force.
+///
+/// # Errors
+/// [`Fault`].
+pub fn current(state: &dyn State) -> Result<Params, Fault> {
+    Params::load(state)
 }
 
 /// The governed values that a chain begins with.

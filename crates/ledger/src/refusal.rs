@@ -215,6 +215,7 @@ pub const CODES: &[(u16, &str)] = &[
     (920, "no_voting_power"),
     (921, "module_paused"),
     (922, "upgrade_in_the_past"),
+    (923, "param_fixed"),
     (1000, "no_such_validator"),
     (1001, "already_tombstoned"),
     (1002, "no_conflict"),
@@ -239,6 +240,7 @@ pub const CODES: &[(u16, &str)] = &[
     (1116, "too_many_registrations"),
     (1117, "keys_not_proven"),
     (1118, "nothing_to_claim"),
+    (1119, "peer_unreachable"),
 ];
 
 /// The name of a code.

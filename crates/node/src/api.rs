@@ -260,10 +260,11 @@ impl Api {
             }
             Err(error) => return refused("closed", &error.to_string()),
         };
-        let read = self
-            .chain
-            .read(|state| Ok::<_, Fault>((report::counts(state)?, secured::report(state)?)));
-        let ((counts, secured), supply) = match (read, self.chain.supply()) {
+        let read = self.chain.read(|state| {
+            let seats = candidates::seats(state)?.len();
+            Ok::<_, Fault>((report::counts(state)?, secured::report(state)?, seats))
+        });
+        let ((counts, secured, seats), supply) = match (read, self.chain.supply()) {
             (Ok(read), Ok(supply)) => (read, supply),
             (Err(fault), _) | (_, Err(fault)) => return broken(&fault),
         };
@@ -271,7 +272,7 @@ impl Api {
         NodeReply::Status(Boxed::new(Status {
             header,
             genesis: genesis.digest(),
-            validators: u16::try_from(genesis.validators.len()).unwrap_or(u16::MAX),
+            validators: u16::try_from(seats).unwrap_or(u16::MAX),
             offers: counts.0,
             verifiers: counts.1,
             open_orders: counts.2,

@@ -100,7 +100,7 @@ pub enum CeremonyError {
     Genesis(#[from] GenesisError),
     /// This machine's keys are not in it.
     #[error(
-        "no validator of the file has this folder's keys: hand over the card that `fairweir node init` wrote, or choose the right folder with --data"
+        "no validator of the file has this folder's keys: hand over the card that `fairweir node init` wrote, choose the right folder with --data, or join a network that runs already with --candidate"
     )]
     NotInvited,
     /// This machine's card was altered.

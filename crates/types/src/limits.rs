@@ -89,12 +89,14 @@ pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30
 pub const SWEEP_ITEMS_MAX: usize = 256;
 /// Unmatched slots that one block tries again: each looks at all offers of its kind, and nobody pays for a try.
 pub const MATCH_RETRIES_PER_BLOCK_MAX: usize = 32;
-/// Bytes of one encoded event.
-pub const EVENT_BYTES_MAX: usize = 4_096;
+/// Bytes of one encoded event: the seats of an epoch, with their vote keys, take most.
+pub const EVENT_BYTES_MAX: usize = 8_192;
 /// Accounts named in a genesis file.
 pub const GENESIS_ACCOUNTS_MAX: usize = 4_096;
 /// Validators in a genesis file.
 pub const VALIDATORS_MAX: usize = 64;
+/// Validators that one answer lists at most: those of the genesis and those with seats.
+pub const VALIDATORS_LISTED_MAX: usize = 2 * VALIDATORS_MAX;
 /// Governed values that a genesis file overrides.
 pub const GENESIS_PARAMS_MAX: usize = 256;
 /// Bytes of a finality certificate: one aggregate signature, a bitmap and the proposal.

@@ -4,7 +4,7 @@ mod simulated;
 mod tcp;
 
 pub use simulated::{Simulated, simulated};
-pub use tcp::{Tcp, TcpConfig, tcp};
+pub use tcp::{Tcp, TcpConfig, TcpPeers, tcp};
 
 use commonware_actor::{Feedback, Unreliable};
 use commonware_cryptography::ed25519::PublicKey;
@@ -19,7 +19,9 @@ use commonware_utils::{
     ordered::Set,
     sync::Mutex,
 };
-use std::{convert::Infallible, fmt, num::NonZeroUsize, sync::Arc, time::SystemTime};
+use std::{
+    convert::Infallible, fmt, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::SystemTime,
+};
 
 /// Channels that a validator needs, in the order of [`Transport`]'s fields, numbered from zero.
 pub const CHANNELS: u64 = 6;
@@ -39,14 +41,23 @@ pub fn blocks_quota() -> Quota {
     Quota::per_second(NZU32!(128))
 }
 
+/// A node of the peer network, and where it is reached, if that is known.
+pub type Place = (PublicKey, Option<SocketAddr>);
+
+/// Takes who may connect.
+pub trait Directory {
+    /// Says who has a seat in an epoch, and who may have one in the next. Epochs come in ascending order.
+    fn track(&mut self, epoch: u64, seated: Vec<Place>, standing: Vec<Place>);
+}
+
 /// The kinds of sender, receiver, peer list and blocker that a network is made of.
 pub trait Network: Send + 'static {
     /// Sends on one channel.
     type Sender: Sender<PublicKey = PublicKey>;
     /// Receives on one channel.
     type Receiver: Receiver<PublicKey = PublicKey>;
-    /// Says who the validators are.
-    type Peers: Provider<PublicKey = PublicKey>;
+    /// Knows who the validators are.
+    type Peers: Provider<PublicKey = PublicKey> + Directory;
     /// Shuts out peers that break the protocol.
     type Blocker: Blocker<PublicKey = PublicKey>;
 }
@@ -194,6 +205,10 @@ impl Provider for Alone {
         self.subscribers.lock().push(sender);
         receiver
     }
+}
+
+impl Directory for Alone {
+    fn track(&mut self, _: u64, _: Vec<Place>, _: Vec<Place>) {}
 }
 
 impl Blocker for Alone {

@@ -1,6 +1,6 @@
 //! Validators in one process, over links with latency and loss, for simulation.
 
-use super::{Network, Transport, blocks_quota, quota};
+use super::{Directory, Network, Place, Transport, blocks_quota, quota};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{Control, Error, Manager, Oracle, Receiver, Sender};
 use commonware_runtime::Clock;
@@ -15,6 +15,11 @@ impl<E: Clock> Network for Simulated<E> {
     type Receiver = Receiver<PublicKey>;
     type Peers = Manager<PublicKey, E>;
     type Blocker = Control<PublicKey, E>;
+}
+
+/// Whoever simulates says who is there.
+impl<E: Clock> Directory for Manager<PublicKey, E> {
+    fn track(&mut self, _: u64, _: Vec<Place>, _: Vec<Place>) {}
 }
 
 /// Registers a validator's channels. Registering again, after a crash, replaces them.

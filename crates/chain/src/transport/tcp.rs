@@ -1,10 +1,12 @@
 //! Validators over TCP: authenticated and encrypted, known identities at known addresses only.
 
-use super::{BLOCKS_CHANNEL, CHANNELS, Network, Transport, blocks_quota, quota};
+use super::{BLOCKS_CHANNEL, CHANNELS, Directory, Network, Place, Transport, blocks_quota, quota};
 use crate::{engine::message_bytes_max, error::StartError, genesis};
+use commonware_actor::Feedback;
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::{
-    Address, AddressableManager as _,
+    Address, AddressableManager as _, AddressableTrackedPeers, PeerSetSubscription, Provider,
+    TrackedPeers,
     authenticated::lookup::{self, Config, Network as Lookup, Oracle},
 };
 use commonware_runtime::{Clock, Handle, Metrics, Network as RuntimeNetwork, Resolver, Spawner};
@@ -14,11 +16,15 @@ use commonware_stream::{
     sake::{self, Sake},
 };
 use commonware_utils::{NZUsize, TryFromIterator as _, ordered::Map};
-use fairweir_types::{Genesis, SecretKey, genesis::GenesisError};
+use fairweir_types::{Genesis, SecretKey, limits::VALIDATORS_MAX};
 use rand_core::CryptoRng;
-use std::{marker::PhantomData, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{
+    future::Future, marker::PhantomData, net::SocketAddr, num::NonZeroUsize, time::Duration,
+};
 
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
+/// Nodes without a seat that may connect: candidates, and validators of the genesis.
+const OTHERS_MAX: usize = 64;
 /// What connections of a chain are told apart by, besides its genesis.
 const NAMESPACE: &[u8] = b"fairweir/1/peer/";
 
@@ -29,8 +35,67 @@ pub struct Tcp<E>(PhantomData<E>);
 impl<E: Clock + Spawner + Metrics> Network for Tcp<E> {
     type Sender = lookup::Sender<PublicKey, E>;
     type Receiver = lookup::Receiver<PublicKey>;
-    type Peers = Oracle<PublicKey>;
+    type Peers = TcpPeers;
     type Blocker = Oracle<PublicKey>;
+}
+
+/// Who the validators are, and where.
+#[derive(Clone, Debug)]
+pub struct TcpPeers {
+    oracle: Oracle<PublicKey>,
+    /// Where those of the genesis are, who may never have told the ledger.
+    configured: Map<PublicKey, Address>,
+    is_dev: bool,
+}
+
+impl Provider for TcpPeers {
+    type PublicKey = PublicKey;
+
+    fn peer_set(
+        &mut self,
+        id: u64,
+    ) -> impl Future<Output = Option<TrackedPeers<PublicKey>>> + Send {
+        self.oracle.peer_set(id)
+    }
+
+    fn subscribe(&mut self) -> impl Future<Output = PeerSetSubscription<PublicKey>> + Send {
+        self.oracle.subscribe()
+    }
+}
+
+impl TcpPeers {
+    /// Those of whom it is known where they are, so many of the first.
+    fn reachable(&self, places: Vec<Place>, max: usize) -> Map<PublicKey, Address> {
+        let reached = places.into_iter().filter_map(|(identity, place)| {
+            // The keys of a development chain deserve no trust beyond this machine.
+            let place = place.filter(|place| !self.is_dev || place.ip().is_loopback());
+            let address = match place {
+                Some(place) => Address::from(place),
+                None => self.configured.get_value(&identity)?.clone(),
+            };
+            Some((identity, address))
+        });
+        Map::from_iter_dedup(reached.take(max))
+    }
+}
+
+impl Directory for TcpPeers {
+    fn track(&mut self, epoch: u64, seated: Vec<Place>, standing: Vec<Place>) {
+        // Those of the genesis may connect for ever: who comes late knows no others.
+        let of_genesis = self
+            .configured
+            .keys()
+            .iter()
+            .map(|known| (known.clone(), None));
+        let standing = standing.into_iter().chain(of_genesis).collect();
+        let seated = self.reachable(seated, VALIDATORS_MAX);
+        let standing = self.reachable(standing, OTHERS_MAX);
+        let peers = AddressableTrackedPeers::new(seated, standing);
+        // Zero is the set of the start.
+        if self.oracle.track(epoch.saturating_add(1), peers) == Feedback::Closed {
+            tracing::debug!(epoch, "the network is gone");
+        }
+    }
 }
 
 /// Where validators are.
@@ -38,11 +103,11 @@ impl<E: Clock + Spawner + Metrics> Network for Tcp<E> {
 pub struct TcpConfig {
     /// Where this validator listens.
     pub listen: SocketAddr,
-    /// Where each validator is reached, in the order of the genesis; this validator's own entry too.
+    /// Where each validator of the genesis is reached, in its order; this validator's own entry too.
     pub addresses: Vec<SocketAddr>,
 }
 
-/// Listens and connects to the validators of a genesis. A development chain is refused beyond the loopback interface:
+/// Listens and connects to the validators of a genesis, and to those that the chain names later. A development chain is refused beyond the loopback interface:
 /// its keys deserve no trust.
 ///
 /// # Errors
@@ -68,17 +133,16 @@ where
     );
     let namespace = [NAMESPACE, genesis.digest().as_bytes()].concat();
     let size = message_bytes_max(genesis)?;
-    let validators =
-        NonZeroUsize::new(peers.len()).ok_or(StartError::Genesis(GenesisError::NoValidator))?;
     let mut p2p = Config::recommended(
         handshake,
         &namespace,
         config.listen,
-        validators,
+        NZUsize!(VALIDATORS_MAX + OTHERS_MAX + 1),
         size,
         MAILBOX,
     );
-    p2p.tracked_peer_sets = NZUsize!(1);
+    // Those of the start, of the present epoch, and of the one before: who has no seat any more still has blocks for those that come.
+    p2p.tracked_peer_sets = NZUsize!(3);
     // The defaults let a validator that crashed wait for a minute, and refuse several validators behind one address.
     p2p.allow_private_ips = true;
     // Two that dial each other refuse each other until their cooldown is over: a long one leaves them apart for many rounds,
@@ -87,7 +151,12 @@ where
     p2p.dial_frequency = Duration::from_millis(250);
     p2p.allowed_handshake_rate_per_ip = quota();
     let (mut network, mut oracle) = Lookup::new(context.child("tcp"), p2p);
-    oracle.track(0, peers);
+    oracle.track(0, peers.clone());
+    let oracle = TcpPeers {
+        oracle,
+        configured: peers,
+        is_dev: genesis.chain_id.is_dev(),
+    };
     let mut channels = (0..CHANNELS)
         .map(|channel| {
             let is_blocks = channel == BLOCKS_CHANNEL;
@@ -107,8 +176,8 @@ where
         block_fetch: next(),
         blocks: next(),
         transactions: next(),
-        peers: oracle.clone(),
-        blocker: oracle,
+        blocker: oracle.oracle.clone(),
+        peers: oracle,
     };
     Ok((transport, network.start()))
 }

@@ -20,7 +20,7 @@ use std::{
 
 /// How a source cheats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cheat {
+pub(crate) enum Cheat {
     None,
     /// One transaction is missing from each block.
     DropsTransactions,
@@ -40,7 +40,7 @@ enum Cheat {
 
 /// A chain in the same process as a source. It stops cheating after it was blamed three times.
 #[derive(Clone)]
-struct Neighbour {
+pub(crate) struct Neighbour {
     chain: ChainHandle,
     cheat: Cheat,
     blamed: Arc<AtomicUsize>,
@@ -48,7 +48,7 @@ struct Neighbour {
 }
 
 impl Neighbour {
-    fn new(chain: &ChainHandle, cheat: Cheat) -> Self {
+    pub(crate) fn new(chain: &ChainHandle, cheat: Cheat) -> Self {
         Self {
             chain: chain.clone(),
             cheat,
@@ -128,7 +128,7 @@ impl Source for Neighbour {
     }
 }
 
-async fn follower(
+pub(crate) async fn follower(
     context: &deterministic::Context,
     genesis: &Genesis,
     source: Neighbour,

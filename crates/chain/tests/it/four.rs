@@ -80,7 +80,7 @@ pub(crate) async fn validator(
     .unwrap()
 }
 
-async fn digests(chain: &ChainHandle, to: Height) -> Vec<(Digest, Digest)> {
+pub(crate) async fn digests(chain: &ChainHandle, to: Height) -> Vec<(Digest, Digest)> {
     let mut subscription = chain.subscribe(Height(1));
     let mut digests = Vec::new();
     while subscription.next_height() <= to {

@@ -4,9 +4,10 @@ use commonware_codec::Encode as _;
 use commonware_cryptography::Signer as _;
 use commonware_runtime::{Supervisor as _, deterministic};
 use fairweir_chain::{ChainConfig, ChainHandle, ChainTask, start, transport};
+use fairweir_ledger::params;
 use fairweir_types::{
     Action, Amount, BoundedVec, ChainId, Genesis, GenesisAccount, Height, Millis, Nonce, SecretKey,
-    SignedTx, Transaction, Validator, keys::VoteSecretKey, tx::Transfer,
+    SignedTx, Transaction, Validator, genesis::GenesisParam, keys::VoteSecretKey, tx::Transfer,
 };
 use std::time::Duration;
 
@@ -23,8 +24,14 @@ pub(crate) fn user(number: u8) -> SecretKey {
     SecretKey::from_seed([number; 32]).unwrap()
 }
 
+/// A chain with so many validators, whose epochs are short.
 pub(crate) fn genesis(validators: u8) -> (Genesis, Vec<Keys>) {
-    let mut keys: Vec<([u8; 32], Keys)> = (0..validators)
+    genesis_of(validators, validators)
+}
+
+/// So many keys, the first of which validate; each has money.
+pub(crate) fn genesis_of(all: u8, validators: u8) -> (Genesis, Vec<Keys>) {
+    let mut keys: Vec<([u8; 32], Keys)> = (0..all)
         .map(|number| {
             let identity = SecretKey::from_seed([100 + number; 32]).unwrap();
             let public = identity.as_identity().public_key().encode();
@@ -38,6 +45,7 @@ pub(crate) fn genesis(validators: u8) -> (Genesis, Vec<Keys>) {
     keys.sort_by_key(|(public, _)| *public);
     let validators = keys
         .iter()
+        .take(usize::from(validators))
         .map(|(identity, keys)| Validator {
             identity: *identity,
             vote_key: keys.vote_key.vote_key(),
@@ -51,13 +59,21 @@ pub(crate) fn genesis(validators: u8) -> (Genesis, Vec<Keys>) {
             balance: Amount::from_coins(1_000).unwrap(),
         })
         .collect();
+    accounts.extend(keys.iter().map(|(_, keys)| GenesisAccount {
+        address: keys.identity.address(),
+        balance: Amount::from_coins(100).unwrap(),
+    }));
     accounts.sort_by_key(|account| account.address);
     let genesis = Genesis {
         chain_id: ChainId::new("dev-test").unwrap(),
         time: Millis(0),
         accounts: BoundedVec::new(accounts).unwrap(),
         validators: BoundedVec::new(validators).unwrap(),
-        params: BoundedVec::default(),
+        params: BoundedVec::new(vec![GenesisParam {
+            param: params::number_of("epoch_blocks").unwrap(),
+            value: 10,
+        }])
+        .unwrap(),
     };
     genesis.check().unwrap();
     (genesis, keys.into_iter().map(|(_, keys)| keys).collect())

@@ -113,7 +113,7 @@ fn each_check_has_its_error() {
     let same_name = LightClient::new(&same_name).unwrap();
     assert!(matches!(
         same_name.verify(header, &first.certificate),
-        Err(LightError::BadCertificate)
+        Err(LightError::BadCertificate { .. })
     ));
     let mut unproven = genesis;
     let mut validators = unproven.validators.clone().into_vec();

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "testing")]
 mod double_votes;
+mod epochs;
 mod follow;
 mod four;
 mod harness;

@@ -235,8 +235,11 @@ fn what_proves_nothing_takes_no_place_of_what_a_block_checks() {
             let register = |account: &SecretKey| {
                 let keys = (&identity, &vote);
                 let account = account.address();
-                let signed =
-                    RegisterCandidate::sign((digest, account), keys, Bps::ZERO, Amount::ZERO);
+                let signed = RegisterCandidate::sign(
+                    (digest, account),
+                    keys,
+                    (Bps::ZERO, Amount::ZERO, ([127, 0, 0, 1], 9_000).into()),
+                );
                 Action::RegisterCandidate(Boxed::new(signed))
             };
             // Keys that signed for another account.

@@ -12,7 +12,7 @@ use fairweir_gateway::monitor::{self, Health, Watched};
 use fairweir_net::{Network as _, PeerAddr};
 use fairweir_node::{
     Config, DataDir, DataDirError, Keystore,
-    ceremony::ValidatorCard,
+    ceremony::{CeremonyError, ValidatorCard},
     network::{self, names},
 };
 use fairweir_types::{ChainId, Digest, Genesis};
@@ -25,7 +25,7 @@ use std::{
 };
 
 /// The file in the data folder that its validator hands over to found a network.
-const CARD_FILE: &str = "validator-card.toml";
+pub(crate) const CARD_FILE: &str = "validator-card.toml";
 
 /// Run or set up a node: the ledger and its clients' door, without workers and verifiers.
 #[derive(Debug, clap::Subcommand)]
@@ -49,12 +49,18 @@ pub(crate) enum Node {
         peer_listen: Option<SocketAddr>,
     },
     /// Join the network of a finished genesis file as the validator whose card this folder holds.
+    ///
+    /// With --candidate, join a network that runs already: the node follows it among its validators, and makes blocks when stake gives it a seat (see
+    /// `fairweir validator --help`).
     Join {
         /// The genesis file.
         file: PathBuf,
         /// The digest that it must have.
         #[arg(long, value_name = "DIGEST")]
         digest: Option<Digest>,
+        /// Join with a card that is not in the file, to stand for a seat later.
+        #[arg(long)]
+        candidate: bool,
     },
     /// Prepare a node without a vote, which follows others: it checks and executes every block, keeps its own store, and answers
     /// clients. It believes nothing but the genesis.
@@ -94,7 +100,11 @@ impl Node {
                 peer: Some(peer),
                 peer_listen,
             } => prepare(global, &chain_id, listen, (peer, peer_listen)),
-            Self::Join { file, digest } => join(global, &file, digest),
+            Self::Join {
+                file,
+                digest,
+                candidate,
+            } => join(global, &file, digest, candidate),
             Self::Follow {
                 nodes,
                 genesis,
@@ -197,7 +207,7 @@ fn prepare(
 }
 
 /// Takes a finished genesis file, if it invites this folder's validator just as its card says.
-fn join(global: &Global, file: &Path, digest: Option<Digest>) -> Result<(), Exit> {
+fn join(global: &Global, file: &Path, digest: Option<Digest>, candidate: bool) -> Result<(), Exit> {
     let data = global.data_dir()?;
     let _lock = data.lock()?;
     let file = genesis::load(file)?;
@@ -222,7 +232,10 @@ fn join(global: &Global, file: &Path, digest: Option<Digest>) -> Result<(), Exit
         Exit::message(code::MACHINE, message)
     })?;
     let card = ValidatorCard::parse(&String::from_utf8_lossy(&card)).map_err(genesis::refused)?;
-    file.check_invites(&card).map_err(genesis::refused)?;
+    let is_candidate = match file.check_invites(&card) {
+        Err(CeremonyError::NotInvited) if candidate => true,
+        invited => invited.map(|()| false).map_err(genesis::refused)?,
+    };
     let mut config = Config::load(&data)?;
     for address in [config.listen, config.peer_listen] {
         local_node::check_address(&genesis.chain_id, address)?;
@@ -237,8 +250,13 @@ fn join(global: &Global, file: &Path, digest: Option<Digest>) -> Result<(), Exit
             &json!({"chain_id": genesis.chain_id.as_str(), "genesis": made.to_string(), "validators": validators}),
         );
     } else {
+        let place = if is_candidate {
+            "may stand for a seat"
+        } else {
+            "is one"
+        };
         output::line(format!(
-            "{} has {validators} validators, and this folder is one; genesis {made}",
+            "{} begins with {validators} validators, and this folder {place}; genesis {made}",
             genesis.chain_id
         ));
         for (identity, peer) in &config.peers {
@@ -247,6 +265,9 @@ fn join(global: &Global, file: &Path, digest: Option<Digest>) -> Result<(), Exit
         output::line(
             "Compare the genesis and these addresses with the others, then: fairweir node run",
         );
+        if is_candidate {
+            output::line("Stand for a seat with: fairweir validator candidate");
+        }
     }
     Ok(())
 }

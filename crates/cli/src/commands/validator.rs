@@ -30,9 +30,9 @@ const EVIDENCE_BYTES_MAX: u64 = 1 << 20;
 
 /// Show validators, put stake behind candidates, and punish those that vote twice.
 ///
-/// Candidates stand for the seats of validators with stake: their own, and what others delegate to them. The seats are given at the end of an
-/// epoch, and not used yet: blocks are made by the validators of the genesis. Stake behind a candidate is slashed with it, and a
-/// part of the fees of its blocks goes to it.
+/// Candidates stand for the seats of validators with stake: their own, and what others delegate to them. At the end of an epoch the seats of the next go to
+/// those with the most of it whose nodes said in this one that they are there (`fairweir node run` does); who has a seat makes blocks and votes. Stake behind a
+/// candidate is slashed with it, and a part of the fees of its blocks goes to it. Who wants several seats stands with several nodes.
 ///
 /// Two votes of one validator that exclude each other are evidence that anybody may show the ledger, from any account that can pay the fee. The
 /// validator's account then loses half of its stake (governed), and earns no fees any more.
@@ -108,7 +108,7 @@ fn list(global: &Global) -> Result<(), Exit> {
         if global.json {
             output::json(&json!({
                 "identity": identity.to_string(), "account": validator.account.to_string(), "bonded": validator.bonded.to_string(),
-                "tombstoned": validator.tombstoned, "evidence": is_accused,
+                "seated": validator.seated, "tombstoned": validator.tombstoned, "evidence": is_accused,
             }));
             continue;
         }
@@ -116,8 +116,10 @@ fn list(global: &Global) -> Result<(), Exit> {
             "  tombstoned: it voted twice"
         } else if is_accused {
             "  voted twice: see `fairweir validator report`"
-        } else {
+        } else if validator.seated {
             ""
+        } else {
+            "  no seat in this epoch"
         };
         output::line(format!(
             "{identity}  {}  {} coins bonded{state}",

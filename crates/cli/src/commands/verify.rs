@@ -1,9 +1,15 @@
 use crate::{
-    Global, describe,
+    Global,
+    connection::with_connection,
+    describe,
     failure::{Exit, code},
     models, output,
 };
-use fairweir_client::verify::{Words, verify};
+use fairweir_chain::light::LightClient;
+use fairweir_client::{
+    learn_seats,
+    verify::{VerifyError, Words, check_final},
+};
 use fairweir_gateway::{WorkersSide, check_relay, json};
 use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, StopAt};
 use fairweir_types::{Address, Digest, Genesis, decode, proof::ReceiptProof};
@@ -11,7 +17,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
 
-/// Check a receipt file offline: no node is asked and no gateway is trusted.
+/// Check a receipt file offline: no node is asked (but with --seats) and no gateway is trusted.
 ///
 /// Needs the genesis of the network: from --genesis, else from the data folder. Says in words how far the work was checked:
 /// signed (by the worker), settled (in a final block), sampled (verifiers were drawn), recomputed (so many of them re-executed
@@ -23,6 +29,10 @@ pub(crate) struct Verify {
     /// The genesis file; by default the one in the data folder.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
+    /// Ask the node for the blocks that handed the seats over since the genesis, and check each of them. Needed for receipts of later blocks, once too few of
+    /// the genesis's validators are left.
+    #[arg(long)]
+    seats: bool,
     /// Run the work again on this machine and compare, bit for bit.
     #[arg(long)]
     recompute: bool,
@@ -50,7 +60,17 @@ impl Verify {
             })?,
             None => global.data_dir()?.genesis()?,
         };
-        let (proof, words) = verify(&genesis, &read(&self.file)?)?;
+        let proof = fairweir_client::verify::read(&read(&self.file)?)?;
+        let mut light = LightClient::new(&genesis).map_err(VerifyError::Finality)?;
+        if self.seats {
+            let height = proof.header.height;
+            light = with_connection(global, |connection| async move {
+                let learned = learn_seats(&connection.client, &mut light, height).await;
+                learned.map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
+                Ok(light)
+            })?;
+        }
+        let words = check_final(&light, &proof)?;
         if self.recompute {
             if !proof.has_spec() {
                 return Err(Exit::message(

@@ -13,7 +13,7 @@ fn identity(identity: [u8; 32]) -> String {
 }
 
 fn seat(seat: &Seat) -> Value {
-    json!({"validator": identity(seat.validator), "seats": seat.seats, "stake": coins(seat.stake)})
+    json!({"validator": identity(seat.validator), "stake": coins(seat.stake)})
 }
 
 /// A candidate.
@@ -27,7 +27,9 @@ pub fn candidate(candidate: &CandidateReport) -> Value {
         "own": coins(candidate.own),
         "stake": coins(candidate.stake),
         "leaving": coins(candidate.leaving),
-        "seats_next": candidate.seats_next,
+        "peer": candidate.peer.to_string(),
+        "ready": candidate.is_ready,
+        "seat_next": candidate.seat_next,
     })
 }
 
@@ -37,9 +39,12 @@ pub fn candidates(report: &CandidatesReport) -> Value {
     json!({
         "epoch": report.epoch,
         "ends": report.ends.get(),
+        "by_stake": report.by_stake,
+        "since": report.since,
         "seats": report.seats.iter().map(seat).collect::<Vec<_>>(),
         "stake": coins(report.stake),
         "stake_min": coins(report.stake_min),
+        "seats_min": report.seats_min,
         "candidates": report.candidates.iter().map(candidate).collect::<Vec<_>>(),
     })
 }
@@ -92,7 +97,7 @@ pub(super) fn details(event: &Event) -> Option<Value> {
             "candidate": address(event.candidate), "delegator": address(event.delegator), "amount": coins(event.amount),
         }),
         Event::EpochBegan(event) => json!({
-            "epoch": event.epoch, "ends": event.ends.get(), "by_stake": event.by_stake,
+            "epoch": event.epoch, "ends": event.ends.get(), "by_stake": event.by_stake, "since": event.since,
             "seats": event.seats.iter().map(seat).collect::<Vec<_>>(),
         }),
         _ => return None,

@@ -1,11 +1,15 @@
-//! Epochs and their seats.
+//! Epochs, and who has seats in them.
+//!
+//! A seat is one vote, and a node has one at most: the candidates with the most stake behind them get the seats. Who wants the votes of much stake
+//! stands with several nodes, each a candidate of its own.
 
-use super::{Candidate, apportion, candidate, delegation, standing, third::cost_of_a_third};
+use super::{Candidate, candidate, delegation, standing, third::cost_of_a_third};
 use crate::{
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
+    genesis::ChainRecord,
     keys,
-    params::{Params, money},
+    params::{Params, count as length, money},
     state::{State, load, state_record},
     validators::validator,
 };
@@ -14,133 +18,181 @@ use fairweir_types::{
     event::{EpochBegan, Seat},
     limits::VALIDATORS_MAX,
 };
+use std::cmp::Reverse;
 
 /// An epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Epoch {
+pub struct Epoch {
     /// Its number.
-    pub(crate) number: u64,
+    pub number: u64,
     /// Its last block.
-    pub(crate) ends: Height,
+    pub ends: Height,
+    /// Whether stake gave its seats.
+    pub by_stake: bool,
+    /// The epoch since which the same validators have them.
+    pub since: u64,
+    /// The stake behind the cheapest third of them when the epoch began; none until seats are given by stake for the first time.
+    pub third: Option<Amount>,
 }
-state_record!(Epoch { number, ends });
+state_record!(Epoch {
+    number,
+    ends,
+    by_stake,
+    since,
+    third
+});
 
 /// The seats of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seats {
-    /// Who has them.
+    /// Who has them, in ascending order of identity.
     pub(crate) seats: BoundedVec<Seat, VALIDATORS_MAX>,
-    /// The stake behind the cheapest third of them when the epoch began; none until seats are given by stake for the first time.
-    pub(crate) third: Option<Amount>,
 }
-state_record!(Seats { seats, third });
+state_record!(Seats { seats });
 
-/// The epoch of the block that is made.
-pub(crate) fn epoch(state: &dyn State) -> Result<Epoch, Fault> {
+/// The epoch of the block that comes next.
+///
+/// # Errors
+/// [`Fault`].
+pub fn epoch(state: &dyn State) -> Result<Epoch, Fault> {
     present(load(state, &keys::epoch())?, "epoch")
 }
 
-/// The seats of the epoch.
-pub(super) fn seats(state: &dyn State) -> Result<Seats, Fault> {
-    present(load(state, &keys::seats())?, "seats")
+/// Who has the seats of that epoch, in ascending order of identity: who votes on its blocks.
+///
+/// # Errors
+/// [`Fault`].
+pub fn seats(state: &dyn State) -> Result<BoundedVec<Seat, VALIDATORS_MAX>, Fault> {
+    let seats: Seats = present(load(state, &keys::seats())?, "seats")?;
+    Ok(seats.seats)
 }
 
 /// What a third of the seats costs in this epoch; none while seats are not given by stake.
 pub(crate) fn third_of_seats(state: &dyn State) -> Result<Option<Amount>, Fault> {
-    Ok(seats(state)?.third)
+    Ok(epoch(state)?.third)
 }
 
-/// A candidate that may have seats.
-#[derive(Clone, Debug)]
-pub(super) struct Eligible {
-    pub(super) account: Address,
-    pub(super) validator: [u8; 32],
-    pub(super) stake: Amount,
-    pub(super) seats: u16,
-}
-
-/// What the stake that stands would give now, and how much it is.
+/// Candidates that may have seats, and how much stake they have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Count {
-    pub(super) eligible: Vec<Eligible>,
+    /// Their accounts, with the stake behind each, the most first; of equal ones the lower address.
+    pub(super) eligible: Vec<(Address, Amount)>,
+    /// All of it.
     pub(super) stake: Amount,
 }
 
-/// Counts the stake behind those that stand with enough stake of their own, and gives all seats to it. Reads a bounded list.
+/// Counts the stake behind those that stand, have enough stake of their own, and said in this epoch that they are there. Reads a bounded list.
 pub(super) fn count(
     state: &dyn State,
     params: &Params,
     standing: &[(Address, Candidate)],
 ) -> Result<Count, Fault> {
     let min = money(params.candidate_stake_min);
+    let epoch = epoch(state)?.number;
     let mut count = Count::default();
     for (account, record) in standing {
         let own = delegation(state, *account, *account)?;
-        if own.map_or(Amount::ZERO, |own| own.shares) < min {
+        let is_enough = own.is_some_and(|own| own.shares >= min);
+        if !is_enough || record.ready != Some(epoch) {
             continue;
         }
         let stake = record.counting()?;
         count.stake = count.stake.checked_add(stake).or_fault()?;
-        count.eligible.push(Eligible {
-            account: *account,
-            validator: record.validator,
-            stake,
-            seats: 0,
-        });
+        count.eligible.push((*account, stake));
     }
-    let weights: Vec<u64> = count
-        .eligible
-        .iter()
-        .map(|eligible| eligible.stake.base_units())
-        .collect();
-    let seats = u16::try_from(params.seats).ok();
-    let given = counted(seats.and_then(|seats| apportion(&weights, seats)), "seats")?;
-    for (eligible, seats) in count.eligible.iter_mut().zip(given) {
-        eligible.seats = seats;
-    }
+    // Stable, and those that stand come in ascending order of address.
+    count.eligible.sort_by_key(|(_, stake)| Reverse(*stake));
     Ok(count)
+}
+
+/// Those that get seats, if seats follow stake.
+pub(super) fn elected(count: &Count, params: &Params) -> Option<Vec<(Address, Amount)>> {
+    let are_enough = count.eligible.len() >= length(params.seats_min)
+        && count.stake >= money(params.seats_stake_min);
+    let seats = length(params.seats).min(VALIDATORS_MAX);
+    are_enough.then(|| count.eligible.iter().take(seats).copied().collect())
 }
 
 /// Begins the next epoch after the last block of one.
 pub(super) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
-    let mut epoch = epoch(&execution.overlay)?;
-    if execution.context.height < epoch.ends {
+    let now = epoch(&execution.overlay)?;
+    if execution.context.height < now.ends {
         return Ok(());
     }
-    epoch.number = counted(epoch.number.checked_add(1), "epochs")?;
-    let length = Height(execution.params.epoch_blocks);
-    epoch.ends = counted(execution.context.height.checked_add(length), "height")?;
+    let held = seats(&execution.overlay)?;
+    let (mut next, by_stake) = next_seats(execution, &held)?;
+    next.sort_by_key(|seat| seat.validator);
+    let is_other = next.len() != held.len() || !next.iter().zip(&held).all(is_same);
+    let number = counted(now.number.checked_add(1), "epochs")?;
+    let blocks = Height(execution.params.epoch_blocks);
+    // Stake that is below the bar is worth what it is: the bound of what may be locked does not end because it left.
+    let is_bounded = by_stake || now.third.is_some();
+    let epoch = Epoch {
+        number,
+        ends: counted(now.ends.checked_add(blocks), "height")?,
+        by_stake,
+        since: if is_other { number } else { now.since },
+        third: if is_bounded {
+            Some(cost_of_a_third(&next).or_fault()?)
+        } else {
+            None
+        },
+    };
+    let seats = Seats {
+        seats: BoundedVec::new(next).map_err(|_| Fault::Counter { what: "seats" })?,
+    };
     execution.overlay.store(keys::epoch(), &epoch);
-    let (next, by_stake) = next_seats(execution)?;
-    execution.overlay.store(keys::seats(), &next);
+    execution.overlay.store(keys::seats(), &seats);
+    count_validators(execution, seats.seats.len())?;
     execution.emit(Event::EpochBegan(Boxed::new(EpochBegan {
-        epoch: epoch.number,
+        epoch: number,
         ends: epoch.ends,
         by_stake,
-        seats: next.seats,
+        since: epoch.since,
+        seats: seats.seats,
     })));
     Ok(())
 }
 
-/// The seats that the stake gives; below the bar those that there are.
-fn next_seats(execution: &Execution<'_>) -> Result<(Seats, bool), Fault> {
-    let state = &execution.overlay;
-    let count = count(state, &execution.params, &standing::all(state)?)?;
-    if count.stake > Amount::ZERO && count.stake >= money(execution.params.seats_stake_min) {
-        let with_seats = count.eligible.into_iter().filter(|found| found.seats > 0);
-        let seats = with_seats.map(|found| Seat {
-            validator: found.validator,
-            seats: found.seats,
-            stake: found.stake,
-        });
-        let seats: Vec<Seat> = seats.collect();
-        let third = Some(cost_of_a_third(&seats).or_fault()?);
-        let seats = BoundedVec::new(seats).map_err(|_| Fault::Counter { what: "seats" })?;
-        return Ok((Seats { seats, third }, true));
+fn is_same((one, other): (&Seat, &Seat)) -> bool {
+    (one.validator, one.vote_key) == (other.validator, other.vote_key)
+}
+
+/// Keeps how many validators the chain has, which every block reads.
+fn count_validators(execution: &mut Execution<'_>, seats: usize) -> Result<(), Fault> {
+    let chain: Option<ChainRecord> = execution.overlay.load(&keys::chain())?;
+    let mut chain = present(chain, "chain")?;
+    let validators = counted(u16::try_from(seats).ok(), "seats")?;
+    if chain.validators != validators {
+        chain.validators = validators;
+        execution.overlay.store(keys::chain(), &chain);
     }
-    let held = seats(state)?;
+    Ok(())
+}
+
+/// The seats that the stake gives; below the bar those that there are.
+fn next_seats(
+    execution: &Execution<'_>,
+    held: &BoundedVec<Seat, VALIDATORS_MAX>,
+) -> Result<(Vec<Seat>, bool), Fault> {
+    let state = &execution.overlay;
+    let params = &execution.params;
+    let count = count(state, params, &standing::all(state)?)?;
+    if let Some(elected) = elected(&count, params) {
+        let seat = |(account, stake)| {
+            let identity = present(candidate(state, account)?, "candidate that stands")?.validator;
+            let known = present(validator(state, &identity)?, "validator of a candidate")?;
+            Ok(Seat {
+                validator: identity,
+                vote_key: known.vote_key.to_bytes(),
+                stake,
+            })
+        };
+        let seats: Result<Vec<Seat>, Fault> = elected.into_iter().map(seat).collect();
+        return Ok((seats?, true));
+    }
     let mut kept = Vec::new();
-    for seat in &held.seats {
+    for seat in held {
         let known = present(validator(state, &seat.validator)?, "validator with a seat")?;
         if !known.tombstoned {
             kept.push(*seat);
@@ -148,15 +200,9 @@ fn next_seats(execution: &Execution<'_>) -> Result<(Seats, bool), Fault> {
     }
     // Somebody has to.
     if kept.is_empty() {
-        kept = held.seats.as_slice().to_vec();
+        kept = held.as_slice().to_vec();
     }
-    // Stake that is below the bar is worth what it is: the bound does not end because it left.
-    let third = match held.third {
-        Some(_) => Some(cost_of_a_third(&as_of_now(state, &kept)?).or_fault()?),
-        None => None,
-    };
-    let seats = BoundedVec::truncating(kept);
-    Ok((Seats { seats, third }, false))
+    Ok((as_of_now(state, &kept)?, false))
 }
 
 /// Seats with what counts behind them now.

@@ -1,5 +1,6 @@
 use crate::{fault::Fault, refusal::lift_faults};
 use fairweir_types::{Amount, Bps};
+use std::net::SocketAddr;
 use thiserror::Error;
 
 /// Why an action about candidates is refused. The checks run in the order of the codes.
@@ -106,6 +107,14 @@ pub enum CandidateError {
     /// The delegation has earned nothing since it was last paid.
     #[error("nothing was earned since the last payment")]
     NothingToClaim,
+    /// Nobody can reach the node there.
+    #[error(
+        "no other validator reaches a node at {peer}: give its address and port, on a development chain those of loopback"
+    )]
+    PeerUnreachable {
+        /// Where it is said to be.
+        peer: SocketAddr,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -134,6 +143,7 @@ impl CandidateError {
             Self::TooManyRegistrations { .. } => 1116,
             Self::KeysNotProven => 1117,
             Self::NothingToClaim => 1118,
+            Self::PeerUnreachable { .. } => 1119,
             Self::Fault(_) => 99,
         }
     }

@@ -6,10 +6,9 @@
 //!
 //! On proposals a candidate votes with what is behind it, unless its delegators vote themselves (`governance`).
 //!
-//! Fees of a candidate's blocks go to its delegations by an index per share. At the end of an epoch the seats are given by stake. Consensus
-//! does not follow them yet: it runs on the validators of the genesis. What a third of the seats costs is kept with them (`secured`).
+//! Fees of a candidate's blocks go to its delegations by an index per share. At the end of an epoch the seats of the next are given by stake, to
+//! candidates that said in this one that they are there; who has a seat makes blocks. What a third of the seats costs is kept with them (`secured`).
 
-mod apportion;
 mod claim_rewards;
 mod delegate_stake;
 mod delegation;
@@ -27,18 +26,18 @@ mod third;
 mod undelegate_stake;
 mod update_candidate;
 
-pub use apportion::apportion;
 pub(crate) use claim_rewards::claim_rewards;
 pub(crate) use delegate_stake::delegate_stake;
 pub use delegation::{Delegation, delegation};
 pub(crate) use end_block::end_block;
-pub(crate) use epochs::{Epoch, Seats, third_of_seats};
+pub use epochs::{Epoch, epoch, seats};
+pub(crate) use epochs::{Seats, third_of_seats};
 pub use error::CandidateError;
 pub(crate) use invariants::check as check_invariants;
 pub use pot::{Candidate, candidate};
 pub(crate) use redelegate_stake::redelegate_stake;
 pub(crate) use register_candidate::register_candidate;
-pub use report::{delegations, report};
+pub use report::{delegations, peers, report};
 pub(crate) use slash::{Taken, slash};
 pub use third::cost_of_a_third;
 pub(crate) use undelegate_stake::undelegate_stake;

@@ -10,6 +10,7 @@ use crate::{
     state::{State, load, state_record},
 };
 use fairweir_types::{Address, Amount, Bps, Rounding};
+use std::net::SocketAddr;
 
 /// Binary places of the index of rewards. A delegation never counts more shares than all that counted while the index grew, so its shares times that growth are
 /// at most all fees with these places: 128 bits hold all money there is, paid as fees half a million times over.
@@ -26,8 +27,12 @@ pub struct Candidate {
     pub next_commission: Bps,
     /// The epoch in which that begins.
     pub commission_from: u64,
-    /// Whether it stands for seats.
+    /// Where its node is reached.
+    pub peer: SocketAddr,
+    /// Whether it stands for a seat.
     pub stands: bool,
+    /// The last epoch in which it said that its node is there.
+    pub ready: Option<u64>,
     /// What a double vote took of each share's worth; zero without one.
     pub slashed: Bps,
     /// The money of all shares.
@@ -56,7 +61,9 @@ state_record!(Candidate {
     commission,
     next_commission,
     commission_from,
+    peer,
     stands,
+    ready,
     slashed,
     stake,
     shares,
@@ -218,6 +225,8 @@ mod tests {
             commission: Bps::ZERO,
             next_commission: Bps::ZERO,
             commission_from: 0,
+            peer: std::net::SocketAddr::from(([127, 0, 0, 1], 9_000)),
+            ready: None,
             stands: true,
             slashed: Bps::ZERO,
             stake: amount(shares),

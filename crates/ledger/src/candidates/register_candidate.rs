@@ -26,7 +26,7 @@ use fairweir_types::{
 
 const _: () = assert!(CANDIDATES_MAX > 0, "somebody can be displaced");
 
-/// Makes the sender a candidate that stands for seats.
+/// Makes the sender a candidate that stands for a seat.
 pub(crate) fn register_candidate(
     execution: &mut Execution<'_>,
     sender: Address,
@@ -36,6 +36,8 @@ pub(crate) fn register_candidate(
     check(execution, sender, register)?;
     let displaced = standing::displaced(&execution.overlay, register.amount)?;
     let vote_key = proven(execution, sender, register)?;
+    standing::check_peer(execution, register.peer)?;
+    let epoch = epochs::epoch(&execution.overlay)?.number;
     bank::debit(execution, sender, register.amount)?;
     let known = validator(&execution.overlay, &register.identity)?;
     let validator = known.unwrap_or(ValidatorRecord {
@@ -51,8 +53,11 @@ pub(crate) fn register_candidate(
         validator: register.identity,
         commission: register.commission,
         next_commission: register.commission,
-        commission_from: epochs::epoch(&execution.overlay)?.number,
+        commission_from: epoch,
+        peer: register.peer,
         stands: true,
+        // Its node must be let in and catch up first.
+        ready: None,
         slashed: Bps::ZERO,
         stake: Amount::ZERO,
         shares: Amount::ZERO,

@@ -11,6 +11,7 @@ use fairweir_types::{
     Address, Amount, BoundedVec,
     node_api::{CandidateReport, CandidatesReport, DelegationReport, DelegationsReport},
 };
+use std::{cmp::Reverse, net::SocketAddr};
 
 /// The candidates that stand, and the seats.
 ///
@@ -21,12 +22,9 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
     let epoch = epochs::epoch(state)?;
     let standing = standing::all(state)?;
     let count = epochs::count(state, &params, &standing)?;
+    let elected = epochs::elected(&count, &params).unwrap_or_default();
     let of = |(account, record): &(Address, Candidate)| {
         let own = delegation(state, *account, *account)?;
-        let eligible = count
-            .eligible
-            .iter()
-            .find(|found| found.account == *account);
         Ok(CandidateReport {
             candidate: *account,
             validator: record.validator,
@@ -35,18 +33,36 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
             own: own.map_or(Amount::ZERO, |own| own.shares),
             stake: record.counting()?,
             leaving: record.leaving,
-            seats_next: eligible.map_or(0, |found| found.seats),
+            peer: record.peer,
+            is_ready: record.ready == Some(epoch.number),
+            seat_next: elected.iter().any(|(found, _)| found == account),
         })
     };
     let candidates: Result<Vec<_>, Fault> = standing.iter().map(of).collect();
     Ok(CandidatesReport {
         epoch: epoch.number,
         ends: epoch.ends,
-        seats: epochs::seats(state)?.seats,
+        by_stake: epoch.by_stake,
+        since: epoch.since,
+        seats: epochs::seats(state)?,
         stake: count.stake,
         stake_min: money(params.seats_stake_min),
+        seats_min: u16::try_from(params.seats_min).unwrap_or(u16::MAX),
         candidates: BoundedVec::truncating(candidates?),
     })
+}
+
+/// The identities of those that stand and where their nodes are, those with the most stake first: who may connect, besides those with seats.
+///
+/// # Errors
+/// [`Fault`].
+pub fn peers(state: &dyn State) -> Result<Vec<([u8; 32], SocketAddr)>, Fault> {
+    let mut found = Vec::new();
+    for (_, record) in standing::all(state)? {
+        found.push((Reverse(record.counting()?), (record.validator, record.peer)));
+    }
+    found.sort_unstable();
+    Ok(found.into_iter().map(|(_, place)| place).collect())
 }
 
 /// What an account has delegated.

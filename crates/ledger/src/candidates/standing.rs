@@ -8,6 +8,7 @@ use crate::{
     state::{Mark, State, scan},
 };
 use fairweir_types::{Address, Amount, Event, event::CandidateUpdated, limits::CANDIDATES_MAX};
+use std::net::SocketAddr;
 
 /// All candidates that stand, in ascending order of account.
 pub(super) fn all(state: &dyn State) -> Result<Vec<(Address, Candidate)>, Fault> {
@@ -19,6 +20,20 @@ pub(super) fn all(state: &dyn State) -> Result<Vec<(Address, Candidate)>, Fault>
         Ok((account, record))
     };
     marks.into_iter().map(with_record).collect()
+}
+
+/// Checks that other validators can reach a node where it says that it is.
+pub(super) fn check_peer(
+    execution: &Execution<'_>,
+    peer: SocketAddr,
+) -> Result<(), CandidateError> {
+    let ip = peer.ip();
+    let is_somewhere = peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast();
+    // Keys of a development chain deserve no trust, so it stays on one machine.
+    if is_somewhere && (!execution.context.chain_id.is_dev() || ip.is_loopback()) {
+        return Ok(());
+    }
+    Err(CandidateError::PeerUnreachable { peer })
 }
 
 /// Who must make way for one more with this much stake, if the list is full.

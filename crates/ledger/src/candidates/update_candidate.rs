@@ -7,7 +7,7 @@ use crate::{
 };
 use fairweir_types::{Address, Amount, Bps, Event, event::CandidateUpdated, tx::UpdateCandidate};
 
-/// Changes what a candidate asks from the next epoch on, and whether it stands.
+/// Changes what a candidate asks from the next epoch on, where it is, and whether it stands: who says so is ready in this epoch.
 pub(crate) fn update_candidate(
     execution: &mut Execution<'_>,
     sender: Address,
@@ -19,6 +19,7 @@ pub(crate) fn update_candidate(
     let epoch = epochs::epoch(&execution.overlay)?.number;
     let now = record.commission_in(epoch);
     check(execution, sender, &record, (now, update))?;
+    standing::check_peer(execution, update.peer)?;
     let stands_up = update.stands && !record.stands;
     let displaced = if stands_up {
         standing::displaced(&execution.overlay, record.counting()?)?
@@ -28,6 +29,10 @@ pub(crate) fn update_candidate(
     record.commission = now;
     record.next_commission = update.commission;
     record.commission_from = counted(epoch.checked_add(1), "epochs")?;
+    record.peer = update.peer;
+    if update.stands {
+        record.ready = Some(epoch);
+    }
     if stands_up {
         record.stands = true;
         standing::stand_up(execution, sender, displaced);

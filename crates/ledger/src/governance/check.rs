@@ -78,13 +78,16 @@ fn check_param(
     // Those of the state, not of the block: another proposal may have changed one just now.
     let mut params = Params::load(&execution.overlay)?;
     params.set(param, value);
-    match first_broken(&params) {
-        Some(broken) => Err(GovernanceError::ParamsDisagree {
+    if let Some(broken) = first_broken(&params) {
+        return Err(GovernanceError::ParamsDisagree {
             name: broken.name,
             rule: broken.rule,
-        }),
-        None => Ok(()),
+        });
     }
+    if spec.is_fixed() {
+        return Err(GovernanceError::ParamFixed { name: spec.name });
+    }
+    Ok(())
 }
 
 fn check_spend(

@@ -145,6 +145,12 @@ pub enum GovernanceError {
         /// This block.
         now: Height,
     },
+    /// The value stays as the genesis has it.
+    #[error("{name} stays as the genesis has it: it is not voted on")]
+    ParamFixed {
+        /// Its name.
+        name: &'static str,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -176,6 +182,7 @@ impl GovernanceError {
             Self::NoVotingPower => 920,
             Self::ModulePaused { .. } => 921,
             Self::UpgradeInThePast { .. } => 922,
+            Self::ParamFixed { .. } => 923,
             Self::Fault(_) => 99,
         }
     }

@@ -5,8 +5,8 @@
 //! governed share of its account's stake is slashed, a part of it pays the reporter, and the validator earns no fees any more. It is tombstoned once; more evidence
 //! against it, the same or other, is refused.
 //!
-//! An account that is a candidate (see `candidates`) shares its fees with the stake behind it, and that stake answers for its votes too. The set of
-//! validators does not follow seats yet, so a tombstoned one still votes.
+//! An account that is a candidate (see `candidates`) shares its fees with the stake behind it, and that stake answers for its votes too. A tombstoned
+//! validator votes until the epoch ends, and has no seat in the next.
 
 mod error;
 mod report_double_vote;
@@ -21,9 +21,8 @@ use crate::{
     keys, stake,
     state::{State, load, state_record},
 };
-use fairweir_types::{
-    Address, Amount, Genesis, Validator, keys::VoteKey, node_api::ValidatorReport,
-};
+use fairweir_types::{Address, Amount, Genesis, keys::VoteKey, node_api::ValidatorReport};
+use std::collections::BTreeSet;
 
 /// A validator as the ledger knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,22 +48,26 @@ pub fn validator(state: &dyn State, identity: &[u8; 32]) -> Result<Option<Valida
     load(state, &keys::validator(identity))
 }
 
-/// What is known of the validators of a genesis.
+/// What is known of the validators of a genesis and of those with seats, in ascending order of identity.
 ///
 /// # Errors
 /// [`Fault`].
 pub fn report(state: &dyn State, genesis: &Genesis) -> Result<Vec<ValidatorReport>, Fault> {
-    let report = |known: &Validator| {
-        let identity = known.identity;
-        let record = present(validator(state, &identity)?, "validator of the genesis")?;
+    let seats = candidates::seats(state)?;
+    let seated: BTreeSet<[u8; 32]> = seats.iter().map(|seat| seat.validator).collect();
+    let of_genesis = genesis.validators.iter().map(|known| known.identity);
+    let all: BTreeSet<[u8; 32]> = seated.iter().copied().chain(of_genesis).collect();
+    let report = |identity| {
+        let record = present(validator(state, &identity)?, "validator that is listed")?;
         Ok(ValidatorReport {
             identity,
             account: record.account,
             bonded: stake::stake(state, record.account)?.bonded,
+            seated: seated.contains(&identity),
             tombstoned: record.tombstoned,
         })
     };
-    genesis.validators.iter().map(report).collect()
+    all.into_iter().map(report).collect()
 }
 
 /// Pays a block's transaction fees to its proposer, or burns them when it is no validator or was tombstoned.

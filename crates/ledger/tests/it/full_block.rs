@@ -136,8 +136,7 @@ fn a_block_checks_a_few_registrations_of_candidates() {
     let register = Boxed::new(RegisterCandidate::sign(
         (world.genesis.digest(), key_of("B").address()),
         (&key_of("A"), &VoteSecretKey::from_seed([8; 32]).unwrap()),
-        Bps::ZERO,
-        coins("1000"),
+        (Bps::ZERO, coins("1000"), ([127, 0, 0, 1], 9_000).into()),
     ));
     let registrations: Vec<_> = (0..=4)
         .map(|nonce| signed(nonce, Action::RegisterCandidate(register.clone())))

@@ -16,6 +16,10 @@ use fairweir_types::{
     },
 };
 
+fn peer() -> std::net::SocketAddr {
+    ([127, 0, 0, 1], 9_000).into()
+}
+
 const MEMBERS: usize = OFFERS_PER_KIND_MAX;
 const _: () = assert!(MEMBERS == VERIFIERS_MAX, "one crowd fills both lists");
 
@@ -83,8 +87,7 @@ fn registration(world: &World, key: &SecretKey, name: &str, amount: &str) -> Act
     Action::RegisterCandidate(Boxed::new(RegisterCandidate::sign(
         (world.genesis.digest(), key.address()),
         (key, &vote_key_of(name)),
-        Bps::ZERO,
-        coins(amount),
+        (Bps::ZERO, coins(amount), peer()),
     )))
 }
 
@@ -119,6 +122,7 @@ fn a_full_list_of_candidates_takes_more_stake_in_place_of_the_least() {
     let stand = Action::UpdateCandidate(UpdateCandidate {
         commission: Bps::ZERO,
         stands: true,
+        peer: peer(),
     });
     let refused = world.act(&key_of("C7"), stand.clone());
     assert_eq!(name_of(&refused), "too_many_candidates");

@@ -10,10 +10,11 @@ use fairweir_types::{
     tx,
 };
 use proptest::prelude::*;
+use std::net::SocketAddr;
 
 const NAMES: [&str; 5] = ["A", "B", "C", "D", "validator"];
 /// Short windows, so that the delay of stake is some hundred blocks.
-const PARAMS: [(&str, u64); 14] = [
+const PARAMS: [(&str, u64); 15] = [
     ("proposal_deposit", 1_000_000_000),
     ("voting_window", 1_000_000),
     ("unbonding_delay", 4_000_000),
@@ -28,6 +29,7 @@ const PARAMS: [(&str, u64); 14] = [
     ("commission_step_bps", 2_000),
     ("double_vote_bps", 3_333),
     ("secured_share_bps", 2_000),
+    ("seats_min", 1),
 ];
 
 #[derive(Clone, Debug)]
@@ -49,6 +51,10 @@ fn step() -> impl Strategy<Value = Step> {
         third,
         amount,
     })
+}
+
+fn peer() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9_000))
 }
 
 fn vote_key(name: &str) -> fairweir_types::keys::VoteSecretKey {
@@ -83,12 +89,12 @@ fn action(world: &World, step: &Step) -> Action {
         0..=3 => Action::RegisterCandidate(Boxed::new(tx::RegisterCandidate::sign(
             (world.genesis.digest(), address(step.who)),
             (&key(step.who), &vote_key(NAMES[step.who])),
-            Bps(step.amount % 2_000),
-            amount,
+            (Bps(step.amount % 2_000), amount, peer()),
         ))),
         4..=5 => Action::UpdateCandidate(tx::UpdateCandidate {
             commission: Bps(step.amount % 2_000),
             stands: !step.amount.is_multiple_of(3),
+            peer: peer(),
         }),
         6..=16 => Action::DelegateStake(tx::DelegateStake { candidate, amount }),
         17..=24 => Action::UndelegateStake(tx::UndelegateStake {

@@ -43,8 +43,8 @@ fn codes(world: &World) -> Vec<u16> {
 #[test]
 fn a_block_takes_in_no_more_than_there_is_room_for() {
     const REFUSED: u16 = TxCode::ABOVE_SECURED.0;
-    let script = "param epoch_blocks 10\nparam seats 10\nparam candidate_stake_min 100000000000\nparam seats_stake_min 500000000000\n\
-        accounts A B C S\nS: candidate amount=600\nblocks 9\nexpect third 240\nA: order o1 match=80000000\nB: order o2 match=80000000\nB: topup o2 57";
+    let script = "param epoch_blocks 10\nparam seats_min 1\nparam candidate_stake_min 100000000000\nparam seats_stake_min 200000000000\n\
+        accounts A B C S\nS: candidate amount=240\nS: stand\nblocks 8\nexpect third 240\nA: order o1 match=80000000\nB: order o2 match=80000000\nB: topup o2 57";
     let mut world = run("secured", script).unwrap();
     let before = room(&world);
     assert!(before > coins("19") && before < coins("20"));
@@ -69,8 +69,8 @@ fn a_block_takes_in_no_more_than_there_is_room_for() {
 
 #[test]
 fn who_locks_and_gives_back_over_and_over_in_a_block_keeps_nobody_out() {
-    let script = "param epoch_blocks 10\nparam seats 10\nparam candidate_stake_min 100000000000\nparam seats_stake_min 500000000000\n\
-        accounts A B C S\nS: candidate amount=600\nblocks 9\nexpect third 240\nB: order o2 match=80000000";
+    let script = "param epoch_blocks 10\nparam seats_min 1\nparam candidate_stake_min 100000000000\nparam seats_stake_min 200000000000\n\
+        accounts A B C S\nS: candidate amount=240\nS: stand\nblocks 8\nexpect third 240\nB: order o2 match=80000000";
     let mut world = run("secured", script).unwrap();
     let key = world.keys["A"].clone();
     let mut nonce = Nonce::default();
@@ -155,8 +155,8 @@ proptest! {
 
     #[test]
     fn no_block_locks_more_than_it_may_whatever_is_in_it(blocks in blocks()) {
-        let script = "param epoch_blocks 10\nparam seats 10\nparam candidate_stake_min 100000000000\nparam seats_stake_min 500000000000\n\
-            accounts A B C D S\nS: candidate amount=300\nA: delegate S 200\nB: delegate S 100\nblocks 8";
+        let script = "param epoch_blocks 10\nparam seats_min 1\nparam candidate_stake_min 100000000000\nparam seats_stake_min 200000000000\n\
+            accounts A B C D S\nS: candidate amount=120\nA: delegate S 80\nB: delegate S 40\nS: stand\nblocks 7";
         let mut world = run("secured", script).unwrap();
         let mut orders = Vec::new();
         for block in blocks {

@@ -4,7 +4,7 @@ use crate::{
     amount::Amount,
     bounded::BoundedVec,
     codec::record,
-    keys::Address,
+    keys::{Address, VOTE_KEY_BYTES},
     limits::VALIDATORS_MAX,
     quantity::{Bps, Height, Millis},
 };
@@ -183,19 +183,19 @@ record!(RewardsClaimed {
     amount
 });
 
-/// Seats of one validator.
+/// A validator's seat: one vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seat {
     /// The validator's identity.
     pub validator: [u8; 32],
-    /// How many.
-    pub seats: u16,
-    /// The stake that they were given for; zero of one that has its seat from the genesis.
+    /// What its votes are checked with, as it came: it becomes a point of the curve only where votes are checked.
+    pub vote_key: [u8; VOTE_KEY_BYTES],
+    /// The stake that it was given for; zero of one that has its seat from the genesis.
     pub stake: Amount,
 }
 record!(Seat {
     validator,
-    seats,
+    vote_key,
     stake
 });
 
@@ -208,12 +208,15 @@ pub struct EpochBegan {
     pub ends: Height,
     /// Whether stake gave the seats; else too little stood for any, and who had seats keeps them.
     pub by_stake: bool,
-    /// Who has seats.
+    /// The epoch since which the same validators have the seats.
+    pub since: u64,
+    /// Who has seats, in ascending order of identity: who makes blocks in this epoch.
     pub seats: BoundedVec<Seat, VALIDATORS_MAX>,
 }
 record!(EpochBegan {
     epoch,
     ends,
     by_stake,
+    since,
     seats
 });

@@ -7,9 +7,10 @@ use crate::{
     double_vote::DoubleVote,
     event::Seat,
     keys::Address,
-    limits::{CANDIDATES_MAX, DELEGATIONS_MAX, VALIDATORS_MAX},
+    limits::{CANDIDATES_MAX, DELEGATIONS_MAX, VALIDATORS_LISTED_MAX, VALIDATORS_MAX},
     quantity::{Bps, Height},
 };
+use std::net::SocketAddr;
 
 /// Asks for the validators, and for evidence against them that nobody showed the ledger yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct ValidatorReport {
     pub account: Address,
     /// What that account has bonded.
     pub bonded: Amount,
+    /// Whether it has a seat in this epoch.
+    pub seated: bool,
     /// Whether it was shown to have voted twice.
     pub tombstoned: bool,
 }
@@ -32,14 +35,15 @@ record!(ValidatorReport {
     identity,
     account,
     bonded,
+    seated,
     tombstoned
 });
 
-/// All validators of the chain.
+/// The validators of the genesis, and those with seats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ValidatorsReport {
     /// The validators, in ascending order of identity.
-    pub validators: BoundedVec<ValidatorReport, VALIDATORS_MAX>,
+    pub validators: BoundedVec<ValidatorReport, VALIDATORS_LISTED_MAX>,
     /// Double votes that the node met since it started and that the ledger would take, one pair of each validator.
     pub evidence: BoundedVec<DoubleVote, VALIDATORS_MAX>,
 }
@@ -70,8 +74,12 @@ pub struct CandidateReport {
     pub stake: Amount,
     /// Stake on its way back, which answers for it still.
     pub leaving: Amount,
-    /// The seats that it would have if the epoch ended now.
-    pub seats_next: u16,
+    /// Where its node is reached by those of other validators.
+    pub peer: SocketAddr,
+    /// Whether it has said in this epoch that it is there.
+    pub is_ready: bool,
+    /// Whether it would have a seat if the epoch ended now.
+    pub seat_next: bool,
 }
 record!(CandidateReport {
     candidate,
@@ -81,7 +89,9 @@ record!(CandidateReport {
     own,
     stake,
     leaving,
-    seats_next
+    peer,
+    is_ready,
+    seat_next
 });
 
 /// The candidates that stand, and the seats.
@@ -91,21 +101,30 @@ pub struct CandidatesReport {
     pub epoch: u64,
     /// Its last block.
     pub ends: Height,
+    /// Whether stake gave the seats of the epoch.
+    pub by_stake: bool,
+    /// The epoch since which the same validators have them.
+    pub since: u64,
     /// Who has seats in it.
     pub seats: BoundedVec<Seat, VALIDATORS_MAX>,
     /// All stake that counts behind candidates that may have seats.
     pub stake: Amount,
     /// How much that must be for seats to follow stake.
     pub stake_min: Amount,
+    /// How many candidates must be ready for that.
+    pub seats_min: u16,
     /// The candidates, in ascending order of account.
     pub candidates: BoundedVec<CandidateReport, CANDIDATES_MAX>,
 }
 record!(CandidatesReport {
     epoch,
     ends,
+    by_stake,
+    since,
     seats,
     stake,
     stake_min,
+    seats_min,
     candidates
 });
 

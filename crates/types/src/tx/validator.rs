@@ -12,6 +12,7 @@ use crate::{
     quantity::Bps,
 };
 use commonware_codec::Encode as _;
+use std::net::SocketAddr;
 
 /// Shows that a validator voted twice; anybody may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct RegisterCandidate {
     pub commission: Bps,
     /// What it puts behind itself.
     pub amount: Amount,
+    /// Where its node is reached by those of other validators.
+    pub peer: SocketAddr,
 }
 record!(RegisterCandidate {
     identity,
@@ -60,7 +63,8 @@ record!(RegisterCandidate {
     consent,
     possession,
     commission,
-    amount
+    amount,
+    peer
 });
 
 impl RegisterCandidate {
@@ -69,8 +73,7 @@ impl RegisterCandidate {
     pub fn sign(
         (genesis, account): (Digest, Address),
         (identity, vote): (&SecretKey, &VoteSecretKey),
-        commission: Bps,
-        amount: Amount,
+        (commission, amount, peer): (Bps, Amount, SocketAddr),
     ) -> Self {
         let mut public = [0; 32];
         let AccountKey::Ed25519(key) = identity.account_key();
@@ -92,6 +95,7 @@ impl RegisterCandidate {
             possession: vote.sign(Purpose::Candidacy, &signed).to_bytes(),
             commission,
             amount,
+            peer,
         }
     }
 
@@ -118,15 +122,22 @@ impl RegisterCandidate {
     }
 }
 
-/// Changes what a candidate asks, or whether it stands for seats; sent by its account.
+/// Changes what a candidate asks, where it is, or whether it stands for a seat; sent by its account. Whoever stands says so in every epoch, or has no seat
+/// in the next: nodes that are gone do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdateCandidate {
     /// What it keeps of the fees of its blocks from the next epoch on.
     pub commission: Bps,
-    /// Whether it stands for seats.
+    /// Whether it stands for a seat.
     pub stands: bool,
+    /// Where its node is reached by those of other validators.
+    pub peer: SocketAddr,
 }
-record!(UpdateCandidate { commission, stands });
+record!(UpdateCandidate {
+    commission,
+    stands,
+    peer
+});
 
 /// Puts balance behind a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,11 +188,11 @@ mod tests {
         let identity = SecretKey::from_seed([1; 32]).unwrap();
         let vote = VoteSecretKey::from_seed([2; 32]).unwrap();
         let (genesis, account) = (Digest::of_blob(b"genesis"), Address([3; 20]));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9_000));
         let signed = RegisterCandidate::sign(
             (genesis, account),
             (&identity, &vote),
-            Bps::ZERO,
-            Amount::ZERO,
+            (Bps::ZERO, Amount::ZERO, peer),
         );
         assert_eq!(signed.proven(genesis, account), Some(vote.vote_key()));
         // Copied by another account, or from another chain.
@@ -194,8 +205,7 @@ mod tests {
                 &SecretKey::from_seed([5; 32]).unwrap(),
                 &VoteSecretKey::from_seed([6; 32]).unwrap(),
             ),
-            Bps::ZERO,
-            Amount::ZERO,
+            (Bps::ZERO, Amount::ZERO, peer),
         );
         for mixed in [
             RegisterCandidate {

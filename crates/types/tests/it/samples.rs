@@ -177,6 +177,15 @@ samples! {
     u128: |maker| u128::from(maker.number());
     bool: |maker| maker.below(2) == 1;
     [u8; 32]: |maker| maker.digest().0;
+    std::net::SocketAddr: |maker| {
+        let digest = maker.digest().0;
+        let (port, ip) = (maker.small(), <[u8; 16]>::try_from(&digest[..16]).unwrap());
+        if digest[31].is_multiple_of(2) {
+            ([digest[0], digest[1], digest[2], digest[3]], port).into()
+        } else {
+            (ip, port).into()
+        }
+    };
     [u8; 80]: |maker| {
         let mut bytes = [0; 80];
         for part in bytes.chunks_mut(16) {
@@ -323,14 +332,14 @@ records! {
     AnswerMotion { proposal, answer }
     AppealMotion { proposal, grounds }
     AskValidators {}
-    ValidatorReport { identity, account, bonded, tombstoned }
+    ValidatorReport { identity, account, bonded, seated, tombstoned }
     ValidatorsReport { validators, evidence }
     CastVote { kind, parent_view, block, signature }
     DoubleVote { validator, epoch, view, first, second }
     ReportDoubleVote { evidence }
     ValidatorTombstoned { validator, account, epoch, view, reporter, amount, delegated, to_reporter, burned }
-    RegisterCandidate { identity, vote_key, consent, possession, commission, amount }
-    UpdateCandidate { commission, stands }
+    RegisterCandidate { identity, vote_key, consent, possession, commission, amount, peer }
+    UpdateCandidate { commission, stands, peer }
     DelegateStake { candidate, amount }
     UndelegateStake { candidate, shares }
     RedelegateStake { from, to, amount }
@@ -343,11 +352,11 @@ records! {
     Redelegated { from, to, delegator, amount, until }
     RedelegationSlashed { from, to, delegator, burned }
     RewardsClaimed { candidate, delegator, amount }
-    Seat { validator, seats, stake }
-    EpochBegan { epoch, ends, by_stake, seats }
+    Seat { validator, vote_key, stake }
+    EpochBegan { epoch, ends, by_stake, since, seats }
     AskCandidates {}
-    CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, seats_next }
-    CandidatesReport { epoch, ends, seats, stake, stake_min, candidates }
+    CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, peer, is_ready, seat_next }
+    CandidatesReport { epoch, ends, by_stake, since, seats, stake, stake_min, seats_min, candidates }
     AskDelegations { delegator }
     DelegationReport { candidate, shares, worth, moved, rewards, tombstoned }
     DelegationsReport { delegations }

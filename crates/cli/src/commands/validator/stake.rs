@@ -1,10 +1,17 @@
 //! Candidates, and the stake behind them.
 
-use super::super::account::resolve;
-use crate::{Global, connection::with_connection, failure::Exit, output};
+use super::super::{account::resolve, genesis, node::CARD_FILE};
+use crate::{
+    Global,
+    connection::with_connection,
+    failure::{Exit, code},
+    output,
+};
 use fairweir_gateway::json;
+use fairweir_node::ceremony::ValidatorCard;
 use fairweir_types::{Action, Amount, Boxed, Bps, tx};
 use serde_json::{Value, json as value};
+use std::net::SocketAddr;
 
 /// Which key sends it.
 #[derive(Debug, clap::Args)]
@@ -37,11 +44,14 @@ pub(crate) struct Register {
     /// The name of the key that signs its votes.
     #[arg(long, default_value = "validator-vote", value_name = "NAME")]
     vote: String,
+    /// Where its node is reached by those of other validators; without it what this folder's card says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    peer: Option<SocketAddr>,
     #[command(flatten)]
     itself: Itself,
 }
 
-/// Change what a candidate asks, or whether it stands.
+/// Change what a candidate asks, where it is, or whether it stands.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Update {
     /// What it keeps of the fees of its blocks from the next epoch on, in basis points.
@@ -50,6 +60,9 @@ pub(crate) struct Update {
     /// Stand for no seats any more; what is behind it stays until it is taken back.
     #[arg(long)]
     stand_down: bool,
+    /// Where its node is reached by those of other validators; without it what this folder's card says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    peer: Option<SocketAddr>,
     #[command(flatten)]
     itself: Itself,
 }
@@ -101,6 +114,19 @@ fn send(global: &Global, key: &str, action: Action, said: &str) -> Result<(), Ex
     Ok(())
 }
 
+/// Where a candidate's node is: as given, or as this folder's card says.
+fn peer(global: &Global, given: Option<SocketAddr>) -> Result<SocketAddr, Exit> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let card = global.data_dir()?.read(CARD_FILE)?.ok_or_else(|| {
+        let message = "this folder has no validator's card: say with --peer ADDRESS:PORT where the candidate's node is reached";
+        Exit::message(code::MACHINE, message)
+    })?;
+    let card = ValidatorCard::parse(&String::from_utf8_lossy(&card)).map_err(genesis::refused)?;
+    Ok(card.peer)
+}
+
 pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit> {
     let keys = global.keystore()?;
     let identity = keys.account(&register.identity)?;
@@ -112,8 +138,11 @@ pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit>
     let signed = tx::RegisterCandidate::sign(
         (genesis, account),
         (&identity, &vote),
-        Bps(u64::from(register.commission)),
-        register.amount,
+        (
+            Bps(u64::from(register.commission)),
+            register.amount,
+            peer(global, register.peer)?,
+        ),
     );
     let said = format!(
         "{account} is a candidate with {} coins of its own",
@@ -128,6 +157,7 @@ pub(super) fn update(global: &Global, update: &Update) -> Result<(), Exit> {
     let action = Action::UpdateCandidate(tx::UpdateCandidate {
         commission: Bps(u64::from(update.commission)),
         stands,
+        peer: peer(global, update.peer)?,
     });
     let said = if stands {
         "stands for seats"
@@ -180,21 +210,28 @@ pub(super) fn candidates(global: &Global) -> Result<(), Exit> {
         return Ok(());
     }
     output::line(format!(
-        "epoch {} until block {}; {} coins stand, seats follow stake from {} on",
-        report.epoch, report.ends, report.stake, report.stake_min
+        "epoch {} until block {}; {} coins stand, seats follow stake from {} coins and {} candidates on",
+        report.epoch, report.ends, report.stake, report.stake_min, report.seats_min
     ));
-    output::line("seats are not used yet: blocks are made by the validators of the genesis");
+    output::line(format!(
+        "seats are {}; the same validators have had them since epoch {}",
+        if report.by_stake {
+            "given by stake"
+        } else {
+            "those of before: too little stands, or too few are ready"
+        },
+        report.since
+    ));
     for seat in &report.seats {
-        output::line(format!(
-            "{}  {} seats",
-            fairweir_types::Digest(seat.validator),
-            seat.seats
-        ));
+        let identity = fairweir_types::Digest(seat.validator);
+        output::line(format!("{identity}  a seat, for {} coins", seat.stake));
     }
     for found in &report.candidates {
+        let ready = if found.is_ready { "ready" } else { "not ready" };
+        let next = if found.seat_next { "a seat" } else { "no seat" };
         output::line(format!(
-            "{}  {} coins behind it, {} its own, keeps {} basis points, {} seats next",
-            found.candidate, found.stake, found.own, found.commission, found.seats_next
+            "{}  {} coins behind it, {} its own, keeps {} basis points; at {}, {ready}, {next} next",
+            found.candidate, found.stake, found.own, found.commission, found.peer
         ));
     }
     Ok(())

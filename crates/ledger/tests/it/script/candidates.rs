@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! A: candidate commission=500 amount=1000    with keys named after A; `identity=B` and `vote=B` take B's, `for=B` signs for B's account,
-//!                                            `genesis=other` for another chain; the validator of the genesis has the keys of `validator`
-//! A: stand commission=600                    `stand-down` to stand no more
+//!                                            `genesis=other` for another chain; the validator of the genesis has the keys of `validator`;
+//!                                            `peer=127.0.0.1:9000` is where its node is
+//! A: stand commission=600                    which also says that its node is there; `stand-down` to stand no more
 //! B: delegate A 100                          also `undelegate A 40`, `redelegate A C 10`, `claim A`
 //! expect shares B A 60                       what B has behind A; `pot A 100` is the money behind A, `earned B A 0.5` what it may claim
-//! expect seats A 4                           of the present epoch, whose number is `epoch 3`
+//! expect seats A 1                           in the present epoch, whose number is `epoch 3`; nobody came or left since the epoch `since 2`
 //! expect secured 70                          what orders hold; `third 240` of the seats costs so much, `room 10` more may be locked, or `none`
 //! ```
 
@@ -20,6 +21,13 @@ use fairweir_types::{
         UpdateCandidate,
     },
 };
+use std::net::SocketAddr;
+
+/// Where a node is: `peer=127.0.0.1:9000` unless the line says otherwise.
+fn peer(line: &Line<'_>) -> SocketAddr {
+    let peer = line.options.get("peer").copied();
+    peer.unwrap_or("127.0.0.1:9000").parse().unwrap()
+}
 
 fn register(world: &World, key: &SecretKey, line: &Line<'_>) -> RegisterCandidate {
     let own = world.name_of(key.address());
@@ -40,8 +48,7 @@ fn register(world: &World, key: &SecretKey, line: &Line<'_>) -> RegisterCandidat
     RegisterCandidate::sign(
         (genesis, account),
         (&key_of(named("identity")), &vote),
-        Bps(line.option("commission", 0)),
-        amount,
+        (Bps(line.option("commission", 0)), amount, peer(line)),
     )
 }
 
@@ -52,6 +59,7 @@ pub(super) fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Option<
         stands @ ("stand" | "stand-down") => Action::UpdateCandidate(UpdateCandidate {
             commission: Bps(line.option("commission", 0)),
             stands: stands == "stand",
+            peer: peer(line),
         }),
         "delegate" => Action::DelegateStake(DelegateStake {
             candidate: account(1),
@@ -104,9 +112,19 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
         "seats" => {
             let report = candidates::report(&world.state).unwrap();
             let identity = crate::world::identity_of(subject);
-            let found = report.seats.iter().find(|seat| seat.validator == identity);
-            let found = found.map_or(0, |seat| seat.seats);
-            assert_eq!(found.to_string(), line.word(2), "seats of {subject}");
+            let found = report
+                .seats
+                .iter()
+                .filter(|seat| seat.validator == identity);
+            assert_eq!(
+                found.count().to_string(),
+                line.word(2),
+                "seats of {subject}"
+            );
+        }
+        "since" => {
+            let report = candidates::report(&world.state).unwrap();
+            assert_eq!(report.since.to_string(), subject);
         }
         "secured" => {
             let report = secured::report(&world.state).unwrap();

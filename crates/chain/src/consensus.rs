@@ -1,0 +1,395 @@
+//! Votes: one engine of the library for each epoch, among those who have seats in it.
+//!
+//! The engine of an epoch ends when the epoch's last block is final and executed here; then the ledger has said who votes next, and the next engine begins
+//! on that block. All messages carry the number of their epoch. What comes for the next epoch a moment too early is kept for it; and since it shows that
+//! its sender is ahead, that one is asked for the last block.
+//!
+//! A node without a seat starts no engine. It hears of final blocks by the certificates that validators send to everybody, and takes them over; so it is there
+//! when it gets a seat.
+
+use crate::{
+    application::App,
+    block::ChainBlock,
+    double_votes,
+    engine::Runtime,
+    epochs::Epochs,
+    genesis::{self, BlockDigest, Identity, Scheme},
+    handle::Marshal,
+    pacing::Paced,
+    replica::Core,
+    transport::{Channel, Directory as _, Network, Place},
+};
+use commonware_codec::Decode as _;
+use commonware_consensus::{
+    Epochable as _, Reporter as _, Reporters, Viewable as _,
+    marshal::{Identifier, standard::Deferred},
+    simplex::{
+        self,
+        config::{ForwardPolicy, SkipPolicy},
+        elector::RoundRobin,
+        types::{Activity, Certificate},
+    },
+    types::{Epoch, Height as ConsensusHeight, View, ViewDelta},
+};
+use commonware_cryptography::{
+    Digestible as _, Sha256,
+    certificate::{Scheme as _, Verifier as _},
+};
+use commonware_glue::stateful::Mailbox as StatefulMailbox;
+use commonware_macros::select;
+use commonware_p2p::{
+    Blocker as _, Message, Receiver,
+    utils::mux::{Builder as _, MuxHandle, Muxer, SubReceiver, SubSender},
+};
+use commonware_parallel::Sequential;
+use commonware_runtime::{Handle, buffer::paged::CacheRef};
+use commonware_utils::{NZDuration, NZUsize, channel::mpsc, vec::NonEmptyVec};
+use fairweir_ledger::candidates;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Requests that wait for one of the engine's parts.
+pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1_024);
+/// Views below the finalised one for which votes and candidate blocks are kept.
+pub(crate) const VIEW_RETENTION: ViewDelta = ViewDelta::new(64);
+/// Bytes that are read or written at once.
+pub(crate) const BUFFER: NonZeroUsize = NZUsize!(1 << 18);
+/// How long a peer has to answer.
+pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time before something is asked for again.
+pub(crate) const FETCH_RETRY: Duration = Duration::from_millis(100);
+/// Messages of the next epoch that are kept on each channel.
+const EARLY_MAX: usize = 256;
+/// Past epochs whose votes are looked for on the disk when one begins: a crash may have left more than one.
+const PAST: u64 = 3;
+
+/// The application as an engine sees it.
+pub(crate) type Application<E> = Deferred<E, Scheme, StatefulMailbox<E, App>, ChainBlock, Epochs>;
+type Automaton<E> = Paced<E, Application<E>>;
+type EngineConfig<E, N> = simplex::Config<
+    Scheme,
+    RoundRobin<Sha256>,
+    <N as Network>::Blocker,
+    BlockDigest,
+    Automaton<E>,
+    Application<E>,
+    Reporters<Application<E>, double_votes::Hears>,
+    Sequential,
+>;
+
+/// What engines are made of.
+pub(crate) struct Consensus<E: Runtime, N: Network> {
+    /// The runtime.
+    pub(crate) context: E,
+    /// What the replica shares.
+    pub(crate) core: Arc<Core>,
+    /// Block storage.
+    pub(crate) marshal: Marshal,
+    /// The application.
+    pub(crate) application: Application<E>,
+    /// Who may connect.
+    pub(crate) peers: N::Peers,
+    /// Shuts out peers that break the protocol.
+    pub(crate) blocker: N::Blocker,
+    /// Pages of the journals.
+    pub(crate) page_cache: CacheRef,
+}
+
+/// A channel whose messages carry their epoch.
+struct Muxed<N: Network> {
+    handle: MuxHandle<N::Sender>,
+    /// Messages of epochs that nobody here takes part in.
+    others: mpsc::Receiver<(u64, Message<Identity>)>,
+    /// Those of the next epoch, the first that came.
+    early: VecDeque<Message<Identity>>,
+}
+
+/// One epoch's part of a channel.
+type Part<N> = (
+    SubSender<<N as Network>::Sender>,
+    Caught<SubReceiver<Identity>>,
+);
+
+impl<N: Network> Muxed<N> {
+    fn start<E: Runtime>(context: E, (sender, receiver): Channel<N>) -> Self {
+        let (mux, handle, others) = Muxer::builder(context, sender, receiver)
+            .with_backup()
+            .build();
+        // Ends with the network, or with this task.
+        drop(mux.start());
+        Self {
+            handle,
+            others,
+            early: VecDeque::new(),
+        }
+    }
+
+    /// An epoch's part; none when the network is gone.
+    async fn open(&mut self, epoch: u64) -> Option<Part<N>> {
+        let (sender, inner) = self.handle.register(epoch).await.ok()?;
+        let early = std::mem::take(&mut self.early);
+        Some((sender, Caught { early, inner }))
+    }
+
+    /// Keeps a message for the next epoch.
+    fn keep(&mut self, message: Message<Identity>) {
+        if self.early.len() < EARLY_MAX {
+            self.early.push_back(message);
+        }
+    }
+}
+
+/// A receiver with what came before it was there.
+#[derive(Debug)]
+struct Caught<R> {
+    early: VecDeque<Message<Identity>>,
+    inner: R,
+}
+
+impl<R: Receiver<PublicKey = Identity>> Receiver for Caught<R> {
+    type Error = R::Error;
+    type PublicKey = Identity;
+
+    async fn recv(&mut self) -> Result<Message<Identity>, R::Error> {
+        match self.early.pop_front() {
+            Some(message) => Ok(message),
+            None => self.inner.recv().await,
+        }
+    }
+
+    fn capacity(&self) -> NonZeroUsize {
+        self.inner.capacity()
+    }
+}
+
+/// The channels of votes.
+struct Channels<N: Network> {
+    votes: Muxed<N>,
+    certificates: Muxed<N>,
+    certificate_fetch: Muxed<N>,
+}
+
+impl<E: Runtime, N: Network> Consensus<E, N> {
+    /// Votes, and listens where this node has no seat, until a part of it ends.
+    pub(crate) async fn run(
+        mut self,
+        votes: Channel<N>,
+        certificates: Channel<N>,
+        certificate_fetch: Channel<N>,
+    ) {
+        let child = |name| self.context.child(name);
+        let mut channels = Channels {
+            votes: Muxed::start(child("votes"), votes),
+            certificates: Muxed::start(child("certificates"), certificates),
+            certificate_fetch: Muxed::start(child("certificate_fetch"), certificate_fetch),
+        };
+        let core = Arc::clone(&self.core);
+        let mut tips = core.watch_tip();
+        let mut epoch = core.epochs.after(core.tip().height);
+        let mut asked = SystemTime::UNIX_EPOCH;
+        loop {
+            let Some(mut engine) = self.enter(epoch, &mut channels).await else {
+                return;
+            };
+            loop {
+                tips.mark_unchanged();
+                if core.epochs.after(core.tip().height) > epoch {
+                    break;
+                }
+                let (others, certificates) = (
+                    &mut channels.votes.others,
+                    &mut channels.certificates.others,
+                );
+                let (of, message, is_vote) = select! {
+                    ended = &mut engine => {
+                        tracing::error!(epoch, ?ended, "the engine of votes ended");
+                        return;
+                    },
+                    changed = tips.changed() => match changed {
+                        Ok(_) => continue,
+                        Err(_) => return,
+                    },
+                    vote = others.recv() => match vote {
+                        Some((of, message)) => (of, message, true),
+                        None => return,
+                    },
+                    certificate = certificates.recv() => match certificate {
+                        Some((of, message)) => (of, message, false),
+                        None => return,
+                    },
+                };
+                if of <= epoch {
+                    continue;
+                }
+                let now = self.context.current();
+                if now
+                    .duration_since(asked)
+                    .is_ok_and(|passed| passed >= FETCH_RETRY)
+                {
+                    asked = now;
+                    let last = ConsensusHeight::new(core.epochs.last(epoch).get());
+                    self.marshal
+                        .hint_finalized(last, NonEmptyVec::new(message.0.clone()));
+                }
+                if of == epoch.saturating_add(1) {
+                    let channel = if is_vote {
+                        &mut channels.votes
+                    } else {
+                        &mut channels.certificates
+                    };
+                    channel.keep(message);
+                }
+            }
+            engine.abort();
+            // More than one may have passed while this node was behind: what was kept is of none of them then.
+            let next = core.epochs.after(core.tip().height);
+            if next > epoch.saturating_add(1) {
+                channels.votes.early.clear();
+                channels.certificates.early.clear();
+            }
+            epoch = next;
+        }
+    }
+
+    /// Begins an epoch: its engine if this node has a seat, else what listens. None when the network or block storage is gone.
+    async fn enter(&mut self, epoch: u64, channels: &mut Channels<N>) -> Option<Handle<()>> {
+        let core = Arc::clone(&self.core);
+        let scheme = core.schemes.of(epoch)?;
+        self.track(epoch);
+        let foot = core.epochs.foot(epoch).get();
+        let foot = Identifier::Height(ConsensusHeight::new(foot));
+        let foot = self.marshal.get_block(foot).await?.digest();
+        let votes = channels.votes.open(epoch).await?;
+        let certificates = channels.certificates.open(epoch).await?;
+        let fetch = channels.certificate_fetch.open(epoch).await?;
+        for past in 1..=PAST {
+            // Seldom there: what a crash left, and the votes of the epoch before the last.
+            if let Some(past) = epoch.checked_sub(past.saturating_add(1)) {
+                let _ = self.context.remove(&self.partition(past), None).await;
+            }
+        }
+        let is_seated = scheme.me().is_some();
+        tracing::info!(
+            epoch,
+            is_seated,
+            validators = scheme.participants().len(),
+            "an epoch begins"
+        );
+        if is_seated {
+            let config = self.engine(epoch, foot, scheme.as_ref().clone());
+            let engine = simplex::Engine::new(self.context.child("simplex"), config);
+            return Some(engine.start(votes, certificates, fetch));
+        }
+        let (reporter, blocker) = (self.application.clone(), self.blocker.clone());
+        let listening = self
+            .context
+            .child("listen")
+            .spawn(move |context| async move {
+                // Votes and questions are for those who have seats.
+                let _unheard = (votes, fetch);
+                listen::<E, N>(context, &scheme, certificates, reporter, blocker).await;
+            });
+        Some(listening)
+    }
+
+    fn partition(&self, epoch: u64) -> String {
+        format!("{}-votes-{epoch}", self.core.config.partition_prefix)
+    }
+
+    /// Says who may connect in an epoch.
+    fn track(&mut self, epoch: u64) {
+        let (seats, standing) = self.core.cache.read(|state| {
+            // A state that does not read stops the chain with its next block; nobody is lost for it here.
+            let seats = candidates::seats(state).unwrap_or_default();
+            (seats, candidates::peers(state).unwrap_or_default())
+        });
+        let place = |identity: &[u8; 32], peer| Some((genesis::identity(identity)?, peer));
+        let known: BTreeMap<_, _> = standing.iter().copied().collect();
+        let seated: Vec<Place> = seats
+            .iter()
+            .filter_map(|seat| place(&seat.validator, known.get(&seat.validator).copied()))
+            .collect();
+        let standing = standing.iter();
+        let standing = standing.filter_map(|(identity, peer)| place(identity, Some(*peer)));
+        self.peers.track(epoch, seated, standing.collect());
+    }
+
+    fn engine(&self, epoch: u64, foot: BlockDigest, scheme: Scheme) -> EngineConfig<E, N> {
+        let is_alone = scheme.participants().len() == 1;
+        let (leader_timeout, certification_timeout) = self.core.config.view_timeouts(is_alone);
+        let application = self.application.clone();
+        simplex::Config {
+            scheme,
+            elector: RoundRobin::default(),
+            blocker: self.blocker.clone(),
+            automaton: Paced::new(
+                self.context.child("pacing"),
+                application.clone(),
+                Arc::clone(&self.core),
+            ),
+            relay: application.clone(),
+            reporter: Reporters::from((application, double_votes::Hears(Arc::clone(&self.core)))),
+            strategy: Sequential,
+            partition: self.partition(epoch),
+            mailbox_size: MAILBOX,
+            epoch: Epoch::new(epoch),
+            floor: simplex::config::Floor::Genesis(foot),
+            replay_buffer: BUFFER,
+            write_buffer: BUFFER,
+            page_cache: self.page_cache.clone(),
+            leader_timeout,
+            certification_timeout,
+            timeout_retry: Duration::from_millis(500),
+            view_retention: VIEW_RETENTION,
+            skip: SkipPolicy::Enabled {
+                timeout: certification_timeout.saturating_add(Duration::from_secs(3)),
+                budget: simplex::SkipBudget::Participants,
+            },
+            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+            fetch_retry_delay: FETCH_RETRY,
+            forward: ForwardPolicy::Disabled,
+            // A second vote may come when the first is counted already; without the first it would be no evidence.
+            track_historical_votes: true,
+        }
+    }
+}
+
+/// Takes over what certificates say is final, until the network is gone.
+async fn listen<E: Runtime, N: Network>(
+    mut context: E,
+    scheme: &Scheme,
+    (_, mut receiver): Part<N>,
+    mut reporter: Application<E>,
+    mut blocker: N::Blocker,
+) {
+    let mut newest = View::zero();
+    while let Ok((peer, message)) = receiver.recv().await {
+        let read = Certificate::<Scheme, BlockDigest>::decode_cfg(
+            message,
+            &scheme.certificate_codec_config(),
+        );
+        let finalization = match read {
+            Ok(Certificate::Finalization(found)) if found.view() > newest => found,
+            Ok(_) => continue,
+            Err(_) => {
+                blocker.block(peer);
+                continue;
+            }
+        };
+        if !finalization.verify(&mut context, scheme, &Sequential) {
+            blocker.block(peer);
+            continue;
+        }
+        newest = finalization.view();
+        tracing::debug!(
+            epoch = finalization.epoch().get(),
+            view = newest.get(),
+            "heard of a final block"
+        );
+        reporter.report(Activity::Finalization(finalization));
+    }
+}

@@ -1,0 +1,240 @@
+//! Epochs: seats that change hands while the chain goes on.
+
+use crate::{
+    follow::{Cheat, Neighbour, follower},
+    four::{digests, link, lossy, validator},
+    harness::{FEE, Keys, genesis_of, transfer, user},
+};
+use commonware_codec::Encode as _;
+use commonware_cryptography::Signer as _;
+use commonware_runtime::{Clock as _, Runner as _, deterministic};
+use fairweir_chain::{
+    ChainHandle,
+    light::{LightClient, LightError},
+};
+use fairweir_ledger::{bank, candidates, params};
+use fairweir_types::{
+    Action, Amount, BoundedVec, Boxed, Bps, Event, Genesis, Height, SecretKey, SignedTx,
+    Transaction, genesis::GenesisParam, tx,
+};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+const EPOCH: u64 = 10;
+
+fn param(name: &str, value: u64) -> GenesisParam {
+    GenesisParam {
+        param: params::number_of(name).unwrap(),
+        value,
+    }
+}
+
+/// A chain with so many validators, and keys of one more that may stand for a seat.
+fn chain_of(validators: u8) -> (Genesis, Vec<Keys>) {
+    let (mut genesis, keys) = genesis_of(validators + 1, validators);
+    let coin = 1_000_000_000;
+    let values = [
+        param("seats", 4),
+        param("epoch_blocks", EPOCH),
+        param("candidate_stake_min", 10 * coin),
+        param("seats_stake_min", 10 * coin),
+        param("seats_min", 4),
+    ];
+    let mut values = values.to_vec();
+    values.sort_unstable_by_key(|value| value.param);
+    genesis.params = BoundedVec::new(values).unwrap();
+    (genesis, keys)
+}
+
+fn identity(keys: &Keys) -> [u8; 32] {
+    let public = keys.identity.as_identity().public_key().encode();
+    public.as_ref().try_into().unwrap()
+}
+
+fn peer() -> SocketAddr {
+    ([127, 0, 0, 1], 9_000).into()
+}
+
+fn sign(chain: &ChainHandle, key: &SecretKey, action: Action) -> SignedTx {
+    let account = chain.read(|state| bank::account(state, key.address()).unwrap());
+    let transaction = Transaction {
+        chain_id: chain.genesis().chain_id.clone(),
+        sender: key.account_key(),
+        nonce: account.nonce,
+        fee: Amount::from_base_units(FEE).unwrap(),
+        expiry: Height(chain.tip().height.get() + 50),
+        action,
+    };
+    transaction.sign(key)
+}
+
+/// Says for a node's account what is due: that it is a candidate, then in each epoch that it is there.
+fn stand(chain: &ChainHandle, keys: &Keys, coins: u64) {
+    let key = &keys.identity;
+    let (epoch, record) = chain.read(|state| {
+        let record = candidates::candidate(state, key.address()).unwrap();
+        (candidates::epoch(state).unwrap().number, record)
+    });
+    let action = match record {
+        None => Action::RegisterCandidate(Boxed::new(tx::RegisterCandidate::sign(
+            (chain.genesis().digest(), key.address()),
+            (key, &keys.vote_key),
+            (Bps::ZERO, Amount::from_coins(coins).unwrap(), peer()),
+        ))),
+        Some(record) if record.ready != Some(epoch) => {
+            Action::UpdateCandidate(tx::UpdateCandidate {
+                commission: Bps::ZERO,
+                stands: true,
+                peer: peer(),
+            })
+        }
+        Some(_) => return,
+    };
+    // It may wait already.
+    let _ = chain.submit(sign(chain, key, action));
+}
+
+fn seated(chain: &ChainHandle) -> BTreeSet<[u8; 32]> {
+    let seats = chain.read(|state| candidates::seats(state).unwrap());
+    seats.iter().map(|seat| seat.validator).collect()
+}
+
+fn ids<'k>(keys: impl IntoIterator<Item = &'k Keys>) -> BTreeSet<[u8; 32]> {
+    keys.into_iter().map(identity).collect()
+}
+
+#[test]
+fn a_candidate_takes_the_seat_of_a_validator_and_everybody_follows() {
+    let (genesis, keys) = chain_of(4);
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
+        let mut chains = Vec::new();
+        for (number, keys) in keys.iter().enumerate() {
+            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+        }
+        let (following, _task) = follower(
+            &context,
+            &genesis,
+            Neighbour::new(&chains[0].0, Cheat::None),
+        )
+        .await;
+        assert_eq!(seated(&chains[0].0), ids(&keys[..4]));
+        // The first three and the newcomer stand; the fourth validator does not.
+        let standing = [0, 1, 2, 4];
+        let expected = ids(standing.map(|number| &keys[number]));
+        while chains.iter().any(|(chain, _)| seated(chain) != expected) {
+            for number in standing {
+                stand(&chains[number].0, &keys[number], 20);
+            }
+            context.sleep(Duration::from_millis(200)).await;
+            assert!(
+                chains[0].0.tip().height < Height(100),
+                "seats do not follow stake"
+            );
+        }
+        // Whoever has no seat any more passes on what is submitted to it.
+        let tx = chains[3].0.submit(transfer(&user(1), 0)).unwrap();
+        let target = Height(chains[0].0.tip().height.get() + 4 * EPOCH);
+        while chains[0].0.tip().height < target {
+            for number in standing {
+                stand(&chains[number].0, &keys[number], 20);
+            }
+            context.sleep(Duration::from_millis(200)).await;
+        }
+        let blocks = digests(&chains[0].0, target).await;
+        for chain in chains.iter().map(|(chain, _)| chain).chain([&following]) {
+            chain.wait_height(target).await.unwrap();
+            assert!(chain.outcome(tx).await.unwrap().unwrap().outcome.is_done());
+            assert_eq!(digests(chain, target).await, blocks);
+        }
+        check_proofs(&chains[0].0, &genesis, target, (&keys[3], &keys[4])).await;
+    });
+}
+
+/// Every block is proven to who knows the genesis and follows handovers; blocks are made by those who have seats.
+async fn check_proofs(
+    chain: &ChainHandle,
+    genesis: &Genesis,
+    to: Height,
+    (leaver, newcomer): (&Keys, &Keys),
+) {
+    let mut light = LightClient::new(genesis).unwrap();
+    let untold = light.clone();
+    let (mut handed, mut by_newcomer, mut refused) = (0, 0, 0);
+    for height in 1..=to.get() {
+        let found = chain.finalised(Height(height)).await.unwrap().unwrap();
+        let header = &found.block.header;
+        assert_eq!(header.epoch, (height - 1) / EPOCH);
+        light
+            .verify_through(header, &found.descendants, &found.certificate)
+            .unwrap();
+        if handed > 0 {
+            assert_ne!(header.proposer, identity(leaver), "block {height}");
+            by_newcomer += u64::from(header.proposer == identity(newcomer));
+            let untold = untold.verify_through(header, &found.descendants, &found.certificate);
+            refused += u64::from(matches!(untold, Err(LightError::OtherValidators { .. })));
+        }
+        let is_last = height % EPOCH == 0;
+        let began = found
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::EpochBegan(_)));
+        assert_eq!(is_last, began);
+        if is_last {
+            // Nothing is proven by a later block alone: the last of an epoch has a certificate of its own.
+            assert!(found.descendants.is_empty());
+            let fewer = &found.events[1..];
+            let other = light.clone().hand_over(header, &found.certificate, fewer);
+            assert!(matches!(other, Err(LightError::OtherEvents)));
+            handed += u64::from(
+                light
+                    .hand_over(header, &found.certificate, &found.events)
+                    .unwrap(),
+            );
+        } else {
+            let none = light.hand_over(header, &found.certificate, &found.events);
+            // It may have been proven by a descendant.
+            assert!(none.is_err());
+        }
+    }
+    assert_eq!(handed, 1);
+    assert!(by_newcomer > 5, "{by_newcomer} blocks of the newcomer");
+    assert!(
+        refused > 0,
+        "who was not told of the handover believed everything"
+    );
+}
+
+#[test]
+fn validators_that_crash_around_the_end_of_an_epoch_go_on_in_the_next() {
+    let (genesis, keys) = chain_of(4);
+    deterministic::Runner::timed(Duration::from_secs(1_200)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
+        let mut chains = Vec::new();
+        for (number, keys) in keys.iter().enumerate().take(4) {
+            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+        }
+        for (round, down) in (0..).zip([1, 2, 1, 2, 1, 2, 4, 4]) {
+            // The heights around the end, and all four at once in the end.
+            let height = Height(EPOCH * (round + 1) - 2 + round % 4);
+            chains[0].0.wait_height(height).await.unwrap();
+            context.sleep(Duration::from_millis(round * 37)).await;
+            for _ in 0..down {
+                let (_, task) = chains.pop().unwrap();
+                task.stop();
+                task.failed().await;
+            }
+            context.sleep(Duration::from_millis(900)).await;
+            let gone = chains.len();
+            for (number, keys) in keys.iter().enumerate().take(4).skip(gone) {
+                chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+            }
+        }
+        let target = Height(EPOCH * 10 + 3);
+        chains[0].0.wait_height(target).await.unwrap();
+        let blocks = digests(&chains[0].0, target).await;
+        for (chain, _) in &chains {
+            chain.wait_height(target).await.unwrap();
+            assert_eq!(digests(chain, target).await, blocks);
+        }
+    });
+}

@@ -1,0 +1,155 @@
+//! Seats that move between machines, each with a process of its own: somebody comes, somebody leaves, somebody is gone for a while.
+
+use super::{
+    assert_fails, fairweir,
+    several_machines::{Node, cards, done, json, status_at},
+};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Those of the genesis; one more comes later.
+const FOUNDERS: usize = 4;
+
+/// Blocks come five times a second, so that an epoch lasts two.
+fn hurry(folder: &Path) {
+    let file = folder.join("fairweir.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let quick = text.replace("heartbeat_ms = 1000", "heartbeat_ms = 200");
+    assert_ne!(text, quick);
+    std::fs::write(file, quick).unwrap();
+}
+
+/// The identity on a folder's card.
+fn identity(card: &str) -> String {
+    let text = std::fs::read_to_string(card).unwrap();
+    let line = text.lines().find(|line| line.starts_with("identity"));
+    line.unwrap().split('"').nth(1).unwrap().to_owned()
+}
+
+fn seats(data: &Path) -> (BTreeSet<String>, u64) {
+    let shown = json(&done(data, &["--json", "validator", "candidates"]));
+    let seats = shown["seats"].as_array().unwrap().iter();
+    let seats = seats.map(|seat| seat["validator"].as_str().unwrap().to_owned());
+    (seats.collect(), shown["since"].as_u64().unwrap())
+}
+
+/// Waits until exactly these have the seats, as a node says.
+#[track_caller]
+fn wait_for_seats(data: &Path, of: &[&String]) {
+    let expected: BTreeSet<String> = of.iter().map(|identity| (*identity).clone()).collect();
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while seats(data).0 != expected {
+        let shown = done(data, &["validator", "candidates"]);
+        assert!(Instant::now() < deadline, "the seats do not move: {shown}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn height(data: &Path) -> u64 {
+    json(&done(data, &["--json", "status"]))["height"]
+        .as_u64()
+        .unwrap()
+}
+
+/// A network of four, and a folder that may join it as a candidate.
+fn found(folders: &[PathBuf], file: &str) -> Vec<String> {
+    let cards = cards(folders);
+    let first = &folders[0];
+    done(
+        first,
+        &["genesis", "new", file, "--chain-id", "dev-several"],
+    );
+    let founders: Vec<&str> = cards[..FOUNDERS].iter().map(String::as_str).collect();
+    let add = ["genesis", "add-validator", file];
+    done(first, &[&add[..], &founders[..]].concat());
+    for folder in folders {
+        done(
+            folder,
+            &["genesis", "add-account", file, "validator", "100"],
+        );
+    }
+    for (name, value) in [
+        ("candidate_stake_min", "10000000000"),
+        ("seats_stake_min", "30000000000"),
+        ("seats_min", "3"),
+        ("seats", "4"),
+        ("epoch_blocks", "10"),
+    ] {
+        done(first, &["genesis", "set-param", file, name, value]);
+    }
+    done(first, &["genesis", "finalise", file]);
+    for folder in &folders[..FOUNDERS] {
+        done(folder, &["node", "join", file]);
+    }
+    let late = &folders[FOUNDERS];
+    assert_fails(
+        &fairweir(late, &["node", "join", file]),
+        5,
+        "join a network that runs already with --candidate",
+    );
+    done(late, &["node", "join", file, "--candidate"]);
+    folders.iter().for_each(|folder| hurry(folder));
+    cards.iter().map(|card| identity(card)).collect()
+}
+
+#[test]
+fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() {
+    let all = tempfile::tempdir().unwrap();
+    let folders: Vec<PathBuf> = (0..=FOUNDERS)
+        .map(|number| all.path().join(number.to_string()))
+        .collect();
+    let file = all.path().join("genesis.toml");
+    let ids = found(&folders, file.to_str().unwrap());
+    let (first, leaver, newcomer) = (&folders[0], &folders[3], &folders[FOUNDERS]);
+    let mut nodes: Vec<Node> = folders
+        .iter()
+        .map(|folder| Node::start(folder, &[]))
+        .collect();
+    status_at(first, 3);
+    assert_eq!(seats(first).1, 0);
+
+    // The fourth does not stand; the newcomer's node is let in once its account does.
+    let door = done(first, &["node", "address"]);
+    let terms = [
+        "validator",
+        "candidate",
+        "--commission",
+        "500",
+        "--amount",
+        "20",
+    ];
+    for folder in [first, &folders[1], &folders[2], newcomer] {
+        done(folder, &[&["--node", door.trim()], &terms[..]].concat());
+    }
+    wait_for_seats(first, &[&ids[0], &ids[1], &ids[2], &ids[4]]);
+    let status = status_at(newcomer, height(first));
+    assert_eq!(status["validators"], 4);
+    assert!(seats(newcomer).1 > 0);
+    // Who has no seat any more follows, and passes on what it is given; so does who has one.
+    for folder in [leaver, newcomer] {
+        done(folder, &["keys", "new", "friend"]);
+        done(folder, &["transfer", "friend", "1", "--from", "validator"]);
+    }
+
+    // One is gone for some epochs: the others go on without its seat, and it comes back by itself.
+    drop(nodes.remove(0));
+    let second = &folders[1];
+    wait_for_seats(second, &[&ids[1], &ids[2], &ids[4]]);
+    nodes.push(Node::start(first, &[]));
+    wait_for_seats(second, &[&ids[0], &ids[1], &ids[2], &ids[4]]);
+    status_at(first, height(second));
+    let listed = json(&format!(
+        "[{}]",
+        done(leaver, &["--json", "validator", "list"])
+            .trim()
+            .replace('\n', ",")
+    ));
+    assert_eq!(listed.as_array().unwrap().len(), FOUNDERS + 1);
+    for validator in listed.as_array().unwrap() {
+        let has_left = validator["identity"] == ids[3].as_str();
+        assert_eq!(validator["seated"], !has_left, "{validator}");
+    }
+}
