@@ -12,12 +12,15 @@ HEARTBEAT_MS = 500
 
 
 class Validators:
-    """Validators of one chain, one for each machine. Their folders lie under `folder`."""
+    """Validators of one chain, one for each machine, but for the last ones if some are only candidates. Their folders lie under `folder`; `values` are governed
+    values by name, and `coins` what the account of each validator's fees begins with."""
 
-    def __init__(self, fairweir, machines, folder):
+    def __init__(self, fairweir, machines, folder, candidates=0, values=None, coins=0):
         os.environ["FAIRWEIR_PASSPHRASE"] = "a passphrase for one test"
         self.fairweir, self.machines, self.folder = fairweir, machines, pathlib.Path(folder)
         self.count = len(machines.names)
+        self.founders = self.count - candidates
+        self.values, self.coins = values or {}, coins
         self.running = {}
 
     def data(self, number):
@@ -41,13 +44,18 @@ class Validators:
             settings = self.data(number) / "fairweir.toml"
             settings.write_text(settings.read_text().replace("heartbeat_ms = 1000", f"heartbeat_ms = {HEARTBEAT_MS}"))
         run(self.fairweir, "genesis", "new", file, "--chain-id", CHAIN)
-        run(self.fairweir, "genesis", "add-validator", file, *cards)
+        run(self.fairweir, "genesis", "add-validator", file, *cards[: self.founders])
         for number in range(self.count):
             run(*self.command(number, "genesis", "add-account", file, "buyer", COINS))
+            if self.coins:
+                run(*self.command(number, "genesis", "add-account", file, "validator", self.coins))
+        for name, value in self.values.items():
+            run(self.fairweir, "genesis", "set-param", file, name, value)
         run(self.fairweir, "genesis", "finalise", file)
         digest = json.loads(run(self.fairweir, "--json", "genesis", "show", file).stdout)["digest"]
         for number in range(self.count):
-            run(*self.command(number, "node", "join", file, "--digest", digest))
+            late = ["--candidate"] if number >= self.founders else []
+            run(*self.command(number, "node", "join", file, "--digest", digest, *late))
 
     def start(self, *numbers, within=120):
         for number in numbers:

@@ -45,6 +45,7 @@ use commonware_parallel::Sequential;
 use commonware_runtime::{Handle, buffer::paged::CacheRef};
 use commonware_utils::{NZDuration, NZUsize, channel::mpsc, vec::NonEmptyVec};
 use fairweir_ledger::candidates;
+use fairweir_types::limits::VALIDATORS_MAX;
 use std::{
     collections::{BTreeMap, VecDeque},
     num::NonZeroUsize,
@@ -62,10 +63,25 @@ pub(crate) const BUFFER: NonZeroUsize = NZUsize!(1 << 18);
 pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time before something is asked for again.
 pub(crate) const FETCH_RETRY: Duration = Duration::from_millis(100);
-/// Messages of the next epoch that are kept on each channel.
-const EARLY_MAX: usize = 256;
-/// Past epochs whose votes are looked for on the disk when one begins: a crash may have left more than one.
-const PAST: u64 = 3;
+/// Messages of the next epoch that are kept of each sender, on each channel.
+const EARLY_MAX: usize = 8;
+/// Time between two questions to a peer that is ahead.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Time without a new block after which a node without a seat asks for the epoch's last one: it may have missed that one's certificate.
+const QUIET: Duration = Duration::from_secs(10);
+/// Executed blocks that block storage may not know to be executed.
+pub(crate) const ACKS_MAX: NonZeroUsize = NZUsize!(16);
+/// How many epochs votes are kept on the disk. A node that starts again does so up to [`ACKS_MAX`] blocks below the newest it had executed: two of the
+/// shortest epochs. An engine without its votes might cast others.
+const VOTES_KEPT: u64 = 3;
+/// So many epochs more are looked for when one begins: a node that was behind skips some.
+const LEFT_OVER: u64 = 8;
+/// Validators of an epoch at most, as the library counts them.
+pub(crate) const PARTICIPANTS_MAX: u32 = 64;
+const _: () = assert!(
+    PARTICIPANTS_MAX as usize == VALIDATORS_MAX,
+    "one number, of two types"
+);
 
 /// The application as an engine sees it.
 pub(crate) type Application<E> = Deferred<E, Scheme, StatefulMailbox<E, App>, ChainBlock, Epochs>;
@@ -135,9 +151,12 @@ impl<N: Network> Muxed<N> {
         Some((sender, Caught { early, inner }))
     }
 
-    /// Keeps a message for the next epoch.
+    /// Keeps a message for the next epoch, if it may be one of votes; a few of each sender.
     fn keep(&mut self, message: Message<Identity>) {
-        if self.early.len() < EARLY_MAX {
+        let (sender, bytes) = &message;
+        let of_sender = self.early.iter().filter(|(other, _)| other == sender);
+        let bytes_max = simplex::max_payload_size::<Scheme, BlockDigest>(PARTICIPANTS_MAX);
+        if bytes.len() <= bytes_max && of_sender.count() < EARLY_MAX {
             self.early.push_back(message);
         }
     }
@@ -190,7 +209,7 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         let core = Arc::clone(&self.core);
         let mut tips = core.watch_tip();
         let mut epoch = core.epochs.after(core.tip().height);
-        let mut asked = SystemTime::UNIX_EPOCH;
+        let mut asked: BTreeMap<Identity, SystemTime> = BTreeMap::new();
         loop {
             let Some(mut engine) = self.enter(epoch, &mut channels).await else {
                 return;
@@ -213,6 +232,10 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                         Ok(_) => continue,
                         Err(_) => return,
                     },
+                    () = self.context.sleep(QUIET) => {
+                        self.ask_validators(epoch);
+                        continue;
+                    },
                     vote = others.recv() => match vote {
                         Some((of, message)) => (of, message, true),
                         None => return,
@@ -226,14 +249,11 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                     continue;
                 }
                 let now = self.context.current();
-                if now
-                    .duration_since(asked)
-                    .is_ok_and(|passed| passed >= FETCH_RETRY)
-                {
-                    asked = now;
-                    let last = ConsensusHeight::new(core.epochs.last(epoch).get());
-                    self.marshal
-                        .hint_finalized(last, NonEmptyVec::new(message.0.clone()));
+                let before = asked.get(&message.0).copied();
+                let passed = before.and_then(|before| now.duration_since(before).ok());
+                if passed.is_none_or(|passed| passed >= ASK_AGAIN) {
+                    asked.insert(message.0.clone(), now);
+                    self.ask_for_last(epoch, NonEmptyVec::new(message.0.clone()));
                 }
                 if of == epoch.saturating_add(1) {
                     let channel = if is_vote {
@@ -245,6 +265,7 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                 }
             }
             engine.abort();
+            asked.clear();
             // More than one may have passed while this node was behind: what was kept is of none of them then.
             let next = core.epochs.after(core.tip().height);
             if next > epoch.saturating_add(1) {
@@ -252,6 +273,23 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                 channels.certificates.early.clear();
             }
             epoch = next;
+        }
+    }
+
+    /// Asks for the last block of an epoch and its certificate.
+    fn ask_for_last(&self, epoch: u64, peers: NonEmptyVec<Identity>) {
+        let last = ConsensusHeight::new(self.core.epochs.last(epoch).get());
+        self.marshal.hint_finalized(last, peers);
+    }
+
+    /// The same of all that have seats in it, if this node has none: those that have hear of each other.
+    fn ask_validators(&self, epoch: u64) {
+        let Some(scheme) = self.core.schemes.of(epoch) else {
+            return;
+        };
+        let seated: Vec<Identity> = scheme.participants().iter().cloned().collect();
+        if let (None, Ok(seated)) = (scheme.me(), NonEmptyVec::try_from(seated)) {
+            self.ask_for_last(epoch, seated);
         }
     }
 
@@ -266,11 +304,10 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         let votes = channels.votes.open(epoch).await?;
         let certificates = channels.certificates.open(epoch).await?;
         let fetch = channels.certificate_fetch.open(epoch).await?;
-        for past in 1..=PAST {
-            // Seldom there: what a crash left, and the votes of the epoch before the last.
-            if let Some(past) = epoch.checked_sub(past.saturating_add(1)) {
-                let _ = self.context.remove(&self.partition(past), None).await;
-            }
+        let kept = epoch.saturating_sub(VOTES_KEPT.saturating_sub(1));
+        for past in kept.saturating_sub(LEFT_OVER)..kept {
+            // Seldom there: each is removed once, and there is none of an epoch in which this node had no seat.
+            let _ = self.context.remove(&self.partition(past), None).await;
         }
         let is_seated = scheme.me().is_some();
         tracing::info!(
@@ -284,14 +321,14 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
             let engine = simplex::Engine::new(self.context.child("simplex"), config);
             return Some(engine.start(votes, certificates, fetch));
         }
+        // Votes and questions are for those who have seats: nobody keeps them here.
+        drop((votes, fetch));
         let (reporter, blocker) = (self.application.clone(), self.blocker.clone());
         let listening = self
             .context
             .child("listen")
             .spawn(move |context| async move {
-                // Votes and questions are for those who have seats.
-                let _unheard = (votes, fetch);
-                listen::<E, N>(context, &scheme, certificates, reporter, blocker).await;
+                listen::<E, N>(context, (epoch, &scheme), certificates, reporter, blocker).await;
             });
         Some(listening)
     }
@@ -302,20 +339,20 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
 
     /// Says who may connect in an epoch.
     fn track(&mut self, epoch: u64) {
-        let (seats, standing) = self.core.cache.read(|state| {
+        let place = |identity: &[u8; 32], peer| Some((genesis::identity(identity)?, peer));
+        let (seated, standing): (Vec<Place>, Vec<Place>) = self.core.cache.read(|state| {
             // A state that does not read stops the chain with its next block; nobody is lost for it here.
             let seats = candidates::seats(state).unwrap_or_default();
-            (seats, candidates::peers(state).unwrap_or_default())
+            let seated = seats.iter().filter_map(|seat| {
+                // Also of one that stands no more: its seat is its own until the epoch ends.
+                let peer = candidates::peer_of(state, &seat.validator).ok().flatten();
+                place(&seat.validator, peer)
+            });
+            let standing = candidates::peers(state).unwrap_or_default().into_iter();
+            let standing = standing.filter_map(|(identity, peer)| place(&identity, Some(peer)));
+            (seated.collect(), standing.collect())
         });
-        let place = |identity: &[u8; 32], peer| Some((genesis::identity(identity)?, peer));
-        let known: BTreeMap<_, _> = standing.iter().copied().collect();
-        let seated: Vec<Place> = seats
-            .iter()
-            .filter_map(|seat| place(&seat.validator, known.get(&seat.validator).copied()))
-            .collect();
-        let standing = standing.iter();
-        let standing = standing.filter_map(|(identity, peer)| place(identity, Some(*peer)));
-        self.peers.track(epoch, seated, standing.collect());
+        self.peers.track(epoch, seated, standing);
     }
 
     fn engine(&self, epoch: u64, foot: BlockDigest, scheme: Scheme) -> EngineConfig<E, N> {
@@ -361,7 +398,7 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
 /// Takes over what certificates say is final, until the network is gone.
 async fn listen<E: Runtime, N: Network>(
     mut context: E,
-    scheme: &Scheme,
+    (epoch, scheme): (u64, &Scheme),
     (_, mut receiver): Part<N>,
     mut reporter: Application<E>,
     mut blocker: N::Blocker,
@@ -372,24 +409,24 @@ async fn listen<E: Runtime, N: Network>(
             message,
             &scheme.certificate_codec_config(),
         );
-        let finalization = match read {
-            Ok(Certificate::Finalization(found)) if found.view() > newest => found,
-            Ok(_) => continue,
-            Err(_) => {
+        let certificate = match read {
+            // One of another epoch may be signed by the same validators, and its view says nothing here.
+            Ok(certificate) if certificate.epoch().get() == epoch => certificate,
+            Ok(_) | Err(_) => {
                 blocker.block(peer);
                 continue;
             }
+        };
+        let finalization = match certificate {
+            Certificate::Finalization(found) if found.view() > newest => found,
+            _ => continue,
         };
         if !finalization.verify(&mut context, scheme, &Sequential) {
             blocker.block(peer);
             continue;
         }
         newest = finalization.view();
-        tracing::debug!(
-            epoch = finalization.epoch().get(),
-            view = newest.get(),
-            "heard of a final block"
-        );
+        tracing::debug!(epoch, view = newest.get(), "heard of a final block");
         reporter.report(Activity::Finalization(finalization));
     }
 }

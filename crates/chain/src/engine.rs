@@ -5,6 +5,7 @@
 use crate::{
     block::ChainBlock,
     config::ChainConfig,
+    consensus::PARTICIPANTS_MAX,
     error::StartError,
     follow::Source,
     genesis::{BlockDigest, Scheme},
@@ -21,7 +22,6 @@ use commonware_macros::select;
 use commonware_p2p::utils::mux;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::channel::oneshot;
-use fairweir_types::limits::VALIDATORS_MAX;
 use futures::future::select_all;
 use rand_core::CryptoRng;
 use std::{fmt, future::Future, pin::pin};
@@ -157,7 +157,7 @@ where
 /// [`StartError::Genesis`].
 pub fn message_bytes_max(genesis: &fairweir_types::Genesis) -> Result<u32, StartError> {
     genesis.check().map_err(StartError::Genesis)?;
-    let participants = u32::try_from(VALIDATORS_MAX).unwrap_or(u32::MAX);
+    let participants = PARTICIPANTS_MAX;
     Ok(commonware_p2p::max_message_size(&[
         mux::prefixed(simplex::max_payload_size::<Scheme, BlockDigest>(
             participants,

@@ -11,7 +11,7 @@ use fairweir_ledger::{Fault, State, candidates, params};
 use fairweir_types::{Genesis, Height, event::Seat, keys::VoteSecretKey};
 use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
 
-/// Epochs whose validators are kept: the present one, the one before, of which votes may still come, and the next.
+/// Epochs whose validators are kept: the newest, and two before, of which votes and blocks may still come.
 const KEPT: usize = 3;
 
 /// Which blocks an epoch has. The genesis block is in the first besides.

@@ -1,7 +1,8 @@
 //! Tells other validators of waiting transactions, and takes theirs.
 //!
 //! Each transaction is sent once, by the validator it was submitted to, together with what else waits to be sent at that moment. What a peer sends
-//! is checked like any other transaction and never passed on, so no message causes more than one other.
+//! is checked like any other transaction and not passed on, so no message causes more than one other. Only a node without a seat tells again of what waits with it, a
+//! bounded part of it every two seconds: it has no turn of its own to propose what the others missed.
 
 use crate::{genesis::Identity, replica::Core};
 use commonware_codec::{Encode as _, EncodeSize as _};
@@ -21,7 +22,7 @@ pub(crate) const GOSSIP_BYTES_MAX: usize = EXHIBIT_TX_BYTES_MAX + 8;
 /// Bytes that one message is filled up to: enough that sending costs little for each, little enough that others do not wait.
 const FILLED_BYTES: usize = 64 * 1_024;
 
-/// Time without anything to pass on after which a node without a seat tells again of what waits in its pool, and of how many at most.
+/// How often a node without a seat tells again of what waits in its pool, and of how many transactions at most.
 const AGAIN: Duration = Duration::from_secs(2);
 const AGAIN_MAX: usize = 256;
 
@@ -36,6 +37,7 @@ pub(crate) async fn run(
     mut sender: impl Sender<PublicKey = Identity>,
     mut receiver: impl Receiver<PublicKey = Identity>,
 ) {
+    let mut again_at = runtime.current() + AGAIN;
     loop {
         let mut submitted = Vec::new();
         let mut again = Vec::new();
@@ -54,10 +56,16 @@ pub(crate) async fn run(
                 let Some(tx) = tx else { return };
                 submitted.push(tx);
             },
-            () = runtime.sleep(AGAIN) => {
+            () = runtime.sleep_until(again_at) => {
+                again_at = runtime.current() + AGAIN;
                 // Who makes no blocks has no turn of its own to propose what its peers missed.
                 if !core.is_seated() {
+                    let mut bytes = 0_usize;
                     again = core.next_of_each(AGAIN_MAX, |_| false);
+                    again.retain(|tx| {
+                        bytes = bytes.saturating_add(tx.encode_size());
+                        bytes <= GOSSIP_BYTES_MAX
+                    });
                 }
             },
         }

@@ -1,7 +1,7 @@
 //! Checks finality with the genesis, and with what handed seats over since: no network, no runtime, no disk.
 //!
-//! A certificate counts by those of whom it is known that they had the seats of its epoch, or of one before it. Who has a seat in an epoch votes for no other
-//! chain than its own, so a quorum of them shows what is final on it, whoever else came or left meanwhile. When too few of them are left, somebody has to show
+//! A certificate counts by those of whom it is known that they had the seats of its epoch, or of one before it if nothing newer is known. Who has a seat in an epoch votes
+//! for no other chain than its own, and who has none does not vote, as long as they keep the rules; so a quorum shows what is final, whoever else came or left meanwhile. When too few of them are left, somebody has to show
 //! the blocks with which the seats were handed over, in their order.
 //!
 //! Inclusion of a transaction or an event under a checked header is [`fairweir_types::merkle`]'s part.
@@ -15,8 +15,9 @@ use commonware_codec::{Copying, Decode as _};
 use commonware_parallel::Sequential;
 use core::convert::Infallible;
 use fairweir_types::{
-    BlockHeader, Digest, Event, Genesis, Height,
+    BlockHeader, Boxed, Digest, Event, Genesis, Height,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
+    event::EpochBegan,
     genesis::GenesisError,
     limits::{CERTIFICATE_BYTES_MAX, VALIDATORS_MAX},
 };
@@ -43,6 +44,14 @@ pub enum LightError {
         expected: String,
         /// The chain found.
         found: String,
+    },
+    /// The block is not of the epoch that its height is in.
+    #[error("the block says that it is of epoch {found}, its height is in epoch {expected}")]
+    OtherEpoch {
+        /// The epoch of the height.
+        expected: u64,
+        /// What the header says.
+        found: u64,
     },
     /// The certificate is of a scheme that this program does not check.
     #[error("certificate scheme {found} is not {CERTIFICATE_SCHEME_BLS12381_MULTISIG}")]
@@ -117,6 +126,7 @@ impl LightError {
             Self::Genesis(_) => "bad_genesis",
             Self::OtherVersion { .. } => "other_version",
             Self::OtherChain { .. } => "other_chain",
+            Self::OtherEpoch { .. } => "other_epoch",
             Self::OtherScheme { .. } => "other_scheme",
             Self::TooLong { .. } => "certificate_too_long",
             Self::Malformed(_) => "certificate_malformed",
@@ -195,6 +205,12 @@ impl LightClient {
             Event::EpochBegan(began) => Some(began),
             _ => None,
         });
+        let is_next = |began: &&Boxed<EpochBegan>| {
+            Some(began.epoch) == header.epoch.checked_add(1)
+                && height == self.foot_of(began.epoch)
+                && began.since <= began.epoch
+        };
+        let began = began.filter(is_next);
         let began = began.ok_or(LightError::NoHandover { height })?;
         if began.epoch <= self.known_since() || began.since <= self.known_since() {
             return Ok(false);
@@ -291,6 +307,13 @@ impl LightClient {
                 header.chain_id.as_str().to_owned(),
             );
             return Err(LightError::OtherChain { expected, found });
+        }
+        // Else those who had the seats long ago could sign a block of today.
+        if header.epoch != self.epochs.at(header.height) {
+            return Err(LightError::OtherEpoch {
+                expected: self.epochs.at(header.height),
+                found: header.epoch,
+            });
         }
         if header.certificate_scheme != CERTIFICATE_SCHEME_BLS12381_MULTISIG {
             return Err(LightError::OtherScheme {

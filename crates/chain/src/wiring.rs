@@ -6,7 +6,7 @@ use crate::{
     block::ChainBlock,
     compact,
     config::ChainConfig,
-    consensus::{BUFFER, Consensus, FETCH_RETRY, FETCH_TIMEOUT, MAILBOX, VIEW_RETENTION},
+    consensus::{ACKS_MAX, BUFFER, Consensus, FETCH_RETRY, FETCH_TIMEOUT, MAILBOX, VIEW_RETENTION},
     engine::{Part, Runtime},
     epochs::{Epochs, Schemes},
     error::{StartError, StoreError},
@@ -417,7 +417,7 @@ impl<E: Runtime> Wiring<E> {
             value_write_buffer: BUFFER,
             block_codec_config: (),
             max_repair: NZUsize!(32),
-            max_pending_acks: NZUsize!(16),
+            max_pending_acks: ACKS_MAX,
             strategy: Sequential,
         };
         Ok(MarshalActor::init(self.context.child("marshal"), certificates, blocks, config).await)

@@ -125,6 +125,8 @@ pub struct BlockStream<N: Network> {
     light: LightClient,
     events: EventStream<N>,
     next: Height,
+    /// Whether it is known who has the seats of the next block's epoch.
+    is_begun: bool,
 }
 
 impl<N: Network> BlockStream<N> {
@@ -137,20 +139,17 @@ impl<N: Network> BlockStream<N> {
         genesis: &Genesis,
         from: Height,
     ) -> Result<Self, BlockError> {
-        let mut light = LightClient::new(genesis).map_err(|source| BlockError::Finality {
+        let light = LightClient::new(genesis).map_err(|source| BlockError::Finality {
             height: from,
             source,
         })?;
-        // A block that is not there yet is of an epoch that nobody knows.
-        let tip = client.status().await?.header.height;
-        let next = Height(tip.get().saturating_add(1));
-        learn_seats(&client, &mut light, from.min(next)).await?;
         let events = client.follow(from).await?;
         Ok(Self {
             client,
             light,
             events,
             next: from,
+            is_begun: false,
         })
     }
 
@@ -161,6 +160,10 @@ impl<N: Network> BlockStream<N> {
     pub async fn next(&mut self) -> Result<FinalBlock, BlockError> {
         let height = self.next;
         let events = events_at(&mut self.events, height).await?;
+        if !self.is_begun {
+            learn_seats(&self.client, &mut self.light, height).await?;
+            self.is_begun = true;
+        }
         let proof = self.client.block(height).await?;
         let block = self.client.body(height).await?;
         let outcomes = if block.transactions.is_empty() {

@@ -1,4 +1,4 @@
-//! Validators over TCP: authenticated and encrypted, known identities at known addresses only.
+//! Validators and candidates over TCP: authenticated and encrypted; identities that the chain names, at the addresses that it names, only.
 
 use super::{BLOCKS_CHANNEL, CHANNELS, Directory, Network, Place, Transport, blocks_quota, quota};
 use crate::{engine::message_bytes_max, error::StartError, genesis};
@@ -23,8 +23,8 @@ use std::{
 };
 
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
-/// Nodes without a seat that may connect: candidates, and validators of the genesis.
-const OTHERS_MAX: usize = 64;
+/// Nodes without a seat that may connect: validators of the genesis, and candidates.
+const OTHERS_MAX: usize = VALIDATORS_MAX + 32;
 /// What connections of a chain are told apart by, besides its genesis.
 const NAMESPACE: &[u8] = b"fairweir/1/peer/";
 
@@ -81,16 +81,14 @@ impl TcpPeers {
 
 impl Directory for TcpPeers {
     fn track(&mut self, epoch: u64, seated: Vec<Place>, standing: Vec<Place>) {
-        // Those of the genesis may connect for ever: who comes late knows no others.
-        let of_genesis = self
-            .configured
-            .keys()
-            .iter()
-            .map(|known| (known.clone(), None));
-        let standing = standing.into_iter().chain(of_genesis).collect();
         let seated = self.reachable(seated, VALIDATORS_MAX);
-        let standing = self.reachable(standing, OTHERS_MAX);
-        let peers = AddressableTrackedPeers::new(seated, standing);
+        // Those of the genesis may connect for ever: who comes late knows no others.
+        let of_genesis = self.configured.keys().iter();
+        let of_genesis = of_genesis.map(|known| (known.clone(), None));
+        let others = of_genesis.chain(standing);
+        let others = others.filter(|(identity, _)| seated.get_value(identity).is_none());
+        let others = self.reachable(others.collect(), OTHERS_MAX);
+        let peers = AddressableTrackedPeers::new(seated, others);
         // Zero is the set of the start.
         if self.oracle.track(epoch.saturating_add(1), peers) == Feedback::Closed {
             tracing::debug!(epoch, "the network is gone");
@@ -148,7 +146,8 @@ where
     // Two that dial each other refuse each other until their cooldown is over: a long one leaves them apart for many rounds,
     // and then one validator that fails besides stops the chain.
     p2p.peer_connection_cooldown = Duration::from_millis(200);
-    p2p.dial_frequency = Duration::from_millis(250);
+    // Some of many candidates may be gone, and are dialled all the same.
+    p2p.dial_frequency = Duration::from_millis(50);
     p2p.allowed_handshake_rate_per_ip = quota();
     let (mut network, mut oracle) = Lookup::new(context.child("tcp"), p2p);
     oracle.track(0, peers.clone());

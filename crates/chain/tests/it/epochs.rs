@@ -5,12 +5,14 @@ use crate::{
     four::{digests, link, lossy, validator},
     harness::{FEE, Keys, genesis_of, transfer, user},
 };
-use commonware_codec::Encode as _;
+use commonware_codec::{Encode as _, varint::UInt};
 use commonware_cryptography::Signer as _;
+use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{Clock as _, Runner as _, deterministic};
 use fairweir_chain::{
     ChainHandle,
     light::{LightClient, LightError},
+    transport,
 };
 use fairweir_ledger::{bank, candidates, params};
 use fairweir_types::{
@@ -150,6 +152,53 @@ fn a_candidate_takes_the_seat_of_a_validator_and_everybody_follows() {
     });
 }
 
+#[test]
+fn an_old_certificate_does_not_keep_a_node_without_a_seat_from_hearing_new_ones() {
+    let (genesis, keys) = chain_of(5);
+    let attacker = SecretKey::from_seed([66; 32]).unwrap();
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        // The last key is the attacker's: it is let in, and has no seat.
+        let mut everybody = keys.clone();
+        everybody[5].identity = attacker.clone();
+        let oracle = link(&context, &genesis, &everybody, lossy()).await;
+        let mut chains = Vec::new();
+        for (number, keys) in keys.iter().enumerate().take(5) {
+            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
+        }
+        let public = attacker.as_identity().public_key();
+        let (mut sender, _) = transport::simulated(&oracle, public)
+            .await
+            .unwrap()
+            .certificates;
+        // Four of the five stand.
+        let expected = ids(&keys[..4]);
+        while chains.iter().any(|(chain, _)| seated(chain) != expected) {
+            for number in 0..4 {
+                stand(&chains[number].0, &keys[number], 20);
+            }
+            context.sleep(Duration::from_millis(200)).await;
+        }
+        let (first, unseated) = (chains[0].0.clone(), chains[4].0.clone());
+        // In the next epoch the same four have the seats; the last view of this one is above most of that.
+        let end = first.tip().height.get().next_multiple_of(EPOCH);
+        while first.tip().height.get() <= end {
+            for number in 0..4 {
+                stand(&chains[number].0, &keys[number], 20);
+            }
+            context.sleep(Duration::from_millis(50)).await;
+        }
+        let old = first.finalised(Height(end)).await.unwrap().unwrap();
+        let epoch = end / EPOCH;
+        let message = [UInt(epoch).encode().to_vec(), vec![2], old.certificate].concat();
+        let to = keys[4].identity.as_identity().public_key();
+        sender.send(Recipients::One(to), message, true);
+        first.wait_height(Height(end + 6)).await.unwrap();
+        context.sleep(Duration::from_millis(200)).await;
+        let behind = first.tip().height.get() - unseated.tip().height.get();
+        assert!(behind <= 2, "it is {behind} blocks behind");
+    });
+}
+
 /// Every block is proven to who knows the genesis and follows handovers; blocks are made by those who have seats.
 async fn check_proofs(
     chain: &ChainHandle,
@@ -167,6 +216,10 @@ async fn check_proofs(
         light
             .verify_through(header, &found.descendants, &found.certificate)
             .unwrap();
+        let mut other = header.clone();
+        other.epoch += 1;
+        let refused_form = light.verify(&other, &found.certificate);
+        assert!(matches!(refused_form, Err(LightError::OtherEpoch { .. })));
         if handed > 0 {
             assert_ne!(header.proposer, identity(leaver), "block {height}");
             by_newcomer += u64::from(header.proposer == identity(newcomer));

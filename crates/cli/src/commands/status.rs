@@ -10,7 +10,7 @@ use fairweir_types::node_api::{SecuredReport, Status as Report};
 /// Show what the network is doing, that all money is accounted for, and what secures it.
 ///
 /// `secured` is what buyers have locked in orders, and how much more may be: a governed share of the stake behind the cheapest third of the seats,
-/// which would be lost by whoever votes twice with it. It holds once seats were given by stake. Blocks are made by the validators of the genesis still.
+/// which would be lost by whoever votes twice with it. It holds once seats were given by stake.
 ///
 /// Ends with code 5 if the supply is not conserved.
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,7 @@ use fairweir_types::{
     event::{EpochBegan, Seat},
     limits::VALIDATORS_MAX,
 };
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 /// An epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,13 +75,16 @@ pub(crate) fn third_of_seats(state: &dyn State) -> Result<Option<Amount>, Fault>
 /// Candidates that may have seats, and how much stake they have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Count {
-    /// Their accounts, with the stake behind each, the most first; of equal ones the lower address.
-    pub(super) eligible: Vec<(Address, Amount)>,
+    /// The accounts of those that are ready, with the stake behind each, the most first; of equal ones the lower address.
+    pub(super) ready: Vec<(Address, Amount)>,
     /// All of it.
     pub(super) stake: Amount,
+    /// The same of those that are not ready.
+    pub(super) absent: Amount,
 }
 
-/// Counts the stake behind those that stand, have enough stake of their own, and said in this epoch that they are there. Reads a bounded list.
+/// Counts the stake behind those that stand and have enough stake of their own; ready are those that said in this epoch that they are there. Reads a
+/// bounded list.
 pub(super) fn count(
     state: &dyn State,
     params: &Params,
@@ -92,25 +95,34 @@ pub(super) fn count(
     let mut count = Count::default();
     for (account, record) in standing {
         let own = delegation(state, *account, *account)?;
-        let is_enough = own.is_some_and(|own| own.shares >= min);
-        if !is_enough || record.ready != Some(epoch) {
+        if own.is_none_or(|own| own.shares < min) {
             continue;
         }
         let stake = record.counting()?;
-        count.stake = count.stake.checked_add(stake).or_fault()?;
-        count.eligible.push((*account, stake));
+        if record.ready == Some(epoch) {
+            count.stake = count.stake.checked_add(stake).or_fault()?;
+            count.ready.push((*account, stake));
+        } else {
+            count.absent = count.absent.checked_add(stake).or_fault()?;
+        }
     }
     // Stable, and those that stand come in ascending order of address.
-    count.eligible.sort_by_key(|(_, stake)| Reverse(*stake));
+    count.ready.sort_by_key(|(_, stake)| Reverse(*stake));
     Ok(count)
 }
 
-/// Those that get seats, if seats follow stake.
+/// Those that get seats, if seats follow stake. Whoever keeps others from saying that they are ready must not win by that: two thirds of the stake are.
 pub(super) fn elected(count: &Count, params: &Params) -> Option<Vec<(Address, Amount)>> {
-    let are_enough = count.eligible.len() >= length(params.seats_min)
-        && count.stake >= money(params.seats_stake_min);
+    let are_enough = count.ready.len() >= length(params.seats_min)
+        && count.stake >= money(params.seats_stake_min)
+        && is_most(count.stake.base_units(), count.absent.base_units());
     let seats = length(params.seats).min(VALIDATORS_MAX);
-    are_enough.then(|| count.eligible.iter().take(seats).copied().collect())
+    are_enough.then(|| count.ready.iter().take(seats).copied().collect())
+}
+
+/// Whether one part is more than two thirds of both.
+fn is_most(part: u64, other: u64) -> bool {
+    u128::from(part) > u128::from(other).saturating_mul(2)
 }
 
 /// Begins the next epoch after the last block of one.
@@ -191,18 +203,31 @@ fn next_seats(
         let seats: Result<Vec<Seat>, Fault> = elected.into_iter().map(seat).collect();
         return Ok((seats?, true));
     }
-    let mut kept = Vec::new();
+    let ready: BTreeSet<Address> = count.ready.iter().map(|(account, _)| *account).collect();
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
     for seat in held {
         let known = present(validator(state, &seat.validator)?, "validator with a seat")?;
-        if !known.tombstoned {
-            kept.push(*seat);
+        if known.tombstoned {
+            continue;
         }
+        let seats = if ready.contains(&known.account) {
+            &mut there
+        } else {
+            &mut gone
+        };
+        seats.push(*seat);
+    }
+    // Those that leave one by one make room, so that the chain outlives them; never more than a third at once.
+    let lengths = |seats: &Vec<Seat>| u64::try_from(seats.len()).unwrap_or(u64::MAX);
+    let are_enough = there.len() >= length(params.seats_min);
+    if !(are_enough && is_most(lengths(&there), lengths(&gone))) {
+        there.append(&mut gone);
     }
     // Somebody has to.
-    if kept.is_empty() {
-        kept = held.as_slice().to_vec();
+    if there.is_empty() {
+        there = held.as_slice().to_vec();
     }
-    Ok((as_of_now(state, &kept)?, false))
+    Ok((as_of_now(state, &there)?, false))
 }
 
 /// Seats with what counts behind them now.

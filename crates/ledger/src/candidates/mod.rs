@@ -37,7 +37,7 @@ pub(crate) use invariants::check as check_invariants;
 pub use pot::{Candidate, candidate};
 pub(crate) use redelegate_stake::redelegate_stake;
 pub(crate) use register_candidate::register_candidate;
-pub use report::{delegations, peers, report};
+pub use report::{delegations, peer_of, peers, report};
 pub(crate) use slash::{Taken, slash};
 pub use third::cost_of_a_third;
 pub(crate) use undelegate_stake::undelegate_stake;

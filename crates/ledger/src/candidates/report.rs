@@ -6,6 +6,7 @@ use crate::{
     keys,
     params::{Params, money},
     state::State,
+    validators::validator,
 };
 use fairweir_types::{
     Address, Amount, BoundedVec,
@@ -63,6 +64,20 @@ pub fn peers(state: &dyn State) -> Result<Vec<([u8; 32], SocketAddr)>, Fault> {
     }
     found.sort_unstable();
     Ok(found.into_iter().map(|(_, place)| place).collect())
+}
+
+/// Where the node of an identity is, if a candidate said so, whether it stands or not.
+///
+/// # Errors
+/// [`Fault`].
+pub fn peer_of(state: &dyn State, identity: &[u8; 32]) -> Result<Option<SocketAddr>, Fault> {
+    let Some(known) = validator(state, identity)? else {
+        return Ok(None);
+    };
+    let found = candidate(state, known.account)?;
+    Ok(found
+        .filter(|found| found.validator == *identity)
+        .map(|found| found.peer))
 }
 
 /// What an account has delegated.

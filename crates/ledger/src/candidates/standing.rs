@@ -8,7 +8,7 @@ use crate::{
     state::{Mark, State, scan},
 };
 use fairweir_types::{Address, Amount, Event, event::CandidateUpdated, limits::CANDIDATES_MAX};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// All candidates that stand, in ascending order of account.
 pub(super) fn all(state: &dyn State) -> Result<Vec<(Address, Candidate)>, Fault> {
@@ -28,9 +28,18 @@ pub(super) fn check_peer(
     peer: SocketAddr,
 ) -> Result<(), CandidateError> {
     let ip = peer.ip();
-    let is_somewhere = peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast();
-    // Keys of a development chain deserve no trust, so it stays on one machine.
-    if is_somewhere && (!execution.context.chain_id.is_dev() || ip.is_loopback()) {
+    let is_local = match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    // Keys of a development chain deserve no trust, so it stays on one machine. On others nobody may point everybody's nodes at what listens
+    // on their own machines; networks of their own (10.0.0.0/8 and the like) they may well share.
+    let is_somewhere = if execution.context.chain_id.is_dev() {
+        ip.is_loopback()
+    } else {
+        !is_local
+    };
+    if is_somewhere && peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() {
         return Ok(());
     }
     Err(CandidateError::PeerUnreachable { peer })

@@ -85,6 +85,7 @@ scripts!(
     candidates_that_are_refused,
     candidates_that_vote_twice,
     seats,
+    seats_of_those_who_are_gone,
     rewards_of_delegations,
     redelegations,
     votes_of_delegated_stake,

@@ -12,13 +12,18 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// A node whose newest block is older than this is behind, and does not say that it is there.
 const BEHIND: Duration = Duration::from_secs(30);
-/// Blocks after which it says so again, if no block has taken it.
+/// Blocks after which it says so again, if no block has taken it; then twice as many.
 const AGAIN: u64 = 3;
+/// The fee grows so often with each time that it says so again: whoever fills blocks to keep it out must pay for all of them.
+const DEARER: u64 = 4;
+/// And so often at most.
+const TRIES_MAX: u32 = 5;
 /// Bytes by which a fee may make a transaction longer.
 const FEE_BYTES: u64 = 16;
 
 /// What a node says next, and by whose account.
 struct Duty {
+    epoch: u64,
     update: UpdateCandidate,
     account: Address,
     nonce: Nonce,
@@ -36,7 +41,8 @@ pub async fn say_ready(
     let AccountKey::Ed25519(public) = identity.account_key();
     let mut bytes = [0; 32];
     bytes.copy_from_slice(public.as_ref());
-    let mut said = Height::ZERO;
+    // The epoch in which it was said last, how often, and the block from which it is said again.
+    let (mut epoch, mut tries, mut next) = (0, 0, Height::ZERO);
     let mut is_warned = false;
     let half = params::of_genesis(chain.genesis())
         .blocks_of_an_epoch()
@@ -46,8 +52,7 @@ pub async fn say_ready(
         height = Height(tip.height.get().saturating_add(1));
         let made = UNIX_EPOCH + Duration::from_millis(tip.time.get());
         let age = clock.current().duration_since(made).unwrap_or_default();
-        let is_early = tip.height.get() < said.get().saturating_add(AGAIN) && said > Height::ZERO;
-        if age > BEHIND || is_early {
+        if age > BEHIND {
             continue;
         }
         // A state that does not read stops the chain itself.
@@ -61,8 +66,17 @@ pub async fn say_ready(
             }
             continue;
         };
-        said = tip.height;
-        match chain.offer(sign(&chain, &duty, key, tip.height)).await {
+        if duty.epoch != epoch {
+            (epoch, tries, next) = (duty.epoch, 0, tip.height);
+        }
+        if tip.height < next || tries >= TRIES_MAX {
+            continue;
+        }
+        let wait = AGAIN.checked_shl(tries).unwrap_or(AGAIN);
+        next = Height(tip.height.get().saturating_add(wait));
+        let worth = DEARER.saturating_pow(tries);
+        tries = tries.saturating_add(1);
+        match chain.offer(sign(&chain, &duty, key, (next, worth))).await {
             Ok(_) => tracing::debug!(height = %tip.height, "the candidate is ready"),
             Err(SubmitError::Closed) => return,
             Err(error) => {
@@ -93,6 +107,7 @@ fn duty(
         return Ok(None);
     };
     Ok(Some(Duty {
+        epoch: epoch.number,
         update: UpdateCandidate {
             commission: record.next_commission,
             stands: true,
@@ -103,14 +118,19 @@ fn duty(
     }))
 }
 
-fn sign(chain: &ChainHandle, duty: &Duty, key: &SecretKey, tip: Height) -> SignedTx {
+/// Signs it for blocks up to a height, for so many times the least fee.
+fn sign(
+    chain: &ChainHandle,
+    duty: &Duty,
+    key: &SecretKey,
+    (expiry, worth): (Height, u64),
+) -> SignedTx {
     let mut transaction = Transaction {
         chain_id: chain.genesis().chain_id.clone(),
         sender: key.account_key(),
         nonce: duty.nonce,
         fee: Amount::ZERO,
-        // Of no use in the next epoch.
-        expiry: Height(tip.get().saturating_add(AGAIN)),
+        expiry,
         action: Action::UpdateCandidate(duty.update),
     };
     let size = transaction.clone().sign(key).encode_size();
@@ -120,6 +140,8 @@ fn sign(chain: &ChainHandle, duty: &Duty, key: &SecretKey, tip: Height) -> Signe
             .saturating_add(FEE_BYTES),
     );
     let fee = chain.read(|state| params::current(state).map(|params| params.fee_min(size)));
-    transaction.fee = fee.unwrap_or_default();
+    let fee = fee.unwrap_or_default();
+    transaction.fee =
+        Amount::from_base_units(fee.base_units().saturating_mul(worth)).unwrap_or(fee);
     transaction.sign(key)
 }

@@ -64,6 +64,7 @@ struct Sum {
     stories: u64,
     failed: u64,
     blocks: u64,
+    moved: u64,
     acknowledged: usize,
     healed_after: Duration,
 }
@@ -71,6 +72,7 @@ struct Sum {
 impl Sum {
     fn add(&mut self, told: &Told) {
         self.blocks += told.blocks;
+        self.moved += u64::from(told.seats_since > 0);
         self.acknowledged += told.acknowledged;
         self.healed_after = self.healed_after.max(told.healed_after);
     }
@@ -141,11 +143,12 @@ fn main() -> ExitCode {
     });
     let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     line(&format!(
-        "{} of {} stories of seeds from {}, {} blocks, {} transactions acknowledged, whole again after {:.1} s at most, {} failed",
+        "{} of {} stories of seeds from {}, {} blocks, seats moved in {}, {} transactions acknowledged, whole again after {:.1} s at most, {} failed",
         sum.stories,
         arguments.seeds,
         arguments.seed,
         sum.blocks,
+        sum.moved,
         sum.acknowledged,
         sum.healed_after.as_secs_f64(),
         sum.failed

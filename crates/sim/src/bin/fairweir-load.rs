@@ -382,7 +382,7 @@ async fn check(client: &NodeClient<QuicNetwork>, log: &Path, skip: usize) -> Res
 
 async fn replay(client: &NodeClient<QuicNetwork>, at: Option<Height>) -> Result<(), Failure> {
     let genesis = client.genesis().await?;
-    let light = LightClient::new(&genesis)?;
+    let mut light = LightClient::new(&genesis)?;
     let mut state = MemoryState::default();
     state.apply(&genesis_writes(&genesis)?);
     let tip = client.status().await?.header.height;
@@ -436,6 +436,9 @@ async fn replay(client: &NodeClient<QuicNetwork>, at: Option<Height>) -> Result<
             .find(|(_, computed, stated)| computed != stated)
         {
             return Err(format!("the {what} of block {height} recompute to another root").into());
+        }
+        if height == light.foot_of(header.epoch.saturating_add(1)) {
+            light.hand_over(header, proof.certificate.as_slice(), &outcome.events)?;
         }
     }
     invariants::check(&state)?;

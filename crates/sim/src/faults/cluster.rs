@@ -1,6 +1,6 @@
 //! Validators over simulated links, which can be stopped and cut.
 
-use super::{Broken, Byzantine, Change, Faults};
+use super::{Broken, Byzantine, Change, Faults, Seats};
 use crate::validators::{Keys, genesis};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{Config, Link, Network, Oracle};
@@ -10,9 +10,15 @@ use fairweir_chain::{
     ChainConfig, ChainHandle, ChainTask, SimulatedMachine, message_bytes_max, start,
     testing::vote_twice, transport,
 };
-use fairweir_types::{Genesis, Height};
+use fairweir_ledger::{candidates, params};
+use fairweir_node::roles::candidate::say_ready;
+use fairweir_types::{
+    Action, Amount, BoundedVec, Boxed, Bps, Genesis, GenesisAccount, Height, Nonce, SecretKey,
+    Transaction, genesis::GenesisParam, keys::VoteSecretKey, tx::RegisterCandidate,
+};
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,6 +29,10 @@ pub(super) const CHAIN: &str = "dev-faults";
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Accounts that send.
 pub(super) const SENDERS: u8 = 3;
+/// Blocks of an epoch where epochs are short.
+const EPOCH: u64 = 12;
+const COIN: u64 = 1_000_000_000;
+const FEE: u64 = 10_000_000;
 /// How much later than others a message may come while links are bad, in milliseconds.
 const DISORDER_MS: u64 = 150;
 
@@ -36,6 +46,65 @@ impl Directory {
     pub(super) fn lock(&self) -> MutexGuard<'_, Running> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes epochs short, lets few coins do for a seat, and gives some to every validator.
+fn shorten(genesis: &mut Genesis, keys: &[Keys]) {
+    let value = |name, value| GenesisParam {
+        param: params::number_of(name).expect("a governed value"),
+        value,
+    };
+    let mut values = vec![
+        value("epoch_blocks", EPOCH),
+        value("candidate_stake_min", COIN),
+        value("seats_stake_min", COIN),
+        value("seats_min", 2),
+    ];
+    values.sort_unstable_by_key(|value| value.param);
+    genesis.params = BoundedVec::truncating(values);
+    let mut accounts = genesis.accounts.as_slice().to_vec();
+    accounts.extend(keys.iter().map(|keys| GenesisAccount {
+        address: keys.identity.address(),
+        balance: Amount::from_coins(100).expect("a number of coins"),
+    }));
+    accounts.sort_by_key(|account| account.address);
+    genesis.accounts = BoundedVec::truncating(accounts);
+    genesis.check().expect("a genesis");
+}
+
+/// Makes a validator a candidate if it is none, and says in every epoch that it is there, until it stops.
+async fn stand(
+    clock: deterministic::Context,
+    chain: ChainHandle,
+    identity: SecretKey,
+    vote_key: VoteSecretKey,
+) {
+    let peer = SocketAddr::from(([127, 0, 0, 1], 7_641));
+    let account = identity.address();
+    while let Ok(None) = chain.read(|state| candidates::candidate(state, account)) {
+        let transaction = Transaction {
+            chain_id: chain.genesis().chain_id.clone(),
+            sender: identity.account_key(),
+            nonce: Nonce::ZERO,
+            fee: Amount::from_base_units(FEE).expect("a fee"),
+            expiry: Height(100_000),
+            action: Action::RegisterCandidate(Boxed::new(RegisterCandidate::sign(
+                (chain.genesis().digest(), account),
+                (&identity, &vote_key),
+                (Bps::ZERO, Amount::from_coins(20).expect("coins"), peer),
+            ))),
+        };
+        // It may wait already; and after a crash it has to be told again.
+        let _ = chain.submit(transaction.sign(&identity));
+        if chain
+            .wait_height(Height(chain.tip().height.get() + 2))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+    say_ready(clock, chain, identity.clone(), vec![identity]).await;
 }
 
 /// The validators of a story.
@@ -61,7 +130,10 @@ impl Cluster {
         faults: &Faults,
     ) -> Result<Self, Broken> {
         let validators = u8::try_from(faults.validators).expect("seven validators at most");
-        let (genesis, keys) = genesis(CHAIN, validators, SENDERS);
+        let (mut genesis, keys) = genesis(CHAIN, validators, SENDERS);
+        if faults.seats != Seats::Stay {
+            shorten(&mut genesis, &keys);
+        }
         let identities: Vec<_> = keys.iter().map(Keys::public).collect();
         let p2p = Config {
             max_size: message_bytes_max(&genesis).expect("the genesis was checked"),
@@ -120,6 +192,14 @@ impl Cluster {
 
     pub(super) fn highest(&self) -> Height {
         Height(self.heights().into_iter().max().unwrap_or_default())
+    }
+
+    /// The epoch since which the same validators have the seats; zero if they never moved.
+    pub(super) fn seats_since(&self) -> u64 {
+        let running = self.directory.lock();
+        let since =
+            |chain: &ChainHandle| chain.read(candidates::epoch).map_or(0, |epoch| epoch.since);
+        running.values().map(since).max().unwrap_or_default()
     }
 
     pub(super) fn lowest(&self) -> Height {
@@ -209,6 +289,14 @@ impl Cluster {
             validator,
             error: error.to_string(),
         })?;
+        if self.faults.seats == Seats::Move {
+            let (identity, vote_key) = (keys.identity.clone(), keys.vote_key.clone());
+            let standing = chain.clone();
+            self.context
+                .child("candidate")
+                .with_attribute("life", self.lives)
+                .spawn(move |clock| stand(clock, standing, identity, vote_key));
+        }
         self.tasks.insert(validator, task);
         self.directory.lock().insert(validator, chain);
         Ok(())

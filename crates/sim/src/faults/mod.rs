@@ -5,7 +5,7 @@ mod cluster;
 mod load;
 mod plan;
 
-pub use plan::{Byzantine, Change, Fault, Faults};
+pub use plan::{Byzantine, Change, Fault, Faults, Seats};
 
 use cluster::Cluster;
 use commonware_runtime::{Clock as _, Runner as _, deterministic};
@@ -30,6 +30,8 @@ const STORY_MAX: Duration = Duration::from_secs(3_600);
 pub struct Told {
     /// Blocks that all validators hold.
     pub blocks: u64,
+    /// The epoch since which the same validators have the seats; zero if they never moved.
+    pub seats_since: u64,
     /// Transactions that were acknowledged.
     pub acknowledged: usize,
     /// The longest time without a new block, faults that stop the chain included.
@@ -135,10 +137,12 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
         watch.look(&context, &cluster)?;
     }
     let healed_after = context.current().duration_since(since);
+    let seats_since = cluster.seats_since();
     let acknowledged = load.end();
     check(&cluster, &watch.seen, &acknowledged).await?;
     Ok(Told {
         blocks: cluster.lowest().get(),
+        seats_since,
         acknowledged: acknowledged.len(),
         longest_pause: watch.longest,
         healed_after: healed_after.unwrap_or_default(),
@@ -257,8 +261,9 @@ impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} blocks, {} transactions acknowledged, longest pause {:.1} s, whole after {:.1} s",
+            "{} blocks, the same seats since epoch {}, {} transactions acknowledged, longest pause {:.1} s, whole after {:.1} s",
             self.blocks,
+            self.seats_since,
             self.acknowledged,
             self.longest_pause.as_secs_f64(),
             self.healed_after.as_secs_f64()

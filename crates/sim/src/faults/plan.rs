@@ -20,6 +20,17 @@ pub enum Byzantine {
     Silent,
 }
 
+/// How long the epochs of a story are, and whether seats move with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seats {
+    /// One epoch lasts for the whole story.
+    Stay,
+    /// Epochs of a few blocks, in which the same validators have the seats.
+    StayOverEpochs,
+    /// Epochs of a few blocks; honest validators stand for the seats, and those that are gone lose theirs.
+    Move,
+}
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -80,6 +91,8 @@ pub struct Faults {
     pub jitter_ms: u64,
     /// Hundredths of messages that a whole link loses.
     pub loss: u64,
+    /// What becomes of the seats.
+    pub seats: Seats,
     /// The last validators are byzantine.
     pub byzantine: Vec<Byzantine>,
     /// Milliseconds by which each honest validator's clock is wrong: of f of them at most by more than a little.
@@ -161,6 +174,12 @@ impl Faults {
             latency_ms: 2 + dice.below(80),
             jitter_ms: dice.below(40),
             loss: dice.below(3),
+            // Not by the dice: what else happens in a story stays what it was.
+            seats: match seed % 3 {
+                0 => Seats::Stay,
+                1 => Seats::StayOverEpochs,
+                _ => Seats::Move,
+            },
             byzantine,
             skews_ms,
             faults,
