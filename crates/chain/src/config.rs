@@ -2,12 +2,18 @@
 
 use crate::error::StartError;
 use commonware_runtime::Clock;
+use commonware_utils::NZU64;
 use fairweir_ledger::referee::{NoReferee, Referee};
 use fairweir_types::{ByteCount, Genesis, SecretKey, keys::VoteSecretKey};
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 /// The longest heartbeat: a chain that is idle for longer looks like a chain that stopped.
 pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
+
+/// Blocks of one file of the store: few enough that old ones go soon, so many that few files are open.
+const BLOCKS_PER_FILE: NonZeroU64 = NZU64!(16_384);
+/// Blocks that a node keeps at least, whatever it is told.
+const RETAIN_MIN: u64 = 1_000;
 
 /// What waits for a block, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +82,10 @@ pub struct ChainConfig {
     pub heartbeat: Duration,
     /// The shortest time between blocks that only serve the ledger's own timers.
     pub work_interval: Duration,
+    /// How many of the newest blocks are kept at least, with what they did; all of them if none is said. The state is always kept whole.
+    pub retain_blocks: Option<u64>,
+    /// How many blocks one file of the store holds, so many go at once where not all are kept. The same as long as a store lives.
+    pub blocks_per_file: NonZeroU64,
     /// What waits for a block, at most.
     pub mempool: MempoolLimits,
     /// Who says what cells of runs must be; the same at every validator.
@@ -104,6 +114,8 @@ impl ChainConfig {
             partition_prefix: "chain".to_owned(),
             heartbeat: Duration::from_secs(1),
             work_interval: Duration::from_millis(10),
+            retain_blocks: None,
+            blocks_per_file: BLOCKS_PER_FILE,
             mempool: MempoolLimits::default(),
             referee: Arc::new(NoReferee),
             simulated: SimulatedMachine::default(),
@@ -113,6 +125,13 @@ impl ChainConfig {
     /// Checks all that needs no disk.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         self.genesis.check().map_err(StartError::Genesis)?;
+        let retain_min = self.retain_min();
+        if let Some(found) = self.retain_blocks.filter(|found| *found < retain_min) {
+            return Err(StartError::Retention {
+                found,
+                min: retain_min,
+            });
+        }
         if self.heartbeat.is_zero() || self.heartbeat > HEARTBEAT_MAX {
             return Err(StartError::Heartbeat {
                 found_ms: self.heartbeat.as_millis(),
@@ -120,6 +139,13 @@ impl ChainConfig {
             });
         }
         Ok(())
+    }
+
+    /// The fewest blocks that may be kept: an epoch stands on the last block of the one before, and peers that crashed ask for some.
+    #[must_use]
+    pub fn retain_min(&self) -> u64 {
+        let epoch = fairweir_ledger::params::of_genesis(&self.genesis).blocks_of_an_epoch();
+        epoch.saturating_mul(2).max(RETAIN_MIN)
     }
 
     /// How long a view waits for its leader's proposal, and how long for its certificate.

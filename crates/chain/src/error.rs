@@ -32,6 +32,16 @@ pub enum StartError {
     /// There is no key to vote with.
     #[error("a node that takes part in consensus needs a vote key")]
     NotAValidator,
+    /// So few blocks cannot be kept.
+    #[error(
+        "{found} blocks are too few to keep, at least {min} are needed: two epochs, for peers and for a start after a crash"
+    )]
+    Retention {
+        /// How many were to be kept.
+        found: u64,
+        /// The least.
+        min: u64,
+    },
     /// The heartbeat is zero or above a minute.
     #[error("a heartbeat of {found_ms} ms is outside 1 to {max_ms}")]
     Heartbeat {
@@ -198,12 +208,34 @@ pub enum ReadError {
     /// The chain stopped.
     #[error("the chain stopped")]
     Closed,
+    /// The node keeps the newest blocks only.
+    #[error(
+        "block {height} is not kept any more, blocks from {oldest} on are: ask a node that keeps all of them"
+    )]
+    Pruned {
+        /// The height that was asked for.
+        height: Height,
+        /// From where on there are blocks for certain.
+        oldest: Height,
+    },
     /// A finalised block is missing from the store.
     #[error("block {height} is final but incomplete in the store")]
     Incomplete {
         /// Its height.
         height: Height,
     },
+}
+
+impl ReadError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Pruned { .. } => "pruned",
+            Self::Incomplete { .. } => "incomplete",
+        }
+    }
 }
 
 /// Why a transaction has no outcome.

@@ -156,9 +156,7 @@ impl ChainHandle {
         if place.height > self.tip().height {
             return Ok(None);
         }
-        let incomplete = ReadError::Incomplete {
-            height: place.height,
-        };
+        let incomplete = self.missing(place.height);
         let record = self
             .core
             .records
@@ -201,7 +199,7 @@ impl ChainHandle {
         if height > self.tip().height || height == Height::ZERO {
             return Ok(None);
         }
-        let incomplete = ReadError::Incomplete { height };
+        let incomplete = self.missing(height);
         let block = self.block(height).await.ok_or(incomplete)?;
         let record = self.core.records.block(height).await?.ok_or(incomplete)?;
         let (descendants, certificate) = self.proof(height).await.ok_or(incomplete)?;
@@ -213,6 +211,15 @@ impl ChainHandle {
             outcomes: record.outcomes.clone(),
             events: record.events.clone(),
         }))
+    }
+
+    /// Why a final block is not there.
+    fn missing(&self, height: Height) -> ReadError {
+        let oldest = self.core.oldest_kept();
+        if height < oldest {
+            return ReadError::Pruned { height, oldest };
+        }
+        ReadError::Incomplete { height }
     }
 
     async fn block(&self, height: Height) -> Option<Block> {

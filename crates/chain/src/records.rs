@@ -13,14 +13,14 @@ use commonware_storage::{
     translator::EightCap,
 };
 use commonware_utils::{
-    NZU64, NZUsize,
+    NZUsize,
     channel::{mpsc, oneshot},
 };
 use fairweir_types::{
     Digest, Event, Height, TxOutcome,
     limits::{BLOCK_EVENTS_MAX, BLOCK_TXS_MAX},
 };
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 /// Requests that wait for the log; senders wait for room.
 const QUEUE_MAX: usize = 256;
@@ -106,6 +106,10 @@ enum Request {
         record: Arc<BlockRecord>,
         done: oneshot::Sender<()>,
     },
+    Prune {
+        oldest: Height,
+        done: oneshot::Sender<()>,
+    },
     Block {
         height: Height,
         answer: oneshot::Sender<Option<Arc<BlockRecord>>>,
@@ -132,12 +136,12 @@ impl Records {
     pub(crate) async fn start<E>(
         context: E,
         prefix: &str,
-        page_cache: &CacheRef,
+        files: (&CacheRef, NonZeroU64),
     ) -> Result<(Self, Height, Handle<()>), StoreError>
     where
         E: StorageContext + Spawner,
     {
-        let config = archive_config(prefix, "records", page_cache, ());
+        let config = archive_config(prefix, "records", files, ());
         let archive = prunable::Archive::init(context.child("archive"), config)
             .await
             .map_err(StoreError::new)?;
@@ -167,6 +171,12 @@ impl Records {
             receiver,
         )
         .await
+    }
+
+    /// Forgets what blocks below a height did, as far as they fill whole files.
+    pub(crate) async fn prune(&self, oldest: Height) -> Result<(), RecordsClosed> {
+        let (done, receiver) = oneshot::channel();
+        self.ask(Request::Prune { oldest, done }, receiver).await
     }
 
     /// What the block at a height did.
@@ -201,7 +211,7 @@ impl Records {
 pub(crate) fn archive_config<C>(
     prefix: &str,
     name: &str,
-    page_cache: &CacheRef,
+    (page_cache, blocks_per_file): (&CacheRef, NonZeroU64),
     codec_config: C,
 ) -> prunable::Config<EightCap, C> {
     prunable::Config {
@@ -212,7 +222,7 @@ pub(crate) fn archive_config<C>(
         value_partition: format!("{prefix}-{name}-value"),
         compression: None,
         codec_config,
-        items_per_section: NZU64!(65_536),
+        items_per_section: blocks_per_file,
         key_write_buffer: NZUsize!(1 << 16),
         value_write_buffer: NZUsize!(1 << 18),
         replay_buffer: NZUsize!(1 << 20),
@@ -241,6 +251,15 @@ async fn run<E: StorageContext + Spawner>(
                 }
                 Err(error) => {
                     return tracing::error!(%error, %height, "the log of blocks cannot be written");
+                }
+            },
+            Request::Prune { oldest, done } => match archive.prune(oldest.get()).await {
+                Ok(next) => {
+                    archive = next;
+                    let _ = done.send(());
+                }
+                Err(error) => {
+                    return tracing::error!(%error, %oldest, "the log of blocks cannot be pruned");
                 }
             },
             Request::Block { height, answer } => {

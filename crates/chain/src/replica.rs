@@ -43,6 +43,8 @@ use std::{
 
 /// Blocks whose outcomes are kept in memory for those who wait.
 const RECENT_BLOCKS_MAX: usize = 64;
+/// Blocks after which those that are kept no more are looked for.
+pub(crate) const PRUNE_EVERY: u64 = 256;
 /// Transactions that may wait for gossip, by their digests; more are dropped, the pool keeps them.
 pub(crate) const GOSSIP_QUEUE_MAX: usize = 16_384;
 
@@ -480,6 +482,10 @@ impl Core {
             is_newer
         });
         self.cache.changed();
+        let oldest = self.oldest_kept();
+        if oldest > Height(1) && height.get().is_multiple_of(PRUNE_EVERY) {
+            self.records.prune(oldest).await?;
+        }
         Ok(())
     }
 
@@ -549,6 +555,15 @@ impl Core {
             .cache
             .read(|state| validators::validator(state, identity));
         known.ok().flatten().map(|known| known.vote_key)
+    }
+
+    /// The oldest block that is kept for certain.
+    pub(crate) fn oldest_kept(&self) -> Height {
+        let retained = self.config.retain_blocks;
+        let before = retained.map_or(0, |retained| {
+            self.tip().height.get().saturating_sub(retained)
+        });
+        Height(before.saturating_add(1))
     }
 
     /// Whether this node has a seat in the epoch of the next block.

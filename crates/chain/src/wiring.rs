@@ -17,7 +17,7 @@ use crate::{
     handle::{ChainHandle, Marshal},
     qmdb::{self, Database, NoStateSync, Roots},
     records::{Records, archive_config},
-    replica::{Core, GOSSIP_QUEUE_MAX},
+    replica::{Core, GOSSIP_QUEUE_MAX, PRUNE_EVERY},
     state::StateCache,
     submissions::{self, SUBMISSIONS_MAX},
     transport::{Channel, Network, Transport},
@@ -34,7 +34,7 @@ use commonware_consensus::{
 };
 use commonware_cryptography::{Digested, Digestible as _};
 use commonware_glue::stateful::{
-    Config as StatefulConfig, Mailbox as StatefulMailbox, Stateful, SyncPlan,
+    Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan,
     db::{DatabaseSet, SyncEngineConfig},
 };
 use commonware_parallel::Sequential;
@@ -45,12 +45,17 @@ use fairweir_ledger::{MemoryState, Writes};
 use fairweir_types::{Digest, Height, limits::VALIDATORS_MAX};
 use futures::FutureExt as _;
 use std::{
-    num::{NonZeroU16, NonZeroUsize},
+    num::{NonZeroU16, NonZeroU64, NonZeroUsize},
     sync::Arc,
 };
 
 const PAGE_BYTES: NonZeroU16 = NZU16!(16_384);
 const PAGES: NonZeroUsize = NZUsize!(1_024);
+const PRUNE_INTERVAL: NonZeroUsize = NZUsize!(256);
+const _: () = assert!(
+    PRUNE_EVERY == PRUNE_INTERVAL.get() as u64,
+    "one number, of two types"
+);
 
 type Stored<E, V> = prunable::Archive<commonware_storage::translator::EightCap, E, BlockDigest, V>;
 type MarshalTask<E> = MarshalActor<
@@ -137,7 +142,7 @@ async fn prepare<E: Runtime>(context: E, config: ChainConfig) -> Result<Prepared
     let (gossip_sender, gossip_queue) = mpsc::channel(GOSSIP_QUEUE_MAX);
     let records_context = wiring.context.child("records");
     let (records, acknowledged, records_part) =
-        Records::start(records_context, &prefix, &wiring.page_cache).await?;
+        Records::start(records_context, &prefix, wiring.files()).await?;
     let mut state = MemoryState::default();
     state.apply(&wiring.genesis_writes);
     let genesis = &wiring.genesis;
@@ -193,6 +198,13 @@ impl<E: Runtime> Wiring<E> {
             genesis_writes,
             page_cache: CacheRef::new(PAGE_BYTES, PAGES),
         })
+    }
+}
+
+impl<E> Wiring<E> {
+    /// How archives by height lie on the disk.
+    fn files(&self) -> (&CacheRef, NonZeroU64) {
+        (&self.page_cache, self.config.blocks_per_file)
     }
 }
 
@@ -391,7 +403,7 @@ impl<E: Runtime> Wiring<E> {
             archive_config(
                 prefix,
                 "certificates",
-                &self.page_cache,
+                self.files(),
                 // As many signers as any epoch has.
                 VALIDATORS_MAX,
             ),
@@ -399,7 +411,7 @@ impl<E: Runtime> Wiring<E> {
         let certificates = certificates.await.map_err(StoreError::new)?;
         let blocks = prunable::Archive::init(
             self.context.child("finalised_blocks"),
-            archive_config(prefix, "blocks", &self.page_cache, ()),
+            archive_config(prefix, "blocks", self.files(), ()),
         );
         let blocks = blocks.await.map_err(StoreError::new)?;
         let genesis = Digested::precomputed(self.genesis.clone(), self.genesis.digest());
@@ -449,7 +461,12 @@ impl<E: Runtime> Wiring<E> {
                     apply_batch_size: NZU64!(4_096),
                     max_outstanding_requests: NZUsize!(8),
                 },
-                prune_config: None,
+                prune_config: self.config.retain_blocks.map(|retained| PruneConfig {
+                    maintenance_interval: PRUNE_INTERVAL,
+                    retained_marshal_blocks: usize::try_from(retained).unwrap_or(usize::MAX),
+                    // Nobody copies the state.
+                    retained_qmdb_blocks: 0,
+                }),
                 strategy: Sequential,
             },
         )

@@ -112,6 +112,7 @@ fn chain_configs(
             chain.partition_prefix = format!("chain-{number}");
         }
         chain.heartbeat = Duration::from_millis(config.heartbeat_ms);
+        chain.retain_blocks = config.retain_blocks;
         configs.push(chain);
     }
     Ok(configs)
@@ -170,6 +171,7 @@ async fn start_following(
     let upstream = Upstream::new(network, first, addresses.collect());
     let mut chain = ChainConfig::follower(genesis.clone(), keys.account(names::NODE)?);
     chain.heartbeat = Duration::from_millis(config.heartbeat_ms);
+    chain.retain_blocks = config.retain_blocks;
     let following = validator::start_follower(context.child("follower"), chain, upstream);
     following
         .await

@@ -153,12 +153,12 @@ impl Api {
             NodeRequest::Body(ask) => match self.chain.finalised(ask.height).await {
                 Ok(Some(found)) => NodeReply::Body(Boxed::new(found.block)),
                 Ok(None) => not_found("final block"),
-                Err(error) => refused("closed", &error.to_string()),
+                Err(error) => refused(error.code(), &error.to_string()),
             },
             NodeRequest::Outcomes(ask) => match self.chain.finalised(ask.height).await {
                 Ok(Some(found)) => NodeReply::Outcomes(outcome_page(&found, ask.first)),
                 Ok(None) => not_found("final block"),
-                Err(error) => refused("closed", &error.to_string()),
+                Err(error) => refused(error.code(), &error.to_string()),
             },
             NodeRequest::Duties(ask) => {
                 // The tip first: a match in between is then read as an event.
@@ -233,7 +233,7 @@ impl Api {
                 });
             }
             Ok(None) => {}
-            Err(error) => return refused("closed", &error.to_string()),
+            Err(error) => return refused(error.code(), &error.to_string()),
         }
         if let Err(error) = self.chain.offer(tx).await {
             return refused(error.code(), &error.to_string());
@@ -258,7 +258,7 @@ impl Api {
                     "the chain has no block yet; ask again in a second",
                 );
             }
-            Err(error) => return refused("closed", &error.to_string()),
+            Err(error) => return refused(error.code(), &error.to_string()),
         };
         let read = self.chain.read(|state| {
             let seats = candidates::seats(state)?.len();
@@ -287,7 +287,7 @@ impl Api {
         let found = match self.chain.finalised(height).await {
             Ok(Some(found)) => found,
             Ok(None) => return not_found("final block"),
-            Err(error) => return refused("closed", &error.to_string()),
+            Err(error) => return refused(error.code(), &error.to_string()),
         };
         let leaves = found
             .events
@@ -353,6 +353,9 @@ impl Api {
                 Ok(block) => pages_of(&block),
                 Err(error) => {
                     tracing::debug!(%error, "a follower is let go");
+                    let answer = refused(error.code(), &error.to_string());
+                    // It may be gone, too.
+                    let _ = stream.send(&answer.encode(), ANSWER_DEADLINE).await;
                     return;
                 }
             };

@@ -29,6 +29,9 @@ pub enum ConfigError {
     },
 }
 
+/// Blocks that a node keeps at least.
+const RETAIN_BLOCKS_MIN: u64 = 1_000;
+
 /// Settings of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,6 +44,9 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// Bytes of blobs that the node keeps.
     pub blob_bytes_max: u64,
+    /// How many of the newest blocks the node keeps at least; all of them unless it is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain_blocks: Option<u64>,
     /// Where this validator listens for the others, over TCP; only a network of several machines needs it.
     pub peer_listen: SocketAddr,
     /// Where tools that watch the node ask for `/health` and `/metrics`, over HTTP; nowhere unless it is set.
@@ -61,6 +67,7 @@ impl Default for Config {
             advertise: Vec::new(),
             heartbeat_ms: 1_000,
             blob_bytes_max: 256 * 1_024 * 1_024,
+            retain_blocks: None,
             peer_listen: SocketAddr::from(([127, 0, 0, 1], 7_641)),
             monitor: None,
             follow: Vec::new(),
@@ -76,6 +83,7 @@ const HEADER: &str = "\
 # advertise       further addresses under which others reach it; port 0 stands for the port of `listen`
 # heartbeat_ms    the longest time between two blocks: 100 to 60000
 # blob_bytes_max  bytes of blobs (large specs) that the node keeps; the oldest go first
+# retain_blocks   how many of the newest blocks the node keeps: at least 1000 and two epochs; all of them unless it is set
 # peer_listen     where this validator listens for the others of a network of several machines, over TCP
 # monitor         where /health and /metrics are served over HTTP, for example 127.0.0.1:9464; nowhere unless it is set
 # follow          the nodes that this one follows, if it has no vote; `fairweir node follow` writes it
@@ -114,6 +122,12 @@ impl Config {
         }
         if config.blob_bytes_max < 8 * 1_024 * 1_024 {
             return out_of_range("blob_bytes_max", config.blob_bytes_max, "at least 8388608");
+        }
+        if let Some(found) = config
+            .retain_blocks
+            .filter(|found| *found < RETAIN_BLOCKS_MIN)
+        {
+            return out_of_range("retain_blocks", found, "at least 1000");
         }
         Ok(config)
     }

@@ -10,5 +10,6 @@ mod four;
 mod harness;
 mod light;
 mod mempool;
+mod pruning;
 mod restart;
 mod single;

@@ -31,6 +31,7 @@ impl Config {
                         "heartbeat_ms": settings.heartbeat_ms,
                         "blob_bytes_max": settings.blob_bytes_max,
                         "peer_listen": settings.peer_listen.to_string(),
+                        "retain_blocks": settings.retain_blocks,
                         "monitor": settings.monitor,
                         "follow": settings.follow,
                         "peers": settings.peers,

@@ -1,6 +1,9 @@
 //! Accounts that send without pause, and insist.
 
-use super::cluster::{CHAIN, Cluster, Directory, SENDERS};
+use super::{
+    Faults, Seats,
+    cluster::{CHAIN, Cluster, Directory, SENDERS},
+};
 use crate::validators::transfer;
 use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
 use fairweir_chain::IncludedTx;
@@ -17,6 +20,8 @@ use std::{
 
 /// Time between two transactions of an account.
 const PAUSE: Duration = Duration::from_millis(700);
+/// The same where epochs are short, so that many of them end in a story.
+const SHORT_PAUSE: Duration = Duration::from_millis(150);
 /// Time after which what was not acknowledged is handed to another validator too.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -45,7 +50,12 @@ impl Load {
 }
 
 /// Starts all accounts.
-pub(super) fn start(context: &deterministic::Context, cluster: &Cluster, seed: u64) -> Load {
+pub(super) fn start(context: &deterministic::Context, cluster: &Cluster, faults: &Faults) -> Load {
+    let seed = faults.seed;
+    let pause = match faults.seats {
+        Seats::Stay => PAUSE,
+        Seats::StayOverEpochs | Seats::Move => SHORT_PAUSE,
+    };
     let acknowledged = Arc::new(Mutex::default());
     let tasks = (0..SENDERS).map(|number| {
         let (directory, told) = (cluster.directory(), Arc::clone(&acknowledged));
@@ -53,7 +63,7 @@ pub(super) fn start(context: &deterministic::Context, cluster: &Cluster, seed: u
             .child("load")
             .with_attribute("number", number)
             .spawn(move |context| async move {
-                send(&context, &directory, (number, seed), &told).await;
+                send(&context, &directory, (number, seed, pause), &told).await;
             })
     });
     let tasks = tasks.collect();
@@ -67,7 +77,7 @@ pub(super) fn start(context: &deterministic::Context, cluster: &Cluster, seed: u
 async fn send(
     context: &deterministic::Context,
     directory: &Directory,
-    (number, seed): (u8, u64),
+    (number, seed, pause): (u8, u64, Duration),
     told: &Mutex<Vec<Acknowledged>>,
 ) {
     for nonce in 0_u64.. {
@@ -82,7 +92,7 @@ async fn send(
         told.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(acknowledged);
-        context.sleep(PAUSE).await;
+        context.sleep(pause).await;
     }
 }
 

@@ -106,7 +106,7 @@ pub fn tell(faults: &Faults) -> Result<Told, Broken> {
 
 async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, Broken> {
     let mut cluster = Cluster::start(&context, &faults).await?;
-    let load = load::start(&context, &cluster, faults.seed);
+    let load = load::start(&context, &cluster, &faults);
     let begun = context.current();
     let mut watch = Watch::new(&context);
     for (at, change) in faults.changes() {
