@@ -215,6 +215,8 @@ pub const CODES: &[(u16, &str)] = &[
     (920, "no_voting_power"),
     (921, "module_paused"),
     (922, "upgrade_in_the_past"),
+    (923, "not_halted"),
+    (924, "withdrawals_halted"),
     (1000, "no_such_validator"),
     (1001, "already_tombstoned"),
     (1002, "no_conflict"),

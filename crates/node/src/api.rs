@@ -4,7 +4,7 @@ use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
-use fairweir_ledger::{Fault, candidates, governance, report, secured, validators};
+use fairweir_ledger::{Fault, audit, candidates, governance, report, secured, validators};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
     Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
@@ -260,10 +260,11 @@ impl Api {
             }
             Err(error) => return refused("closed", &error.to_string()),
         };
-        let read = self
-            .chain
-            .read(|state| Ok::<_, Fault>((report::counts(state)?, secured::report(state)?)));
-        let ((counts, secured), supply) = match (read, self.chain.supply()) {
+        let read = self.chain.read(|state| {
+            let secured = secured::report(state)?;
+            Ok::<_, Fault>((report::counts(state)?, secured, audit::report(state)?))
+        });
+        let ((counts, secured, audit), supply) = match (read, self.chain.supply()) {
             (Ok(read), Ok(supply)) => (read, supply),
             (Err(fault), _) | (_, Err(fault)) => return broken(&fault),
         };
@@ -278,6 +279,7 @@ impl Api {
             mempool: u32::try_from(self.chain.waiting()).unwrap_or(u32::MAX),
             supply,
             secured,
+            audit,
             version: BoundedText::truncating(env!("CARGO_PKG_VERSION")),
         }))
     }

@@ -31,7 +31,7 @@ pub use apportion::apportion;
 pub(crate) use claim_rewards::claim_rewards;
 pub(crate) use delegate_stake::delegate_stake;
 pub use delegation::{Delegation, delegation};
-pub(crate) use end_block::end_block;
+pub(crate) use end_block::{Entry, end_block};
 pub(crate) use epochs::{Epoch, Seats, third_of_seats};
 pub use error::CandidateError;
 pub(crate) use invariants::check as check_invariants;
