@@ -21,24 +21,22 @@ struct Changes {
 
 impl Changes {
     fn of(overlay: &Overlay<'_>, next: &[u8]) -> Self {
-        let (mut all, mut read) = (Imbalances::default(), Imbalances::default());
+        let mut all = Imbalances::default();
+        let mut read = None;
         let before = overlay.before();
         let (from, to) = keys::everything();
         for (key, record) in overlay.written_in(&from, &to) {
-            if keys::kind(key).is_none() {
-                continue;
+            // Keys ascend: what was read comes first.
+            if key >= next {
+                read.get_or_insert(all);
             }
-            let was = before.get(key);
-            if was.as_deref() == record {
-                continue;
-            }
-            let now = Imbalances::of_record(key, record);
-            let change = now.minus(&Imbalances::of_record(key, was.as_deref()));
-            all = all.plus(&change);
-            if key < next {
-                read = read.plus(&change);
+            if keys::kind(key).is_some() {
+                all.add(&Imbalances::of_record(key, record));
+                let was = before.get(key);
+                all.take(&Imbalances::of_record(key, was.as_deref()));
             }
         }
+        let read = read.unwrap_or(all);
         Self { all, read }
     }
 }
@@ -52,7 +50,7 @@ impl Audit {
             let Some((key, record)) = state.first_in(&from, &to) else {
                 return true;
             };
-            self.read = self.read.plus(&Imbalances::of_record(&key, Some(&record)));
+            self.read.add(&Imbalances::of_record(&key, Some(&record)));
             from = key;
             // The next possible key: the same bytes and one zero.
             from.push(0);
@@ -65,13 +63,13 @@ impl Audit {
     /// Follows the block; returns the first invariant that holds less than was known.
     fn follow(&mut self, overlay: &Overlay<'_>) -> (Option<Invariant>, bool) {
         let changes = Changes::of(overlay, self.next.as_slice());
-        self.read = self.read.plus(&changes.read);
+        self.read.add(&changes.read);
         let is_over = self.read_on(overlay);
-        let found = if is_over {
-            std::mem::take(&mut self.read)
-        } else {
-            self.known.plus(&changes.all)
-        };
+        let mut found = self.known;
+        found.add(&changes.all);
+        if is_over {
+            found = std::mem::take(&mut self.read);
+        }
         let broken = found.worse_than(&self.known);
         self.known = found;
         (broken, is_over)

@@ -37,6 +37,16 @@ macro_rules! sums {
             const fn of_parts([$($field),*]: [i128; COUNT]) -> Self {
                 Self { $($field),* }
             }
+
+            /// Adds to each sum.
+            pub(crate) const fn add(&mut self, other: &Self) {
+                $(self.$field = self.$field.saturating_add(other.$field);)*
+            }
+
+            /// Takes off each sum.
+            pub(crate) const fn take(&mut self, other: &Self) {
+                $(self.$field = self.$field.saturating_sub(other.$field);)*
+            }
         }
     };
 }
@@ -114,29 +124,11 @@ impl Imbalances {
         let (mut from, to) = crate::keys::everything();
         let mut sums = Self::default();
         while let Some((key, record)) = state.first_in(&from, &to) {
-            sums = sums.plus(&Self::of_record(&key, Some(&record)));
+            sums.add(&Self::of_record(&key, Some(&record)));
             from = key;
             from.push(0);
         }
         sums
-    }
-
-    fn with(&self, other: &Self, merge: impl Fn(i128, i128) -> i128) -> Self {
-        let mut parts = self.parts();
-        for (part, other) in parts.iter_mut().zip(other.parts()) {
-            *part = merge(*part, other);
-        }
-        Self::of_parts(parts)
-    }
-
-    /// The sum.
-    pub(crate) fn plus(&self, other: &Self) -> Self {
-        self.with(other, i128::saturating_add)
-    }
-
-    /// The difference.
-    pub(crate) fn minus(&self, other: &Self) -> Self {
-        self.with(other, i128::saturating_sub)
     }
 
     /// The first invariant of which a sum is worse than it was known to be.

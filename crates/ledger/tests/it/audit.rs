@@ -51,9 +51,12 @@ fn less(amount: &mut Amount) {
     *amount = amount.checked_sub(coins("0.000000001")).unwrap();
 }
 
+/// An edit, and what it breaks.
+type Break = (Invariant, fn(&mut World));
+
 #[test]
 fn each_invariant_that_is_broken_is_named() {
-    let breaks: [(Invariant, fn(&mut World)); 22] = [
+    let breaks: [Break; 22] = [
         (Invariant::Supply, |world| {
             edit::<bank::Account>(world, 0x01, |account| more(&mut account.balance));
         }),

@@ -131,7 +131,7 @@ fn each_reason_against_an_export_is_told() {
     // The height, of which nothing else tells.
     other[16 + 2 + 32] ^= 1;
     assert!(matches!(import(&other), Err(ExportError::Digest { .. })));
-    let long_key = vec![1; KEY_BYTES_MAX + 1];
+    let long_key = [1; KEY_BYTES_MAX + 1];
     let long_record = vec![1; RECORD_BYTES_MAX + 1];
     for (entries, count, is_told) in [
         (vec![(&[][..], &[][..])], 1, "Length { position: 0 }"),
