@@ -377,7 +377,9 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::Penalised(_)
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
-        | Event::UpgradePlanned(_) => governance::event(names, event).unwrap_or_default(),
+        | Event::UpgradePlanned(_)
+        | Event::WithdrawalsHalted(_)
+        | Event::WithdrawalsResumed(_) => governance::event(names, event).unwrap_or_default(),
         Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)
         | Event::CandidateUpdated(_)

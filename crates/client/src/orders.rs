@@ -164,6 +164,8 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_)
+        | Event::WithdrawalsHalted(_)
+        | Event::WithdrawalsResumed(_)
         | Event::VoteOverridden(_)
         | Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)

@@ -169,7 +169,9 @@ mod tests {
     use fairweir_net::{PeerAddr, PeerId, memory::Hub, read_request, reply};
     use fairweir_types::{
         BlockHeader, BoundedText, Boxed, Digest, Millis, Nonce, TxOutcome, decode,
-        node_api::{NodeReply, NodeRequest, Refusal, SecuredReport, Status, SupplyReport},
+        node_api::{
+            AuditReport, NodeReply, NodeRequest, Refusal, SecuredReport, Status, SupplyReport,
+        },
         outcome::TxCode,
         tx::Bond,
     };
@@ -208,6 +210,7 @@ mod tests {
             mempool: 0,
             supply: SupplyReport::default(),
             secured: SecuredReport::default(),
+            audit: AuditReport::default(),
             version: BoundedText::truncating("test"),
         }
     }

@@ -3,7 +3,7 @@
 use fairweir_client::orders::slot_of;
 use fairweir_types::{
     Address, Amount, Event,
-    node_api::{AccountReport, DelegateReport, SecuredReport, Status, SupplyReport},
+    node_api::{AccountReport, AuditReport, DelegateReport, SecuredReport, Status, SupplyReport},
     order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
     session::SampleTraces,
@@ -147,6 +147,8 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::ModulePaused(_) => "module_paused",
         Event::ModuleResumed(_) => "module_resumed",
         Event::UpgradePlanned(_) => "upgrade_planned",
+        Event::WithdrawalsHalted(_) => "withdrawals_halted",
+        Event::WithdrawalsResumed(_) => "withdrawals_resumed",
         Event::ValidatorTombstoned(_) => "validator_tombstoned",
         Event::CandidateRegistered(_) => "candidate_registered",
         Event::CandidateUpdated(_) => "candidate_updated",
@@ -332,7 +334,9 @@ fn details(event: &Event) -> Value {
         | Event::Penalised(_)
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
-        | Event::UpgradePlanned(_) => governance::details(event).unwrap_or_default(),
+        | Event::UpgradePlanned(_)
+        | Event::WithdrawalsHalted(_)
+        | Event::WithdrawalsResumed(_) => governance::details(event).unwrap_or_default(),
         Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)
         | Event::CandidateUpdated(_)
@@ -424,6 +428,18 @@ pub fn secured(secured: &SecuredReport) -> Value {
     })
 }
 
+/// What the ledger found of itself: `halted` is null while withdrawals go on.
+#[must_use]
+pub fn audit(audit: &AuditReport) -> Value {
+    json!({
+        "halted": audit.halt.map(|halt| json!({
+            "invariant": halt.invariant.name(), "halted": halt.halted.get(),
+        })),
+        "readings": audit.readings,
+        "ended": audit.ended.get(),
+    })
+}
+
 /// A status.
 #[must_use]
 pub fn status(status: &Status) -> Value {
@@ -441,6 +457,7 @@ pub fn status(status: &Status) -> Value {
         "mempool": status.mempool,
         "supply": supply(&status.supply),
         "secured": secured(&status.secured),
+        "audit": audit(&status.audit),
         "version": status.version.as_str(),
     })
 }

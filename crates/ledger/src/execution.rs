@@ -2,7 +2,7 @@
 
 use crate::{
     appeals::{self, AppealError},
-    bank, candidates, delegates,
+    audit, bank, candidates, delegates,
     envelope::{self, EnvelopeError},
     fault::{Fault, OrFault, counted},
     governance, keys, market,
@@ -99,6 +99,8 @@ pub(crate) struct Execution<'a> {
     asked: BTreeSet<(SlotId, Address)>,
     /// Modules that take no new actions.
     pub(crate) pauses: governance::Pauses,
+    /// Whether withdrawals are halted.
+    pub(crate) halted: Option<audit::Halted>,
     /// Chain time.
     pub(crate) now: Millis,
     pub(crate) randomness: Randomness,
@@ -113,7 +115,7 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    fn begin(
+    pub(crate) fn begin(
         state: &'a dyn State,
         context: &'a BlockContext,
         referee: &'a dyn Referee,
@@ -152,6 +154,7 @@ impl<'a> Execution<'a> {
             referee,
             asked: BTreeSet::new(),
             pauses: load(state, &keys::pauses())?.unwrap_or_default(),
+            halted: load(state, &keys::halt())?,
             now,
             randomness,
             validators: chain.validators,
@@ -240,6 +243,7 @@ impl<'a> Execution<'a> {
     fn act(&mut self, tx: &VerifiedTx) -> Result<(), Refusal> {
         let sender = tx.sender();
         governance::check_paused(self, &tx.transaction().action)?;
+        audit::check_halted(self, &tx.transaction().action)?;
         match &tx.transaction().action {
             Action::Transfer(transfer) => bank::transfer(self, sender, transfer)?,
             Action::Bond(bond) => stake::bond(self, sender, bond)?,
@@ -297,7 +301,7 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn end_block(&mut self) -> Result<bool, Fault> {
+    pub(crate) fn end_block(&mut self) -> Result<bool, Fault> {
         self.overlay.checkpoint();
         stake::end_block(self)?;
         let votes_carried_over = governance::end_block(self)?;
@@ -306,6 +310,7 @@ impl<'a> Execution<'a> {
         validators::pay_fees(self, self.fees)?;
         candidates::end_block(self)?;
         secured::end_block(self)?;
+        audit::end_block(self)?;
         let (from, to) = keys::due_at_any_height();
         Ok(carried_over || self.overlay.first_in(&from, &to).is_some())
     }

@@ -1,20 +1,28 @@
-//! What must hold after every block. Tests and simulation check it; it reads the whole state.
+//! What must hold after every block: ten properties by name. Tests and simulation check them after every block; each reads the whole state.
+//!
+//! What of them is a sum over records, the ledger checks itself as it runs (`audit`).
 
 use crate::{
+    audit::Imbalances,
     bank::{Account, Supply},
     candidates::{self, Candidate, Delegation},
     delegates::Grant,
     fault::{Fault, OrFault, present},
     governance::{self, Proposal, VoteRecord},
     keys,
-    market::{Order, Slot},
+    market::{self, Order, Slot},
     registry::{OfferRecord, VerifierRecord, counters},
     secured,
     stake::Stake,
     state::{Mark, State, load, scan},
 };
 use commonware_codec::Read;
-use fairweir_types::{Address, Amount, node_api::SupplyReport, order::SlotId};
+use fairweir_types::{
+    Address, Amount,
+    invariant::Invariant,
+    node_api::SupplyReport,
+    order::{OrderId, SlotId},
+};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -71,6 +79,26 @@ pub enum Violation {
         recorded: Amount,
         /// What orders hold.
         computed: Amount,
+    },
+    /// An order does not hold what its slots may still draw.
+    #[error("order {order} holds {held}, its slots may draw {needed}")]
+    Escrow {
+        /// The order.
+        order: OrderId,
+        /// What it holds.
+        held: Amount,
+        /// What its slots may draw.
+        needed: Amount,
+    },
+    /// A sum over all records is not zero.
+    #[error("{invariant}: the sum {sum} is {by} too much")]
+    Sum {
+        /// The invariant that it belongs to.
+        invariant: Invariant,
+        /// Which sum.
+        sum: &'static str,
+        /// How much it is.
+        by: i128,
     },
     /// The state does not even read.
     #[error(transparent)]
@@ -155,24 +183,58 @@ pub fn supply(state: &dyn State) -> Result<SupplyReport, Fault> {
 /// # Errors
 /// [`Violation`].
 pub fn check(state: &dyn State) -> Result<(), Violation> {
-    let report = supply(state)?;
-    if !report.is_conserved() {
-        return Err(Violation::Supply(report));
+    let sums = Imbalances::of_state(state);
+    for invariant in Invariant::ALL {
+        check_one(state, &sums, invariant)?;
     }
-    let slots = all::<Slot>(state, keys::slots())?;
-    check_exposure(state, &slots)?;
-    governance::check_invariants(state)?;
-    candidates::check_invariants(state)?;
-    secured::check_invariants(state)?;
+    Ok(())
+}
+
+/// Checks one.
+///
+/// # Errors
+/// [`Violation`].
+pub fn holds(state: &dyn State, invariant: Invariant) -> Result<(), Violation> {
+    check_one(state, &Imbalances::of_state(state), invariant)
+}
+
+fn check_one(state: &dyn State, sums: &Imbalances, invariant: Invariant) -> Result<(), Violation> {
+    if let Some((sum, by)) = sums.of(invariant) {
+        return Err(Violation::Sum { invariant, sum, by });
+    }
+    match invariant {
+        Invariant::Supply => {
+            let report = supply(state)?;
+            if report.is_conserved() {
+                Ok(())
+            } else {
+                Err(Violation::Supply(report))
+            }
+        }
+        Invariant::Exposure => check_exposure(state, &all::<Slot>(state, keys::slots())?),
+        Invariant::Timers => check_timers(state),
+        Invariant::Counters => check_counters(state),
+        Invariant::Governance => governance::check_invariants(state),
+        Invariant::Delegations => candidates::check_invariants(state),
+        Invariant::Secured => secured::check_invariants(state),
+        Invariant::Escrow => check_escrow(state),
+        // Sums say it all.
+        Invariant::Records | Invariant::Grants => Ok(()),
+    }
+}
+
+fn check_timers(state: &dyn State) -> Result<(), Violation> {
+    let slots = all::<Slot>(state, keys::slots())?.len();
     let timers = all::<Mark>(state, keys::due_at_any_height())?.len();
     let timers = timers.saturating_add(all::<Mark>(state, keys::due_at_any_time())?.len());
     let timers = timers.saturating_add(all::<Mark>(state, keys::retry_at_any_time())?.len());
-    if timers != slots.len() {
-        return Err(Violation::Timers {
-            slots: slots.len(),
-            timers,
-        });
+    if timers == slots {
+        return Ok(());
     }
+    Err(Violation::Timers { slots, timers })
+}
+
+fn check_counters(state: &dyn State) -> Result<(), Violation> {
     let counters = counters(state)?;
     let listed = all::<OfferRecord>(state, keys::offers())?
         .iter()
@@ -196,6 +258,29 @@ pub fn check(state: &dyn State) -> Result<(), Violation> {
                 what,
                 recorded,
                 found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Each order holds what its slots may draw: a lane what is left of it, any other slot its budget.
+fn check_escrow(state: &dyn State) -> Result<(), Violation> {
+    let mut needed: BTreeMap<OrderId, Amount> = BTreeMap::new();
+    for (slot_id, slot) in open_slots(state)? {
+        let order = present(market::order(state, slot_id.order)?, "order of a slot")?;
+        let draws = slot.lane.map_or(order.slot_budget, |lane| lane.left);
+        let sum = needed.entry(slot_id.order).or_default();
+        *sum = sum.checked_add(draws).or_fault()?;
+    }
+    for (order, needed) in needed {
+        let record = present(market::order(state, order)?, "order of a slot")?;
+        let held = market::held(&record).or_fault()?;
+        if held < needed {
+            return Err(Violation::Escrow {
+                order,
+                held,
+                needed,
             });
         }
     }

@@ -41,6 +41,8 @@ const STALE_VOTES: u8 = 0x25;
 const STAKE_NOTES: u8 = 0x26;
 const PAUSES: u8 = 0x27;
 const UPGRADE: u8 = 0x28;
+const AUDIT: u8 = 0x30;
+const HALT: u8 = 0x31;
 
 fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![tag];
@@ -53,26 +55,6 @@ fn key(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 /// The half-open range of all keys with this first byte.
 fn all(tag: u8) -> (Vec<u8>, Vec<u8>) {
     (vec![tag], vec![tag.saturating_add(1)])
-}
-
-/// Whether the record under a key may hold money.
-pub(crate) fn holds_money(key: &[u8]) -> bool {
-    matches!(
-        key.first(),
-        Some(
-            &(ACCOUNT
-                | STAKE
-                | OFFER
-                | VERIFIER
-                | ORDER
-                | SLOT
-                | GRANT
-                | CANDIDATE
-                | DELEGATION
-                | PROPOSAL
-                | VOTE)
-        )
-    )
 }
 
 pub(crate) fn account(address: Address) -> Vec<u8> {
@@ -422,6 +404,69 @@ pub(crate) fn upgrade() -> Vec<u8> {
     vec![UPGRADE]
 }
 
+pub(crate) fn audit() -> Vec<u8> {
+    vec![AUDIT]
+}
+
+pub(crate) fn halt() -> Vec<u8> {
+    vec![HALT]
+}
+
+/// Every key.
+pub(crate) fn everything() -> (Vec<u8>, Vec<u8>) {
+    (Vec::new(), vec![u8::MAX])
+}
+
+/// A kind of record that holds money, or is counted or added up somewhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Account,
+    Stake,
+    Offer,
+    Verifier,
+    Order,
+    Slot,
+    Timer,
+    Supply,
+    Counters,
+    Grant,
+    Candidate,
+    StandingCandidate,
+    Delegation,
+    DelegationDue,
+    Secured,
+    Governance,
+    Proposal,
+    ProposalDue,
+    Vote,
+}
+
+/// What kind of record is under a key; none if nothing depends on it elsewhere.
+pub(crate) fn kind(key: &[u8]) -> Option<Kind> {
+    Some(match *key.first()? {
+        ACCOUNT => Kind::Account,
+        STAKE => Kind::Stake,
+        OFFER => Kind::Offer,
+        VERIFIER => Kind::Verifier,
+        ORDER => Kind::Order,
+        SLOT => Kind::Slot,
+        DUE_AT_HEIGHT | DUE_AT_TIME | RETRY_AT_TIME => Kind::Timer,
+        SUPPLY => Kind::Supply,
+        COUNTERS => Kind::Counters,
+        GRANT => Kind::Grant,
+        CANDIDATE => Kind::Candidate,
+        STANDING_CANDIDATE => Kind::StandingCandidate,
+        DELEGATION => Kind::Delegation,
+        DELEGATION_DUE => Kind::DelegationDue,
+        SECURED => Kind::Secured,
+        GOVERNANCE => Kind::Governance,
+        PROPOSAL => Kind::Proposal,
+        PROPOSAL_DUE => Kind::ProposalDue,
+        VOTE => Kind::Vote,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,9 +513,13 @@ mod tests {
             stake_notes(address),
             pauses(),
             upgrade(),
+            audit(),
+            halt(),
         ];
         let tags: BTreeSet<u8> = keys.iter().map(|key| key[0]).collect();
         assert_eq!(tags.len(), keys.len());
+        let (_, end) = everything();
+        assert!(keys.iter().all(|key| *key < end));
         let within = |key: &[u8], (from, to): (Vec<u8>, Vec<u8>)| {
             from.as_slice() <= key && key < to.as_slice()
         };

@@ -14,11 +14,13 @@
 )]
 
 pub mod appeals;
+pub mod audit;
 pub mod bank;
 pub mod candidates;
 pub mod delegates;
 mod envelope;
 mod execution;
+pub mod export;
 mod fault;
 mod genesis;
 pub mod governance;

@@ -3,19 +3,13 @@
 //! [`invariants::supply`] finds the same by reading everything; tests compare the two after every block.
 
 use crate::{
-    bank::{Account, Supply},
-    candidates::{Candidate, Delegation},
-    delegates::Grant,
-    fault::{Fault, OrFault, counted, present},
-    governance::{Proposal, VoteRecord},
+    audit::weigh,
+    bank::Supply,
+    fault::{Fault, counted, present},
     invariants, keys,
-    market::{Order, Slot},
-    registry::{OfferRecord, VerifierRecord},
-    stake::Stake,
     state::{State, Writes, load},
 };
-use commonware_codec::Read;
-use fairweir_types::{Amount, decode, node_api::SupplyReport};
+use fairweir_types::{Amount, node_api::SupplyReport};
 
 /// Where all money is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +42,7 @@ impl Totals {
     pub fn follow(&mut self, before: &dyn State, writes: &Writes) -> Result<(), Fault> {
         let mut change = Held::default();
         for (key, value) in writes {
-            if !keys::holds_money(key) {
+            if keys::kind(key).is_none() {
                 continue;
             }
             let was = before.get(key);
@@ -104,52 +98,11 @@ fn add(sum: &mut Held, held: Held, sign: i128) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read<T: Read<Cfg = ()>>(key: &[u8], value: &[u8]) -> Result<T, Fault> {
-    decode(value).map_err(|source| Fault::Record {
-        key: key.to_vec(),
-        source,
-    })
-}
-
 /// The money in a record.
-fn held(key: &[u8], value: Option<&[u8]>) -> Result<Held, Fault> {
-    let units = |amount: Amount| i128::from(amount.base_units());
-    let Some(value) = value else {
+fn held(key: &[u8], record: Option<&[u8]>) -> Result<Held, Fault> {
+    let Some(record) = record else {
         return Ok(Held::default());
     };
-    let is_in = |(from, to): (Vec<u8>, Vec<u8>)| from.as_slice() <= key && key < to.as_slice();
-    if is_in(keys::accounts()) {
-        return read::<Account>(key, value).map(|account| [units(account.balance), 0, 0, 0]);
-    }
-    if is_in(keys::stakes()) {
-        let stake: Stake = read(key, value)?;
-        return Ok([0, units(stake.bonded), units(stake.unbonding), 0]);
-    }
-    if is_in(keys::candidates()) {
-        let parts = read::<Candidate>(key, value)?.money()?;
-        return Ok(parts.map(units));
-    }
-    let escrow = if is_in(keys::orders()) {
-        let order: Order = read(key, value)?;
-        let streams = order.streams.iter().map(|stream| stream.held);
-        Amount::sum(streams.chain([order.deposit])).or_fault()?
-    } else if is_in(keys::slots()) {
-        let slot: Slot = read(key, value)?;
-        Amount::sum([slot.challenge_deposit, slot.appeal_deposit()]).or_fault()?
-    } else if is_in(keys::offers()) {
-        read::<OfferRecord>(key, value)?.deposit
-    } else if is_in(keys::verifiers()) {
-        read::<VerifierRecord>(key, value)?.deposit
-    } else if is_in(keys::grants()) {
-        read::<Grant>(key, value)?.deposit
-    } else if is_in(keys::delegations()) {
-        read::<Delegation>(key, value)?.deposit
-    } else if is_in(keys::proposals()) {
-        read::<Proposal>(key, value)?.deposit()?
-    } else if is_in(keys::votes()) {
-        read::<VoteRecord>(key, value)?.deposit
-    } else {
-        Amount::ZERO
-    };
-    Ok([0, 0, 0, units(escrow)])
+    let held = weigh(key, record)?.held;
+    Ok(held.map(|amount| i128::from(amount.base_units())))
 }

@@ -4,7 +4,7 @@ use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
-use fairweir_ledger::{Fault, candidates, governance, report, secured, validators};
+use fairweir_ledger::{Fault, audit, candidates, governance, report, secured, validators};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
     Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
@@ -262,9 +262,11 @@ impl Api {
         };
         let read = self.chain.read(|state| {
             let seats = candidates::seats(state)?.len();
-            Ok::<_, Fault>((report::counts(state)?, secured::report(state)?, seats))
+            let secured = secured::report(state)?;
+            let audit = audit::report(state)?;
+            Ok::<_, Fault>((report::counts(state)?, secured, audit, seats))
         });
-        let ((counts, secured, seats), supply) = match (read, self.chain.supply()) {
+        let ((counts, secured, audit, seats), supply) = match (read, self.chain.supply()) {
             (Ok(read), Ok(supply)) => (read, supply),
             (Err(fault), _) | (_, Err(fault)) => return broken(&fault),
         };
@@ -279,6 +281,7 @@ impl Api {
             mempool: u32::try_from(self.chain.waiting()).unwrap_or(u32::MAX),
             supply,
             secured,
+            audit,
             version: BoundedText::truncating(env!("CARGO_PKG_VERSION")),
         }))
     }

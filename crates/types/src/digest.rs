@@ -55,6 +55,8 @@ pub enum Domain {
     Batch,
     /// The trace of a batch.
     BatchTrace,
+    /// All entries of a state.
+    State,
 }
 
 impl Domain {
@@ -82,6 +84,7 @@ impl Domain {
             Self::SessionRequest => b"fairweir/1/session-request",
             Self::Batch => b"fairweir/1/batch",
             Self::BatchTrace => b"fairweir/1/batch-trace",
+            Self::State => b"fairweir/1/state",
         }
     }
 }

@@ -25,7 +25,7 @@ pub use delegate::{DelegateGranted, DelegateRevoked};
 pub use governance::{
     DepositAdded, ModulePaused, ModuleResumed, MotionAnswered, MotionAppealed, ParamChanged,
     Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, TreasurySpent, UpgradePlanned,
-    VoteOverridden, Voted, VotingStarted,
+    VoteOverridden, Voted, VotingStarted, WithdrawalsHalted, WithdrawalsResumed,
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
@@ -553,6 +553,8 @@ pub enum Event {
     ModuleResumed(ModuleResumed),
     UpgradePlanned(UpgradePlanned),
     VoteOverridden(VoteOverridden),
+    WithdrawalsHalted(WithdrawalsHalted),
+    WithdrawalsResumed(WithdrawalsResumed),
     ValidatorTombstoned(Boxed<ValidatorTombstoned>),
     CandidateRegistered(CandidateRegistered),
     CandidateUpdated(CandidateUpdated),
@@ -623,6 +625,8 @@ choice!(Event {
     72 => ModuleResumed(ModuleResumed),
     73 => UpgradePlanned(UpgradePlanned),
     74 => VoteOverridden(VoteOverridden),
+    75 => WithdrawalsHalted(WithdrawalsHalted),
+    76 => WithdrawalsResumed(WithdrawalsResumed),
     80 => ValidatorTombstoned(Boxed<ValidatorTombstoned>),
     81 => CandidateRegistered(CandidateRegistered),
     82 => CandidateUpdated(CandidateUpdated),

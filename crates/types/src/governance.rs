@@ -114,6 +114,14 @@ pub struct Upgrade {
 }
 record!(Upgrade { height, plan });
 
+/// Lets withdrawals go on that the ledger halted because an invariant did not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The block that halted them: a vote about one halt lifts no later one.
+    pub halted: Height,
+}
+record!(Resume { halted });
+
 /// What a proposal does when it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
@@ -127,6 +135,7 @@ pub enum Message {
     Pause(Pause),
     Cancel(Cancel),
     Upgrade(Upgrade),
+    Resume(Resume),
 }
 choice!(Message {
     1 => SetParam(SetParam),
@@ -135,6 +144,7 @@ choice!(Message {
     4 => Pause(Pause),
     5 => Cancel(Cancel),
     6 => Upgrade(Upgrade),
+    7 => Resume(Resume),
 });
 
 impl Message {
@@ -148,6 +158,7 @@ impl Message {
             Self::Pause(_) => "pause",
             Self::Cancel(_) => "cancel",
             Self::Upgrade(_) => "upgrade",
+            Self::Resume(_) => "resume",
         }
     }
 }

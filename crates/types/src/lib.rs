@@ -23,6 +23,7 @@ pub mod double_vote;
 pub mod event;
 pub mod genesis;
 pub mod governance;
+pub mod invariant;
 pub mod keys;
 pub mod limits;
 pub mod merkle;

@@ -25,8 +25,8 @@ mod governance;
 mod validators;
 
 pub use governance::{
-    AskGovernance, AskProposal, AskProposals, GovernanceReport, PausedModule, ProposalEnd,
-    ProposalPage, ProposalReport,
+    AskGovernance, AskProposal, AskProposals, AuditReport, GovernanceReport, Halt, PausedModule,
+    ProposalEnd, ProposalPage, ProposalReport,
 };
 pub use validators::{
     AskCandidates, AskDelegations, AskValidators, CandidateReport, CandidatesReport,
@@ -266,6 +266,8 @@ pub struct Status {
     pub supply: SupplyReport,
     /// What buyers have locked, against what a third of the seats costs.
     pub secured: SecuredReport,
+    /// What the ledger found of itself.
+    pub audit: AuditReport,
     /// The version of the node's program.
     pub version: BoundedText<64>,
 }
@@ -279,6 +281,7 @@ record!(Status {
     mempool,
     supply,
     secured,
+    audit,
     version
 });
 

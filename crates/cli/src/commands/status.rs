@@ -5,12 +5,15 @@ use crate::{
     output,
 };
 use fairweir_gateway::json;
-use fairweir_types::node_api::{SecuredReport, Status as Report};
+use fairweir_types::node_api::{AuditReport, SecuredReport, Status as Report};
 
 /// Show what the network is doing, that all money is accounted for, and what secures it.
 ///
 /// `secured` is what buyers have locked in orders, and how much more may be: a governed share of the stake behind the cheapest third of the seats,
 /// which would be lost by whoever votes twice with it. It holds once seats were given by stake.
+///
+/// `audit` is what the ledger found of itself: its sums are checked after every block, and its whole state is read again and again. If one does not hold, withdrawals are halted
+/// until a proposal lets them go on; it says so, and since which block.
 ///
 /// Ends with code 5 if the supply is not conserved.
 #[derive(Debug, clap::Args)]
@@ -68,6 +71,7 @@ pub(crate) fn lines(status: &Report) -> Vec<String> {
             }
         ),
         secured(&status.secured),
+        audit(&status.audit),
     ]
 }
 
@@ -85,10 +89,24 @@ fn secured(secured: &SecuredReport) -> String {
     }
 }
 
+/// What the ledger found of itself.
+fn audit(audit: &AuditReport) -> String {
+    match &audit.halt {
+        Some(halt) => format!(
+            "audit      WITHDRAWALS ARE HALTED since block {}: the invariant {} does not hold; work, votes and proposals go on, `fairweir proposal submit resume` lifts it",
+            halt.halted, halt.invariant
+        ),
+        None => format!(
+            "audit      the ledger's sums hold; the whole state was read {} time(s), last at block {}",
+            audit.readings, audit.ended
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fairweir_types::{Amount, Bps};
+    use fairweir_types::{Amount, Bps, Height, invariant::Invariant, node_api::Halt};
 
     #[test]
     fn what_is_secured_is_said_in_words() {
@@ -111,5 +129,21 @@ mod tests {
         // A new epoch may secure less than is locked.
         report.limit = Some(coins("60"));
         assert!(super::secured(&report).contains("70 locked in orders, 0 more may be"));
+    }
+
+    #[test]
+    fn a_halt_is_said_in_words() {
+        let mut report = AuditReport {
+            readings: 7,
+            ended: Height(70),
+            ..AuditReport::default()
+        };
+        assert!(super::audit(&report).contains("the ledger's sums hold"));
+        report.halt = Some(Halt {
+            invariant: Invariant::Supply,
+            halted: Height(71),
+        });
+        let said = super::audit(&report);
+        assert!(said.contains("HALTED since block 71: the invariant supply does not hold"));
     }
 }

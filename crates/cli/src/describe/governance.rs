@@ -42,6 +42,9 @@ pub(crate) fn message(names: &Names, message: &Message) -> String {
             short(&upgrade.plan.to_string())
         ),
         Message::Cancel(cancel) => format!("cancel proposal {}", cancel.proposal),
+        Message::Resume(resume) => {
+            format!("let withdrawals go on that block {} halted", resume.halted)
+        }
     }
 }
 
@@ -216,6 +219,14 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
         Event::ModuleResumed(event) => {
             format!("the module {} takes new actions again", event.module.name())
         }
+        Event::WithdrawalsHalted(event) => format!(
+            "withdrawals are halted: the invariant {} does not hold",
+            event.invariant
+        ),
+        Event::WithdrawalsResumed(event) => format!(
+            "withdrawals go on that block {} halted, by proposal {}",
+            event.halted, event.proposal
+        ),
         _ => return None,
     })
 }

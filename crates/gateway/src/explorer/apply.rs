@@ -354,7 +354,9 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::Penalised(_)
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
-        | Event::UpgradePlanned(_) => governance::happened(writing, place, event).await,
+        | Event::UpgradePlanned(_)
+        | Event::WithdrawalsHalted(_)
+        | Event::WithdrawalsResumed(_) => governance::happened(writing, place, event).await,
         Event::OfferWithdrawn(event) => {
             let key = format!("{}:{}", event.worker, event.kind);
             writing

@@ -29,6 +29,7 @@ pub fn message(message: &Message) -> Value {
             json!({"message": name, "height": upgrade.height.get(), "plan": upgrade.plan.to_string()})
         }
         Message::Cancel(cancel) => json!({"message": name, "proposal": cancel.proposal.get()}),
+        Message::Resume(resume) => json!({"message": name, "halted": resume.halted.get()}),
     }
 }
 
@@ -141,6 +142,12 @@ pub(super) fn details(event: &Event) -> Option<Value> {
             "proposal": event.proposal.get(), "height": event.height.get(), "plan": event.plan.to_string(),
         }),
         Event::ModuleResumed(event) => json!({"module": event.module.name()}),
+        Event::WithdrawalsHalted(event) => json!({
+            "invariant": event.invariant.name(), "halted": event.halted.get(),
+        }),
+        Event::WithdrawalsResumed(event) => json!({
+            "proposal": event.proposal.get(), "halted": event.halted.get(),
+        }),
         _ => return None,
     })
 }

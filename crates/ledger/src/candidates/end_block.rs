@@ -56,6 +56,10 @@ pub(super) fn wait(
 /// Works off what is due, at most a bounded number per block, and ends the epoch when its last block is made. Entries are looked at after all transactions
 /// of the block: a double vote that is shown in the last moment still counts.
 pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
+    // What is due waits while withdrawals are halted.
+    if execution.halted.is_some() {
+        return epochs::end_block(execution);
+    }
     let (from, to) = keys::delegations_due_until(execution.now);
     for (key, entry) in scan::<Entry>(&execution.overlay, &from, &to, SWEEP_ITEMS_MAX)? {
         execution.overlay.delete(key);

@@ -29,7 +29,7 @@ mod update_candidate;
 pub(crate) use claim_rewards::claim_rewards;
 pub(crate) use delegate_stake::delegate_stake;
 pub use delegation::{Delegation, delegation};
-pub(crate) use end_block::end_block;
+pub(crate) use end_block::{Entry, end_block};
 pub use epochs::{Epoch, epoch, seats};
 pub(crate) use epochs::{Seats, third_of_seats};
 pub use error::CandidateError;

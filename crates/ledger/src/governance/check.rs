@@ -2,7 +2,7 @@
 
 use super::{GovernanceError, Proposal, proposal};
 use crate::{
-    bank,
+    audit, bank,
     execution::Execution,
     params::{PARAMS, Params},
     relations::first_broken,
@@ -46,6 +46,7 @@ pub(super) fn possible(
         Message::Cancel(Cancel { proposal: id }) => to_cancel(execution, *id).map(|_: Proposal| ()),
         Message::Upgrade(upgrade) => check_upgrade(execution, upgrade),
         Message::Penalty(_) => Ok(()),
+        Message::Resume(resume) => audit::check_resume(execution, resume),
     }
 }
 

@@ -94,7 +94,7 @@ fn passed(
             Some((ProposalPhase::Locked, params.param_lock))
         }
         Message::Upgrade(_) => Some((ProposalPhase::Locked, params.upgrade_lock)),
-        Message::Pause(_) | Message::Cancel(_) => None,
+        Message::Pause(_) | Message::Cancel(_) | Message::Resume(_) => None,
     };
     let Some((phase, window)) = next else {
         return execute(execution, id, proposal);

@@ -2,6 +2,7 @@ use crate::{fault::Fault, refusal::lift_faults};
 use fairweir_types::{
     Amount, Bps, Height, Millis, ProposalId,
     governance::{Module, ProposalPhase},
+    invariant::Invariant,
 };
 use thiserror::Error;
 
@@ -145,6 +146,24 @@ pub enum GovernanceError {
         /// This block.
         now: Height,
     },
+    /// No halt of withdrawals began in that block, or it is over.
+    #[error(
+        "withdrawals were not halted by block {height}, or a later block halted them again: see `fairweir status`"
+    )]
+    NotHalted {
+        /// The block.
+        height: Height,
+    },
+    /// Withdrawals are halted, because an invariant of the ledger did not hold.
+    #[error(
+        "withdrawals are halted since block {height}, because the invariant {invariant} did not hold: work, votes and proposals go on"
+    )]
+    WithdrawalsHalted {
+        /// Which.
+        invariant: Invariant,
+        /// The block that found it.
+        height: Height,
+    },
     /// The value stays as the genesis has it.
     #[error("{name} stays as the genesis has it: it is not voted on")]
     ParamFixed {
@@ -182,7 +201,9 @@ impl GovernanceError {
             Self::NoVotingPower => 920,
             Self::ModulePaused { .. } => 921,
             Self::UpgradeInThePast { .. } => 922,
-            Self::ParamFixed { .. } => 923,
+            Self::NotHalted { .. } => 923,
+            Self::WithdrawalsHalted { .. } => 924,
+            Self::ParamFixed { .. } => 925,
             Self::Fault(_) => 99,
         }
     }

@@ -7,7 +7,7 @@ use super::{
     records::end,
 };
 use crate::{
-    bank,
+    audit, bank,
     execution::Execution,
     fault::{Fault, present},
     keys,
@@ -54,6 +54,7 @@ fn perform(
             }));
         }
         Message::Pause(pause) => pauses::pause(execution, id, pause)?,
+        Message::Resume(message) => audit::resume(execution, id, message)?,
         Message::Upgrade(upgrade) => {
             execution.overlay.store(keys::upgrade(), &upgrade);
             execution.emit(Event::UpgradePlanned(UpgradePlanned {

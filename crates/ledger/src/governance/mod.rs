@@ -11,6 +11,7 @@
 //!   may answer at any time, and appeal once it has passed; then it is voted on again and needs the higher threshold. A vetoed motion's deposit is
 //!   the accused's.
 //! - A pause refuses new actions of one module until its time is over. Nothing that is open ever waits for it, and no vote either.
+//! - A resumption names the halt of withdrawals that it lifts (`audit`); it is always expedited, and has no lock.
 //! - An upgrade names a block and a plan. A program that does not know the plan makes and takes no block from there on.
 //!
 //! - A candidate's vote weighs what is delegated to it besides, but for what delegators vote with themselves: theirs goes over its.

@@ -24,7 +24,8 @@ pub(crate) fn submit_proposal(
     sender: Address,
     submit: &SubmitProposal,
 ) -> Result<(), GovernanceError> {
-    let expedited = submit.expedited || matches!(submit.message, Message::Pause(_));
+    let expedited =
+        submit.expedited || matches!(submit.message, Message::Pause(_) | Message::Resume(_));
     let needed = money(execution.params.proposal_deposit);
     let deposit = submit.deposit.at_most(needed);
     check(execution, (sender, submit), (needed, deposit), expedited)?;
@@ -119,7 +120,7 @@ pub(super) fn check_room(
     message: &Message,
 ) -> Result<(), GovernanceError> {
     let max = match message {
-        Message::Pause(_) | Message::Cancel(_) => VOTINGS_MAX,
+        Message::Pause(_) | Message::Cancel(_) | Message::Resume(_) => VOTINGS_MAX,
         Message::SetParam(_)
         | Message::TreasurySpend(_)
         | Message::Penalty(_)

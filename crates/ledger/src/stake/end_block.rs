@@ -13,7 +13,11 @@ use fairweir_types::{
 };
 
 /// Frees stake whose unbonding delay is over, but for what a penalty motion may take, which is bonded again; at most a bounded number per block, the rest in the next.
+/// It waits while withdrawals are halted.
 pub(crate) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
+    if execution.halted.is_some() {
+        return Ok(());
+    }
     let (from, to) = keys::unbonding_until(execution.now);
     for (key, entry) in scan::<Entry>(&execution.overlay, &from, &to, SWEEP_ITEMS_MAX)? {
         let mut record = stake(&execution.overlay, entry.account)?;

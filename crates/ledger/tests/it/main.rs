@@ -5,10 +5,13 @@
     reason = "a failing test should stop at the line that fails"
 )]
 
+mod audit;
 mod crowded_blocks;
+mod export;
 mod full_block;
 mod full_lists;
 mod governance;
+mod model;
 mod random_candidates;
 mod random_walk;
 mod referee;
@@ -80,6 +83,7 @@ scripts!(
     a_penalty_motion,
     a_penalty_motion_after_unbonding,
     pauses,
+    withdrawals_that_halt,
     double_votes,
     candidates,
     candidates_that_are_refused,

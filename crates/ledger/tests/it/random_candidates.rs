@@ -12,7 +12,7 @@ use fairweir_types::{
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
-const NAMES: [&str; 5] = ["A", "B", "C", "D", "validator"];
+pub(crate) const NAMES: [&str; 5] = ["A", "B", "C", "D", "validator"];
 /// Short windows, so that the delay of stake is some hundred blocks.
 const PARAMS: [(&str, u64); 15] = [
     ("proposal_deposit", 1_000_000_000),
@@ -33,7 +33,7 @@ const PARAMS: [(&str, u64); 15] = [
 ];
 
 #[derive(Clone, Debug)]
-struct Step {
+pub(crate) struct Step {
     who: usize,
     verb: u8,
     other: usize,
@@ -41,7 +41,7 @@ struct Step {
     amount: u64,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let name = || 0..NAMES.len();
     let amount = prop_oneof![1u64..100, 1u64..3_000_000_000_000];
     (name(), 0u8..48, name(), name(), amount).prop_map(|(who, verb, other, third, amount)| Step {
@@ -154,7 +154,7 @@ fn wait(world: &mut World, blocks: u64) {
     }
 }
 
-fn walk(steps: &[Step]) -> World {
+pub(crate) fn walk(steps: &[Step]) -> World {
     let mut params = PARAMS.map(|(name, value)| {
         let number = fairweir_ledger::params::number_of(name).unwrap();
         (number, value)

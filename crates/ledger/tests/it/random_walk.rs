@@ -5,10 +5,10 @@ use crate::world::{World, coins, key_of};
 use fairweir_types::{Action, Address, Amount, BoundedVec, tx};
 use proptest::prelude::*;
 
-const NAMES: [&str; 4] = ["A", "B", "C", "D"];
+pub(crate) const NAMES: [&str; 4] = ["A", "B", "C", "D"];
 
 #[derive(Clone, Debug)]
-struct Step {
+pub(crate) struct Step {
     who: usize,
     verb: u8,
     other: usize,
@@ -16,7 +16,7 @@ struct Step {
     gap_ms: u64,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     (
         0..NAMES.len(),
         0u8..7,
@@ -49,7 +49,7 @@ fn action(step: &Step) -> Action {
     }
 }
 
-fn walk(steps: &[Step]) -> World {
+pub(crate) fn walk(steps: &[Step]) -> World {
     let mut world = World::new(&NAMES, &[]);
     for step in steps {
         let key = key_of(NAMES[step.who]);

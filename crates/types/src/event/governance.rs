@@ -6,6 +6,7 @@ use crate::{
     codec::record,
     digest::Digest,
     governance::{Message, Module, ProposalOutcome, ProposalPhase, Tally, Weights},
+    invariant::Invariant,
     keys::Address,
     limits::TITLE_BYTES_MAX,
     outcome::TxCode,
@@ -291,3 +292,23 @@ pub struct ModuleResumed {
     pub module: Module,
 }
 record!(ModuleResumed { module });
+
+/// An invariant does not hold, so nobody takes money out until a proposal lets withdrawals go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithdrawalsHalted {
+    /// The first one that does not.
+    pub invariant: Invariant,
+    /// The block that found it, by which a proposal names the halt.
+    pub halted: Height,
+}
+record!(WithdrawalsHalted { invariant, halted });
+
+/// Withdrawals go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithdrawalsResumed {
+    /// By which proposal.
+    pub proposal: ProposalId,
+    /// The block that halted them.
+    pub halted: Height,
+}
+record!(WithdrawalsResumed { proposal, halted });

@@ -7,6 +7,7 @@ use crate::{
     digest::Digest,
     genesis::GenesisParam,
     governance::{Deposited, Message, Module, ProposalOutcome, ProposalPhase, Tally, Upgrade},
+    invariant::Invariant,
     keys::Address,
     limits::{GENESIS_PARAMS_MAX, PROPOSAL_DEPOSITORS_MAX, RECORD_PAGE_MAX, TITLE_BYTES_MAX},
     outcome::TxCode,
@@ -149,4 +150,30 @@ record!(GovernanceReport {
     paused,
     upgrade,
     knows_upgrade
+});
+
+/// Withdrawals are halted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// What did not hold.
+    pub invariant: Invariant,
+    /// The block that found it: the newest, if more than one did.
+    pub halted: Height,
+}
+record!(Halt { invariant, halted });
+
+/// What the ledger found of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditReport {
+    /// Whether withdrawals are halted, and why.
+    pub halt: Option<Halt>,
+    /// How often the whole state was read.
+    pub readings: u64,
+    /// The block at which that was last done.
+    pub ended: Height,
+}
+record!(AuditReport {
+    halt,
+    readings,
+    ended
 });

@@ -10,9 +10,10 @@ use fairweir_types::{
     event::*,
     genesis::GenesisParam,
     governance::{
-        Cancel, Deposited, Message, Module, Pause, Penalty, ProposalOutcome, ProposalPhase,
+        Cancel, Deposited, Message, Module, Pause, Penalty, ProposalOutcome, ProposalPhase, Resume,
         SetParam, Tally, TreasurySpend, Upgrade, Weights,
     },
+    invariant::Invariant,
     keys::{Purpose, Signature, VoteSecretKey, VoteSignature},
     merkle::MerklePath,
     node_api::*,
@@ -254,7 +255,8 @@ tags!(
     Module,
     VoteKind,
     ProposalPhase,
-    ProposalOutcome
+    ProposalOutcome,
+    Invariant
 );
 
 records! {
@@ -366,6 +368,11 @@ records! {
     Pause { module, duration }
     Cancel { proposal }
     Upgrade { height, plan }
+    Resume { halted }
+    WithdrawalsHalted { invariant, halted }
+    WithdrawalsResumed { proposal, halted }
+    Halt { invariant, halted }
+    AuditReport { halt, readings, ended }
     Weights { yes, no, abstain, veto }
     Tally { yes, no, abstain, veto }
     Deposited { from, amount }
@@ -458,7 +465,7 @@ records! {
     Refusal { code, reason }
     Included { height, outcome }
     SupplyReport { genesis, minted, burned, balances, bonded, unbonding, escrow }
-    Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, secured, version }
+    Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, secured, audit, version }
     SecuredReport { locked, third, share, limit }
     AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min, verifies, delegates }
     DelegateReport { delegate, cap, left, until }
@@ -509,9 +516,9 @@ choices! {
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,
-        RewardsClaimed, EpochBegan,
+        RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed,
     }
-    Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade }
+    Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }

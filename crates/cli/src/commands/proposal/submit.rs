@@ -9,7 +9,9 @@ use crate::{
 use fairweir_ledger::params::{self, PARAMS};
 use fairweir_types::{
     Action, Amount, BoundedText, Boxed, Bps, Height, Millis, ProposalId,
-    governance::{Cancel, Message, Module, Pause, Penalty, SetParam, TreasurySpend, Upgrade},
+    governance::{
+        Cancel, Message, Module, Pause, Penalty, Resume, SetParam, TreasurySpend, Upgrade,
+    },
     limits::TITLE_BYTES_MAX,
     tx,
 };
@@ -25,7 +27,7 @@ pub(crate) struct Submit {
     /// How many coins of the deposit you pay now: at least a fifth. By default all of it, and the voting begins at once.
     #[arg(long, global = true, value_name = "COINS")]
     deposit: Option<Amount>,
-    /// Take the fast track: a shorter voting, and two thirds must be for it. A pause always does.
+    /// Take the fast track: a shorter voting, and two thirds must be for it. A pause and a resumption always do.
     #[arg(long, global = true)]
     expedited: bool,
     /// The name of the key that proposes and pays.
@@ -83,6 +85,11 @@ enum What {
     Cancel {
         /// Its number.
         proposal: u64,
+    },
+    /// Let withdrawals go on that the ledger halted because an invariant did not hold; `fairweir status` says which.
+    Resume {
+        /// The block that halted them, as `fairweir status` names it.
+        halted: u64,
     },
 }
 
@@ -143,6 +150,9 @@ impl What {
             }),
             Self::Cancel { proposal } => Message::Cancel(Cancel {
                 proposal: ProposalId(*proposal),
+            }),
+            Self::Resume { halted } => Message::Resume(Resume {
+                halted: Height(*halted),
             }),
         })
     }

@@ -5,7 +5,7 @@ use super::{
     failure::{CODES, Failure},
     parameters,
     resources::{Filter, Format, HEIGHT_MAX, List, One, RESOURCES, Resource},
-    status::{AccountNow, Holdings, IndexStatus, NetworkStatus, Secured, Status, Supply},
+    status::{AccountNow, Audit, Holdings, IndexStatus, NetworkStatus, Secured, Status, Supply},
 };
 use crate::{explorer::records, server::json_response};
 use axum::{extract::Query, response::Response};
@@ -55,6 +55,7 @@ fn schemas() -> Value {
         NetworkStatus,
         Supply,
         Secured,
+        Audit,
     ];
     let mut value = serde_json::to_value(components).unwrap_or_default();
     if let Some(schemas) = value.get_mut("schemas").and_then(Value::as_object_mut) {

@@ -392,6 +392,8 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "module_paused",
     "module_resumed",
     "upgrade_planned",
+    "withdrawals_halted",
+    "withdrawals_resumed",
 ];
 const PROPOSAL_STATES: &[&str] = &[
     "deposit",

@@ -51,6 +51,19 @@ pub(crate) struct Secured {
     room: Option<String>,
 }
 
+/// What the ledger found of itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Audit {
+    /// The invariant that does not hold, so that withdrawals are halted; null while they go on.
+    broken: Option<String>,
+    /// The block that halted them.
+    halted: Option<u64>,
+    /// How often the whole state was read.
+    readings: u64,
+    /// The block at which that was last done.
+    ended: u64,
+}
+
 /// What the node says of the network.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NetworkStatus {
@@ -64,6 +77,7 @@ pub(crate) struct NetworkStatus {
     mempool: u32,
     supply: Supply,
     secured: Secured,
+    audit: Audit,
     /// The version of the node's program.
     version: String,
 }
@@ -104,7 +118,7 @@ pub(crate) struct AccountNow {
 }
 
 fn network(status: &node_api::Status) -> NetworkStatus {
-    let (supply, secured) = (&status.supply, &status.secured);
+    let (supply, secured, audit) = (&status.supply, &status.secured, &status.audit);
     NetworkStatus {
         height: status.header.height.get(),
         time_ms: status.header.time.get(),
@@ -128,6 +142,12 @@ fn network(status: &node_api::Status) -> NetworkStatus {
             third_of_seats: secured.third.map(|third| third.to_string()),
             share_bps: secured.share.get(),
             room: secured.room().map(|room| room.to_string()),
+        },
+        audit: Audit {
+            broken: audit.halt.map(|halt| halt.invariant.name().to_owned()),
+            halted: audit.halt.map(|halt| halt.halted.get()),
+            readings: audit.readings,
+            ended: audit.ended.get(),
         },
         version: status.version.as_str().to_owned(),
     }

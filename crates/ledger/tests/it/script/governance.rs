@@ -1,7 +1,8 @@
 //! Proposals in the table language.
 //!
 //! ```text
-//! A: propose p1 set-param fee_base 2000          also `spend B 5`, `penalty B 1000`, `pause orders 5000`, `cancel p1`
+//! A: propose p1 set-param fee_base 2000          also `spend B 5`, `penalty B 1000`, `pause orders 5000`, `cancel p1`,
+//!                                                `resume` of the halt that there is, or of that of a block: `resume 7`
 //! A: propose p2 pause orders 5000 deposit=200    of what the deposit needs; expedited=yes for the fast track
 //! B: fund p2 800                                 the rest of a deposit
 //! A: vote p1 yes                                 or in parts: `vote p1 yes=6000 veto=4000`
@@ -16,7 +17,7 @@ use fairweir_ledger::{governance, params};
 use fairweir_types::{
     Action, Amount, BoundedText, Boxed, Bps, Digest, Height, Millis, ProposalId,
     governance::{
-        Cancel, Message, Module, Pause, Penalty, SetParam, TreasurySpend, Upgrade, Weights,
+        Cancel, Message, Module, Pause, Penalty, Resume, SetParam, TreasurySpend, Upgrade, Weights,
     },
     tx,
 };
@@ -62,6 +63,12 @@ fn message(world: &World, line: &Line<'_>) -> Message {
         }),
         "cancel" => Message::Cancel(Cancel {
             proposal: some_proposal(world, line.word(3)),
+        }),
+        "resume" => Message::Resume(Resume {
+            halted: match line.words.get(3) {
+                Some(height) => Height(height.parse().unwrap()),
+                None => super::audit::halted(world).unwrap().halted,
+            },
         }),
         other => panic!("no message {other}"),
     }

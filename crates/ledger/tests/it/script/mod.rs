@@ -10,13 +10,14 @@
 //! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker,
 //!                                candidate, proposal, tally, param, charged, treasury
 //! ```
-//! `referee` lets verdicts be appealed. A run is written as its cells: `a/b.c` has the cell `a` and a node over the cells `b` and `c`,
+//! `tamper balance A 5` edits a record behind the ledger's back (`audit`). `referee` lets verdicts be appealed. A run is written as its cells: `a/b.c` has the cell `a` and a node over the cells `b` and `c`,
 //! `^9:a` the cell `a` below nine nodes of one child. `appeal` and `defend` bind it to an output of its last cell, or to that of `of=`.
 //! A batch with `leaves=right,wrong` has a root over such leaves, and verbs about it say what each of its *leaves* gives, `missing` that it was not
 //! shown. What binds is then a run of the `sample=`, or what `shows=` says: `leaf`, `nothing`, or a leaf with something wrong about it.
 //! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and
 //! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
+pub(crate) mod audit;
 mod candidates;
 mod governance;
 mod reports;
@@ -76,8 +77,12 @@ impl<'a> Line<'a> {
 
 /// Runs a script; panics with the line that fails.
 pub(crate) fn run(name: &str, text: &str) -> Option<World> {
+    run_on(None, name, text)
+}
+
+/// Runs a script on a world that there is.
+pub(crate) fn run_on(mut world: Option<World>, name: &str, text: &str) -> Option<World> {
     let mut params = Vec::new();
-    let mut world = None;
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
@@ -149,6 +154,8 @@ fn step(world: &mut Option<World>, params: &mut Vec<(u16, u64)>, line: &str) {
             world.block(gap, &[]);
             left -= gap;
         }
+    } else if let Some(what) = line.strip_prefix("tamper ") {
+        audit::tamper(world, &Line::of(what));
     } else if let Some(expected) = line.strip_prefix("expect ") {
         expect(world, &Line::of(expected));
     } else {
@@ -657,7 +664,9 @@ fn expect(world: &World, line: &Line<'_>) {
         ),
         "no-event" => assert!(!world.history().any(|event| matches(world, event, line))),
         other => assert!(
-            governance::expect(world, line) || candidates::expect(world, line),
+            governance::expect(world, line)
+                || candidates::expect(world, line)
+                || audit::expect(world, line),
             "cannot expect {other}"
         ),
     }
