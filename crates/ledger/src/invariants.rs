@@ -266,15 +266,17 @@ fn check_counters(state: &dyn State) -> Result<(), Violation> {
 
 /// Each order holds what its slots may draw: a lane what is left of it, any other slot its budget.
 fn check_escrow(state: &dyn State) -> Result<(), Violation> {
-    let mut needed: BTreeMap<OrderId, Amount> = BTreeMap::new();
-    for (slot_id, slot) in open_slots(state)? {
-        let order = present(market::order(state, slot_id.order)?, "order of a slot")?;
-        let draws = slot.lane.map_or(order.slot_budget, |lane| lane.left);
-        let sum = needed.entry(slot_id.order).or_default();
-        *sum = sum.checked_add(draws).or_fault()?;
-    }
-    for (order, needed) in needed {
-        let record = present(market::order(state, order)?, "order of a slot")?;
+    for (key, record) in all::<Order>(state, keys::orders())? {
+        let id = fairweir_types::decode(key.get(1..).unwrap_or_default());
+        let order: OrderId = id.map_err(|source| Fault::Record { key, source })?;
+        let mut needed = Amount::ZERO;
+        for slot in 0..record.header.slots {
+            let draws = match market::slot(state, SlotId { order, slot })? {
+                Some(slot) => slot.lane.map_or(record.slot_budget, |lane| lane.left),
+                None => Amount::ZERO,
+            };
+            needed = needed.checked_add(draws).or_fault()?;
+        }
         let held = market::held(&record).or_fault()?;
         if held < needed {
             return Err(Violation::Escrow {
