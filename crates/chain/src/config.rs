@@ -82,6 +82,8 @@ pub struct ChainConfig {
     pub heartbeat: Duration,
     /// The shortest time between blocks that only serve the ledger's own timers.
     pub work_interval: Duration,
+    /// The first epoch in which this node votes. Who lost what it voted before must not vote in those epochs again.
+    pub votes_from: u64,
     /// How many of the newest blocks are kept at least, with what they did; all of them if none is said. The state is always kept whole.
     pub retain_blocks: Option<u64>,
     /// How many blocks one file of the store holds, so many go at once where not all are kept. The same as long as a store lives.
@@ -114,6 +116,7 @@ impl ChainConfig {
             partition_prefix: "chain".to_owned(),
             heartbeat: Duration::from_secs(1),
             work_interval: Duration::from_millis(10),
+            votes_from: 0,
             retain_blocks: None,
             blocks_per_file: BLOCKS_PER_FILE,
             mempool: MempoolLimits::default(),

@@ -276,6 +276,11 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         }
     }
 
+    /// Whether this node votes in an epoch.
+    fn votes_in(&self, epoch: u64, scheme: &Scheme) -> bool {
+        scheme.me().is_some() && epoch >= self.core.config.votes_from
+    }
+
     /// Asks for the last block of an epoch and its certificate.
     fn ask_for_last(&self, epoch: u64, peers: NonEmptyVec<Identity>) {
         let last = ConsensusHeight::new(self.core.epochs.last(epoch).get());
@@ -288,7 +293,8 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
             return;
         };
         let seated: Vec<Identity> = scheme.participants().iter().cloned().collect();
-        if let (None, Ok(seated)) = (scheme.me(), NonEmptyVec::try_from(seated)) {
+        if let (false, Ok(seated)) = (self.votes_in(epoch, &scheme), NonEmptyVec::try_from(seated))
+        {
             self.ask_for_last(epoch, seated);
         }
     }
@@ -309,7 +315,7 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
             // Seldom there: each is removed once, and there is none of an epoch in which this node had no seat.
             let _ = self.context.remove(&self.partition(past), None).await;
         }
-        let is_seated = scheme.me().is_some();
+        let is_seated = self.votes_in(epoch, &scheme);
         tracing::info!(
             epoch,
             is_seated,

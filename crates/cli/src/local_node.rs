@@ -2,12 +2,14 @@
 
 use crate::{
     Global,
+    commands::repair,
     connection::listen_failure,
     failure::{Exit, code},
+    output,
 };
 use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::{
-    ChainConfig, ChainHandle, ChainTask,
+    ChainConfig, ChainHandle, ChainTask, StartError,
     transport::{self, TcpConfig},
 };
 use fairweir_net::{
@@ -17,7 +19,10 @@ use fairweir_net::{
 use fairweir_node::{
     BlobStore, Config, DataDir, Keystore, Passphrase, Upstream,
     network::{self, names},
-    roles::{candidate, validator},
+    roles::{
+        candidate,
+        validator::{self, ValidatorError},
+    },
     transport_seed,
 };
 use fairweir_types::{AccountKey, ChainId, Digest, Genesis, SecretKey};
@@ -53,7 +58,12 @@ pub(crate) async fn start(
     if !config.follow.is_empty() {
         check_no_validator(keys)?;
     }
-    let configs = chain_configs(config, keys, genesis)?;
+    let mut configs = chain_configs(config, keys, genesis)?;
+    let votes_from = repair::votes_from(data)?;
+    configs
+        .iter_mut()
+        .for_each(|chain| chain.votes_from = votes_from);
+    let opening = Opening::begin();
     let identities: Vec<SecretKey> = configs.iter().map(|chain| chain.identity.clone()).collect();
     let (chain, tasks) = match <[ChainConfig; 1]>::try_from(configs) {
         Ok([only]) => {
@@ -66,6 +76,7 @@ pub(crate) async fn start(
         }
         Err(configs) => start_together(context, configs).await?,
     };
+    drop(opening);
     let accounts: Vec<SecretKey> = keys
         .names()
         .filter_map(|name| keys.account(name).ok())
@@ -140,7 +151,7 @@ async fn start_one(
             .map_err(|error| Exit::new(code::MACHINE, error))?;
         validator::start_replica(context, chain, transport).await
     };
-    started.map_err(|error| Exit::new(code::MACHINE, error))
+    started.map_err(|error| chain_failure(&error))
 }
 
 /// Starts a node without a vote.
@@ -173,9 +184,45 @@ async fn start_following(
     chain.heartbeat = Duration::from_millis(config.heartbeat_ms);
     chain.retain_blocks = config.retain_blocks;
     let following = validator::start_follower(context.child("follower"), chain, upstream);
-    following
-        .await
-        .map_err(|error| Exit::new(code::MACHINE, error))
+    following.await.map_err(|error| chain_failure(&error))
+}
+
+/// What to do about a store that cannot be read.
+const DAMAGED: &str = "a damaged or truncated store looks like this: `fairweir node repair` sets it aside and gets the chain from other nodes, with all votes kept";
+
+/// While a store is opened, whatever panics says what to do about a damaged one: the library's own words speak of its parts.
+struct Opening;
+
+impl Opening {
+    fn begin() -> Self {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            output::progress(format!("error: the chain does not start: {DAMAGED}"));
+        }));
+        Self
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        // Back to the default, which was there before: what panics from here on is another fault.
+        drop(std::panic::take_hook());
+    }
+}
+
+fn chain_failure(error: &ValidatorError) -> Exit {
+    let whole = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+        error.source()
+    });
+    let whole: Vec<String> = whole.map(ToString::to_string).collect();
+    let message = whole.join(": ");
+    match error {
+        ValidatorError::Chain(StartError::Store(_) | StartError::Stopped) => {
+            Exit::message(code::MACHINE, format!("{message}; {DAMAGED}"))
+        }
+        _ => Exit::message(code::MACHINE, message),
+    }
 }
 
 fn peer_failure(listen: SocketAddr, error: &std::io::Error) -> Exit {
@@ -243,7 +290,7 @@ async fn start_together(
     let mut chains = Vec::new();
     let mut tasks = Vec::new();
     for started in futures::future::join_all(started).await {
-        let (chain, task) = started.map_err(|error| Exit::new(code::MACHINE, error))?;
+        let (chain, task) = started.map_err(|error| chain_failure(&error))?;
         chains.push(chain);
         tasks.push(task);
     }

@@ -143,6 +143,11 @@ impl<'a> Overlay<'a> {
         self.base
     }
 
+    /// Whether something is written under a key, or deleted.
+    pub(crate) fn is_written(&self, key: &[u8]) -> bool {
+        self.writes.contains_key(key)
+    }
+
     /// What is written under keys with `from <= key < to`, in order.
     pub(crate) fn written_in<'s>(
         &'s self,

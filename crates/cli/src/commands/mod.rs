@@ -17,6 +17,7 @@ pub(crate) mod model;
 pub(crate) mod node;
 pub(crate) mod order;
 pub(crate) mod proposal;
+pub(crate) mod repair;
 pub(crate) mod stake;
 pub(crate) mod status;
 pub(crate) mod transfer;

@@ -1,6 +1,6 @@
 use crate::{
     Global,
-    commands::{doctor, genesis, up},
+    commands::{doctor, genesis, repair, up},
     connection::{self, Connection, TICKET_FILE},
     failure::{Exit, code},
     local_node::{self, LocalNode},
@@ -81,6 +81,10 @@ pub(crate) enum Node {
         #[arg(long, value_name = "ADDRESS:PORT")]
         monitor: Option<SocketAddr>,
     },
+    /// Set a damaged chain aside, and get it anew from other nodes with the next `node run`.
+    ///
+    /// Keys, settings and the votes that this node cast stay; so it never votes twice. It votes again from the epoch of its newest votes on.
+    Repair,
     /// Print the address under which clients and workers reach the running node.
     Address,
 }
@@ -111,6 +115,7 @@ impl Node {
                 listen,
             } => follow(global, &nodes, genesis, listen),
             Self::Run { monitor } => run(global, monitor),
+            Self::Repair => repair::repair(global),
             Self::Address => {
                 output::line(global.node_address()?.to_string());
                 Ok(())

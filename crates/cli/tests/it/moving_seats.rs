@@ -141,6 +141,9 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
     nodes.push(Node::start(first, &[]));
     wait_for_seats(second, &[&ids[0], &ids[1], &ids[2], &ids[4]]);
     status_at(first, height(second));
+    // Of those that run now the second machine's is the first.
+    drop(nodes.remove(0));
+    nodes.push(repaired(second, first));
     let listed = json(&format!(
         "[{}]",
         done(leaver, &["--json", "validator", "list"])
@@ -152,4 +155,28 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
         let has_left = validator["identity"] == ids[3].as_str();
         assert_eq!(validator["seated"], !has_left, "{validator}");
     }
+}
+
+/// Breaks the store of a machine that does not run, and repairs it: it gets the chain from the others.
+fn repaired(broken: &Path, other: &Path) -> Node {
+    let blocks = broken.join("chain/chain-blocks-value");
+    for file in std::fs::read_dir(&blocks).unwrap() {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(file.unwrap().path())
+            .unwrap();
+        let length = file.metadata().unwrap().len();
+        file.set_len(length / 2).unwrap();
+    }
+    let refused = fairweir(broken, &["node", "run"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(said.contains("`fairweir node repair`"), "{said}");
+    let keeps_keys = std::fs::read(broken.join("keys.age")).unwrap();
+    let done = json(&done(broken, &["--json", "node", "repair"]));
+    assert!(done["votes_from"].as_u64().unwrap() > 0, "{done}");
+    assert_eq!(std::fs::read(broken.join("keys.age")).unwrap(), keeps_keys);
+    let node = Node::start(broken, &[]);
+    status_at(broken, height(other));
+    node
 }

@@ -25,13 +25,15 @@ impl From<Halted> for Halt {
     }
 }
 
-/// Whether an action takes money out: to another account, or out of stake or a pot. What locks money, works for it, settles, cancels, closes, or gives
-/// back a deposit does not; nor does a vote.
+/// Whether an action takes money out: to another account, or out of stake or a pot; or makes votes or seats of it, by which money that should not be
+/// there could lift the halt on itself. What locks money, works for it, settles, cancels, closes, or gives back a deposit does not; nor does a vote.
 const fn withdraws(action: &Action) -> bool {
     matches!(
         action,
         Action::Transfer(_)
+            | Action::Bond(_)
             | Action::Unbond(_)
+            | Action::RegisterCandidate(_)
             // These pay what the delegation earned.
             | Action::DelegateStake(_)
             | Action::UndelegateStake(_)

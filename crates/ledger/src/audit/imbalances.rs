@@ -10,6 +10,8 @@ use fairweir_types::invariant::Invariant;
 enum Kind {
     /// What there is, without what is said to be: any other value than was known is wrong.
     Difference,
+    /// The same, but less of it is no new fault.
+    Shrinking,
     /// Records that are wrong in themselves: only more of them are worse.
     Wrong,
 }
@@ -57,47 +59,47 @@ sums! {
     /// Records that do not read.
     unreadable: Records, Wrong;
     /// Exposure of stakes, without that of open slots.
-    exposure: Exposure, Difference;
+    exposure: Exposure, Shrinking;
     /// Exposure of offers, without that of open slots.
-    offered: Exposure, Difference;
+    offered: Exposure, Shrinking;
     /// Open slots of offers, without slots that have a worker.
-    assigned: Exposure, Difference;
+    assigned: Exposure, Shrinking;
     /// Slots, without timers.
-    timers: Timers, Difference;
+    timers: Timers, Shrinking;
     /// Listed offers, without their counter.
-    offers: Counters, Difference;
+    offers: Counters, Shrinking;
     /// Verifiers, without their counter.
-    verifiers: Counters, Difference;
+    verifiers: Counters, Shrinking;
     /// Orders, without their counter.
-    orders: Counters, Difference;
+    orders: Counters, Shrinking;
     /// Open slots that orders count, without slots.
-    slots: Counters, Difference;
+    slots: Counters, Shrinking;
     /// Roles that stakes count, without listed offers and verifiers.
-    roles: Counters, Difference;
+    roles: Counters, Shrinking;
     /// What stakes weigh in votes, without what governance says is bonded.
-    bonded: Governance, Difference;
+    bonded: Governance, Shrinking;
     /// Open proposals, without timers of proposals.
-    proposals: Governance, Difference;
+    proposals: Governance, Shrinking;
     /// Proposals that wait for their deposit, without their counter.
-    waiting: Governance, Difference;
+    waiting: Governance, Shrinking;
     /// What penalty motions charge, without what stakes are charged.
-    charged: Governance, Difference;
+    charged: Governance, Shrinking;
     /// Shares of candidates that count, without those of delegations.
-    shares: Delegations, Difference;
+    shares: Delegations, Shrinking;
     /// Shares of candidates on their way back, without the entries of such.
-    leaving: Delegations, Difference;
+    leaving: Delegations, Shrinking;
     /// Shares of delegations that moved, without the entries of such.
-    moved: Delegations, Difference;
+    moved: Delegations, Shrinking;
     /// What stakes say is delegated, without the shares of delegations.
-    delegated: Delegations, Difference;
+    delegated: Delegations, Shrinking;
     /// Shares of others behind candidates, without those of their delegations.
-    backing: Delegations, Difference;
+    backing: Delegations, Shrinking;
     /// Candidates that stand, without the list of them.
-    standing: Delegations, Difference;
+    standing: Delegations, Shrinking;
     /// Pots with more coins than shares, or with fewer though nobody slashed them.
     pots: Delegations, Wrong;
     /// What orders hold, without the value secured.
-    secured: Secured, Difference;
+    secured: Secured, Shrinking;
     /// Orders that hold less than their slots may draw, and lanes less than their reserve. Of a session the order and its lanes are not compared here.
     uncovered: Escrow, Wrong;
     /// Grants of which more is left than was granted.
@@ -137,6 +139,10 @@ impl Imbalances {
         let mut sums = MEANING.into_iter().zip(sums);
         let is_worse = |kind, found: i128, known: i128| match kind {
             Kind::Difference => found != known && found != 0,
+            // What was known may shrink, record by record, as work goes on.
+            Kind::Shrinking => {
+                found != 0 && (found.signum() != known.signum() || found.abs() > known.abs())
+            }
             Kind::Wrong => found > known,
         };
         let worse = sums.find(|((_, kind, _), (found, known))| is_worse(*kind, *found, *known));

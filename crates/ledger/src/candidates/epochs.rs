@@ -190,7 +190,9 @@ fn next_seats(
     let state = &execution.overlay;
     let params = &execution.params;
     let count = count(state, params, &standing::all(state)?)?;
-    if let Some(elected) = elected(&count, params) {
+    // While money may be there that should not be, it gives no seats.
+    let is_sound = execution.halted.is_none();
+    if let Some(elected) = elected(&count, params).filter(|_| is_sound) {
         let seat = |(account, stake)| {
             let identity = present(candidate(state, account)?, "candidate that stands")?.validator;
             let known = present(validator(state, &identity)?, "validator of a candidate")?;
