@@ -69,13 +69,15 @@ const EARLY_MAX: usize = 8;
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Time without a new block after which a node without a seat asks for the epoch's last one: it may have missed that one's certificate.
 const QUIET: Duration = Duration::from_secs(10);
+/// The same in heartbeats, where these are long.
+const QUIET_HEARTBEATS: u32 = 5;
 /// Executed blocks that block storage may not know to be executed.
 pub(crate) const ACKS_MAX: NonZeroUsize = NZUsize!(16);
 /// How many epochs votes are kept on the disk. A node that starts again does so up to [`ACKS_MAX`] blocks below the newest it had executed: two of the
 /// shortest epochs. An engine without its votes might cast others.
 const VOTES_KEPT: u64 = 3;
 /// So many epochs more are looked for when one begins: a node that was behind skips some.
-const LEFT_OVER: u64 = 8;
+const LEFT_OVER: u64 = 64;
 /// Validators of an epoch at most, as the library counts them.
 pub(crate) const PARTICIPANTS_MAX: u32 = 64;
 const _: () = assert!(
@@ -210,6 +212,7 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         let mut tips = core.watch_tip();
         let mut epoch = core.epochs.after(core.tip().height);
         let mut asked: BTreeMap<Identity, SystemTime> = BTreeMap::new();
+        let mut quiet = self.quiet_until();
         loop {
             let Some(mut engine) = self.enter(epoch, &mut channels).await else {
                 return;
@@ -229,11 +232,15 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                         return;
                     },
                     changed = tips.changed() => match changed {
-                        Ok(_) => continue,
+                        Ok(_) => {
+                            quiet = self.quiet_until();
+                            continue;
+                        },
                         Err(_) => return,
                     },
-                    () = self.context.sleep(QUIET) => {
+                    () = self.context.sleep_until(quiet) => {
                         self.ask_validators(epoch);
+                        quiet = self.quiet_until();
                         continue;
                     },
                     vote = others.recv() => match vote {
@@ -281,6 +288,12 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         scheme.me().is_some() && epoch >= self.core.config.votes_from
     }
 
+    /// Until when no new block is no reason to ask for one.
+    fn quiet_until(&self) -> SystemTime {
+        let heartbeats = self.core.config.heartbeat.saturating_mul(QUIET_HEARTBEATS);
+        self.context.current() + QUIET.max(heartbeats)
+    }
+
     /// Asks for the last block of an epoch and its certificate.
     fn ask_for_last(&self, epoch: u64, peers: NonEmptyVec<Identity>) {
         let last = ConsensusHeight::new(self.core.epochs.last(epoch).get());
@@ -310,11 +323,6 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         let votes = channels.votes.open(epoch).await?;
         let certificates = channels.certificates.open(epoch).await?;
         let fetch = channels.certificate_fetch.open(epoch).await?;
-        let kept = epoch.saturating_sub(VOTES_KEPT.saturating_sub(1));
-        for past in kept.saturating_sub(LEFT_OVER)..kept {
-            // Seldom there: each is removed once, and there is none of an epoch in which this node had no seat.
-            let _ = self.context.remove(&self.partition(past), None).await;
-        }
         let is_seated = self.votes_in(epoch, &scheme);
         tracing::info!(
             epoch,
@@ -323,6 +331,7 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
             "an epoch begins"
         );
         if is_seated {
+            self.forget_votes(epoch).await;
             let config = self.engine(epoch, foot, scheme.as_ref().clone());
             let engine = simplex::Engine::new(self.context.child("simplex"), config);
             return Some(engine.start(votes, certificates, fetch));
@@ -337,6 +346,15 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                 listen::<E, N>(context, (epoch, &scheme), certificates, reporter, blocker).await;
             });
         Some(listening)
+    }
+
+    /// Removes votes of long ago, before this node votes in an epoch: so the newest that it has always stay, and tell in which epoch it voted last.
+    async fn forget_votes(&mut self, epoch: u64) {
+        let kept = epoch.saturating_sub(VOTES_KEPT.saturating_sub(1));
+        for past in kept.saturating_sub(LEFT_OVER)..kept {
+            // Seldom there: each is removed once, and there is none of an epoch in which this node had no seat.
+            let _ = self.context.remove(&self.partition(past), None).await;
+        }
     }
 
     fn partition(&self, epoch: u64) -> String {

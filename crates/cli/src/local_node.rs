@@ -188,7 +188,7 @@ async fn start_following(
 }
 
 /// What to do about a store that cannot be read.
-const DAMAGED: &str = "a damaged or truncated store looks like this: `fairweir node repair` sets it aside and gets the chain from other nodes, with all votes kept";
+const DAMAGED: &str = "a damaged or truncated store looks like this: `fairweir node repair` sets it aside and gets the chain from other nodes";
 
 /// While a store is opened, whatever panics says what to do about a damaged one: the library's own words speak of its parts.
 struct Opening;

@@ -244,7 +244,7 @@ impl Api {
                 outcome: included.outcome,
             }),
             Err(error @ WaitError::Dropped { .. }) => refused("dropped", &error.to_string()),
-            Err(error @ WaitError::Read(_)) => refused("closed", &error.to_string()),
+            Err(WaitError::Read(error)) => refused(error.code(), &error.to_string()),
         }
     }
 

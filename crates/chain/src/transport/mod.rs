@@ -20,7 +20,12 @@ use commonware_utils::{
     sync::Mutex,
 };
 use std::{
-    convert::Infallible, fmt, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::SystemTime,
+    convert::Infallible,
+    fmt,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::SystemTime,
 };
 
 /// Channels that a validator needs, in the order of [`Transport`]'s fields, numbered from zero.
@@ -28,12 +33,15 @@ pub const CHANNELS: u64 = 6;
 /// The one of proposed blocks.
 const BLOCKS_CHANNEL: u64 = 4;
 
-/// Messages a second that one channel takes from one peer: many times what an honest one sends. Room for
-/// this many messages of each peer is set aside for each channel.
+/// Messages a second that one channel takes from one peer: many times what an honest one sends. They come in bursts of [`BURST`] at most: room for
+/// one of each peer that may connect is set aside for each channel, some hundred bytes a message.
 #[must_use]
 pub fn quota() -> Quota {
-    Quota::per_second(NZU32!(1_024))
+    Quota::per_second(NZU32!(1_024)).allow_burst(BURST)
 }
+
+/// Messages of one peer that one channel takes at once.
+const BURST: NonZeroU32 = NZU32!(64);
 
 /// The same for proposed blocks, which cost more than others: several times the rate at which one validator of four can propose.
 #[must_use]

@@ -19,12 +19,13 @@ use commonware_utils::{NZUsize, TryFromIterator as _, ordered::Map};
 use fairweir_types::{Genesis, SecretKey, limits::VALIDATORS_MAX};
 use rand_core::CryptoRng;
 use std::{
-    future::Future, marker::PhantomData, net::SocketAddr, num::NonZeroUsize, time::Duration,
+    collections::BTreeMap, future::Future, marker::PhantomData, net::SocketAddr, num::NonZeroUsize,
+    time::Duration,
 };
 
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
-/// Nodes without a seat that may connect: validators of the genesis, and candidates.
-const OTHERS_MAX: usize = VALIDATORS_MAX + 32;
+/// Nodes without a seat that may connect: validators of the genesis, and candidates. Memory is set aside for each.
+const OTHERS_MAX: usize = 32;
 /// What connections of a chain are told apart by, besides its genesis.
 const NAMESPACE: &[u8] = b"fairweir/1/peer/";
 
@@ -66,16 +67,17 @@ impl Provider for TcpPeers {
 impl TcpPeers {
     /// Those of whom it is known where they are, so many of the first.
     fn reachable(&self, places: Vec<Place>, max: usize) -> Map<PublicKey, Address> {
-        let reached = places.into_iter().filter_map(|(identity, place)| {
+        let mut reached = BTreeMap::new();
+        for (identity, place) in places {
             // The keys of a development chain deserve no trust beyond this machine.
             let place = place.filter(|place| !self.is_dev || place.ip().is_loopback());
-            let address = match place {
-                Some(place) => Address::from(place),
-                None => self.configured.get_value(&identity)?.clone(),
-            };
-            Some((identity, address))
-        });
-        Map::from_iter_dedup(reached.take(max))
+            let configured = || self.configured.get_value(&identity).cloned();
+            let address = place.map(Address::from).or_else(configured);
+            if let Some(address) = address.filter(|_| reached.len() < max) {
+                reached.entry(identity).or_insert(address);
+            }
+        }
+        Map::from_iter_dedup(reached)
     }
 }
 
@@ -84,10 +86,13 @@ impl Directory for TcpPeers {
         let seated = self.reachable(seated, VALIDATORS_MAX);
         // Those of the genesis may connect for ever: who comes late knows no others.
         let of_genesis = self.configured.keys().iter();
-        let of_genesis = of_genesis.map(|known| (known.clone(), None));
-        let others = of_genesis.chain(standing);
-        let others = others.filter(|(identity, _)| seated.get_value(identity).is_none());
-        let others = self.reachable(others.collect(), OTHERS_MAX);
+        let mut of_genesis: Vec<Place> = of_genesis.map(|known| (known.clone(), None)).collect();
+        let is_other = |(identity, _): &Place| seated.get_value(identity).is_none();
+        of_genesis.retain(is_other);
+        // Half of the places are theirs, and what candidates leave.
+        let rest = of_genesis.split_off(of_genesis.len().min(OTHERS_MAX / 2));
+        let others = of_genesis.into_iter().chain(standing).chain(rest);
+        let others = self.reachable(others.filter(is_other).collect(), OTHERS_MAX);
         let peers = AddressableTrackedPeers::new(seated, others);
         // Zero is the set of the start.
         if self.oracle.track(epoch.saturating_add(1), peers) == Feedback::Closed {
@@ -139,8 +144,8 @@ where
         size,
         MAILBOX,
     );
-    // Those of the start, of the present epoch, and of the one before: who has no seat any more still has blocks for those that come.
-    p2p.tracked_peer_sets = NZUsize!(3);
+    // Those of the present epoch and of the one before: who has no seat any more still has blocks for those that come.
+    p2p.tracked_peer_sets = NZUsize!(2);
     // The defaults let a validator that crashed wait for a minute, and refuse several validators behind one address.
     p2p.allow_private_ips = true;
     // Two that dial each other refuse each other until their cooldown is over: a long one leaves them apart for many rounds,

@@ -83,8 +83,13 @@ pub(crate) enum Node {
     },
     /// Set a damaged chain aside, and get it anew from other nodes with the next `node run`.
     ///
-    /// Keys, settings and the votes that this node cast stay; so it never votes twice. It votes again from the epoch of its newest votes on.
-    Repair,
+    /// Keys and settings stay. What this node voted may be damaged too, so a validator votes again only after the newest epoch in which it did. Repair one
+    /// validator of a network after the other.
+    Repair {
+        /// The first epoch in which this node may vote, where nothing tells when it did last; one that has not begun is safe.
+        #[arg(long, value_name = "EPOCH")]
+        votes_from: Option<u64>,
+    },
     /// Print the address under which clients and workers reach the running node.
     Address,
 }
@@ -115,7 +120,7 @@ impl Node {
                 listen,
             } => follow(global, &nodes, genesis, listen),
             Self::Run { monitor } => run(global, monitor),
-            Self::Repair => repair::repair(global),
+            Self::Repair { votes_from } => repair::repair(global, votes_from),
             Self::Address => {
                 output::line(global.node_address()?.to_string());
                 Ok(())

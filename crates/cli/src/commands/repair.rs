@@ -7,7 +7,7 @@ use crate::{
 use fairweir_node::{Config, DataDir, ceremony::ValidatorCard};
 use serde_json::json;
 use std::{
-    ffi::OsString,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
 };
@@ -32,13 +32,16 @@ pub(crate) fn votes_from(data: &DataDir) -> Result<u64, Exit> {
     })
 }
 
-/// Sets the store of the chain aside, but for the votes, so that the next start gets the chain from others.
-pub(crate) fn repair(global: &Global) -> Result<(), Exit> {
+/// Sets the store of the chain aside, so that the next start gets the chain from others.
+///
+/// What this node voted lies in the store, and may be damaged as well. So it votes again only after the newest epoch in which it did.
+pub(crate) fn repair(global: &Global, given: Option<u64>) -> Result<(), Exit> {
     let data = global.data_dir()?;
     let _lock = data.lock()?;
     let genesis = data.genesis()?;
     let config = Config::load(&data)?;
-    if config.follow.is_empty() && !has_others(&data, &config)? {
+    let card = data.read(CARD_FILE)?;
+    if config.follow.is_empty() && !has_others(card.as_deref(), &config) {
         let message = "no other node has this chain's blocks, so they cannot be fetched again: restore the folder from a copy";
         return Err(Exit::message(code::MACHINE, message));
     }
@@ -50,17 +53,21 @@ pub(crate) fn repair(global: &Global) -> Result<(), Exit> {
         );
         return Err(Exit::message(code::MACHINE, message));
     }
-    let votes = votes_in(&chain)?;
-    // A validator whose votes of an epoch are gone might vote otherwise than before, and be slashed for that.
-    let from = votes.iter().filter_map(epoch_of).max();
-    let from = from.unwrap_or_default().max(votes_from(&data)?);
+    let known = data.read(VOTES_FROM)?.is_some();
+    let newest = newest_votes(&chain)?;
+    if card.is_some() && newest.is_none() && !known && given.is_none() {
+        let message = "no votes are found here, so it is not known in which epochs this node voted: say with --votes-from from which epoch on it may vote. One that has not begun yet is safe; another node's `fairweir validator candidates` tells which one it is now";
+        return Err(Exit::message(code::MACHINE, message));
+    }
+    let after = newest.map_or(0, |newest| newest.saturating_add(1));
+    let from = after.max(votes_from(&data)?).max(given.unwrap_or_default());
+    // First: whatever becomes of the rest, this node votes in no epoch again.
     data.write(VOTES_FROM, from.to_string().as_bytes())?;
+    fs::File::open(data.path())?.sync_all()?;
     let aside = free_name(&data);
     fs::rename(&chain, &aside)?;
     fs::create_dir(&chain)?;
-    for name in &votes {
-        fs::rename(aside.join(name), chain.join(name))?;
-    }
+    fs::File::open(data.path())?.sync_all()?;
     if global.json {
         output::json_pretty(&json!({
             "chain_id": genesis.chain_id.as_str(), "aside": aside.display().to_string(), "votes_from": from,
@@ -68,43 +75,41 @@ pub(crate) fn repair(global: &Global) -> Result<(), Exit> {
     } else {
         output::line(format!("the damaged chain lies in {} now", aside.display()));
         output::line(
-            "its votes are kept; `fairweir node run` gets the blocks from other nodes and executes them again",
+            "`fairweir node run` gets the blocks from other nodes and executes them again",
         );
-        if from > 0 {
+        if card.is_some() {
             output::line(format!(
-                "this node votes again from epoch {from} on, if it has a seat"
+                "this node votes again from epoch {from} on, if it has a seat then"
             ));
         }
-        output::progress("Remove that folder when the node runs again.");
+        output::progress(
+            "Repair one validator after the other: an epoch does not end while more than a third do not vote. Remove the folder when the node has caught up.",
+        );
     }
     Ok(())
 }
 
 /// Whether the settings name another validator than this folder's own.
-fn has_others(data: &DataDir, config: &Config) -> Result<bool, Exit> {
-    let card = data.read(CARD_FILE)?.unwrap_or_default();
-    let own = ValidatorCard::parse(&String::from_utf8_lossy(&card)).map(|card| card.identity);
-    let own = own.ok();
-    Ok(config
+fn has_others(card: Option<&[u8]>, config: &Config) -> bool {
+    let card = String::from_utf8_lossy(card.unwrap_or_default());
+    let own = ValidatorCard::parse(&card).map(|card| card.identity).ok();
+    config
         .peers
         .keys()
-        .any(|identity| Some(identity) != own.as_ref()))
+        .any(|identity| Some(identity) != own.as_ref())
 }
 
-/// The partitions of votes, by name.
-fn votes_in(chain: &Path) -> Result<Vec<OsString>, Exit> {
-    let mut found = Vec::new();
+/// The newest epoch of which there are votes. A node keeps those of the newest in which it had a seat for ever.
+fn newest_votes(chain: &Path) -> Result<Option<u64>, Exit> {
+    let mut newest = None;
     for entry in fs::read_dir(chain)? {
-        let name = entry?.file_name();
-        if epoch_of(&name).is_some() {
-            found.push(name);
-        }
+        newest = newest.max(epoch_of(&entry?.file_name()));
     }
-    Ok(found)
+    Ok(newest)
 }
 
 /// The epoch of a partition of votes: `…-votes-` and a number.
-fn epoch_of(name: &OsString) -> Option<u64> {
+fn epoch_of(name: &OsStr) -> Option<u64> {
     let (_, epoch) = name.to_str()?.rsplit_once("-votes-")?;
     epoch.parse().ok()
 }
@@ -132,7 +137,7 @@ mod tests {
             ("chain-blocks-value", None),
         ];
         for (name, epoch) in table {
-            assert_eq!(epoch_of(&OsString::from(name)), epoch, "{name}");
+            assert_eq!(epoch_of(OsStr::new(name)), epoch, "{name}");
         }
     }
 }

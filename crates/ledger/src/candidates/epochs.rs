@@ -219,10 +219,11 @@ fn next_seats(
         };
         seats.push(*seat);
     }
-    // Those that leave one by one make room, so that the chain outlives them; never more than a third at once.
+    // Those that leave make room, so that the chain outlives them; never more than a third of those whom stake chose, for nobody comes in their place.
+    let are_chosen = is_sound && epoch(state)?.by_stake;
     let lengths = |seats: &Vec<Seat>| u64::try_from(seats.len()).unwrap_or(u64::MAX);
     let are_enough = there.len() >= length(params.seats_min);
-    if !(are_enough && is_most(lengths(&there), lengths(&gone))) {
+    if !(are_chosen && are_enough && is_most(lengths(&there), lengths(&gone))) {
         there.append(&mut gone);
     }
     // Somebody has to.

@@ -16,8 +16,8 @@ const BEHIND: Duration = Duration::from_secs(30);
 const AGAIN: u64 = 3;
 /// The fee grows so often with each time that it says so again: whoever fills blocks to keep it out must pay for all of them.
 const DEARER: u64 = 4;
-/// And so often at most.
-const TRIES_MAX: u32 = 5;
+/// Times after which neither grows any more.
+const GROWS: u32 = 5;
 /// Bytes by which a fee may make a transaction longer.
 const FEE_BYTES: u64 = 16;
 
@@ -69,15 +69,17 @@ pub async fn say_ready(
         if duty.epoch != epoch {
             (epoch, tries, next) = (duty.epoch, 0, tip.height);
         }
-        if tip.height < next || tries >= TRIES_MAX {
+        if tip.height < next {
             continue;
         }
-        let wait = AGAIN.checked_shl(tries).unwrap_or(AGAIN);
+        let wait = AGAIN.checked_shl(tries.min(GROWS)).unwrap_or(AGAIN);
         next = Height(tip.height.get().saturating_add(wait));
-        let worth = DEARER.saturating_pow(tries);
-        tries = tries.saturating_add(1);
+        let worth = DEARER.saturating_pow(tries.min(GROWS));
         match chain.offer(sign(&chain, &duty, key, (next, worth))).await {
-            Ok(_) => tracing::debug!(height = %tip.height, "the candidate is ready"),
+            Ok(_) => {
+                tries = tries.saturating_add(1);
+                tracing::debug!(height = %tip.height, "the candidate is ready");
+            }
             Err(SubmitError::Closed) => return,
             Err(error) => {
                 tracing::warn!(code = error.code(), %error, "the candidate cannot say that it is ready")
