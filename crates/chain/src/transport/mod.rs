@@ -33,7 +33,7 @@ pub const CHANNELS: u64 = 6;
 /// The one of proposed blocks.
 const BLOCKS_CHANNEL: u64 = 4;
 
-/// Messages a second that one channel takes from one peer: many times what an honest one sends. They come in bursts of [`BURST`] at most: room for
+/// Messages a second that one channel takes from one peer: many times what an honest one sends. They come in bursts of 64 at most: room for
 /// one of each peer that may connect is set aside for each channel, some hundred bytes a message.
 #[must_use]
 pub fn quota() -> Quota {

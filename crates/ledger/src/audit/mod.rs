@@ -1,6 +1,6 @@
 //! The ledger checks itself: after every block that its sums hold, and in readings that its whole state adds up.
 //!
-//! Every record contributes to some sums that are zero as long as the invariants hold ([`Imbalances`]): an account's balance to the money that there is, the record of
+//! Every record contributes to some sums that are zero as long as the invariants hold (`Imbalances`): an account's balance to the money that there is, the record of
 //! the supply as much less. So what a block wrote must change none of them, which is checked when the block ends by looking at what it wrote alone. That
 //! finds what a verb does wrong, in the block that does it.
 //!
