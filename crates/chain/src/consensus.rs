@@ -222,9 +222,10 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                 if core.epochs.after(core.tip().height) > epoch {
                     break;
                 }
-                let (others, certificates) = (
+                let (others, certificates, questions) = (
                     &mut channels.votes.others,
                     &mut channels.certificates.others,
+                    &mut channels.certificate_fetch.others,
                 );
                 let (of, message, is_vote) = select! {
                     ended = &mut engine => {
@@ -249,6 +250,11 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
                     },
                     certificate = certificates.recv() => match certificate {
                         Some((of, message)) => (of, message, false),
+                        None => return,
+                    },
+                    // Nobody here answers what is asked of another epoch; unread it would pile up.
+                    question = questions.recv() => match question {
+                        Some(_) => continue,
                         None => return,
                     },
                 };

@@ -1,7 +1,7 @@
 //! A validator that votes twice among three honest ones.
 
 use crate::{
-    four::{link, lossy, validator},
+    four::{link, lossy, validators},
     harness::{genesis, user},
 };
 use commonware_cryptography::Signer as _;
@@ -41,10 +41,7 @@ fn two_votes_in_a_view_are_met_by_the_others_and_shown_by_anybody_once() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
         let oracle = link(&context, &genesis, &keys, lossy()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate().take(3) {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let chains = validators(&context, &oracle, &genesis, &keys[..3]).await;
         let guilty = keys[3].clone();
         let identity = guilty.identity.as_identity().public_key();
         let transport = transport::simulated(&oracle, identity).await.unwrap();

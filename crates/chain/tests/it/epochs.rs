@@ -2,7 +2,7 @@
 
 use crate::{
     follow::{Cheat, Neighbour, follower},
-    four::{digests, link, lossy, validator},
+    four::{digests, link, lossy, validator, validators},
     harness::{FEE, Keys, genesis_of, transfer, user},
 };
 use commonware_codec::{Encode as _, varint::UInt};
@@ -109,10 +109,7 @@ fn a_candidate_takes_the_seat_of_a_validator_and_everybody_follows() {
     let (genesis, keys) = chain_of(4);
     deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
         let oracle = link(&context, &genesis, &keys, lossy()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate() {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let chains = validators(&context, &oracle, &genesis, &keys).await;
         let (following, _task) = follower(
             &context,
             &genesis,
@@ -161,10 +158,7 @@ fn an_old_certificate_does_not_keep_a_node_without_a_seat_from_hearing_new_ones(
         let mut everybody = keys.clone();
         everybody[5].identity = attacker.clone();
         let oracle = link(&context, &genesis, &everybody, lossy()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate().take(5) {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let chains = validators(&context, &oracle, &genesis, &keys[..5]).await;
         let public = attacker.as_identity().public_key();
         let (mut sender, _) = transport::simulated(&oracle, public)
             .await
@@ -262,10 +256,7 @@ fn validators_that_crash_around_the_end_of_an_epoch_go_on_in_the_next() {
     let (genesis, keys) = chain_of(4);
     deterministic::Runner::timed(Duration::from_secs(1_200)).start(|context| async move {
         let oracle = link(&context, &genesis, &keys, lossy()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate().take(4) {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let mut chains = validators(&context, &oracle, &genesis, &keys[..4]).await;
         for (round, down) in (0..).zip([1, 2, 1, 2, 1, 2, 4, 4]) {
             // The heights around the end, and all four at once in the end.
             let height = Height(EPOCH * (round + 1) - 2 + round % 4);

@@ -80,6 +80,20 @@ pub(crate) async fn validator(
     .unwrap()
 }
 
+/// Starts a validator for each of these keys.
+pub(crate) async fn validators(
+    context: &deterministic::Context,
+    oracle: &Oracle<PublicKey, deterministic::Context>,
+    genesis: &Genesis,
+    keys: &[Keys],
+) -> Vec<(ChainHandle, ChainTask)> {
+    let mut started = Vec::new();
+    for (number, keys) in keys.iter().enumerate() {
+        started.push(validator(context, oracle, genesis, keys, number).await);
+    }
+    started
+}
+
 pub(crate) async fn digests(chain: &ChainHandle, to: Height) -> Vec<(Digest, Digest)> {
     let mut subscription = chain.subscribe(Height(1));
     let mut digests = Vec::new();
@@ -95,10 +109,7 @@ fn four_validators_finalise_the_same_blocks() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(120)).start(|context| async move {
         let oracle = link(&context, &genesis, &keys, lossy()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate() {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let chains = validators(&context, &oracle, &genesis, &keys).await;
         // Each transaction is submitted to another validator.
         let mut txs = Vec::new();
         for number in 1..=4_u8 {
@@ -151,10 +162,7 @@ fn what_nobody_was_told_of_is_asked_for_when_it_is_in_a_block() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(120)).start(|context| async move {
         let oracle = link(&context, &genesis, &keys, slow()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate() {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let chains = validators(&context, &oracle, &genesis, &keys).await;
         let identities = keys.iter().map(|keys| keys.identity.as_identity());
         let identities: Vec<_> = identities.map(|key| key.public_key()).collect();
         chains[0].0.wait_height(Height(3)).await.unwrap();
@@ -188,10 +196,7 @@ fn a_validator_that_was_away_catches_up_and_three_go_on_without_it() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
         let oracle = link(&context, &genesis, &keys, lossy()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate().take(3) {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let chains = validators(&context, &oracle, &genesis, &keys[..3]).await;
         chains[0].0.submit(transfer(&user(1), 0)).unwrap();
         chains[0].0.wait_height(Height(10)).await.unwrap();
         let (late, _tasks) = validator(&context, &oracle, &genesis, &keys[3], 3).await;
@@ -210,10 +215,7 @@ fn a_validator_that_is_gone_makes_no_long_pause() {
     let (genesis, keys) = genesis(4);
     deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
         let oracle = link(&context, &genesis, &keys, slow()).await;
-        let mut chains = Vec::new();
-        for (number, keys) in keys.iter().enumerate() {
-            chains.push(validator(&context, &oracle, &genesis, keys, number).await);
-        }
+        let mut chains = validators(&context, &oracle, &genesis, &keys).await;
         let chain = chains[0].0.clone();
         chain.wait_height(Height(10)).await.unwrap();
         let (_, gone) = chains.pop().unwrap();

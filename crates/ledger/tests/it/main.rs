@@ -19,6 +19,7 @@ mod reference;
 mod script;
 mod secured;
 mod session_state;
+mod steps;
 mod world;
 
 use script::run;

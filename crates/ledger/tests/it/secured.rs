@@ -3,6 +3,7 @@
 use crate::{
     full_block::header,
     script::run,
+    steps::{self, Step},
     world::{World, chain_id, coins},
 };
 use fairweir_ledger::secured;
@@ -103,24 +104,10 @@ fn who_locks_and_gives_back_over_and_over_in_a_block_keeps_nobody_out() {
 
 const NAMES: [&str; 4] = ["A", "B", "C", "D"];
 
-/// What an account does in a block.
-#[derive(Clone, Debug)]
-struct Step {
-    verb: u8,
-    which: usize,
-    amount: u64,
-}
-
 fn blocks() -> impl Strategy<Value = Vec<Vec<Step>>> {
     // From a fraction of the room to more than all of it.
     let amount = prop_oneof![1u64..1_000, 1u64..60_000_000_000, 1u64..300_000_000_000];
-    let step = (0u8..12, 0usize..64, amount).prop_map(|(verb, which, amount)| Step {
-        verb,
-        which,
-        amount,
-    });
-    let block = proptest::collection::vec(step, 0..=NAMES.len());
-    proptest::collection::vec(block, 1..40)
+    steps::blocks(NAMES.len(), 12, amount)
 }
 
 fn action(world: &World, orders: &[OrderId], step: &Step) -> Option<Action> {

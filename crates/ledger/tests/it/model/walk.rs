@@ -4,6 +4,7 @@ use super::{COIN, Model, Money, UNBONDING_DELAY};
 use crate::{
     full_block::header,
     script::run_on,
+    steps::{self, Step},
     world::{World, chain_id, coins, identity_of, key_of},
 };
 use fairweir_ledger::{bank, candidates, market, report, stake, validators};
@@ -223,23 +224,9 @@ impl Pair {
     }
 }
 
-/// What an account does in a block.
-#[derive(Clone, Debug)]
-struct Step {
-    verb: u8,
-    which: usize,
-    amount: u64,
-}
-
 fn blocks() -> impl Strategy<Value = Vec<Vec<Step>>> {
     let amount = prop_oneof![0u64..3, 1u64..1_000_000_000, 1u64..20_000_000_000_000];
-    let step = (0u8..24, 0usize..64, amount).prop_map(|(verb, which, amount)| Step {
-        verb,
-        which,
-        amount,
-    });
-    let block = proptest::collection::vec(step, 0..=NAMES.len());
-    proptest::collection::vec(block, 1..40)
+    steps::blocks(NAMES.len(), 24, amount)
 }
 
 proptest! {
