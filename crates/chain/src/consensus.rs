@@ -289,11 +289,6 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         }
     }
 
-    /// Whether this node votes in an epoch.
-    fn votes_in(&self, epoch: u64, scheme: &Scheme) -> bool {
-        scheme.me().is_some() && epoch >= self.core.config.votes_from
-    }
-
     /// Until when no new block is no reason to ask for one.
     fn quiet_until(&self) -> SystemTime {
         let heartbeats = self.core.config.heartbeat.saturating_mul(QUIET_HEARTBEATS);
@@ -312,8 +307,7 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
             return;
         };
         let seated: Vec<Identity> = scheme.participants().iter().cloned().collect();
-        if let (false, Ok(seated)) = (self.votes_in(epoch, &scheme), NonEmptyVec::try_from(seated))
-        {
+        if let (false, Ok(seated)) = (self.core.votes_in(epoch), NonEmptyVec::try_from(seated)) {
             self.ask_for_last(epoch, seated);
         }
     }
@@ -329,14 +323,14 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         let votes = channels.votes.open(epoch).await?;
         let certificates = channels.certificates.open(epoch).await?;
         let fetch = channels.certificate_fetch.open(epoch).await?;
-        let is_seated = self.votes_in(epoch, &scheme);
+        let is_voting = self.core.votes_in(epoch);
         tracing::info!(
             epoch,
-            is_seated,
+            is_voting,
             validators = scheme.participants().len(),
             "an epoch begins"
         );
-        if is_seated {
+        if is_voting {
             self.forget_votes(epoch).await;
             let config = self.engine(epoch, foot, scheme.as_ref().clone());
             let engine = simplex::Engine::new(self.context.child("simplex"), config);

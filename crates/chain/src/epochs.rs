@@ -139,8 +139,8 @@ impl Schemes {
         self.shared.known.lock().get(&epoch).cloned()
     }
 
-    /// Whether this node votes in an epoch.
-    pub(crate) fn is_seated(&self, epoch: u64) -> bool {
+    /// Whether this node has a seat in an epoch.
+    pub(crate) fn is_signer(&self, epoch: u64) -> bool {
         self.of(epoch).is_some_and(|scheme| scheme.me().is_some())
     }
 }

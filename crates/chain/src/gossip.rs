@@ -59,7 +59,7 @@ pub(crate) async fn run(
             () = runtime.sleep_until(again_at) => {
                 again_at = runtime.current() + AGAIN;
                 // Who makes no blocks has no turn of its own to propose what its peers missed.
-                if !core.is_seated() {
+                if !core.votes_in(core.epochs.after(core.tip().height)) {
                     let mut bytes = 0_usize;
                     again = core.next_of_each(AGAIN_MAX, |_| false);
                     again.retain(|tx| {

@@ -82,6 +82,12 @@ impl ChainHandle {
         &self.core.config.genesis
     }
 
+    /// The first epoch in which this node votes, whatever seats it has: what it voted before was lost.
+    #[must_use]
+    pub fn votes_from(&self) -> u64 {
+        self.core.config.votes_from
+    }
+
     /// Checks a transaction and keeps it for a block. A transaction that waits already is taken again. Costs one
     /// signature check.
     ///

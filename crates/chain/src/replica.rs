@@ -566,9 +566,9 @@ impl Core {
         Height(before.saturating_add(1))
     }
 
-    /// Whether this node has a seat in the epoch of the next block.
-    pub(crate) fn is_seated(&self) -> bool {
-        self.schemes.is_seated(self.epochs.after(self.tip().height))
+    /// Whether this node votes in an epoch, as far as it is known who has seats in it.
+    pub(crate) fn votes_in(&self, epoch: u64) -> bool {
+        epoch >= self.config.votes_from && self.schemes.is_signer(epoch)
     }
 }
 

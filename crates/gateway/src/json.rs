@@ -428,13 +428,14 @@ pub fn secured(secured: &SecuredReport) -> Value {
     })
 }
 
-/// What the ledger found of itself: `halted` is null while withdrawals go on.
+/// What the ledger found of itself: `halted` is null while withdrawals go on, `broken` while all sums hold.
 #[must_use]
 pub fn audit(audit: &AuditReport) -> Value {
     json!({
         "halted": audit.halt.map(|halt| json!({
             "invariant": halt.invariant.name(), "halted": halt.halted.get(),
         })),
+        "broken": audit.broken.map(|invariant| invariant.name()),
         "readings": audit.readings,
         "ended": audit.ended.get(),
     })

@@ -2,8 +2,8 @@
 
 use crate::{
     follow::{Cheat, Neighbour, follower},
-    four::{digests, link, lossy, validator, validators},
-    harness::{FEE, Keys, genesis_of, transfer, user},
+    four::{digests, link, lossy, validator, validator_with, validators},
+    harness::{FEE, Keys, config, genesis_of, transfer, user},
 };
 use commonware_codec::{Encode as _, varint::UInt};
 use commonware_cryptography::Signer as _;
@@ -280,5 +280,30 @@ fn validators_that_crash_around_the_end_of_an_epoch_go_on_in_the_next() {
             chain.wait_height(target).await.unwrap();
             assert_eq!(digests(chain, target).await, blocks);
         }
+    });
+}
+
+#[test]
+fn who_lost_its_votes_follows_and_votes_again_from_the_epoch_that_it_was_told() {
+    const FROM: u64 = 2;
+    let (genesis, keys) = chain_of(4);
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
+        let mut chains = validators(&context, &oracle, &genesis, &keys[..3]).await;
+        let mut mended = config(&genesis, &keys[3]);
+        mended.votes_from = FROM;
+        chains.push(validator_with(&context, &oracle, (mended, &keys[3]), 3).await);
+        let chain = &chains[3].0;
+        assert_eq!(chain.votes_from(), FROM);
+        let target = Height(EPOCH * (FROM + 2));
+        chain.wait_height(target).await.unwrap();
+        let mut proposed = BTreeSet::new();
+        for height in 1..=target.get() {
+            let found = chain.finalised(Height(height)).await.unwrap().unwrap();
+            if found.block.header.proposer == identity(&keys[3]) {
+                proposed.insert(found.block.header.epoch);
+            }
+        }
+        assert_eq!(proposed, BTreeSet::from([FROM, FROM + 1]));
     });
 }

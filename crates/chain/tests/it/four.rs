@@ -6,7 +6,7 @@ use commonware_p2p::simulated::{Config, Link, Network, Oracle};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, probability};
 use fairweir_chain::{
-    ChainHandle, ChainTask, light::LightClient, message_bytes_max, start, transport,
+    ChainConfig, ChainHandle, ChainTask, light::LightClient, message_bytes_max, start, transport,
 };
 use fairweir_types::{Digest, Genesis, Height};
 use std::time::Duration;
@@ -66,7 +66,17 @@ pub(crate) async fn validator(
     keys: &Keys,
     number: usize,
 ) -> (ChainHandle, ChainTask) {
-    let mut config = config(genesis, keys);
+    let config = config(genesis, keys);
+    validator_with(context, oracle, (config, keys), number).await
+}
+
+/// Starts a validator that is set up in its own way.
+pub(crate) async fn validator_with(
+    context: &deterministic::Context,
+    oracle: &Oracle<PublicKey, deterministic::Context>,
+    (mut config, keys): (ChainConfig, &Keys),
+    number: usize,
+) -> (ChainHandle, ChainTask) {
     config.partition_prefix = format!("validator-{number}");
     let transport = transport::simulated(oracle, keys.identity.as_identity().public_key())
         .await

@@ -91,12 +91,16 @@ fn secured(secured: &SecuredReport) -> String {
 
 /// What the ledger found of itself.
 fn audit(audit: &AuditReport) -> String {
-    match &audit.halt {
-        Some(halt) => format!(
+    match (&audit.halt, audit.broken) {
+        (Some(halt), _) => format!(
             "audit      WITHDRAWALS ARE HALTED since block {}: the invariant {} does not hold; work, votes and proposals go on, `fairweir proposal submit resume` lifts it",
             halt.halted, halt.invariant
         ),
-        None => format!(
+        (None, Some(broken)) => format!(
+            "audit      the invariant {broken} does not hold, as was known when a vote let withdrawals go on; the whole state was read {} time(s), last at block {}",
+            audit.readings, audit.ended
+        ),
+        (None, None) => format!(
             "audit      the ledger's sums hold; the whole state was read {} time(s), last at block {}",
             audit.readings, audit.ended
         ),
@@ -139,6 +143,9 @@ mod tests {
             ..AuditReport::default()
         };
         assert!(super::audit(&report).contains("the ledger's sums hold"));
+        report.broken = Some(Invariant::Supply);
+        let said = super::audit(&report);
+        assert!(said.contains("the invariant supply does not hold, as was known"));
         report.halt = Some(Halt {
             invariant: Invariant::Supply,
             halted: Height(71),

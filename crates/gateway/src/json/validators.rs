@@ -43,6 +43,7 @@ pub fn candidates(report: &CandidatesReport) -> Value {
         "since": report.since,
         "seats": report.seats.iter().map(seat).collect::<Vec<_>>(),
         "stake": coins(report.stake),
+        "absent": coins(report.absent),
         "stake_min": coins(report.stake_min),
         "seats_min": report.seats_min,
         "candidates": report.candidates.iter().map(candidate).collect::<Vec<_>>(),

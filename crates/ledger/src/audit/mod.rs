@@ -67,6 +67,7 @@ pub fn report(state: &dyn State) -> Result<AuditReport, Fault> {
     let halt: Option<Halted> = load(state, &keys::halt())?;
     Ok(AuditReport {
         halt: halt.map(Into::into),
+        broken: audit.known.worse_than(&Imbalances::default()),
         readings: audit.readings,
         ended: audit.ended,
     })

@@ -47,6 +47,7 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
         since: epoch.since,
         seats: epochs::seats(state)?,
         stake: count.stake,
+        absent: count.absent,
         stake_min: money(params.seats_stake_min),
         seats_min: u16::try_from(params.seats_min).unwrap_or(u16::MAX),
         candidates: BoundedVec::truncating(candidates?),

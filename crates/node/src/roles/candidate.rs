@@ -59,6 +59,10 @@ pub async fn say_ready(
         let Ok(Some(duty)) = chain.read(|state| duty(state, (tip.height, half), &bytes)) else {
             continue;
         };
+        // A seat that does not vote helps nobody.
+        if duty.epoch.saturating_add(1) < chain.votes_from() {
+            continue;
+        }
         let Some(key) = accounts.iter().find(|key| key.address() == duty.account) else {
             if !is_warned {
                 tracing::warn!(account = %duty.account, "the account of this node's candidate is not in its folder: nobody says here that it is ready");

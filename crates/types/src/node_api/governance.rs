@@ -167,6 +167,8 @@ record!(Halt { invariant, halted });
 pub struct AuditReport {
     /// Whether withdrawals are halted, and why.
     pub halt: Option<Halt>,
+    /// An invariant that is known not to hold: also when a vote lifted the halt, and its cause is still there.
+    pub broken: Option<Invariant>,
     /// How often the whole state was read.
     pub readings: u64,
     /// The block at which that was last done.
@@ -174,6 +176,7 @@ pub struct AuditReport {
 }
 record!(AuditReport {
     halt,
+    broken,
     readings,
     ended
 });

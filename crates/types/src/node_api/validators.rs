@@ -107,9 +107,11 @@ pub struct CandidatesReport {
     pub since: u64,
     /// Who has seats in it.
     pub seats: BoundedVec<Seat, VALIDATORS_MAX>,
-    /// All stake that counts behind candidates that may have seats.
+    /// The stake behind candidates that have enough of their own and said in this epoch that they are ready.
     pub stake: Amount,
-    /// How much that must be for seats to follow stake.
+    /// The same of those that did not say so, yet.
+    pub absent: Amount,
+    /// How much the first must be at least for seats to follow stake; it must be more than two thirds of both besides.
     pub stake_min: Amount,
     /// How many candidates must be ready for that.
     pub seats_min: u16,
@@ -123,6 +125,7 @@ record!(CandidatesReport {
     since,
     seats,
     stake,
+    absent,
     stake_min,
     seats_min,
     candidates

@@ -358,7 +358,7 @@ records! {
     EpochBegan { epoch, ends, by_stake, since, seats }
     AskCandidates {}
     CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, peer, is_ready, seat_next }
-    CandidatesReport { epoch, ends, by_stake, since, seats, stake, stake_min, seats_min, candidates }
+    CandidatesReport { epoch, ends, by_stake, since, seats, stake, absent, stake_min, seats_min, candidates }
     AskDelegations { delegator }
     DelegationReport { candidate, shares, worth, moved, rewards, tombstoned }
     DelegationsReport { delegations }
@@ -372,7 +372,7 @@ records! {
     WithdrawalsHalted { invariant, halted }
     WithdrawalsResumed { proposal, halted }
     Halt { invariant, halted }
-    AuditReport { halt, readings, ended }
+    AuditReport { halt, broken, readings, ended }
     Weights { yes, no, abstain, veto }
     Tally { yes, no, abstain, veto }
     Deposited { from, amount }

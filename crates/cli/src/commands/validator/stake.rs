@@ -210,15 +210,15 @@ pub(super) fn candidates(global: &Global) -> Result<(), Exit> {
         return Ok(());
     }
     output::line(format!(
-        "epoch {} until block {}; {} coins stand, seats follow stake from {} coins and {} candidates on",
-        report.epoch, report.ends, report.stake, report.stake_min, report.seats_min
+        "epoch {} until block {}; {} coins stand that said in it that they are ready, {} that did not yet; seats follow stake from {} ready coins and {} ready candidates on, if they are more than two thirds",
+        report.epoch, report.ends, report.stake, report.absent, report.stake_min, report.seats_min
     ));
     output::line(format!(
         "seats are {}; the same validators have had them since epoch {}",
         if report.by_stake {
             "given by stake"
         } else {
-            "those of before: too little stands, or too few are ready"
+            "those of before: too few were ready, with too little stake or too small a part of it, or withdrawals were halted"
         },
         report.since
     ));

@@ -3,6 +3,7 @@
 //! ```text
 //! tamper balance B 5             B has so much more, from nowhere: also `bonded`
 //! expect halted supply           the invariant that halted withdrawals, or `nothing`
+//! expect broken supply           the invariant that is known not to hold, or `nothing`
 //! ```
 
 use super::{Line, address};
@@ -44,10 +45,15 @@ pub(super) fn tamper(world: &mut World, line: &Line<'_>) {
 
 /// Checks what a line expects; false when it is not about the audit.
 pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
-    if line.word(0) != "halted" {
-        return false;
-    }
-    let found = halted(world).map_or("nothing", |halt| halt.invariant.name());
-    assert_eq!(found, line.word(1));
+    let report = audit::report(&world.state).unwrap();
+    let found = match line.word(0) {
+        "halted" => report.halt.map(|halt| halt.invariant),
+        "broken" => report.broken,
+        _ => return false,
+    };
+    assert_eq!(
+        found.map_or("nothing", |invariant| invariant.name()),
+        line.word(1)
+    );
     true
 }
