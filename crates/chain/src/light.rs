@@ -1,13 +1,14 @@
 //! Checks finality with the genesis, and with what handed seats over since: no network, no runtime, no disk.
 //!
-//! A certificate counts by those of whom it is known that they had the seats of its epoch, or of one before it if nothing newer is known. Who has a seat in an epoch votes
-//! for no other chain than its own, and who has none does not vote, as long as they keep the rules; so a quorum shows what is final, whoever else came or left meanwhile. When too few of them are left, somebody has to show
-//! the blocks with which the seats were handed over, in their order.
+//! A certificate counts by those of whom it is known that they had the seats of its epoch, or of one before it if nothing newer is known. It names its signers by their places
+//! among those who have seats; so once somebody came or left, somebody has to show the blocks with which the seats were handed over, in their order.
+//!
+//! Whoever had the seats long ago, and has nothing at stake any more, can sign another history from then on. A client that begins at a checkpoint, a block that a person
+//! trusts, is not misled by that; it knows nothing of blocks before it.
 //!
 //! Inclusion of a transaction or an event under a checked header is [`fairweir_types::merkle`]'s part.
 
 use crate::{
-    application::root_of,
     epochs::Epochs,
     genesis::{self, Finalization, Scheme},
 };
@@ -15,10 +16,11 @@ use commonware_codec::{Copying, Decode as _};
 use commonware_parallel::Sequential;
 use core::convert::Infallible;
 use fairweir_types::{
-    BlockHeader, Boxed, Digest, Event, Genesis, Height,
+    BlockHeader, Digest, Genesis, Height,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
     event::EpochBegan,
     genesis::GenesisError,
+    handover::{Checkpoint, Handover},
     limits::{CERTIFICATE_BYTES_MAX, VALIDATORS_MAX},
 };
 
@@ -87,7 +89,7 @@ pub enum LightError {
     },
     /// The signatures are not those of validators that are known, who may have handed their seats over.
     #[error(
-        "the certificate of epoch {epoch} is not signed by a quorum of the validators that had the seats in epoch {known}: the blocks that handed the seats over since are needed"
+        "the certificate of epoch {epoch} is not signed by a quorum of the validators that had the seats in epoch {known}: if they changed since, the blocks that handed the seats over are needed"
     )]
     OtherValidators {
         /// The newest epoch of which it is known who had the seats.
@@ -95,14 +97,32 @@ pub enum LightError {
         /// The epoch of the block.
         epoch: u64,
     },
+    /// The block is of before the checkpoint at which the client begins.
+    #[error(
+        "the block is of epoch {epoch}, before the checkpoint: nothing is known of epochs before {known}"
+    )]
+    BeforeCheckpoint {
+        /// The first epoch of which it is known who had the seats.
+        known: u64,
+        /// The epoch of the block.
+        epoch: u64,
+    },
+    /// The block is not the one that is trusted.
+    #[error("block {found} is not the checkpoint {expected}")]
+    OtherCheckpoint {
+        /// The one that is trusted.
+        expected: Checkpoint,
+        /// The one that is shown.
+        found: Checkpoint,
+    },
     /// The block does not say who has the seats of the next epoch.
     #[error("block {height} hands no seats over")]
     NoHandover {
         /// The block.
         height: Height,
     },
-    /// The events are not those of the block.
-    #[error("the events are not those of the block")]
+    /// The event is none of the block.
+    #[error("the event is none of the block")]
     OtherEvents,
     /// A descendant does not follow the block before it.
     #[error("descendant {position} does not follow the block before it")]
@@ -134,6 +154,8 @@ impl LightError {
             Self::OtherView => "other_view",
             Self::BadCertificate { .. } => "bad_certificate",
             Self::OtherValidators { .. } => "other_validators",
+            Self::BeforeCheckpoint { .. } => "before_checkpoint",
+            Self::OtherCheckpoint { .. } => "other_checkpoint",
             Self::NoHandover { .. } => "no_handover",
             Self::OtherEvents => "other_events",
             Self::BrokenLink { .. } => "broken_link",
@@ -185,41 +207,57 @@ impl LightClient {
         self.known.last().map_or(0, |(since, _)| *since)
     }
 
+    /// Begins at a checkpoint instead: a block that a person trusts. Who had seats before is forgotten.
+    ///
+    /// # Errors
+    /// [`LightError::OtherCheckpoint`] when another block is shown; those of [`Self::hand_over`], but for those about its certificate, which does not count.
+    pub fn begin_at(
+        &mut self,
+        checkpoint: Checkpoint,
+        handover: &Handover,
+    ) -> Result<(), LightError> {
+        let found = handover.checkpoint();
+        if found != checkpoint {
+            return Err(LightError::OtherCheckpoint {
+                expected: checkpoint,
+                found,
+            });
+        }
+        self.check_form(&handover.header)?;
+        let scheme = self.seated_by(handover)?;
+        self.known = vec![(handover.began.since, scheme)];
+        Ok(())
+    }
+
     /// Takes over who has the seats of the next epoch from the last block of one, and returns whether they are others than before. The block is checked by those
     /// who are known already.
     ///
     /// # Errors
-    /// Those of [`Self::verify`]; [`LightError::OtherEvents`] when the events are not the block's, [`LightError::NoHandover`] when none of them hands seats over.
-    pub fn hand_over(
-        &mut self,
-        header: &BlockHeader,
-        certificate: &[u8],
-        events: &[Event],
-    ) -> Result<bool, LightError> {
-        self.verify(header, certificate)?;
-        if root_of(events) != header.events_root {
+    /// Those of [`Self::verify`]; [`LightError::OtherEvents`] when the event is not the block's, [`LightError::NoHandover`] when it hands no seats of the next epoch over.
+    pub fn hand_over(&mut self, handover: &Handover) -> Result<bool, LightError> {
+        self.verify(&handover.header, handover.certificate.as_slice())?;
+        let scheme = self.seated_by(handover)?;
+        let EpochBegan { epoch, since, .. } = handover.began;
+        if epoch.min(since) <= self.known_since() {
+            return Ok(false);
+        }
+        self.known.push((since, scheme));
+        Ok(true)
+    }
+
+    /// Who has the seats of the epoch that a block began.
+    fn seated_by(&self, handover: &Handover) -> Result<Scheme, LightError> {
+        let Handover { header, began, .. } = handover;
+        if !handover.is_of_its_block() {
             return Err(LightError::OtherEvents);
         }
         let height = header.height;
-        let began = events.iter().find_map(|event| match event {
-            Event::EpochBegan(began) => Some(began),
-            _ => None,
-        });
-        let is_next = |began: &&Boxed<EpochBegan>| {
-            Some(began.epoch) == header.epoch.checked_add(1)
-                && height == self.foot_of(began.epoch)
-                && began.since <= began.epoch
-        };
-        let began = began.filter(is_next);
-        let began = began.ok_or(LightError::NoHandover { height })?;
-        if began.epoch <= self.known_since() || began.since <= self.known_since() {
-            return Ok(false);
-        }
-        let seated = genesis::seated(began.seats.as_slice());
+        let is_next = Some(began.epoch) == header.epoch.checked_add(1)
+            && height == self.foot_of(began.epoch)
+            && began.since <= began.epoch;
+        let seated = genesis::seated(began.seats.as_slice()).filter(|_| is_next);
         let seated = seated.ok_or(LightError::NoHandover { height })?;
-        let scheme = Scheme::verifier(&self.namespace, seated);
-        self.known.push((began.since, scheme));
-        Ok(true)
+        Ok(Scheme::verifier(&self.namespace, seated))
     }
 
     /// Who had the seats in an epoch, as far as it is known.
@@ -254,7 +292,10 @@ impl LightClient {
         if epoch != header.epoch || !(is_own || view > header.view) {
             return Err(LightError::OtherView);
         }
-        let (known, scheme) = self.of(epoch).ok_or(LightError::OtherView)?;
+        let (known, scheme) = self.of(epoch).ok_or(LightError::BeforeCheckpoint {
+            known: self.known.first().map_or(0, |(since, _)| *since),
+            epoch,
+        })?;
         if finalization.verify(&mut NoRandomness, scheme, &Sequential) {
             return Ok(digest);
         }

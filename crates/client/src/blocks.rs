@@ -2,13 +2,14 @@
 
 use crate::{
     ClientError, EventStream, NodeClient,
-    seats::{began, events_at, learn_seats},
+    seats::{events_at, learn_seats},
 };
 use commonware_codec::Encode;
 use fairweir_chain::light::{LightClient, LightError};
 use fairweir_net::Network;
 use fairweir_types::{
-    Block, Digest, Event, Genesis, Height, TxOutcome, merkle, node_api::BlockReport,
+    Block, Digest, Event, Genesis, Height, TxOutcome, handover::Handover, merkle,
+    node_api::BlockReport,
 };
 use thiserror::Error;
 
@@ -161,7 +162,7 @@ impl<N: Network> BlockStream<N> {
         let height = self.next;
         let events = events_at(&mut self.events, height).await?;
         if !self.is_begun {
-            learn_seats(&self.client, &mut self.light, height).await?;
+            learn_seats(&self.client, (&mut self.light, None), height).await?;
             self.is_begun = true;
         }
         let proof = self.client.block(height).await?;
@@ -173,10 +174,10 @@ impl<N: Network> BlockStream<N> {
         };
         self.next = Height(height.get().saturating_add(1));
         let found = FinalBlock::check(&self.light, &proof, block, outcomes, events)?;
-        if began(&found.events).is_some() {
-            let (header, certificate) = (&proof.header, proof.certificate.as_slice());
-            let handed = self.light.hand_over(header, certificate, &found.events);
-            handed.map_err(|source| BlockError::Finality { height, source })?;
+        if let Some(handover) = Handover::of(proof.header, proof.certificate, &found.events) {
+            self.light
+                .hand_over(&handover)
+                .map_err(|source| BlockError::Finality { height, source })?;
         }
         Ok(found)
     }

@@ -13,5 +13,5 @@ pub mod verify;
 pub use blocks::{BlockError, BlockStream, FinalBlock};
 pub use error::ClientError;
 pub use node_client::{EventStream, NodeClient};
-pub use seats::learn_seats;
+pub use seats::{handover_at, learn_seats, take_over};
 pub use sender::Sender;

@@ -1,24 +1,37 @@
 //! Learning who has seats: from the blocks that handed them over, each checked by those who had them before.
 
 use crate::{BlockError, ClientError, EventStream, NodeClient};
-use fairweir_chain::light::LightClient;
+use fairweir_chain::light::{LightClient, LightError};
 use fairweir_net::Network;
-use fairweir_types::{Event, Height, event::EpochBegan, limits::BLOCK_EVENTS_MAX};
+use fairweir_types::{
+    Event, Height,
+    handover::{Checkpoint, Handover, Handovers, began},
+    limits::BLOCK_EVENTS_MAX,
+};
 
 /// Handovers that a node may tell of: one every five minutes for ten years.
 const HANDOVERS_MAX: usize = 1 << 20;
 
-/// Brings a light client to those who have the seats in the epoch of a block, by asking a node, which is not believed.
+/// Brings a light client to those who have the seats in the epoch of a block, by asking a node, which is not believed: from what it knows, or from a checkpoint.
 ///
-/// It asks for one block for each time that the seats changed hands, and for those that say when they did.
+/// It asks for one block for each time that the seats changed hands, and for those that say when they did. Returns these handovers, in their order.
 ///
 /// # Errors
 /// [`BlockError`].
 pub async fn learn_seats<N: Network>(
     client: &NodeClient<N>,
-    light: &mut LightClient,
+    (light, checkpoint): (&mut LightClient, Option<Checkpoint>),
     height: Height,
-) -> Result<(), BlockError> {
+) -> Result<Vec<Handover>, BlockError> {
+    let mut handed = Vec::new();
+    if let Some(checkpoint) = checkpoint {
+        let height = checkpoint.height;
+        let trusted = handover_at(client, height).await?;
+        light
+            .begin_at(checkpoint, &trusted)
+            .map_err(|source| BlockError::Finality { height, source })?;
+        handed.push(trusted);
+    }
     let mut epoch = light.epoch_of(height);
     // Nothing of this is checked yet, so only numbers are kept.
     let mut handovers: Vec<u64> = Vec::new();
@@ -38,24 +51,53 @@ pub async fn learn_seats<N: Network>(
         }
     }
     for epoch in handovers.into_iter().rev() {
-        let foot = light.foot_of(epoch);
-        let proof = client.block(foot).await?;
-        let events = events_at(&mut client.follow(foot).await?, foot).await?;
-        let handed = light.hand_over(&proof.header, proof.certificate.as_slice(), &events);
-        handed.map_err(|source| BlockError::Finality {
-            height: foot,
-            source,
-        })?;
+        let height = light.foot_of(epoch);
+        let handover = handover_at(client, height).await?;
+        light
+            .hand_over(&handover)
+            .map_err(|source| BlockError::Finality { height, source })?;
+        handed.push(handover);
+    }
+    Ok(handed)
+}
+
+/// The same from a file: the first of its handovers is the checkpoint, if one is named.
+///
+/// # Errors
+/// [`LightError`]; the client has taken over those before the one that does not hold.
+pub fn take_over(
+    light: &mut LightClient,
+    checkpoint: Option<Checkpoint>,
+    file: &Handovers,
+) -> Result<(), LightError> {
+    let mut handovers = file.handovers.iter();
+    if let Some(checkpoint) = checkpoint {
+        let height = checkpoint.height;
+        let first = handovers.next();
+        let first = first.ok_or(LightError::NoHandover { height })?;
+        light.begin_at(checkpoint, first)?;
+    }
+    for handover in handovers {
+        light.hand_over(handover)?;
     }
     Ok(())
 }
 
-/// What began with a block's events.
-pub(crate) fn began(events: &[Event]) -> Option<&EpochBegan> {
-    events.iter().find_map(|event| match event {
-        Event::EpochBegan(began) => Some(&**began),
-        _ => None,
-    })
+/// The handover with the last block of an epoch, as a node tells it.
+///
+/// # Errors
+/// [`BlockError`].
+pub async fn handover_at<N: Network>(
+    client: &NodeClient<N>,
+    height: Height,
+) -> Result<Handover, BlockError> {
+    let proof = client.block(height).await?;
+    let events = events_at(&mut client.follow(height).await?, height).await?;
+    let none = || BlockError::Finality {
+        height,
+        source: LightError::NoHandover { height },
+    };
+    Handover::of(proof.header, proof.certificate, &events).ok_or_else(none)
 }
 
 /// All events of the block that comes next in a stream.

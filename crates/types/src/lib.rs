@@ -14,6 +14,7 @@
 )]
 
 mod codec;
+mod file;
 
 pub mod amount;
 pub mod block;
@@ -23,6 +24,7 @@ pub mod double_vote;
 pub mod event;
 pub mod genesis;
 pub mod governance;
+pub mod handover;
 pub mod invariant;
 pub mod keys;
 pub mod limits;

@@ -103,6 +103,8 @@ pub const VALIDATORS_LISTED_MAX: usize = 2 * VALIDATORS_MAX;
 pub const GENESIS_PARAMS_MAX: usize = 256;
 /// Bytes of a finality certificate: one aggregate signature, a bitmap and the proposal.
 pub const CERTIFICATE_BYTES_MAX: usize = 1_024;
+/// Handovers of seats in one file.
+pub const HANDOVERS_MAX: usize = 4_096;
 /// Headers between a block and the certificate that finalises it through a descendant.
 pub const DESCENDANTS_MAX: usize = 64;
 /// Levels of a Merkle path: trees of up to 2^24 leaves.

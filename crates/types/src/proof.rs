@@ -10,6 +10,7 @@ use crate::{
     codec::{Boxed, choice, decode, record},
     digest::Digest,
     event::{BatchSettled, Event, Payment, Settled},
+    file::{self, FileError},
     keys::Address,
     limits::{BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, DESCENDANTS_MAX},
     merkle::{self, MerkleError, MerklePath},
@@ -257,11 +258,7 @@ impl ReceiptProof {
     /// The file's bytes: magic, canonical encoding, and a digest of both against accidents.
     #[must_use]
     pub fn to_file(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&self.encode());
-        let checksum = Digest::of_blob(&bytes);
-        bytes.extend_from_slice(checksum.as_bytes());
-        bytes
+        file::seal(&MAGIC, self)
     }
 
     /// Reads a file's bytes.
@@ -269,15 +266,10 @@ impl ReceiptProof {
     /// # Errors
     /// [`ProofError::NotAReceipt`], [`ProofError::Checksum`] or [`ProofError::Malformed`].
     pub fn from_file(bytes: &[u8]) -> Result<Self, ProofError> {
-        let (content, checksum) = bytes
-            .split_last_chunk::<32>()
-            .ok_or(ProofError::NotAReceipt)?;
-        let encoded = content
-            .strip_prefix(&MAGIC)
-            .ok_or(ProofError::NotAReceipt)?;
-        if Digest::of_blob(content).as_bytes() != checksum {
-            return Err(ProofError::Checksum);
-        }
+        let encoded = file::open(&MAGIC, bytes).map_err(|error| match error {
+            FileError::OtherSort => ProofError::NotAReceipt,
+            FileError::Checksum => ProofError::Checksum,
+        })?;
         decode(encoded).map_err(ProofError::Malformed)
     }
 

@@ -10,14 +10,14 @@ use commonware_cryptography::Signer as _;
 use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{Clock as _, Runner as _, deterministic};
 use fairweir_chain::{
-    ChainHandle,
+    ChainHandle, FinalisedBlock,
     light::{LightClient, LightError},
     transport,
 };
 use fairweir_ledger::{bank, candidates, params};
 use fairweir_types::{
-    Action, Amount, BoundedVec, Boxed, Bps, Event, Genesis, Height, SecretKey, SignedTx,
-    Transaction, genesis::GenesisParam, tx,
+    Action, Amount, BoundedBytes, BoundedVec, Boxed, Bps, ChainId, Event, Genesis, Height,
+    SecretKey, SignedTx, Transaction, genesis::GenesisParam, handover::Handover, tx,
 };
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -202,7 +202,7 @@ async fn check_proofs(
 ) {
     let mut light = LightClient::new(genesis).unwrap();
     let untold = light.clone();
-    let (mut handed, mut by_newcomer, mut refused) = (0, 0, 0);
+    let (mut handovers, mut by_newcomer, mut refused) = (Vec::new(), 0, 0);
     for height in 1..=to.get() {
         let found = chain.finalised(Height(height)).await.unwrap().unwrap();
         let header = &found.block.header;
@@ -214,7 +214,7 @@ async fn check_proofs(
         other.epoch += 1;
         let refused_form = light.verify(&other, &found.certificate);
         assert!(matches!(refused_form, Err(LightError::OtherEpoch { .. })));
-        if handed > 0 {
+        if !handovers.is_empty() {
             assert_ne!(header.proposer, identity(leaver), "block {height}");
             by_newcomer += u64::from(header.proposer == identity(newcomer));
             let untold = untold.verify_through(header, &found.descendants, &found.certificate);
@@ -229,26 +229,68 @@ async fn check_proofs(
         if is_last {
             // Nothing is proven by a later block alone: the last of an epoch has a certificate of its own.
             assert!(found.descendants.is_empty());
-            let fewer = &found.events[1..];
-            let other = light.clone().hand_over(header, &found.certificate, fewer);
-            assert!(matches!(other, Err(LightError::OtherEvents)));
-            handed += u64::from(
-                light
-                    .hand_over(header, &found.certificate, &found.events)
-                    .unwrap(),
-            );
-        } else {
-            let none = light.hand_over(header, &found.certificate, &found.events);
-            // It may have been proven by a descendant.
-            assert!(none.is_err());
+            let handover = handover(&found);
+            let mut other = handover.clone();
+            other.began.seats = BoundedVec::default();
+            let refused_event = light.clone().hand_over(&other);
+            assert!(matches!(refused_event, Err(LightError::OtherEvents)));
+            if light.hand_over(&handover).unwrap() {
+                handovers.push(handover);
+            }
         }
     }
-    assert_eq!(handed, 1);
+    assert_eq!(handovers.len(), 1);
+    check_checkpoint(chain, genesis, &handovers[0]).await;
     assert!(by_newcomer > 5, "{by_newcomer} blocks of the newcomer");
     assert!(
         refused > 0,
         "who was not told of the handover believed everything"
     );
+}
+
+fn handover(found: &FinalisedBlock) -> Handover {
+    let certificate = BoundedBytes::new(found.certificate.clone()).unwrap();
+    Handover::of(found.block.header.clone(), certificate, &found.events).unwrap()
+}
+
+/// Who begins at a checkpoint believes its block by its digest, and those who have the seats since then; it knows nothing of blocks before.
+async fn check_checkpoint(chain: &ChainHandle, genesis: &Genesis, handover: &Handover) {
+    let checkpoint = handover.checkpoint();
+    assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
+    let mut light = LightClient::new(genesis).unwrap();
+    let known = light.clone();
+    let mut unproven = handover.clone();
+    unproven.certificate = BoundedBytes::default();
+    light.begin_at(checkpoint, &unproven).unwrap();
+    for (change, is_refused) in [
+        (0, "other_checkpoint"),
+        (1, "other_events"),
+        (2, "other_chain"),
+    ] {
+        let mut other = handover.clone();
+        let mut trusted = checkpoint;
+        match change {
+            0 => trusted.height = Height(trusted.height.get() - 1),
+            1 => other.began.since -= 1,
+            _ => {
+                other.header.chain_id = ChainId::new("dev-other").unwrap();
+                trusted = other.checkpoint();
+            }
+        }
+        let refused = known.clone().begin_at(trusted, &other).unwrap_err();
+        assert_eq!(refused.code(), is_refused);
+    }
+    let foot = checkpoint.height.get();
+    for height in [1, foot, foot + 1, chain.tip().height.get()] {
+        let found = chain.finalised(Height(height)).await.unwrap().unwrap();
+        let header = &found.block.header;
+        let verified = light.verify_through(header, &found.descendants, &found.certificate);
+        match verified {
+            Ok(digest) => assert!(height > foot && digest == found.digest),
+            Err(error) => assert!(height <= foot && error.code() == "before_checkpoint"),
+        }
+    }
+    assert!(foot < chain.tip().height.get());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use fairweir_types::{
 use serde_json::json;
 use std::{io::Read as _, path::PathBuf};
 
+mod handovers;
 mod stake;
 
 const AFTER_HELP: &str = "\
@@ -20,6 +21,7 @@ Try:
   fairweir validator evidence > double-vote.txt       what your node met, to hand on
   fairweir validator report                           show the ledger what your node met: a fifth of what is slashed is yours
   fairweir validator report double-vote.txt           the same with evidence of another node
+  fairweir validator handovers seats.fw               what proves who has the seats today, for `fairweir verify --handovers`
   fairweir validator candidates                       who stands for seats, and with which stake
   fairweir validator candidate --commission 500 --amount 1000   stand with the keys 'validator' and 'validator-vote': send 'validator' coins first
   fairweir validator delegate fw1… 250                put 250 coins behind a candidate
@@ -57,6 +59,8 @@ pub(crate) enum Validator {
     Candidate(stake::Register),
     /// Change what your candidate asks, or whether it stands.
     Update(stake::Update),
+    /// Write the blocks that handed the seats over, each checked, to a file: with it `fairweir verify --handovers` needs no node.
+    Handovers(handovers::Write),
     /// Put coins behind a candidate.
     Delegate(stake::Change),
     /// Start taking them back; they can be slashed until the unbonding delay is over.
@@ -80,6 +84,7 @@ impl Validator {
             Self::Evidence => evidence(global),
             Self::Report { file, key } => report(global, file, &key),
             Self::Candidates => stake::candidates(global),
+            Self::Handovers(write) => write.run(global),
             Self::Candidate(register) => stake::register(global, &register),
             Self::Update(update) => stake::update(global, &update),
             Self::Delegate(change) => stake::delegate(global, &change),

@@ -12,12 +12,16 @@ use fairweir_client::{
 };
 use fairweir_gateway::{WorkersSide, check_relay, json};
 use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, StopAt};
-use fairweir_types::{Address, Digest, Genesis, decode, proof::ReceiptProof};
+use fairweir_types::{
+    Address, Digest, Genesis, Height, decode,
+    handover::{Checkpoint, Handovers},
+    proof::ReceiptProof,
+};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
 
-/// Check a receipt file offline: no node is asked (but with --seats) and no gateway is trusted.
+/// Check a receipt file offline: no node is asked (but with --seats or --checkpoint) and no gateway is trusted.
 ///
 /// Needs the genesis of the network: from --genesis, else from the data folder. Says in words how far the work was checked:
 /// signed (by the worker), settled (in a final block), sampled (verifiers were drawn), recomputed (so many of them re-executed
@@ -29,10 +33,17 @@ pub(crate) struct Verify {
     /// The genesis file; by default the one in the data folder.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Ask the node for the blocks that handed the seats over since the genesis, and check each of them. Needed for receipts of later blocks, once too few of
-    /// the genesis's validators are left.
-    #[arg(long)]
+    /// Ask the node for the blocks that handed the seats over since the genesis, and check each of them. Needed for receipts of blocks since other validators
+    /// than the genesis's have the seats.
+    #[arg(long, conflicts_with = "handovers")]
     seats: bool,
+    /// The same without a node: a file of these blocks, as `fairweir validator handovers` writes it.
+    #[arg(long, value_name = "FILE")]
+    handovers: Option<PathBuf>,
+    /// Begin at a block that you trust, not at the genesis: HEIGHT:DIGEST, as `fairweir validator handovers` prints it on a machine that you trust. Validators of
+    /// long ago could sign another history; they cannot sign one with this block.
+    #[arg(long, value_name = "HEIGHT:DIGEST")]
+    checkpoint: Option<Checkpoint>,
     /// Run the work again on this machine and compare, bit for bit.
     #[arg(long)]
     recompute: bool,
@@ -61,15 +72,7 @@ impl Verify {
             None => global.data_dir()?.genesis()?,
         };
         let proof = fairweir_client::verify::read(&read(&self.file)?)?;
-        let mut light = LightClient::new(&genesis).map_err(VerifyError::Finality)?;
-        if self.seats {
-            let height = proof.header.height;
-            light = with_connection(global, |connection| async move {
-                let learned = learn_seats(&connection.client, &mut light, height).await;
-                learned.map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
-                Ok(light)
-            })?;
-        }
+        let light = self.validators(global, &genesis, proof.header.height)?;
         let words = check_final(&light, &proof)?;
         if self.recompute {
             if !proof.has_spec() {
@@ -96,6 +99,37 @@ impl Verify {
         }
         self.show(global, (&genesis, &proof), words, gateway);
         Ok(())
+    }
+
+    /// Who had the seats, as far as the options let it be known.
+    fn validators(
+        &self,
+        global: &Global,
+        genesis: &Genesis,
+        height: Height,
+    ) -> Result<LightClient, Exit> {
+        let mut light = LightClient::new(genesis).map_err(VerifyError::Finality)?;
+        if let Some(path) = &self.handovers {
+            let does_not_hold = |message| Exit::message(code::DOES_NOT_HOLD, message);
+            let file = Handovers::from_file(&read(path)?)
+                .map_err(|error| does_not_hold(format!("{error} ({})", error.code())))?;
+            if file.genesis != genesis.digest() {
+                let message = "the file of handovers is of another genesis (other_chain)";
+                return Err(does_not_hold(message.to_owned()));
+            }
+            let taken = fairweir_client::take_over(&mut light, self.checkpoint, &file);
+            taken.map_err(VerifyError::Finality)?;
+            return Ok(light);
+        }
+        if !self.seats && self.checkpoint.is_none() {
+            return Ok(light);
+        }
+        let checkpoint = self.checkpoint;
+        with_connection(global, |connection| async move {
+            let learned = learn_seats(&connection.client, (&mut light, checkpoint), height).await;
+            learned.map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
+            Ok(light)
+        })
     }
 
     /// The gateway that relayed question and answer unchanged, if its response is at hand.

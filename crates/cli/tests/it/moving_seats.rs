@@ -134,6 +134,8 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
         done(folder, &["transfer", "friend", "1", "--from", "validator"]);
     }
 
+    handovers_are_written(all.path(), first);
+
     // One is gone for some epochs: the others go on without its seat, and it comes back by itself.
     drop(nodes.remove(0));
     let second = &folders[1];
@@ -155,6 +157,23 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
         let has_left = validator["identity"] == ids[3].as_str();
         assert_eq!(validator["seated"], !has_left, "{validator}");
     }
+}
+
+/// Writes what proves who has the seats, from the genesis and from a checkpoint.
+fn handovers_are_written(folder: &Path, of: &Path) {
+    let file = folder.join("seats.fw");
+    let write = ["--json", "validator", "handovers", file.to_str().unwrap()];
+    let written = json(&done(of, &write));
+    assert!(written["handovers"].as_u64().unwrap() >= 1, "{written}");
+    let checkpoint = written["checkpoint"].as_str().unwrap();
+    let trusting = [&write[..], &["--checkpoint", checkpoint]].concat();
+    let from_there = json(&done(of, &trusting));
+    assert!(from_there["handovers"].as_u64().unwrap() >= 1);
+    assert!(from_there["since"].as_u64() >= written["since"].as_u64());
+    let (height, digest) = checkpoint.split_once(':').unwrap();
+    let other = format!("{height}:{}", digest.chars().rev().collect::<String>());
+    let misled = [&write[..], &["--checkpoint", &other]].concat();
+    assert_fails(&fairweir(of, &misled), 5, "is not the checkpoint");
 }
 
 /// Breaks the store of a machine that does not run, and repairs it: it gets the chain from the others.

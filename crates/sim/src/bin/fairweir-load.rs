@@ -18,7 +18,7 @@ use fairweir_net::{
 use fairweir_node::{DataDir, Keystore, Passphrase, network::names, random_seed};
 use fairweir_types::{
     Action, Amount, Digest, Height, Nonce, SecretKey, SignedTx, Transaction, VerifiedTx,
-    digest::Domain, tx,
+    digest::Domain, handover::Handover, tx,
 };
 use futures::{StreamExt as _, future::join_all};
 use std::{
@@ -438,7 +438,8 @@ async fn replay(client: &NodeClient<QuicNetwork>, at: Option<Height>) -> Result<
             return Err(format!("the {what} of block {height} recompute to another root").into());
         }
         if height == light.foot_of(header.epoch.saturating_add(1)) {
-            light.hand_over(header, proof.certificate.as_slice(), &outcome.events)?;
+            let handover = Handover::of(header.clone(), proof.certificate, &outcome.events);
+            light.hand_over(&handover.ok_or("the last block of an epoch began none")?)?;
         }
     }
     invariants::check(&state)?;

@@ -4,6 +4,7 @@ use crate::samples::{Maker, Sample};
 use commonware_codec::Encode;
 use fairweir_types::{
     Event, SignedTx, decode,
+    handover::Handovers,
     node_api::{NodeReply, NodeRequest},
     proof::ReceiptProof,
 };
@@ -17,6 +18,7 @@ proptest! {
         let _ = decode::<NodeReply>(&bytes);
         let _ = decode::<Event>(&bytes);
         let _ = ReceiptProof::from_file(&bytes);
+        let _ = Handovers::from_file(&bytes);
     }
 
     #[test]

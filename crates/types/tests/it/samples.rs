@@ -13,6 +13,7 @@ use fairweir_types::{
         Cancel, Deposited, Message, Module, Pause, Penalty, ProposalOutcome, ProposalPhase, Resume,
         SetParam, Tally, TreasurySpend, Upgrade, Weights,
     },
+    handover::{Handover, Handovers},
     invariant::Invariant,
     keys::{Purpose, Signature, VoteSecretKey, VoteSignature},
     merkle::MerklePath,
@@ -448,6 +449,8 @@ records! {
     Genesis { chain_id, time, accounts, validators, params }
     InBatch { settled, leaf, path }
     BatchLeaves { leaves }
+    Handover { header, certificate, began, path }
+    Handovers { genesis, handovers }
     ReceiptProof { receipt, settlement, path, header, descendants, certificate, salt, spec, output, disclosure }
     Submit { tx }
     AskStatus {}
