@@ -263,6 +263,6 @@ fn stand_and_delegate(data: &Path) {
     assert!(shown.contains("seats are those of before"), "{shown}");
     done(
         data,
-        &["validator", "update", "--commission", "500", "--stand-down"],
+        &["validator", "update", "--stand-down"],
     );
 }

@@ -111,7 +111,7 @@ pub(super) fn count(
     Ok(count)
 }
 
-/// Those that get seats, if seats follow stake. Whoever keeps others from saying that they are ready must not win by that: two thirds of the stake are.
+/// Those that get seats, if seats follow stake. Whoever keeps others from saying that they are ready must not win by that: more than two thirds of the stake are.
 pub(super) fn elected(count: &Count, params: &Params) -> Option<Vec<(Address, Amount)>> {
     let are_enough = count.ready.len() >= length(params.seats_min)
         && count.stake >= money(params.seats_stake_min)

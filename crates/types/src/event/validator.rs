@@ -199,7 +199,7 @@ record!(Seat {
     stake
 });
 
-/// An epoch began, with the seats that stake gave at the end of the one before.
+/// An epoch began, with the seats that stake gave at the end of the one before, or those of that one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochBegan {
     /// Its number.

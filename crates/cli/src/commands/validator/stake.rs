@@ -51,16 +51,16 @@ pub(crate) struct Register {
     itself: Itself,
 }
 
-/// Change what a candidate asks, where it is, or whether it stands.
+/// Change what a candidate asks, where it is, or whether it stands. What is not said stays as it is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Update {
     /// What it keeps of the fees of its blocks from the next epoch on, in basis points.
     #[arg(long, value_name = "BPS")]
-    commission: u16,
+    commission: Option<u16>,
     /// Stand for no seats any more; what is behind it stays until it is taken back.
     #[arg(long)]
     stand_down: bool,
-    /// Where its node is reached by those of other validators; without it what this folder's card says.
+    /// Where its node is reached by those of other validators, from the next epoch on.
     #[arg(long, value_name = "ADDRESS:PORT")]
     peer: Option<SocketAddr>,
     #[command(flatten)]
@@ -154,10 +154,27 @@ pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit>
 
 pub(super) fn update(global: &Global, update: &Update) -> Result<(), Exit> {
     let stands = !update.stand_down;
+    let account = global.keystore()?.account(&update.itself.key)?.address();
+    let report = with_connection(global, |connection| async move {
+        Ok(connection.client.candidates().await?)
+    })?;
+    // Only those that stand are told of.
+    let known = report
+        .candidates
+        .iter()
+        .find(|found| found.candidate == account);
+    let commission = update.commission.map(|bps| Bps(u64::from(bps)));
+    let commission = commission.or(known.map(|known| known.next_commission));
     let action = Action::UpdateCandidate(tx::UpdateCandidate {
-        commission: Bps(u64::from(update.commission)),
+        commission: commission.ok_or_else(|| {
+            let message = format!("{account} does not stand: say its --commission");
+            Exit::message(code::MACHINE, message)
+        })?,
         stands,
-        peer: peer(global, update.peer)?,
+        peer: match update.peer.or(known.map(|known| known.peer)) {
+            Some(peer) => peer,
+            None => peer(global, None)?,
+        },
     });
     let said = if stands {
         "stands for seats"
