@@ -1,6 +1,6 @@
 //! How a node is set up.
 
-use crate::error::StartError;
+use crate::{error::StartError, state_sync::SyncProgress};
 use commonware_runtime::Clock;
 use commonware_utils::NZU64;
 use fairweir_ledger::referee::{NoReferee, Referee};
@@ -51,6 +51,8 @@ pub struct SimulatedMachine {
     pub signature: Duration,
     /// The time that everything else takes that a transaction in a block needs.
     pub execution: Duration,
+    /// How many blocks are kept at least, so that a test need not make a thousand; two epochs in any case.
+    pub retain_min: Option<u64>,
 }
 
 impl SimulatedMachine {
@@ -65,6 +67,18 @@ impl SimulatedMachine {
             clock.sleep(lasts).await;
         }
     }
+}
+
+/// How a node that follows, and has an empty disk, gets to the present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// By the state if the chain is long, or the nodes that are followed do not have its first blocks any more; else by blocks.
+    Auto,
+    /// It copies the state at a newest final block. What was before is not executed here: more than two thirds of those who had seats signed for it.
+    State,
+    /// It executes every block since the genesis.
+    #[default]
+    Blocks,
 }
 
 /// How a node is set up.
@@ -88,6 +102,10 @@ pub struct ChainConfig {
     pub retain_blocks: Option<u64>,
     /// How many blocks one file of the store holds, so many go at once where not all are kept. The same as long as a store lives.
     pub blocks_per_file: NonZeroU64,
+    /// How a node that follows gets to the present, if its disk is empty.
+    pub sync: SyncMode,
+    /// Where it says how far it is.
+    pub progress: SyncProgress,
     /// What waits for a block, at most.
     pub mempool: MempoolLimits,
     /// Who says what cells of runs must be; the same at every validator.
@@ -119,6 +137,8 @@ impl ChainConfig {
             votes_from: 0,
             retain_blocks: None,
             blocks_per_file: BLOCKS_PER_FILE,
+            sync: SyncMode::default(),
+            progress: SyncProgress::default(),
             mempool: MempoolLimits::default(),
             referee: Arc::new(NoReferee),
             simulated: SimulatedMachine::default(),
@@ -148,7 +168,8 @@ impl ChainConfig {
     #[must_use]
     pub fn retain_min(&self) -> u64 {
         let epoch = fairweir_ledger::params::of_genesis(&self.genesis).blocks_of_an_epoch();
-        epoch.saturating_mul(2).max(RETAIN_MIN)
+        let min = self.simulated.retain_min.unwrap_or(RETAIN_MIN);
+        epoch.saturating_mul(2).max(min)
     }
 
     /// How long a view waits for its leader's proposal, and how long for its certificate.

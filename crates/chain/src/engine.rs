@@ -24,11 +24,14 @@ use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::channel::oneshot;
 use futures::future::select_all;
 use rand_core::CryptoRng;
-use std::{fmt, future::Future, pin::pin};
+use std::{fmt, future::Future, pin::pin, time::Duration};
 
 /// What a runtime must offer.
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
 impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
+
+/// Time for the parts of a chain to end before it is begun anew.
+const BEGIN_ANEW: Duration = Duration::from_secs(1);
 
 /// The task under which a chain runs.
 pub struct ChainTask {
@@ -110,7 +113,7 @@ pub async fn start<E: Runtime, N: Network>(
 }
 
 /// Starts a node that follows another: opens or creates its store, replays what was not applied, and takes final blocks from
-/// the source. It has no vote; transactions given to it are passed on.
+/// the source; if the store is empty it may copy the state first ([`crate::SyncMode`]). It has no vote; transactions given to it are passed on.
 ///
 /// Returns when the chain shows everything that it acknowledged before.
 ///
@@ -123,10 +126,19 @@ pub async fn follow<E: Runtime, S: Source>(
 ) -> Result<(ChainHandle, ChainTask), StartError> {
     config.vote_key = None;
     config.check()?;
-    run_opened(context, |context| {
-        wiring::open_follower(context, config, source)
-    })
-    .await
+    loop {
+        let (again, source) = (config.clone(), source.clone());
+        let opened = run_opened(context.child("node"), |context| {
+            wiring::open_follower(context, again, source)
+        });
+        match opened.await {
+            Err(error @ StartError::StateGone { .. }) => {
+                tracing::warn!(%error, "the state of a newer block is copied");
+                context.sleep(BEGIN_ANEW).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 async fn run_opened<E, F, O>(context: E, open: F) -> Result<(ChainHandle, ChainTask), StartError>

@@ -113,6 +113,12 @@ impl Schemes {
         Ok(())
     }
 
+    /// Takes who votes in an epoch from blocks that handed seats over, for a node that does not have the state yet.
+    pub(crate) fn learn(&self, epoch: u64, scheme: Scheme) {
+        let mut known = self.shared.known.lock();
+        known.entry(epoch).or_insert_with(|| Arc::new(scheme));
+    }
+
     fn scheme_of(&self, seats: &[Seat]) -> Option<Scheme> {
         let Shared {
             namespace,

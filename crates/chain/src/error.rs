@@ -80,6 +80,12 @@ pub enum StartError {
         /// The digest in the store.
         found: Digest,
     },
+    /// The state that was being copied is held by no node any more; a newer one is there to be copied.
+    #[error("no node holds the state of block {height} any more")]
+    StateGone {
+        /// The block.
+        height: Height,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -218,6 +224,19 @@ pub enum ReadError {
         /// From where on there are blocks for certain.
         oldest: Height,
     },
+    /// The node does not hold the state of that size, or not from there on any more.
+    #[error(
+        "the operations of the state from {start} on, as it was after {size}, are not held: ask for those of a newer block"
+    )]
+    StateGone {
+        /// The first operation that was asked for.
+        start: u64,
+        /// After how many.
+        size: u64,
+    },
+    /// Others copy the state now.
+    #[error("others copy the state from this node now: ask again in a second")]
+    Busy,
     /// A finalised block is missing from the store.
     #[error("block {height} is final but incomplete in the store")]
     Incomplete {
@@ -233,6 +252,8 @@ impl ReadError {
         match self {
             Self::Closed => "closed",
             Self::Pruned { .. } => "pruned",
+            Self::StateGone { .. } => "state_gone",
+            Self::Busy => "busy",
             Self::Incomplete { .. } => "incomplete",
         }
     }

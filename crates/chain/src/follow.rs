@@ -8,7 +8,9 @@ use crate::{
     engine::Runtime,
     genesis::{BlockDigest, Identity},
     handle::Marshal,
+    light::LightClient,
     replica::Core,
+    state_sync::Floor,
 };
 use bytes::Bytes;
 use commonware_actor::Feedback;
@@ -23,7 +25,9 @@ use commonware_resolver::{
     Consumer as _, Delivery, Fetch, Outcome, Resolution, Resolver, TargetedResolver,
 };
 use commonware_utils::vec::NonEmptyVec;
-use fairweir_types::{Block, Digest, Height, SignedTx, limits::DESCENDANTS_MAX};
+use fairweir_types::{
+    Block, Digest, Height, SignedTx, limits::DESCENDANTS_MAX, node_api::AskState,
+};
 use futures::{
     FutureExt as _, StreamExt as _,
     channel::mpsc as unbounded,
@@ -71,6 +75,17 @@ pub enum Forwarded {
     Later,
 }
 
+/// What another node answers who asks for a part of its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateAnswer {
+    /// Bytes that may be the part.
+    Part(Vec<u8>),
+    /// The node does not hold that state any more.
+    Gone,
+    /// The node was not reached, or others ask it now.
+    Later,
+}
+
 /// Another node, as a source of final blocks. It may fail and lie; an implementation with several nodes turns to the next after
 /// [`Source::blame`].
 pub trait Source: Clone + Send + Sync + 'static {
@@ -78,6 +93,11 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn heights(&self) -> impl Future<Output = BoxStream<'static, Height>> + Send;
     /// The final block at a height, if the other node has it and is reached.
     fn finalised(&self, height: Height) -> impl Future<Output = Option<SourceBlock>> + Send;
+    /// A newest final block with a certificate of its own. The light client comes with the validators of the genesis, and is told of the blocks that handed
+    /// seats over since, as far as the node shows them.
+    fn floor(&self, light: &mut LightClient) -> impl Future<Output = Option<SourceBlock>> + Send;
+    /// A part of the state.
+    fn state(&self, ask: AskState) -> impl Future<Output = StateAnswer> + Send;
     /// Passes a transaction on.
     fn forward(&self, tx: SignedTx) -> impl Future<Output = Forwarded> + Send;
     /// Says that the node in use gave something that does not hold.
@@ -186,8 +206,18 @@ enum Got {
     Judged(BlockKey, Subscribers, Option<Outcome>),
 }
 
-/// The height at which a question's block stands, if the question tells.
-fn height_of(key: &BlockKey, subscribers: &[(Annotation, tracing::Span)]) -> Option<Height> {
+/// The height at which a question's block stands, if the question tells, or it is the block at which the node begins.
+fn height_of(
+    key: &BlockKey,
+    subscribers: &[(Annotation, tracing::Span)],
+    floor: Option<&Floor>,
+) -> Option<Height> {
+    if let (Key::Block(digest), Some(floor)) = (key, floor)
+        && floor.block(digest).is_some()
+        && !subscribers.is_empty()
+    {
+        return Some(floor.height());
+    }
     let height = match key {
         Key::Finalized { height } => subscribers.first().map(|_| *height),
         Key::Notarized { .. } => None,
@@ -205,7 +235,17 @@ fn height_of(key: &BlockKey, subscribers: &[(Annotation, tracing::Span)]) -> Opt
 }
 
 /// The answer to a question, as block storage reads it.
-async fn answer<S: Source>(source: &S, key: &BlockKey, height: Height) -> Option<Bytes> {
+async fn answer<S: Source>(
+    source: &S,
+    key: &BlockKey,
+    height: Height,
+    floor: Option<&Floor>,
+) -> Option<Bytes> {
+    if let (Key::Block(digest), Some(floor)) = (key, floor)
+        && let Some(block) = floor.block(digest)
+    {
+        return Some(block.encode());
+    }
     let SourceBlock { block, certificate } = source.finalised(height).await?;
     let Some(block) = ChainBlock::new(block) else {
         source.blame();
@@ -228,13 +268,14 @@ pub(crate) async fn fetch<E: Runtime, S: Source>(
     source: S,
     mut fetching: Fetching,
     mut handler: Handler<BlockDigest>,
+    floor: Option<Floor>,
 ) {
     let clock = Arc::new(clock);
     let attempt = |key: BlockKey, height: Height, wait: Duration| -> BoxFuture<'static, Got> {
-        let (source, clock) = (source.clone(), Arc::clone(&clock));
+        let (source, clock, floor) = (source.clone(), Arc::clone(&clock), floor.clone());
         async move {
             clock.sleep(wait).await;
-            let bytes = answer(&source, &key, height).await;
+            let bytes = answer(&source, &key, height, floor.as_ref()).await;
             Got::Bytes(key, bytes)
         }
         .boxed()
@@ -254,7 +295,7 @@ pub(crate) async fn fetch<E: Runtime, S: Source>(
                 Some(Command::Fetch(Fetch { key, subscriber, span })) => {
                     let asked = vec![(subscriber, span)];
                     // Without a height only consensus asks, and there is none here.
-                    let Some(height) = height_of(&key, &asked) else { continue };
+                    let Some(height) = height_of(&key, &asked, floor.as_ref()) else { continue };
                     if let Some(subscribers) = wanted.get_mut(&key) {
                         attach(subscribers, asked);
                     } else {
@@ -266,7 +307,7 @@ pub(crate) async fn fetch<E: Runtime, S: Source>(
             got = next(&mut running) => match got {
                 Got::Bytes(key, bytes) => {
                     let Some(subscribers) = wanted.get_mut(&key) else { continue };
-                    let Some(height) = height_of(&key, subscribers) else {
+                    let Some(height) = height_of(&key, subscribers, floor.as_ref()) else {
                         wanted.remove(&key);
                         continue;
                     };
@@ -291,7 +332,7 @@ pub(crate) async fn fetch<E: Runtime, S: Source>(
                     if !is_done {
                         attach(subscribers, waiting);
                     }
-                    match height_of(&key, subscribers) {
+                    match height_of(&key, subscribers, floor.as_ref()) {
                         Some(height) => running.push(attempt(key, height, RETRY)),
                         None => drop(wanted.remove(&key)),
                     }

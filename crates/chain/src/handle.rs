@@ -6,7 +6,9 @@ use crate::{
     genesis::Scheme,
     light::DESCENDANTS_MAX,
     records::RecordsClosed,
-    replica::{Core, Tip},
+    replica::Core,
+    state_server,
+    tip::Tip,
     watched::Watcher,
 };
 use commonware_codec::Encode as _;
@@ -17,7 +19,8 @@ use commonware_consensus::{
 use fairweir_ledger::{Fault, State};
 use fairweir_types::{
     Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome,
-    double_vote::DoubleVote, node_api::SupplyReport,
+    double_vote::DoubleVote,
+    node_api::{AskState, SupplyReport},
 };
 use std::{fmt, sync::Arc};
 
@@ -76,6 +79,11 @@ impl ChainHandle {
         Self { core, marshal }
     }
 
+    /// What the parts of the chain share.
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
     /// The genesis of the chain.
     #[must_use]
     pub fn genesis(&self) -> &Genesis {
@@ -121,6 +129,26 @@ impl ChainHandle {
     #[must_use]
     pub fn tip(&self) -> Tip {
         self.core.tip()
+    }
+
+    /// The header of the newest block whose effects are in the state: of the genesis before the first one.
+    #[must_use]
+    pub fn header(&self) -> BlockHeader {
+        self.core.cache.applied().1
+    }
+
+    /// From where on blocks are kept for certain.
+    #[must_use]
+    pub fn oldest_kept(&self) -> Height {
+        self.core.oldest_kept()
+    }
+
+    /// A part of the state as it was after some block, for who copies it: operations of the store with their proof, as the store's library encodes them.
+    ///
+    /// # Errors
+    /// [`ReadError::StateGone`], [`ReadError::Busy`], [`ReadError::Closed`].
+    pub async fn state_part(&self, ask: AskState) -> Result<Vec<u8>, ReadError> {
+        state_server::ask(&self.core.state, ask).await
     }
 
     /// Waits for a tip at `height` or above.
@@ -204,6 +232,11 @@ impl ChainHandle {
     pub async fn finalised(&self, height: Height) -> Result<Option<FinalisedBlock>, ReadError> {
         if height > self.tip().height || height == Height::ZERO {
             return Ok(None);
+        }
+        if height < self.core.oldest_kept()
+            && let Some(kept) = self.core.handovers.get(height).await?
+        {
+            return Ok(Some(kept));
         }
         let incomplete = self.missing(height);
         let block = self.block(height).await.ok_or(incomplete)?;

@@ -265,6 +265,11 @@ impl LightClient {
         self.known.iter().rev().find(|(since, _)| *since <= epoch)
     }
 
+    /// What certificates of an epoch are checked with.
+    pub(crate) fn scheme_of(&self, epoch: u64) -> Option<Scheme> {
+        self.of(epoch).map(|(_, scheme)| scheme.clone())
+    }
+
     /// Checks that a block with this header is final, and returns its digest.
     ///
     /// # Errors

@@ -5,11 +5,11 @@
 //! [`ENTRY_VALUE_BYTES_MAX`], which the codec enforces on both sides.
 
 use crate::genesis::BlockDigest;
-use commonware_codec::{Buf, EncodeSize, Error as CodecError, RangeCfg, Read, Write};
-use commonware_cryptography::{Hasher as _, Sha256};
-use commonware_glue::stateful::db::{
-    AttachableResolver, Merkleized as _, Shared, Unmerkleized as _, current,
+use commonware_codec::{
+    Buf, Copying, Decode as _, EncodeSize, Error as CodecError, RangeCfg, Read, Write,
 };
+use commonware_cryptography::{Hasher as _, Sha256};
+use commonware_glue::stateful::db::{Merkleized as _, Shared, Unmerkleized as _, current};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Spawner, buffer::paged::CacheRef};
 use commonware_storage::{
@@ -21,14 +21,16 @@ use commonware_storage::{
     qmdb::{
         any::{operation::Operation as AnyOperation, ordered, value::VariableEncoding},
         current::{VariableConfig, ordered::variable},
-        sync::{Request, Source, source},
+        sync::{Request, source},
+        verify_proof, verify_proof_and_pinned_nodes,
     },
     translator::EightCap,
 };
 use commonware_utils::{NZU64, NZUsize};
 use fairweir_ledger::Writes;
-use fairweir_types::Digest;
+use fairweir_types::{Digest, node_api::AskState};
 use futures::{StreamExt as _, pin_mut};
+use std::num::NonZeroU64;
 
 /// Bytes of one ledger key. Keys are a tag and a few fixed-size parts.
 pub(crate) const ENTRY_KEY_BYTES_MAX: usize = 1_024;
@@ -75,7 +77,8 @@ pub(crate) type Qmdb<E> =
 /// The store as consensus shares it.
 pub(crate) type Database<E> = Shared<Qmdb<E>>;
 type Update = ordered::Update<BlockDigest, VariableEncoding<Entry>>;
-type Operation = AnyOperation<Family, Update>;
+/// An entry of the store's log.
+pub(crate) type Operation = AnyOperation<Family, Update>;
 type Log<E> = Journal<E, Operation>;
 /// A batch of writes on top of a block's state.
 pub(crate) type Batch<E> = current::CurrentUnmerkleized<
@@ -189,26 +192,76 @@ pub(crate) async fn load<E: StorageContext + Spawner>(
     Ok(writes)
 }
 
-/// A source of state that never answers: this crate copies no state from peers, it replays blocks.
-#[derive(Clone, Debug)]
-pub(crate) struct NoStateSync;
+/// A part of the log of operations with its proof.
+pub(crate) type Response = source::Response<Family, Operation, BlockDigest>;
 
-/// There is no state to copy.
-#[derive(Debug, thiserror::Error)]
-#[error("this node copies no state from peers")]
-pub(crate) struct NoStateSyncError;
+/// A question for a part, as the store's library has it; none if it asks for nothing.
+pub(crate) fn request(ask: &AskState) -> Option<Request<Family>> {
+    let (size, start) = (Location::new(ask.size), Location::new(ask.start));
+    if start >= size {
+        return None;
+    }
+    if ask.is_boundary {
+        return Some(Request::Boundary { size, start });
+    }
+    let max_ops = NonZeroU64::new(u64::from(ask.max))?;
+    Some(Request::Operations {
+        size,
+        start,
+        max_ops,
+    })
+}
 
-impl Source for NoStateSync {
-    type Family = Family;
-    type Digest = BlockDigest;
-    type Op = Operation;
-    type Error = NoStateSyncError;
-
-    async fn serve(&self, _: Request<Self::Family>) -> source::Result<Self> {
-        Err(NoStateSyncError)
+/// The same as other nodes are asked.
+pub(crate) fn question(request: &Request<Family>) -> AskState {
+    AskState {
+        size: *request.size(),
+        start: *request.start(),
+        max: u32::try_from(request.max_ops().get()).unwrap_or(u32::MAX),
+        is_boundary: matches!(request, Request::Boundary { .. }),
     }
 }
 
-impl<DB: Send + Sync + 'static> AttachableResolver<DB> for NoStateSync {
-    async fn attach_database(&self, _: Shared<DB>) {}
+/// Reads an answer to a request; none if it is malformed or gives more than was asked for.
+pub(crate) fn response(request: &Request<Family>, bytes: &[u8]) -> Option<Response> {
+    let max = usize::try_from(request.max_ops().get()).ok()?;
+    Response::decode_cfg(Copying(bytes), &(max, ((), ()))).ok()
+}
+
+/// Whether an answer is what was asked for, and belongs to the root that the log had at the size of the request.
+pub(crate) fn holds(request: &Request<Family>, root: &BlockDigest, response: &Response) -> bool {
+    if response.proof().leaves != request.size() {
+        return false;
+    }
+    let start = request.start();
+    match (request, response) {
+        (Request::Operations { max_ops, .. }, Response::Operations { proof, operations }) => {
+            let count = u64::try_from(operations.len()).unwrap_or(u64::MAX);
+            (1..=max_ops.get()).contains(&count)
+                && verify_proof::<Sha256, _, _>(proof, start, operations, root)
+        }
+        (
+            Request::Boundary { .. },
+            Response::Boundary {
+                proof,
+                op,
+                pinned_nodes,
+            },
+        ) => verify_proof_and_pinned_nodes::<Sha256, _, _>(
+            proof,
+            start,
+            std::slice::from_ref(op),
+            pinned_nodes,
+            root,
+        ),
+        _ => false,
+    }
+}
+
+/// How many operations an answer has.
+pub(crate) fn operations(response: &Response) -> usize {
+    match response {
+        Response::Operations { operations, .. } => operations.len(),
+        Response::Boundary { .. } => 0,
+    }
 }

@@ -132,12 +132,12 @@ pub(crate) struct Records {
 pub(crate) struct RecordsClosed;
 
 impl Records {
-    /// Opens the log and starts its task. Returns the height of the last record too.
+    /// Opens the log and starts its task. Returns the heights of the first record and of the last one too, if there are any.
     pub(crate) async fn start<E>(
         context: E,
         prefix: &str,
         files: (&CacheRef, NonZeroU64),
-    ) -> Result<(Self, Height, Handle<()>), StoreError>
+    ) -> Result<(Self, Option<(Height, Height)>, Handle<()>), StoreError>
     where
         E: StorageContext + Spawner,
     {
@@ -145,10 +145,11 @@ impl Records {
         let archive = prunable::Archive::init(context.child("archive"), config)
             .await
             .map_err(StoreError::new)?;
-        let last = Height(archive.last_index().unwrap_or(0));
+        let ends = archive.first_index().zip(archive.last_index());
+        let ends = ends.map(|(first, last)| (Height(first), Height(last)));
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let task = context.spawn(move |_| run(archive, queue));
-        Ok((Self { requests }, last, task))
+        Ok((Self { requests }, ends, task))
     }
 
     /// Makes a block's record durable.

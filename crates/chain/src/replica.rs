@@ -10,10 +10,13 @@ use crate::{
     epochs::{Epochs, Schemes},
     error::SubmitError,
     genesis::{self, BlockDigest, Identity},
+    handovers::Handovers,
     mempool::{Inserted, Mempool, Standing},
     records::{BlockRecord, Records, RecordsClosed},
     state::{Executed, Parent, StateCache},
+    state_server::Question,
     submissions::Submission,
+    tip::Tip,
     watched::{Watched, Watcher},
 };
 use commonware_macros::select;
@@ -37,7 +40,10 @@ use fairweir_types::{
 use rand_core::CryptoRng;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -47,27 +53,6 @@ const RECENT_BLOCKS_MAX: usize = 64;
 pub(crate) const PRUNE_EVERY: u64 = 256;
 /// Transactions that may wait for gossip, by their digests; more are dropped, the pool keeps them.
 pub(crate) const GOSSIP_QUEUE_MAX: usize = 16_384;
-
-/// The newest finalised block whose effects are durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tip {
-    /// Its height.
-    pub height: Height,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its proposer's time.
-    pub time: Millis,
-}
-
-impl Tip {
-    pub(crate) fn of(header: &BlockHeader) -> Self {
-        Self {
-            height: header.height,
-            digest: header.digest(),
-            time: header.time,
-        }
-    }
-}
 
 #[derive(Default)]
 struct Recent {
@@ -92,6 +77,7 @@ pub(crate) struct Core {
     pub(crate) identity: Identity,
     pub(crate) cache: StateCache,
     pub(crate) records: Records,
+    pub(crate) handovers: Handovers,
     pool: Mutex<Mempool>,
     recent: Mutex<Recent>,
     pub(crate) double_votes: DoubleVotes,
@@ -100,6 +86,19 @@ pub(crate) struct Core {
     tip: Watched<Tip>,
     gossip: mpsc::Sender<Digest>,
     submissions: mpsc::Sender<Submission>,
+    pub(crate) state: mpsc::Sender<Question>,
+    /// The first block that was executed here and is kept; 0 until that is known.
+    first: AtomicU64,
+}
+
+/// The ways on which the parts of a replica are asked.
+pub(crate) struct Ways {
+    /// For transactions that others are told of.
+    pub(crate) gossip: mpsc::Sender<Digest>,
+    /// For transactions that are checked together.
+    pub(crate) submissions: mpsc::Sender<Submission>,
+    /// For parts of the state.
+    pub(crate) state: mpsc::Sender<Question>,
 }
 
 /// Whether a block is worth proposing.
@@ -115,10 +114,14 @@ impl Core {
     pub(crate) fn new(
         config: ChainConfig,
         cache: StateCache,
-        records: Records,
-        gossip: mpsc::Sender<Digest>,
-        submissions: mpsc::Sender<Submission>,
+        (records, handovers): (Records, Handovers),
+        ways: Ways,
     ) -> Self {
+        let Ways {
+            gossip,
+            submissions,
+            state,
+        } = ways;
         let tip = Tip::of(&cache.applied().1);
         let identity = genesis::identity_of(&config.identity);
         let vote_key = config.vote_key.clone();
@@ -133,8 +136,11 @@ impl Core {
             config,
             cache,
             records,
+            handovers,
             gossip,
             submissions,
+            state,
+            first: AtomicU64::new(0),
         }
     }
 
@@ -483,7 +489,7 @@ impl Core {
         });
         self.cache.changed();
         let oldest = self.oldest_kept();
-        if oldest > Height(1) && height.get().is_multiple_of(PRUNE_EVERY) {
+        if self.config.retain_blocks.is_some() && height.get().is_multiple_of(PRUNE_EVERY) {
             self.records.prune(oldest).await?;
         }
         Ok(())
@@ -557,13 +563,22 @@ impl Core {
         known.ok().flatten().map(|known| known.vote_key)
     }
 
+    /// Says which is the first block that was executed here and is kept, unless that is known.
+    pub(crate) fn begins_at(&self, first: Height) {
+        let known = (Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self
+            .first
+            .compare_exchange(0, first.get(), known.0, known.1);
+    }
+
     /// The oldest block that is kept for certain.
     pub(crate) fn oldest_kept(&self) -> Height {
         let retained = self.config.retain_blocks;
         let before = retained.map_or(0, |retained| {
             self.tip().height.get().saturating_sub(retained)
         });
-        Height(before.saturating_add(1))
+        let first = self.first.load(Ordering::Relaxed);
+        Height(before.saturating_add(1).max(first))
     }
 
     /// Whether this node votes in an epoch, as far as it is known who has seats in it.

@@ -15,34 +15,38 @@ use crate::{
     genesis::{self, BlockDigest, Finalization, Identity, Scheme},
     gossip,
     handle::{ChainHandle, Marshal},
-    qmdb::{self, Database, NoStateSync, Roots},
+    handovers::{self, Handovers},
+    qmdb::{self, Database, Roots},
     records::{Records, archive_config},
-    replica::{Core, GOSSIP_QUEUE_MAX, PRUNE_EVERY},
+    replica::{Core, GOSSIP_QUEUE_MAX, PRUNE_EVERY, Ways},
     state::StateCache,
+    state_server::{self, QUESTIONS_MAX, Question},
+    state_sync::{self, Floor, StateSource},
     submissions::{self, SUBMISSIONS_MAX},
     transport::{Channel, Network, Transport},
 };
 use commonware_broadcast::buffered;
-use commonware_consensus::{
-    marshal::{
-        self, Identifier,
-        core::{Actor as MarshalActor, Floor},
-        resolver::{handler, p2p as block_resolver},
-        standard::{Deferred, Standard},
-    },
-    types::Height as ConsensusHeight,
+use commonware_consensus::marshal::{
+    self,
+    core::{Actor as MarshalActor, Floor as MarshalFloor},
+    resolver::{handler, p2p as block_resolver},
+    standard::{Deferred, Standard},
 };
 use commonware_cryptography::{Digested, Digestible as _};
 use commonware_glue::stateful::{
     Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan,
     db::{DatabaseSet, SyncEngineConfig},
 };
+use commonware_macros::select;
 use commonware_parallel::Sequential;
 use commonware_runtime::{Handle, buffer::paged::CacheRef};
 use commonware_storage::archive::prunable;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize, channel::mpsc};
 use fairweir_ledger::{MemoryState, Writes};
-use fairweir_types::{Digest, Height, limits::VALIDATORS_MAX};
+use fairweir_types::{
+    Digest, Height,
+    limits::{STATE_OPERATIONS_MAX, VALIDATORS_MAX},
+};
 use futures::FutureExt as _;
 use std::{
     num::{NonZeroU16, NonZeroU64, NonZeroUsize},
@@ -52,6 +56,11 @@ use std::{
 const PAGE_BYTES: NonZeroU16 = NZU16!(16_384);
 const PAGES: NonZeroUsize = NZUsize!(1_024);
 const PRUNE_INTERVAL: NonZeroUsize = NZUsize!(256);
+/// Operations that a copy of the state asks for at once: as many as one answer has.
+const FETCH_BATCH: NonZeroU64 = match NonZeroU64::new(STATE_OPERATIONS_MAX as u64) {
+    Some(batch) => batch,
+    None => NonZeroU64::MIN,
+};
 const _: () = assert!(
     PRUNE_EVERY == PRUNE_INTERVAL.get() as u64,
     "one number, of two types"
@@ -67,7 +76,8 @@ type MarshalTask<E> = MarshalActor<
     Epochs,
     Sequential,
 >;
-type Plan<E> = SyncPlan<E, Scheme, Standard<ChainBlock>>;
+/// Whether a node begins with a copy of the state.
+pub(crate) type Plan<E> = SyncPlan<E, Scheme, Standard<ChainBlock>>;
 
 /// What every part of the wiring needs.
 struct Wiring<E> {
@@ -98,11 +108,14 @@ pub(crate) async fn open<E: Runtime, N: Network>(
         wiring,
         core,
         gossip_queue,
+        questions,
         parts,
         acknowledged,
     } = prepare(context, config).await?;
-    let started = wiring.start(&core, transport, gossip_queue).await?;
-    Ok(opened(core, started, parts, acknowledged))
+    let queues = (gossip_queue, questions);
+    let keeping = wiring.context.child("keep_handovers");
+    let started = wiring.start(&core, transport, queues).await?;
+    Ok(opened(keeping, core, started, (parts, acknowledged)))
 }
 
 /// Opens the store, loads the state and starts every part of a node that follows.
@@ -116,11 +129,13 @@ pub(crate) async fn open_follower<E: Runtime, S: Source>(
         core,
         // Nobody hears what a follower gossips: what waits in its pool is passed on.
         gossip_queue: _,
+        questions,
         parts,
         acknowledged,
     } = prepare(context, config).await?;
-    let started = wiring.start_following(&core, source).await?;
-    Ok(opened(core, started, parts, acknowledged))
+    let keeping = wiring.context.child("keep_handovers");
+    let started = wiring.start_following(&core, source, questions).await?;
+    Ok(opened(keeping, core, started, (parts, acknowledged)))
 }
 
 /// What is there before a node takes part in anything.
@@ -128,6 +143,7 @@ struct Prepared<E> {
     wiring: Wiring<E>,
     core: Arc<Core>,
     gossip_queue: mpsc::Receiver<Digest>,
+    questions: mpsc::Receiver<Question>,
     parts: Vec<Part>,
     acknowledged: Height,
 }
@@ -141,15 +157,31 @@ async fn prepare<E: Runtime>(context: E, config: ChainConfig) -> Result<Prepared
     let wiring = Wiring::new(context, config)?;
     let (gossip_sender, gossip_queue) = mpsc::channel(GOSSIP_QUEUE_MAX);
     let records_context = wiring.context.child("records");
-    let (records, acknowledged, records_part) =
+    let (records, ends, records_part) =
         Records::start(records_context, &prefix, wiring.files()).await?;
+    let handovers_context = wiring.context.child("handovers");
+    let (handovers, handovers_part) =
+        Handovers::start(handovers_context, &prefix, wiring.files()).await?;
     let mut state = MemoryState::default();
     state.apply(&wiring.genesis_writes);
     let genesis = &wiring.genesis;
     let cache = StateCache::new(genesis.digest(), genesis.header().clone(), state);
     let (sender, queue) = mpsc::channel(SUBMISSIONS_MAX);
-    let config = wiring.config.clone();
-    let core = Arc::new(Core::new(config, cache, records, gossip_sender, sender));
+    let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+    let ways = Ways {
+        gossip: gossip_sender,
+        submissions: sender,
+        state: ask,
+    };
+    let core = Arc::new(Core::new(
+        wiring.config.clone(),
+        cache,
+        (records, handovers),
+        ways,
+    ));
+    if let Some((first, _)) = ends {
+        core.begins_at(first);
+    }
     let checking = Arc::clone(&core);
     let submissions = wiring
         .context
@@ -159,20 +191,36 @@ async fn prepare<E: Runtime>(context: E, config: ChainConfig) -> Result<Prepared
         wiring,
         core,
         gossip_queue,
-        parts: vec![("records", records_part), ("submissions", submissions)],
-        acknowledged,
+        questions,
+        parts: vec![
+            ("records", records_part),
+            ("handovers", handovers_part),
+            ("submissions", submissions),
+        ],
+        acknowledged: ends.map_or(Height::ZERO, |(_, last)| last),
     })
 }
 
-fn opened(
+fn opened<E: Runtime>(
+    keeping: E,
     core: Arc<Core>,
     (started, marshal): Started,
-    mut parts: Vec<Part>,
-    acknowledged: Height,
+    (mut parts, acknowledged): (Vec<Part>, Height),
 ) -> Opened {
     parts.extend(started);
+    let forgets = core.config.retain_blocks.is_some();
+    let chain = ChainHandle::new(core, marshal);
+    if forgets {
+        let kept_of = chain.clone();
+        let keeping = keeping.spawn(move |_| async move {
+            if let Err(error) = handovers::keep(kept_of).await {
+                tracing::debug!(%error, "no handovers of seats are kept any more");
+            }
+        });
+        parts.push(("handovers of seats", keeping));
+    }
     Opened {
-        chain: ChainHandle::new(core, marshal),
+        chain,
         parts,
         acknowledged,
     }
@@ -216,6 +264,17 @@ struct Exchange<N: Network> {
     blocks: Channel<N>,
 }
 
+/// What block storage and execution begin with.
+struct BackendStart<E: Runtime> {
+    plan: Plan<E>,
+    /// Where the state comes from, if it is copied.
+    state: StateSource,
+    /// The block whose state is copied.
+    begun: Option<Height>,
+    /// What others ask of the state.
+    questions: mpsc::Receiver<Question>,
+}
+
 /// Block storage and execution, started.
 struct Backend<E: Runtime> {
     marshal: Marshal,
@@ -223,7 +282,7 @@ struct Backend<E: Runtime> {
     parts: Vec<Part>,
 }
 
-type Execution<E> = Stateful<E, App, Standard<ChainBlock>, NoStateSync, Sequential>;
+type Execution<E> = Stateful<E, App, Standard<ChainBlock>, StateSource, Sequential>;
 
 impl<E: Runtime> Wiring<E> {
     /// Starts everything but consensus, loads the state, then starts consensus.
@@ -231,7 +290,7 @@ impl<E: Runtime> Wiring<E> {
         self,
         core: &Arc<Core>,
         transport: Transport<N>,
-        gossip_queue: mpsc::Receiver<Digest>,
+        (gossip_queue, questions): (mpsc::Receiver<Digest>, mpsc::Receiver<Question>),
     ) -> Result<Started, StartError> {
         let Transport {
             votes,
@@ -254,7 +313,7 @@ impl<E: Runtime> Wiring<E> {
             marshal,
             stateful,
             mut parts,
-        } = self.start_exchanging(core, exchange).await?;
+        } = self.start_exchanging(core, exchange, questions).await?;
         let application = Deferred::new(
             self.context.child("deferred"),
             stateful,
@@ -288,22 +347,37 @@ impl<E: Runtime> Wiring<E> {
         self,
         core: &Arc<Core>,
         source: S,
+        questions: mpsc::Receiver<Question>,
     ) -> Result<Started, StartError> {
+        let clock = self.context.child("sync");
+        let (plan, floor) = state_sync::choose(&clock, &source, core, self.plan().await).await?;
+        let state = floor.as_ref().map_or_else(StateSource::none, |floor| {
+            StateSource::of(clock, source.clone(), floor, core.config.progress.clone())
+        });
+        let begun = floor.as_ref().map(Floor::height);
         let (fetcher, fetching) = follow::fetcher();
         let (receiver, handler) = handler::init(self.context.child("handler"), MAILBOX);
         let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
             task.start_unbuffered(stateful, (receiver, fetcher))
         };
+        let (fetch_source, hint_source) = (source.clone(), source.clone());
+        // Before the rest: the block at which a copy of the state begins is got by it.
+        let fetch = self
+            .context
+            .child("fetch")
+            .spawn(move |clock| follow::fetch(clock, fetch_source, fetching, handler, floor));
+        let start = BackendStart {
+            plan,
+            state,
+            begun,
+            questions,
+        };
         let Backend {
             marshal,
             stateful: _,
             mut parts,
-        } = self.start_backend(core, launch).await?;
-        let (fetch_source, hint_source) = (source.clone(), source.clone());
-        let fetch = self
-            .context
-            .child("fetch")
-            .spawn(move |clock| follow::fetch(clock, fetch_source, fetching, handler));
+        } = self.start_backend(core, start, launch).await?;
+        core.config.progress.end();
         let (hint_core, hint_marshal) = (Arc::clone(core), marshal.clone());
         let hint = self
             .context
@@ -323,6 +397,7 @@ impl<E: Runtime> Wiring<E> {
         &self,
         core: &Arc<Core>,
         exchange: Exchange<N>,
+        questions: mpsc::Receiver<Question>,
     ) -> Result<Backend<E>, StartError> {
         let resolver = block_resolver::init(
             self.context.child("block_fetch"),
@@ -355,21 +430,37 @@ impl<E: Runtime> Wiring<E> {
         let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
             task.start(stateful, buffer, resolver)
         };
-        let mut backend = self.start_backend(core, launch).await?;
+        let start = BackendStart {
+            plan: self.plan().await,
+            state: StateSource::none(),
+            begun: None,
+            questions,
+        };
+        let mut backend = self.start_backend(core, start, launch).await?;
         backend.parts.push(("broadcast", broadcast));
         Ok(backend)
+    }
+
+    async fn plan(&self) -> Plan<E> {
+        SyncPlan::init(self.context.child("plan"), &self.config.partition_prefix).await
     }
 
     /// Starts block storage and execution, and loads the state. `launch` gives block storage its ways to other nodes.
     async fn start_backend(
         &self,
         core: &Arc<Core>,
+        start: BackendStart<E>,
         launch: impl FnOnce(MarshalTask<E>, StatefulMailbox<E, App>) -> Handle<()>,
     ) -> Result<Backend<E>, StartError> {
-        let plan: Plan<E> =
-            SyncPlan::init(self.context.child("plan"), &self.config.partition_prefix).await;
+        let BackendStart {
+            plan,
+            state,
+            begun,
+            questions,
+        } = start;
         let (marshal_task, marshal, floor) = self.open_marshal(core, &plan).await?;
-        let (stateful_task, stateful) = self.stateful(core, plan, marshal.clone(), floor);
+        let execution = (plan, state.clone());
+        let (stateful_task, stateful) = self.stateful(core, execution, marshal.clone(), floor);
         // Asked before any block is delivered, so that it is answered before any block is executed.
         let mut databases = Box::pin({
             let stateful = stateful.clone();
@@ -379,12 +470,23 @@ impl<E: Runtime> Wiring<E> {
             (&mut databases).now_or_never().is_none(),
             "the task that answers has not started"
         );
-        let parts = vec![
+        let mut parts = vec![
             ("marshal", launch(marshal_task, stateful.clone())),
             ("execution", stateful_task.start()),
         ];
-        let database = databases.await;
+        let database = select! {
+            database = &mut databases => database,
+            () = state.given_up() => {
+                let height = begun.unwrap_or(Height::ZERO);
+                return Err(StartError::StateGone { height });
+            },
+        };
         self.load(core, &marshal, &database).await?;
+        let serving = self
+            .context
+            .child("state_server")
+            .spawn(move |_| state_server::run(database, questions));
+        parts.push(("state", serving));
         Ok(Backend {
             marshal,
             stateful,
@@ -396,7 +498,7 @@ impl<E: Runtime> Wiring<E> {
         &self,
         core: &Core,
         plan: &Plan<E>,
-    ) -> Result<(MarshalTask<E>, Marshal, Floor), StartError> {
+    ) -> Result<(MarshalTask<E>, Marshal, MarshalFloor), StartError> {
         let prefix = &self.config.partition_prefix;
         let certificates = prunable::Archive::init(
             self.context.child("certificates"),
@@ -438,9 +540,9 @@ impl<E: Runtime> Wiring<E> {
     fn stateful(
         &self,
         core: &Arc<Core>,
-        plan: Plan<E>,
+        (plan, state): (Plan<E>, StateSource),
         marshal: Marshal,
-        floor: Floor,
+        floor: MarshalFloor,
     ) -> (Execution<E>, StatefulMailbox<E, App>) {
         Stateful::new(
             self.context.child("execution"),
@@ -455,17 +557,20 @@ impl<E: Runtime> Wiring<E> {
                 marshal: (marshal, floor),
                 mailbox_size: MAILBOX,
                 plan,
-                resolvers: NoStateSync,
+                resolvers: state,
                 sync_config: SyncEngineConfig {
-                    fetch_batch_size: NZU64!(1_024),
+                    fetch_batch_size: FETCH_BATCH,
                     apply_batch_size: NZU64!(4_096),
                     max_outstanding_requests: NZUsize!(8),
                 },
-                prune_config: self.config.retain_blocks.map(|retained| PruneConfig {
-                    maintenance_interval: PRUNE_INTERVAL,
-                    retained_marshal_blocks: usize::try_from(retained).unwrap_or(usize::MAX),
-                    // Nobody copies the state.
-                    retained_qmdb_blocks: 0,
+                prune_config: self.config.retain_blocks.map(|retained| {
+                    let retained = usize::try_from(retained).unwrap_or(usize::MAX);
+                    PruneConfig {
+                        maintenance_interval: PRUNE_INTERVAL,
+                        retained_marshal_blocks: retained,
+                        // Who copies the state at a block needs the blocks after it too.
+                        retained_qmdb_blocks: retained,
+                    }
                 }),
                 strategy: Sequential,
             },
@@ -479,33 +584,32 @@ impl<E: Runtime> Wiring<E> {
         marshal: &Marshal,
         database: &Database<E>,
     ) -> Result<(), StartError> {
-        let height = marshal
-            .get_processed()
-            .await
-            .map_or(0, |processed| processed.height().get());
+        // Of a node that copied the state and has executed nothing yet it is the block at which it began.
+        let anchor = marshal.get_anchor().await;
+        let anchor = anchor.filter(|(processed, _)| processed.anchor().get() > 0);
         let mut state = MemoryState::default();
-        let block = if height == 0 {
-            state.apply(&self.genesis_writes);
-            self.genesis.clone()
-        } else {
-            let found = marshal
-                .get_block(Identifier::Height(ConsensusHeight::new(height)))
-                .await;
-            let block =
-                found.ok_or_else(|| StoreError::new(format!("block {height} is missing")))?;
+        let block = if let Some((_, block)) = anchor {
             state.apply(&qmdb::load(database).await.map_err(StoreError::new)?);
             block.inner().clone()
+        } else {
+            state.apply(&self.genesis_writes);
+            self.genesis.clone()
         };
+        let height = block.header().height;
         let ops_root = Digest(database.read().await.ops_root().0);
-        if ops_root != block.header().state_ops_root {
+        let root = Digest(database.read().await.root().0);
+        let is_the_blocks = ops_root == block.header().state_ops_root
+            && (height == Height::ZERO || root == block.header().state_root);
+        if !is_the_blocks {
             return Err(StoreError::new(format!("the state is not that of block {height}")).into());
         }
         let seats = core.schemes.enter(&state);
         seats.map_err(|fault| StoreError::new(format!("the state of block {height}: {fault}")))?;
         core.show(block.header());
+        core.begins_at(Height(height.get().saturating_add(1)));
         core.cache
             .load(block.digest(), block.header().clone(), state);
-        tracing::info!(height = %Height(height), chain = core.config.genesis.chain_id.as_str(), "chain opened");
+        tracing::info!(%height, chain = core.config.genesis.chain_id.as_str(), "chain opened");
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::{
-    ChainConfig, ChainHandle, ChainTask, StartError,
+    ChainConfig, ChainHandle, ChainTask, StartError, SyncProgress,
     transport::{self, TcpConfig},
 };
 use fairweir_net::{
@@ -26,7 +26,10 @@ use fairweir_node::{
     transport_seed,
 };
 use fairweir_types::{AccountKey, ChainId, Digest, Genesis, SecretKey};
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+/// Time between two lines about progress.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// A running node: its network, its chain, and the tasks that keep it going, one for each validator of the folder.
 pub(crate) struct LocalNode {
@@ -183,8 +186,30 @@ async fn start_following(
     let mut chain = ChainConfig::follower(genesis.clone(), keys.account(names::NODE)?);
     chain.heartbeat = Duration::from_millis(config.heartbeat_ms);
     chain.retain_blocks = config.retain_blocks;
+    chain.sync = config.sync.into();
+    let progress = chain.progress.clone();
     let following = validator::start_follower(context.child("follower"), chain, upstream);
-    following.await.map_err(|error| chain_failure(&error))
+    tokio::select! {
+        started = following => started.map_err(|error| chain_failure(&error)),
+        never = tell(progress) => match never {},
+    }
+}
+
+/// Tells how far a copy of the state is, while there is one.
+async fn tell(progress: SyncProgress) -> Infallible {
+    let mut told = None;
+    loop {
+        tokio::time::sleep(TELL_EVERY).await;
+        let now = progress.get();
+        if let Some((height, copied, of)) = now
+            && now != told
+        {
+            output::progress(format!(
+                "copying the state of block {height}: {copied} of {of} entries"
+            ));
+        }
+        told = now;
+    }
 }
 
 /// What to do about a store that cannot be read.

@@ -12,8 +12,8 @@ use fairweir_types::{
     node_api::{
         AccountReport, AskAccount, AskBlock, AskBody, AskCandidates, AskDelegations, AskDuties,
         AskGenesis, AskGovernance, AskOffers, AskOrder, AskOutcomes, AskProposal, AskProposals,
-        AskStatus, AskValidators, BlockReport, CandidatesReport, DelegationsReport, Duties,
-        EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply, NodeRequest,
+        AskState, AskStatus, AskValidators, BlockReport, CandidatesReport, DelegationsReport,
+        Duties, EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply, NodeRequest,
         OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit, ValidatorsReport,
     },
     order::{KindId, OrderId},
@@ -251,6 +251,17 @@ impl<N: Network> NodeClient<N> {
             .await?
         {
             NodeReply::Body(block) => Ok((*block).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// A part of the state, to copy it: bytes that the asker checks.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with `state_gone` if the node does not hold that state any more.
+    pub async fn state(&self, ask: AskState) -> Result<Vec<u8>, ClientError> {
+        match self.ask(&NodeRequest::State(ask), ANSWER_DEADLINE).await? {
+            NodeReply::State(part) => Ok(part.bytes.into_vec()),
             _ => Err(ClientError::OtherAnswer),
         }
     }

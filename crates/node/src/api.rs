@@ -2,7 +2,7 @@
 
 use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
-use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
+use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
 use fairweir_ledger::{Fault, audit, candidates, governance, report, secured, validators};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
@@ -11,8 +11,8 @@ use fairweir_types::{
     limits::{EVENT_PAGE_MAX, OUTCOME_PAGE_MAX},
     merkle,
     node_api::{
-        Blob, BlobStored, BlockReport, Duties, EventPage, Included, NodeReply, NodeRequest,
-        OutcomePage, Refusal, Status, ValidatorsReport,
+        AskState, Blob, BlobStored, BlockReport, Duties, EventPage, Included, NodeReply,
+        NodeRequest, OutcomePage, Refusal, StatePart, Status, ValidatorsReport,
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
@@ -171,6 +171,7 @@ impl Api {
                     |since| NodeReply::Duties(Duties { tip, since }),
                 )
             }
+            NodeRequest::State(ask) => self.state_part(ask).await,
             NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()),
             NodeRequest::GetBlob(get) => self.get_blob(get.digest),
             // Handled by `converse`, which has the stream.
@@ -258,6 +259,8 @@ impl Api {
                     "the chain has no block yet; ask again in a second",
                 );
             }
+            // A node that copied the state has executed no block yet.
+            Err(ReadError::Pruned { .. }) => self.chain.header(),
             Err(error) => return refused(error.code(), &error.to_string()),
         };
         let read = self.chain.read(|state| {
@@ -313,6 +316,14 @@ impl Api {
         }))
     }
 
+    async fn state_part(&self, ask: AskState) -> NodeReply {
+        match self.chain.state_part(ask).await.map(BoundedBytes::new) {
+            Ok(Ok(bytes)) => NodeReply::State(StatePart { bytes }),
+            Ok(Err(error)) => refused("too_long", &error.to_string()),
+            Err(error) => refused(error.code(), &error.to_string()),
+        }
+    }
+
     fn put_blob(&self, bytes: Vec<u8>) -> NodeReply {
         match self.blobs.put(bytes) {
             Ok(digest) => NodeReply::BlobStored(BlobStored { digest }),
@@ -357,8 +368,8 @@ impl Api {
                 Err(error) => {
                     tracing::debug!(%error, "a follower is let go");
                     let answer = refused(error.code(), &error.to_string());
-                    // It may be gone, too.
-                    let _ = stream.send(&answer.encode(), ANSWER_DEADLINE).await;
+                    // It may be gone, too. Else it must have read why before the stream is closed.
+                    let _ = reply(stream, &answer.encode(), ANSWER_DEADLINE).await;
                     return;
                 }
             };

@@ -1,6 +1,7 @@
 //! The file `fairweir.toml`: every setting with its default.
 
 use crate::data_dir::{DataDir, DataDirError};
+use fairweir_chain::SyncMode;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
 use thiserror::Error;
@@ -32,6 +33,35 @@ pub enum ConfigError {
 /// Blocks that a node keeps at least.
 const RETAIN_BLOCKS_MIN: u64 = 1_000;
 
+/// How a node that follows others, and has an empty disk, gets to the present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncSetting {
+    /// By the state if the chain is long, or its first blocks are gone; else by blocks.
+    #[default]
+    Auto,
+    /// By a copy of the state at a newest final block.
+    State,
+    /// By executing every block.
+    Blocks,
+}
+
+impl SyncSetting {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
+impl From<SyncSetting> for SyncMode {
+    fn from(sync: SyncSetting) -> Self {
+        match sync {
+            SyncSetting::Auto => Self::Auto,
+            SyncSetting::State => Self::State,
+            SyncSetting::Blocks => Self::Blocks,
+        }
+    }
+}
+
 /// Settings of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,6 +85,9 @@ pub struct Config {
     /// The nodes that this one follows, as `fwpeer1…` addresses; only a node without a vote has some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub follow: Vec<String>,
+    /// How a node that follows others gets to the present, if its disk is empty.
+    #[serde(skip_serializing_if = "SyncSetting::is_auto")]
+    pub sync: SyncSetting,
     /// Where each validator of such a network is reached, by identity.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub peers: BTreeMap<String, SocketAddr>,
@@ -71,6 +104,7 @@ impl Default for Config {
             peer_listen: SocketAddr::from(([127, 0, 0, 1], 7_641)),
             monitor: None,
             follow: Vec::new(),
+            sync: SyncSetting::Auto,
             peers: BTreeMap::new(),
         }
     }
@@ -87,6 +121,8 @@ const HEADER: &str = "\
 # peer_listen     where this validator listens for the others of a network of several machines, over TCP
 # monitor         where /health and /metrics are served over HTTP, for example 127.0.0.1:9464; nowhere unless it is set
 # follow          the nodes that this one follows, if it has no vote; `fairweir node follow` writes it
+# sync            how a node that follows gets to the present: \"state\" copies the state at a newest final block, \"blocks\" executes every block since
+#                 the genesis, \"auto\" (unless it is set) takes the state if there are more than 10000 blocks, or the first ones are gone
 # [peers]         where each of these validators is reached, by its identity; `fairweir node join` writes it
 
 ";
@@ -161,6 +197,7 @@ mod tests {
         let config = Config {
             heartbeat_ms: 500,
             monitor: Some(SocketAddr::from(([127, 0, 0, 1], 9_464))),
+            sync: SyncSetting::State,
             peers: BTreeMap::from([("ab".to_owned(), SocketAddr::from(([10, 0, 0, 1], 7_641)))]),
             ..Config::default()
         };
@@ -172,6 +209,10 @@ mod tests {
         ));
         assert!(matches!(
             Config::parse("heart = 1"),
+            Err(ConfigError::Malformed(_))
+        ));
+        assert!(matches!(
+            Config::parse("sync = \"snapshot\""),
             Err(ConfigError::Malformed(_))
         ));
     }

@@ -17,7 +17,7 @@ mod upstream;
 
 pub use api::Api;
 pub use blob_store::{BlobStore, BlobStoreError};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, SyncSetting};
 pub use data_dir::{DataDir, DataDirError, FORMAT};
 pub use environment::{NodeBlobs, NodeChain, NodeEvents};
 pub use keystore::{Keystore, KeystoreError, Passphrase, random_seed, transport_seed};

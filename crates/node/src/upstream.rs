@@ -1,9 +1,9 @@
 //! The nodes that a node follows.
 
-use fairweir_chain::{Forwarded, Source, SourceBlock};
-use fairweir_client::{ClientError, NodeClient};
+use fairweir_chain::{Forwarded, Source, SourceBlock, StateAnswer, light::LightClient};
+use fairweir_client::{BlockError, ClientError, NodeClient, learn_seats};
 use fairweir_net::{Network, PeerAddr};
-use fairweir_types::{Height, SignedTx};
+use fairweir_types::{Height, SignedTx, node_api::AskState};
 use futures::{
     StreamExt as _, join,
     stream::{self, BoxStream},
@@ -81,6 +81,25 @@ impl<N: Network> Upstream<N> {
     }
 }
 
+/// The block of a node's newest certificate, after the light client was told who has the seats of its epoch.
+async fn floor_of<N: Network>(
+    node: &NodeClient<N>,
+    light: &mut LightClient,
+) -> Result<SourceBlock, BlockError> {
+    let newest = node.status().await?.header.height;
+    let mut proof = node.block(newest).await?;
+    // Final through a later block: that one is the floor.
+    if let Some(last) = proof.descendants.iter().last().map(|last| last.height) {
+        proof = node.block(last).await?;
+    }
+    let block = node.body(proof.header.height).await?;
+    learn_seats(node, (light, None), block.header.height).await?;
+    Ok(SourceBlock {
+        block,
+        certificate: Some(proof.certificate.into_vec()),
+    })
+}
+
 impl<N: Network> Source for Upstream<N> {
     async fn heights(&self) -> BoxStream<'static, Height> {
         let Some((turn, node)) = self.node() else {
@@ -122,6 +141,36 @@ impl<N: Network> Source for Upstream<N> {
         }
     }
 
+    async fn floor(&self, light: &mut LightClient) -> Option<SourceBlock> {
+        let (turn, node) = self.node()?;
+        let found = floor_of(node, light).await;
+        match found {
+            Ok(found) => Some(found),
+            Err(error) => {
+                tracing::warn!(node = %node.node().id(), %error, "a node does not show that its newest block is final");
+                self.pass(turn);
+                None
+            }
+        }
+    }
+
+    async fn state(&self, ask: AskState) -> StateAnswer {
+        let Some((turn, node)) = self.node() else {
+            return StateAnswer::Later;
+        };
+        match node.state(ask).await {
+            Ok(part) => StateAnswer::Part(part),
+            Err(error) if error.refusal_code() == Some("state_gone") => StateAnswer::Gone,
+            Err(error) if error.is_retryable() && error.refusal_code().is_some() => {
+                StateAnswer::Later
+            }
+            Err(_) => {
+                self.pass(turn);
+                StateAnswer::Later
+            }
+        }
+    }
+
     async fn forward(&self, tx: SignedTx) -> Forwarded {
         let Some((turn, node)) = self.node() else {
             return Forwarded::Later;
@@ -142,14 +191,14 @@ impl<N: Network> Source for Upstream<N> {
 
     fn blame(&self) {
         if let Some((turn, node)) = self.node() {
-            tracing::warn!(node = %node.node().id(), "a node gave a block that does not hold");
+            tracing::warn!(node = %node.node().id(), "a node gave what does not hold");
             self.pass(turn);
         }
     }
 
     fn look_elsewhere(&self) {
         if let Some((turn, node)) = self.node() {
-            tracing::warn!(node = %node.node().id(), "no new block for long: another node may know more");
+            tracing::warn!(node = %node.node().id(), "another node may know more");
             self.pass(turn);
         }
     }

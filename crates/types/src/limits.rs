@@ -115,6 +115,10 @@ pub const EVENT_PAGE_MAX: usize = 512;
 pub const OUTCOME_PAGE_MAX: usize = 1_024;
 /// Records (accounts, offers, orders) that one page of the node protocol carries.
 pub const RECORD_PAGE_MAX: usize = 256;
+/// Operations of the store of the state in one part: so few that a disk reads them at once.
+pub const STATE_OPERATIONS_MAX: u32 = 256;
+/// Bytes of one part of the state: more than the largest operation with its proof has.
+pub const STATE_PART_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 /// Proposals that wait for the rest of their deposit: so many that the wait is short, and that one look finds them all.
 pub const PROPOSALS_WAITING_MAX: usize = 16;
 /// Proposals that are voted on at a time: each may add one number to the history of a stake that changes.

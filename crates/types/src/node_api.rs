@@ -22,12 +22,14 @@ use crate::{
 };
 
 mod governance;
+mod state;
 mod validators;
 
 pub use governance::{
     AskGovernance, AskProposal, AskProposals, AuditReport, GovernanceReport, Halt, PausedModule,
     ProposalEnd, ProposalPage, ProposalReport,
 };
+pub use state::{AskState, StatePart};
 pub use validators::{
     AskCandidates, AskDelegations, AskValidators, CandidateReport, CandidatesReport,
     DelegationReport, DelegationsReport, SecuredReport, ValidatorReport, ValidatorsReport,
@@ -161,6 +163,7 @@ pub enum NodeRequest {
     Validators(AskValidators),
     Candidates(AskCandidates),
     Delegations(AskDelegations),
+    State(AskState),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -182,6 +185,7 @@ choice!(NodeRequest {
     17 => Validators(AskValidators),
     18 => Candidates(AskCandidates),
     19 => Delegations(AskDelegations),
+    20 => State(AskState),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -507,6 +511,7 @@ pub enum NodeReply {
     Validators(Boxed<ValidatorsReport>),
     Candidates(Boxed<CandidatesReport>),
     Delegations(Boxed<DelegationsReport>),
+    State(StatePart),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -529,6 +534,7 @@ choice!(NodeReply {
     18 => Validators(Boxed<ValidatorsReport>),
     19 => Candidates(Boxed<CandidatesReport>),
     20 => Delegations(Boxed<DelegationsReport>),
+    21 => State(StatePart),
 });
 
 /// An output as a worker keeps it for its buyer over a restart.

@@ -21,7 +21,7 @@ use fairweir_types::{
 };
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-const EPOCH: u64 = 10;
+pub(crate) const EPOCH: u64 = 10;
 
 fn param(name: &str, value: u64) -> GenesisParam {
     GenesisParam {
@@ -31,7 +31,7 @@ fn param(name: &str, value: u64) -> GenesisParam {
 }
 
 /// A chain with so many validators, and keys of one more that may stand for a seat.
-fn chain_of(validators: u8) -> (Genesis, Vec<Keys>) {
+pub(crate) fn chain_of(validators: u8) -> (Genesis, Vec<Keys>) {
     let (mut genesis, keys) = genesis_of(validators + 1, validators);
     let coin = 1_000_000_000;
     let values = [
@@ -70,7 +70,7 @@ fn sign(chain: &ChainHandle, key: &SecretKey, action: Action) -> SignedTx {
 }
 
 /// Says for a node's account what is due: that it is a candidate, then in each epoch that it is there.
-fn stand(chain: &ChainHandle, keys: &Keys, coins: u64) {
+pub(crate) fn stand(chain: &ChainHandle, keys: &Keys, coins: u64) {
     let key = &keys.identity;
     let (epoch, record) = chain.read(|state| {
         let record = candidates::candidate(state, key.address()).unwrap();
@@ -95,12 +95,12 @@ fn stand(chain: &ChainHandle, keys: &Keys, coins: u64) {
     let _ = chain.submit(sign(chain, key, action));
 }
 
-fn seated(chain: &ChainHandle) -> BTreeSet<[u8; 32]> {
+pub(crate) fn seated(chain: &ChainHandle) -> BTreeSet<[u8; 32]> {
     let seats = chain.read(|state| candidates::seats(state).unwrap());
     seats.iter().map(|seat| seat.validator).collect()
 }
 
-fn ids<'k>(keys: impl IntoIterator<Item = &'k Keys>) -> BTreeSet<[u8; 32]> {
+pub(crate) fn ids<'k>(keys: impl IntoIterator<Item = &'k Keys>) -> BTreeSet<[u8; 32]> {
     keys.into_iter().map(identity).collect()
 }
 

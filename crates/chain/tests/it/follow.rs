@@ -3,9 +3,14 @@
 use crate::harness::{config, genesis, start_solo, transfer, user};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
 use fairweir_chain::{
-    ChainConfig, ChainHandle, ChainTask, Forwarded, Source, SourceBlock, follow, light::LightClient,
+    ChainConfig, ChainHandle, ChainTask, Forwarded, ReadError, Source, SourceBlock, StateAnswer,
+    follow, light::LightClient,
 };
-use fairweir_types::{Amount, BoundedVec, Genesis, Height, SecretKey, SignedTx};
+use fairweir_types::{
+    Amount, BoundedBytes, BoundedVec, Genesis, Height, SecretKey, SignedTx,
+    handover::{Handover, began},
+    node_api::AskState,
+};
 use futures::{
     StreamExt as _,
     stream::{self, BoxStream},
@@ -109,6 +114,22 @@ impl Source for Neighbour {
         })
     }
 
+    async fn floor(&self, light: &mut LightClient) -> Option<SourceBlock> {
+        if self.is_gone() {
+            return None;
+        }
+        let newest = newest_of(&self.chain).await?;
+        hand_over(&self.chain, light, newest.block.header.height).await?;
+        Some(newest)
+    }
+
+    async fn state(&self, ask: AskState) -> StateAnswer {
+        if self.is_gone() {
+            return StateAnswer::Later;
+        }
+        state_of(&self.chain, ask).await
+    }
+
     async fn forward(&self, tx: SignedTx) -> Forwarded {
         if self.is_gone() {
             return Forwarded::Later;
@@ -125,6 +146,57 @@ impl Source for Neighbour {
 
     fn look_elsewhere(&self) {
         self.blame();
+    }
+}
+
+/// The newest block of a chain that has a certificate of its own.
+pub(crate) async fn newest_of(chain: &ChainHandle) -> Option<SourceBlock> {
+    let mut height = chain.tip().height;
+    loop {
+        match chain.finalised(height).await.ok()? {
+            Some(found) if found.descendants.is_empty() => {
+                return Some(SourceBlock {
+                    block: found.block,
+                    certificate: Some(found.certificate),
+                });
+            }
+            _ => height = Height(height.get().checked_sub(1)?),
+        }
+    }
+}
+
+/// Tells a light client of the blocks that handed seats over before a block, found from the newest backwards.
+pub(crate) async fn hand_over(
+    chain: &ChainHandle,
+    light: &mut LightClient,
+    to: Height,
+) -> Option<()> {
+    let mut epoch = light.epoch_of(to);
+    let mut handovers = Vec::new();
+    while epoch > light.known_since() {
+        let foot = chain.finalised(light.foot_of(epoch)).await.ok()??;
+        let since = began(&foot.events)?.since;
+        if since == epoch {
+            handovers.push(foot);
+            epoch -= 1;
+        } else {
+            epoch = since;
+        }
+    }
+    for foot in handovers.into_iter().rev() {
+        let certificate = BoundedBytes::new(foot.certificate).ok()?;
+        let handover = Handover::of(foot.block.header, certificate, &foot.events)?;
+        light.hand_over(&handover).ok()?;
+    }
+    Some(())
+}
+
+/// A part of the state of a chain, as a node answers.
+pub(crate) async fn state_of(chain: &ChainHandle, ask: AskState) -> StateAnswer {
+    match chain.state_part(ask).await {
+        Ok(part) => StateAnswer::Part(part),
+        Err(ReadError::StateGone { .. }) => StateAnswer::Gone,
+        Err(_) => StateAnswer::Later,
     }
 }
 

@@ -13,3 +13,4 @@ mod mempool;
 mod pruning;
 mod restart;
 mod single;
+mod state_sync;

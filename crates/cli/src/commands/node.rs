@@ -11,7 +11,7 @@ use fairweir_chain::ChainHandle;
 use fairweir_gateway::monitor::{self, Health, Watched};
 use fairweir_net::{Network as _, PeerAddr};
 use fairweir_node::{
-    Config, DataDir, DataDirError, Keystore,
+    Config, DataDir, DataDirError, Keystore, SyncSetting,
     ceremony::{CeremonyError, ValidatorCard},
     network::{self, names},
 };
@@ -62,8 +62,12 @@ pub(crate) enum Node {
         #[arg(long)]
         candidate: bool,
     },
-    /// Prepare a node without a vote, which follows others: it checks and executes every block, keeps its own store, and answers
+    /// Prepare a node without a vote, which follows others: it checks and executes blocks, keeps its own store, and answers
     /// clients. It believes nothing but the genesis.
+    ///
+    /// On a long chain it begins with a copy of the state at a newest block, which takes minutes, not hours. Every part of the copy is checked against that
+    /// block, and the block by the signatures of more than two thirds of those who have seats, from the genesis on. What happened before that block is then not executed
+    /// here, and not kept: `--sync blocks` executes everything since the genesis, as long as a node has the first blocks.
     Follow {
         /// Nodes to follow, as `fairweir node address` prints them: the first, and the next when one fails.
         #[arg(required = true, value_name = "NODE")]
@@ -74,6 +78,9 @@ pub(crate) enum Node {
         /// Where the node will listen.
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<SocketAddr>,
+        /// How it gets to the present.
+        #[arg(long, value_enum, default_value_t)]
+        sync: SyncArg,
     },
     /// Run the node until Ctrl-C.
     Run {
@@ -92,6 +99,28 @@ pub(crate) enum Node {
     },
     /// Print the address under which clients and workers reach the running node.
     Address,
+}
+
+/// How a node that follows gets to the present.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum SyncArg {
+    /// By the state if there are more than 10,000 blocks, or no node has the first ones; else by blocks
+    #[default]
+    Auto,
+    /// By a copy of the state at a newest final block
+    State,
+    /// By executing every block since the genesis
+    Blocks,
+}
+
+impl From<SyncArg> for SyncSetting {
+    fn from(sync: SyncArg) -> Self {
+        match sync {
+            SyncArg::Auto => Self::Auto,
+            SyncArg::State => Self::State,
+            SyncArg::Blocks => Self::Blocks,
+        }
+    }
 }
 
 impl Node {
@@ -118,7 +147,8 @@ impl Node {
                 nodes,
                 genesis,
                 listen,
-            } => follow(global, &nodes, genesis, listen),
+                sync,
+            } => follow(global, &nodes, genesis, (listen, sync)),
             Self::Run { monitor } => run(global, monitor),
             Self::Repair { votes_from } => repair::repair(global, votes_from),
             Self::Address => {
@@ -287,7 +317,7 @@ fn follow(
     global: &Global,
     nodes: &[PeerAddr],
     expected: Digest,
-    listen: Option<SocketAddr>,
+    (listen, sync): (Option<SocketAddr>, SyncArg),
 ) -> Result<(), Exit> {
     doctor::check_clock()?;
     let data = global.data_dir()?;
@@ -305,6 +335,7 @@ fn follow(
     config.listen = listen.unwrap_or(config.listen);
     local_node::check_address(&genesis.chain_id, config.listen)?;
     config.follow = nodes.iter().map(ToString::to_string).collect();
+    config.sync = sync.into();
     let passphrase = local_node::passphrase(global, &data, &genesis.chain_id)?;
     let mut keys = if Keystore::exists(&data)? {
         Keystore::open(&data, &passphrase)?
@@ -386,7 +417,7 @@ async fn live(
     data.write(TICKET_FILE, address.to_string().as_bytes())?;
     if global.json {
         output::json(
-            &json!({"chain_id": genesis.chain_id.as_str(), "height": chain.tip().height.get(), "address": address.to_string()}),
+            &json!({"chain_id": genesis.chain_id.as_str(), "height": chain.tip().height.get(), "oldest_block": chain.oldest_kept().get(), "address": address.to_string()}),
         );
     } else {
         output::line(format!(

@@ -4,6 +4,7 @@
     reason = "a failing test should stop at the line that fails"
 )]
 
+mod copied_state;
 mod moving_seats;
 mod open_orders;
 mod several_machines;

@@ -261,8 +261,5 @@ fn stand_and_delegate(data: &Path) {
     assert_eq!(known["delegations"], serde_json::json!([]));
     let shown = done(data, &["validator", "candidates"]);
     assert!(shown.contains("seats are those of before"), "{shown}");
-    done(
-        data,
-        &["validator", "update", "--stand-down"],
-    );
+    done(data, &["validator", "update", "--stand-down"]);
 }

@@ -186,6 +186,7 @@ async fn validators(
                 clock_skew_ms: 0,
                 signature: setting.signature,
                 execution: setting.execution,
+                ..SimulatedMachine::default()
             },
             ..ChainConfig::new(
                 genesis.clone(),

@@ -361,6 +361,8 @@ records! {
     CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, peer, is_ready, seat_next }
     CandidatesReport { epoch, ends, by_stake, since, seats, stake, absent, stake_min, seats_min, candidates }
     AskDelegations { delegator }
+    AskState { size, start, max, is_boundary }
+    StatePart { bytes }
     DelegationReport { candidate, shares, worth, moved, rewards, tombstoned }
     DelegationsReport { delegations }
     SetParam { param, value }
@@ -522,8 +524,8 @@ choices! {
         RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed,
     }
     Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }
     Kept { Request, Batch, Voucher }
     Settlement { Order, Batch }
