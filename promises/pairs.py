@@ -76,7 +76,7 @@ class Pairs:
             command = [self.fairweir, "--data", self.data, "--threads", self.threads, "up", "--no-job"]
             command += ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", *([] if self.apart else ["--time", MODEL])]
             network = stack.enter_context(Process(*command, ready=lambda: url() is not None, within=900, log=log, stdin=subprocess.PIPE))
-            self.url, self.server = url().group(), network
+            self.url, self.network, self.server = url().group(), network, network
             if self.apart:
                 self.server = stack.enter_context(self.worker(stack.enter_context(tempfile.TemporaryDirectory())))
             self.log, self.read = pathlib.Path(self.server.log.name), 0

@@ -12,6 +12,8 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
 
 /// Blocks of one file of the store: few enough that old ones go soon, so many that few files are open.
 const BLOCKS_PER_FILE: NonZeroU64 = NZU64!(16_384);
+/// How much later than the heartbeat a leader's proposal may come, among several: the way of a few hundred bytes around the world, sent twice, and a busy machine.
+const LEADER_LATE: Duration = Duration::from_millis(750);
 /// Blocks that a node keeps at least, whatever it is told.
 const RETAIN_MIN: u64 = 1_000;
 
@@ -176,8 +178,8 @@ impl ChainConfig {
     ///
     /// Above the heartbeat, because a leader may wait that long for something to put into its block. A lone validator
     /// waits for nobody else; what remains is the time to build and store the largest block, and after a crash in the
-    /// middle of a view this is how long the first new block takes. Among several a second is for the way of the largest
-    /// block, lost packets included; this and the heartbeat is what all wait when the leader is gone.
+    /// middle of a view this is how long the first new block takes. Among several [`LEADER_LATE`] and the heartbeat is what all wait when the leader is gone;
+    /// the rest is for the way of the largest block, lost packets included.
     pub(crate) fn view_timeouts(&self, is_alone: bool) -> (Duration, Duration) {
         let (leader, rest) = if is_alone {
             (
@@ -185,10 +187,7 @@ impl ChainConfig {
                 Duration::from_millis(250),
             )
         } else {
-            (
-                self.heartbeat + Duration::from_secs(1),
-                Duration::from_secs(1),
-            )
+            (self.heartbeat + LEADER_LATE, Duration::from_secs(1))
         };
         (leader, leader + rest)
     }

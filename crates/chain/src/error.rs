@@ -234,9 +234,12 @@ pub enum ReadError {
         /// After how many.
         size: u64,
     },
-    /// Others copy the state now.
+    /// Others ask for the state now.
     #[error("others copy the state from this node now: ask again in a second")]
     Busy,
+    /// The store gives no proof of a key, or none that belongs to a block that it has.
+    #[error("no proof of the state of a final block can be had now: ask again in a second")]
+    Unproven,
     /// A finalised block is missing from the store.
     #[error("block {height} is final but incomplete in the store")]
     Incomplete {
@@ -254,6 +257,7 @@ impl ReadError {
             Self::Pruned { .. } => "pruned",
             Self::StateGone { .. } => "state_gone",
             Self::Busy => "busy",
+            Self::Unproven => "unproven",
             Self::Incomplete { .. } => "incomplete",
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     light::DESCENDANTS_MAX,
     records::RecordsClosed,
     replica::Core,
+    state_proof::Proven,
     state_server,
     tip::Tip,
     watched::Watcher,
@@ -18,11 +19,16 @@ use commonware_consensus::{
 };
 use fairweir_ledger::{Fault, State};
 use fairweir_types::{
-    Block, BlockHeader, Digest, Event, Genesis, Height, SignedTx, TxOutcome,
+    Block, BlockHeader, BoundedBytes, BoundedVec, Digest, Event, Genesis, Height, SignedTx,
+    TxOutcome,
     double_vote::DoubleVote,
     node_api::{AskState, SupplyReport},
+    state_proof::StateProof,
 };
 use std::{fmt, sync::Arc};
+
+/// How often a proof is tried while blocks come between.
+const PROOF_TRIES: usize = 16;
 
 pub(crate) type Marshal = Mailbox<Scheme, Standard<ChainBlock>>;
 
@@ -149,6 +155,63 @@ impl ChainHandle {
     /// [`ReadError::StateGone`], [`ReadError::Busy`], [`ReadError::Closed`].
     pub async fn state_part(&self, ask: AskState) -> Result<Vec<u8>, ReadError> {
         state_server::ask(&self.core.state, ask).await
+    }
+
+    /// Proves what the newest state holds under a key, or that it holds nothing.
+    ///
+    /// # Errors
+    /// [`ReadError::Unproven`], [`ReadError::Busy`], [`ReadError::Closed`].
+    pub async fn prove(&self, key: &[u8]) -> Result<StateProof, ReadError> {
+        let bounded = BoundedBytes::new(key.to_vec()).map_err(|_| ReadError::Unproven)?;
+        for _ in 0..PROOF_TRIES {
+            let tip = self.tip().height;
+            let Proven { root, proof } =
+                state_server::prove(&self.core.state, key.to_vec()).await?;
+            let header = self.header_of(&root).await?;
+            let certified = match &header {
+                Some(header) => self.proof(header.height).await,
+                None => None,
+            };
+            let (Some(header), Some((descendants, certificate))) = (header, certified) else {
+                // Blocks came between, or there is none yet.
+                self.wait_height(Height(tip.get().saturating_add(1)))
+                    .await?;
+                continue;
+            };
+            let parts = (
+                BoundedVec::new(descendants),
+                BoundedBytes::new(certificate),
+                BoundedBytes::new(proof),
+            );
+            let (Ok(descendants), Ok(certificate), Ok(proof)) = parts else {
+                return Err(ReadError::Unproven);
+            };
+            return Ok(StateProof {
+                key: bounded,
+                header,
+                descendants,
+                certificate,
+                proof,
+            });
+        }
+        Err(ReadError::Unproven)
+    }
+
+    /// The header with a root of the state: of one of the newest blocks, or of the next.
+    async fn header_of(&self, root: &Digest) -> Result<Option<BlockHeader>, ReadError> {
+        let tip = self.tip().height;
+        // The store takes a block over a moment before its effects are shown.
+        for height in [tip.next(), Some(tip), tip.get().checked_sub(1).map(Height)] {
+            let Some(height) = height.filter(|height| *height > Height::ZERO) else {
+                continue;
+            };
+            let found = self.block(height).await;
+            if let Some(block) = found.filter(|block| block.header.state_root == *root) {
+                self.wait_height(height).await?;
+                return Ok(Some(block.header));
+            }
+        }
+        Ok(None)
     }
 
     /// Waits for a tip at `height` or above.

@@ -22,6 +22,7 @@ mod qmdb;
 mod records;
 mod replica;
 mod state;
+mod state_proof;
 mod state_server;
 mod state_sync;
 mod submissions;

@@ -11,6 +11,7 @@
 use crate::{
     epochs::Epochs,
     genesis::{self, Finalization, Scheme},
+    state_proof,
 };
 use commonware_codec::{Copying, Decode as _};
 use commonware_parallel::Sequential;
@@ -22,6 +23,7 @@ use fairweir_types::{
     genesis::GenesisError,
     handover::{Checkpoint, Handover},
     limits::{CERTIFICATE_BYTES_MAX, VALIDATORS_MAX},
+    state_proof::StateProof,
 };
 
 /// Descendants that one proof of finality may go through.
@@ -124,6 +126,12 @@ pub enum LightError {
     /// The event is none of the block.
     #[error("the event is none of the block")]
     OtherEvents,
+    /// A proof about a key is not canonical.
+    #[error("the state proof is malformed")]
+    StateMalformed(#[source] commonware_codec::Error),
+    /// A proof about a key is of another key, record or state.
+    #[error("the state proof does not lead to the root of the state in the block's header")]
+    OtherState,
     /// A descendant does not follow the block before it.
     #[error("descendant {position} does not follow the block before it")]
     BrokenLink {
@@ -158,6 +166,8 @@ impl LightError {
             Self::OtherCheckpoint { .. } => "other_checkpoint",
             Self::NoHandover { .. } => "no_handover",
             Self::OtherEvents => "other_events",
+            Self::StateMalformed(_) => "state_malformed",
+            Self::OtherState => "other_state",
             Self::BrokenLink { .. } => "broken_link",
             Self::TooManyDescendants { .. } => "too_many_descendants",
         }
@@ -339,6 +349,18 @@ impl LightClient {
         self.check_form(header)?;
         self.verify(last, certificate)?;
         Ok(header.digest())
+    }
+
+    /// Checks what the ledger held under a key after a final block: the encoded record, or that there was none.
+    ///
+    /// # Errors
+    /// Those of [`Self::verify_through`], [`LightError::StateMalformed`], [`LightError::OtherState`].
+    pub fn verify_state(&self, proof: &StateProof) -> Result<Option<Vec<u8>>, LightError> {
+        let (descendants, certificate) =
+            (proof.descendants.as_slice(), proof.certificate.as_slice());
+        self.verify_through(&proof.header, descendants, certificate)?;
+        let root = proof.header.state_root;
+        state_proof::verify(proof.key.as_slice(), proof.proof.as_slice(), &root)
     }
 
     fn check_form(&self, header: &BlockHeader) -> Result<(), LightError> {

@@ -37,7 +37,7 @@ pub(crate) const ENTRY_KEY_BYTES_MAX: usize = 1_024;
 /// Bytes of one ledger value. The largest record is an order with its inline spec.
 pub(crate) const ENTRY_VALUE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a bitmap chunk: a multiple of the digest size and a power of two.
-const CHUNK_BYTES: usize = 64;
+pub(crate) const CHUNK_BYTES: usize = 64;
 
 /// One record of the ledger as the store holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
-//! Gives parts of the state to nodes that copy it.
+//! Gives parts of the state to nodes that copy it, and proofs about single keys.
 //!
 //! One question is answered at a time, so whoever copies takes one core's share of a moment's reading at most; blocks come in between.
 
 use crate::{
     error::ReadError,
     qmdb::{Database, Response, request},
+    state_proof::{self, Proven},
 };
 use commonware_codec::Encode as _;
 use commonware_runtime::Spawner;
@@ -18,12 +19,15 @@ use fairweir_types::{
 /// Questions that wait; who comes when there are so many is told to come again.
 pub(crate) const QUESTIONS_MAX: usize = 16;
 
-/// A question for a part of the state.
-pub(crate) struct Question {
-    /// What is asked.
-    pub(crate) ask: AskState,
-    /// Where the encoded part goes.
-    pub(crate) answer: oneshot::Sender<Result<Vec<u8>, ReadError>>,
+/// Where an answer goes.
+type Answer<T> = oneshot::Sender<Result<T, ReadError>>;
+
+/// A question about the state.
+pub(crate) enum Question {
+    /// For a part of it, encoded.
+    Part(AskState, Answer<Vec<u8>>),
+    /// For a proof about a key.
+    Proof(Vec<u8>, Answer<Proven>),
 }
 
 /// Asks for a part of the state.
@@ -31,10 +35,25 @@ pub(crate) async fn ask(
     questions: &mpsc::Sender<Question>,
     ask: AskState,
 ) -> Result<Vec<u8>, ReadError> {
-    let (answer, part) = oneshot::channel();
-    let sent = questions.try_send(Question { ask, answer });
+    put(questions, |answer| Question::Part(ask, answer)).await
+}
+
+/// Asks for a proof of what the state holds under a key now.
+pub(crate) async fn prove(
+    questions: &mpsc::Sender<Question>,
+    key: Vec<u8>,
+) -> Result<Proven, ReadError> {
+    put(questions, |answer| Question::Proof(key, answer)).await
+}
+
+async fn put<T>(
+    questions: &mpsc::Sender<Question>,
+    question: impl FnOnce(Answer<T>) -> Question,
+) -> Result<T, ReadError> {
+    let (answer, answered) = oneshot::channel();
+    let sent = questions.try_send(question(answer));
     sent.map_err(|_| ReadError::Busy)?;
-    part.await.map_err(|_| ReadError::Closed)?
+    answered.await.map_err(|_| ReadError::Closed)?
 }
 
 /// Answers questions until nobody can ask any more.
@@ -42,10 +61,20 @@ pub(crate) async fn run<E: StorageContext + Spawner>(
     database: Database<E>,
     mut questions: mpsc::Receiver<Question>,
 ) {
-    while let Some(Question { ask, answer }) = questions.recv().await {
-        if !answer.is_closed() {
-            // The asker may be gone by now.
-            let _ = answer.send(part(&database, &ask).await);
+    // Whoever asked may be gone by now.
+    while let Some(question) = questions.recv().await {
+        match question {
+            Question::Part(ask, answer) if !answer.is_closed() => {
+                let _ = answer.send(part(&database, &ask).await);
+            }
+            Question::Proof(key, answer) if !answer.is_closed() => {
+                let proven = state_proof::prove(&database, &key).await;
+                let _ = answer.send(proven.map_err(|error| {
+                    tracing::error!(%error, "the state proves nothing");
+                    ReadError::Unproven
+                }));
+            }
+            Question::Part(..) | Question::Proof(..) => {}
         }
     }
 }

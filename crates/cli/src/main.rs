@@ -145,6 +145,8 @@ enum Command {
     Events(commands::events::Events),
     /// Check a receipt file offline.
     Verify(commands::verify::Verify),
+    #[command(subcommand)]
+    Proof(commands::proof::Proof),
     /// Show or write the settings.
     #[command(subcommand)]
     Config(commands::config::Config),
@@ -205,6 +207,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Status(status) => status.run(global),
         Command::Events(events) => events.run(global),
         Command::Verify(verify) => verify.run(global),
+        Command::Proof(proof) => proof.run(global),
         Command::Config(config) => config.run(global),
         Command::Doctor(doctor) => doctor.run(global),
         Command::Completions(completions) => {

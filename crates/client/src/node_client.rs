@@ -11,12 +11,14 @@ use fairweir_types::{
     limits::BLOCK_TXS_MAX,
     node_api::{
         AccountReport, AskAccount, AskBlock, AskBody, AskCandidates, AskDelegations, AskDuties,
-        AskGenesis, AskGovernance, AskOffers, AskOrder, AskOutcomes, AskProposal, AskProposals,
-        AskState, AskStatus, AskValidators, BlockReport, CandidatesReport, DelegationsReport,
-        Duties, EventPage, Follow, GetBlob, GovernanceReport, Included, NodeReply, NodeRequest,
-        OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit, ValidatorsReport,
+        AskGenesis, AskGovernance, AskOffers, AskOrder, AskOutcomes, AskProof, AskProposal,
+        AskProposals, AskState, AskStatus, AskValidators, BlockReport, CandidatesReport,
+        DelegationsReport, Duties, EventPage, Follow, GetBlob, GovernanceReport, Included,
+        NodeReply, NodeRequest, OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit,
+        ValidatorsReport,
     },
     order::{KindId, OrderId},
+    state_proof::StateProof,
 };
 use std::time::Duration;
 
@@ -237,6 +239,19 @@ impl<N: Network> NodeClient<N> {
             .await?
         {
             NodeReply::Block(block) => Ok((*block).clone()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// A proof of what the newest final state holds under a key. The node is not believed: see `LightClient::verify_state`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn proof(&self, key: &[u8]) -> Result<StateProof, ClientError> {
+        let key = BoundedBytes::new(key.to_vec()).map_err(|_| ClientError::OtherAnswer)?;
+        let ask = NodeRequest::Proof(AskProof { key });
+        match self.ask(&ask, ANSWER_DEADLINE).await? {
+            NodeReply::Proof(proof) => Ok((*proof).clone()),
             _ => Err(ClientError::OtherAnswer),
         }
     }

@@ -172,6 +172,10 @@ impl Api {
                 )
             }
             NodeRequest::State(ask) => self.state_part(ask).await,
+            NodeRequest::Proof(ask) => match self.chain.prove(ask.key.as_slice()).await {
+                Ok(proof) => NodeReply::Proof(Boxed::new(proof)),
+                Err(error) => refused(error.code(), &error.to_string()),
+            },
             NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()),
             NodeRequest::GetBlob(get) => self.get_blob(get.digest),
             // Handled by `converse`, which has the stream.

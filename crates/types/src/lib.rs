@@ -37,6 +37,7 @@ pub mod quantity;
 pub mod receipt;
 pub mod relay;
 pub mod session;
+pub mod state_proof;
 pub mod sum_tree;
 pub mod tx;
 

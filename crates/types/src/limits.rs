@@ -115,6 +115,10 @@ pub const EVENT_PAGE_MAX: usize = 512;
 pub const OUTCOME_PAGE_MAX: usize = 1_024;
 /// Records (accounts, offers, orders) that one page of the node protocol carries.
 pub const RECORD_PAGE_MAX: usize = 256;
+/// Bytes of a key of the ledger's state; all are shorter.
+pub const STATE_KEY_BYTES_MAX: usize = 128;
+/// Bytes of what the store says about one key: the largest record of its own or of a neighbour, and a path.
+pub const STATE_PROOF_BYTES_MAX: usize = 1_024 * 1_024 + 16 * 1_024;
 /// Operations of the store of the state in one part: so few that a disk reads them at once.
 pub const STATE_OPERATIONS_MAX: u32 = 256;
 /// Bytes of one part of the state: more than the largest operation with its proof has.

@@ -18,6 +18,7 @@ use crate::{
     quantity::{Height, Millis, Nonce},
     receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
     session::{Ask, Credit, Leaf},
+    state_proof::StateProof,
     tx::EnrolVerifier,
 };
 
@@ -29,7 +30,7 @@ pub use governance::{
     AskGovernance, AskProposal, AskProposals, AuditReport, GovernanceReport, Halt, PausedModule,
     ProposalEnd, ProposalPage, ProposalReport,
 };
-pub use state::{AskState, StatePart};
+pub use state::{AskProof, AskState, StatePart};
 pub use validators::{
     AskCandidates, AskDelegations, AskValidators, CandidateReport, CandidatesReport,
     DelegationReport, DelegationsReport, SecuredReport, ValidatorReport, ValidatorsReport,
@@ -164,6 +165,7 @@ pub enum NodeRequest {
     Candidates(AskCandidates),
     Delegations(AskDelegations),
     State(AskState),
+    Proof(AskProof),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -186,6 +188,7 @@ choice!(NodeRequest {
     18 => Candidates(AskCandidates),
     19 => Delegations(AskDelegations),
     20 => State(AskState),
+    21 => Proof(AskProof),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -512,6 +515,7 @@ pub enum NodeReply {
     Candidates(Boxed<CandidatesReport>),
     Delegations(Boxed<DelegationsReport>),
     State(StatePart),
+    Proof(Boxed<StateProof>),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -535,6 +539,7 @@ choice!(NodeReply {
     19 => Candidates(Boxed<CandidatesReport>),
     20 => Delegations(Boxed<DelegationsReport>),
     21 => State(StatePart),
+    22 => Proof(Boxed<StateProof>),
 });
 
 /// An output as a worker keeps it for its buyer over a restart.

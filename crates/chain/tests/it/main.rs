@@ -13,4 +13,5 @@ mod mempool;
 mod pruning;
 mod restart;
 mod single;
+mod state_proofs;
 mod state_sync;

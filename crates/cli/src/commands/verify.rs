@@ -1,22 +1,14 @@
 use crate::{
     Global,
-    connection::with_connection,
+    commands::trust::{Trust, read},
     describe,
     failure::{Exit, code},
     models, output,
 };
-use fairweir_chain::light::LightClient;
-use fairweir_client::{
-    learn_seats,
-    verify::{VerifyError, Words, check_final},
-};
+use fairweir_client::verify::{Words, check_final};
 use fairweir_gateway::{WorkersSide, check_relay, json};
 use fairweir_services::{AnyService, BlobError, Blobs, Discard, Env, Executed, StopAt};
-use fairweir_types::{
-    Address, Digest, Genesis, Height, decode,
-    handover::{Checkpoint, Handovers},
-    proof::ReceiptProof,
-};
+use fairweir_types::{Address, Digest, Genesis, proof::ReceiptProof};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
@@ -30,20 +22,8 @@ use std::{path::PathBuf, sync::Arc};
 pub(crate) struct Verify {
     /// The receipt file.
     file: PathBuf,
-    /// The genesis file; by default the one in the data folder.
-    #[arg(long, value_name = "FILE")]
-    genesis: Option<PathBuf>,
-    /// Ask the node for the blocks that handed the seats over since the genesis, and check each of them. Needed for receipts of blocks since other validators
-    /// than the genesis's have the seats.
-    #[arg(long, conflicts_with = "handovers")]
-    seats: bool,
-    /// The same without a node: a file of these blocks, as `fairweir validator handovers` writes it.
-    #[arg(long, value_name = "FILE")]
-    handovers: Option<PathBuf>,
-    /// Begin at a block that you trust, not at the genesis: HEIGHT:DIGEST, as `fairweir validator handovers` prints it on a machine that you trust. Validators of
-    /// long ago could sign another history; they cannot sign one with this block.
-    #[arg(long, value_name = "HEIGHT:DIGEST")]
-    checkpoint: Option<Checkpoint>,
+    #[command(flatten)]
+    trust: Trust,
     /// Run the work again on this machine and compare, bit for bit.
     #[arg(long)]
     recompute: bool,
@@ -58,21 +38,10 @@ pub(crate) struct Verify {
     output: Option<PathBuf>,
 }
 
-fn read(path: &PathBuf) -> Result<Vec<u8>, Exit> {
-    std::fs::read(path)
-        .map_err(|error| Exit::message(code::MACHINE, format!("{}: {error}", path.display())))
-}
-
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
-        let genesis: Genesis = match &self.genesis {
-            Some(path) => decode(&read(path)?).map_err(|error| {
-                Exit::new(code::DOES_NOT_HOLD, error).context("the genesis file is damaged")
-            })?,
-            None => global.data_dir()?.genesis()?,
-        };
         let proof = fairweir_client::verify::read(&read(&self.file)?)?;
-        let light = self.validators(global, &genesis, proof.header.height)?;
+        let (genesis, light) = self.trust.light(global, proof.header.height)?;
         let words = check_final(&light, &proof)?;
         if self.recompute {
             if !proof.has_spec() {
@@ -99,37 +68,6 @@ impl Verify {
         }
         self.show(global, (&genesis, &proof), words, gateway);
         Ok(())
-    }
-
-    /// Who had the seats, as far as the options let it be known.
-    fn validators(
-        &self,
-        global: &Global,
-        genesis: &Genesis,
-        height: Height,
-    ) -> Result<LightClient, Exit> {
-        let mut light = LightClient::new(genesis).map_err(VerifyError::Finality)?;
-        if let Some(path) = &self.handovers {
-            let does_not_hold = |message| Exit::message(code::DOES_NOT_HOLD, message);
-            let file = Handovers::from_file(&read(path)?)
-                .map_err(|error| does_not_hold(format!("{error} ({})", error.code())))?;
-            if file.genesis != genesis.digest() {
-                let message = "the file of handovers is of another genesis (other_chain)";
-                return Err(does_not_hold(message.to_owned()));
-            }
-            let taken = fairweir_client::take_over(&mut light, self.checkpoint, &file);
-            taken.map_err(VerifyError::Finality)?;
-            return Ok(light);
-        }
-        if !self.seats && self.checkpoint.is_none() {
-            return Ok(light);
-        }
-        let checkpoint = self.checkpoint;
-        with_connection(global, |connection| async move {
-            let learned = learn_seats(&connection.client, (&mut light, checkpoint), height).await;
-            learned.map_err(|error| Exit::new(code::DOES_NOT_HOLD, error))?;
-            Ok(light)
-        })
     }
 
     /// The gateway that relayed question and answer unchanged, if its response is at hand.

@@ -52,6 +52,7 @@ fn help_names_every_command_and_every_exit_code() {
         "status",
         "events",
         "verify",
+        "proof",
         "chat",
         "embed",
         "model",

@@ -134,7 +134,8 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
         done(folder, &["transfer", "friend", "1", "--from", "validator"]);
     }
 
-    handovers_are_written(all.path(), first);
+    let seats = handovers_are_written(all.path(), first);
+    the_state_is_proven(all.path(), newcomer, &seats);
 
     // One is gone for some epochs: the others go on without its seat, and it comes back by itself.
     drop(nodes.remove(0));
@@ -160,7 +161,7 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
 }
 
 /// Writes what proves who has the seats, from the genesis and from a checkpoint.
-fn handovers_are_written(folder: &Path, of: &Path) {
+fn handovers_are_written(folder: &Path, of: &Path) -> PathBuf {
     let file = folder.join("seats.fw");
     let write = ["--json", "validator", "handovers", file.to_str().unwrap()];
     let written = json(&done(of, &write));
@@ -174,6 +175,33 @@ fn handovers_are_written(folder: &Path, of: &Path) {
     let other = format!("{height}:{}", digest.chars().rev().collect::<String>());
     let misled = [&write[..], &["--checkpoint", &other]].concat();
     assert_fails(&fairweir(of, &misled), 5, "is not the checkpoint");
+    done(of, &write);
+    file
+}
+
+/// Proves an account after a block of validators that the genesis does not know; who checks it has the genesis and the file of handovers alone.
+fn the_state_is_proven(folder: &Path, of: &Path, seats: &Path) {
+    let (file, away) = (folder.join("account.fws"), folder.join("away"));
+    let (file, seats) = (file.to_str().unwrap(), seats.to_str().unwrap());
+    let genesis = of.join("genesis.bin");
+    let genesis = ["--genesis", genesis.to_str().unwrap()];
+    let address = json(&done(of, &["--json", "account", "friend"]));
+    let get = [
+        "--json", "proof", "account", "friend", "--seats", "--output", file,
+    ];
+    let got = json(&done(of, &get));
+    assert_eq!(got["account"]["balance"], address["balance"], "{got}");
+    let check = [&["--json", "proof", "check", file], &genesis[..]].concat();
+    assert_fails(&fairweir(&away, &check), 5, "other_validators");
+    let check = [&check[..], &["--handovers", seats]].concat();
+    let checked = json(&done(&away, &check));
+    assert_eq!(checked, got);
+    let none = json(&done(of, &["--json", "proof", "key", "01ff", "--seats"]));
+    assert!(none["record"].is_null(), "{none}");
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+    assert_fails(&fairweir(&away, &check), 5, "checksum");
 }
 
 /// Breaks the store of a machine that does not run, and repairs it: it gets the chain from the others.

@@ -182,6 +182,11 @@ async fn a_slash_is_told_with_its_dispute_and_its_reasons() {
         (200, &Value::Null),
         "a silent node leaves it out"
     );
+    let seats = explorer.get("/seats").await.body["now"].clone();
+    assert_eq!(
+        (&seats["epoch"], &seats["seats"][0]["stake"]),
+        (&3.into(), &"5".into())
+    );
     let receipts = explorer.all(&format!("/nodes/{account}/receipts"), 5).await;
     assert_eq!(receipts[0]["state"], "refunded");
     explorer.stop().await;
@@ -291,6 +296,7 @@ async fn what_cannot_be_answered_is_said_in_one_shape() {
         ("/events/stream?after=x".to_owned(), 400, "malformed"),
         ("/nothing".to_owned(), 404, "not_found"),
         ("/status?x=1".to_owned(), 400, "unknown_parameter"),
+        ("/seats?x=1".to_owned(), 400, "unknown_parameter"),
     ];
     for (path, status, code) in table {
         let reply = explorer.get(&path).await;

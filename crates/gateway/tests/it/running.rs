@@ -4,9 +4,10 @@ use crate::{script, world::World};
 use fairweir_client::FinalBlock;
 use fairweir_gateway::explorer::{ExplorerOptions, Following, Index, Live, serve};
 use fairweir_types::{
-    Address, Block, BlockHeader, BoundedVec, Digest,
+    Address, Amount, Block, BlockHeader, BoundedVec, Digest, Height,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
-    node_api::{AccountReport, Status},
+    event::Seat,
+    node_api::{AccountReport, CandidatesReport, Status},
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::Value;
@@ -133,13 +134,36 @@ pub(crate) fn blocks(world: &World) -> Vec<FinalBlock> {
     blocks.collect()
 }
 
-/// A node that does not answer.
+/// A node that answers nothing but who has the seats.
 #[derive(Debug)]
 struct Silent;
 
 impl Live for Silent {
     fn status(&self) -> BoxFuture<'_, Option<Status>> {
         async { None }.boxed()
+    }
+
+    fn candidates(&self) -> BoxFuture<'_, Option<CandidatesReport>> {
+        async {
+            let seat = Seat {
+                validator: [7; 32],
+                vote_key: [7; 48],
+                stake: Amount::from_coins(5).unwrap(),
+            };
+            Some(CandidatesReport {
+                epoch: 3,
+                ends: Height(40),
+                by_stake: true,
+                since: 2,
+                seats: BoundedVec::new(vec![seat]).unwrap(),
+                stake: Amount::from_coins(5).unwrap(),
+                absent: Amount::ZERO,
+                stake_min: Amount::ZERO,
+                seats_min: 4,
+                candidates: BoundedVec::default(),
+            })
+        }
+        .boxed()
     }
 
     fn account(&self, _: Address) -> BoxFuture<'_, Option<AccountReport>> {

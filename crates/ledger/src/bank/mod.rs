@@ -50,6 +50,12 @@ pub fn account(state: &dyn State, address: Address) -> Result<Account, Fault> {
     Ok(load(state, &keys::account(address))?.unwrap_or_default())
 }
 
+/// The key of an account's record in the state.
+#[must_use]
+pub fn key(address: Address) -> Vec<u8> {
+    keys::account(address)
+}
+
 pub(crate) fn store(execution: &mut Execution<'_>, address: Address, account: &Account) {
     execution.overlay.store(keys::account(address), account);
 }

@@ -1,6 +1,10 @@
 //! Copying the state of a node, in parts that its block headers commit to.
 
-use crate::{bounded::BoundedBytes, codec::record, limits::STATE_PART_BYTES_MAX};
+use crate::{
+    bounded::BoundedBytes,
+    codec::record,
+    limits::{STATE_KEY_BYTES_MAX, STATE_PART_BYTES_MAX},
+};
 
 /// Asks for operations of the store of the state, with the proof that they belong to the root that it had at a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,3 +32,11 @@ pub struct StatePart {
     pub bytes: BoundedBytes<STATE_PART_BYTES_MAX>,
 }
 record!(StatePart { bytes });
+
+/// Asks for a proof of what the newest final state holds under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskProof {
+    /// The key.
+    pub key: BoundedBytes<STATE_KEY_BYTES_MAX>,
+}
+record!(AskProof { key });

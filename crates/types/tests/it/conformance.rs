@@ -14,6 +14,7 @@ use fairweir_types::{
     proof::ReceiptProof,
     receipt::Disclosure,
     session::{Kept, ShownLeaves, SignedRequest, SignedVoucher},
+    state_proof::StateProof,
     tx::{BoundLeaf, BoundSample},
 };
 use std::fmt::Debug;
@@ -71,6 +72,7 @@ fn every_encoding_is_as_it_was() {
         hash::<ReceiptProof>("ReceiptProof"),
         hash::<Handover>("Handover"),
         hash::<Handovers>("Handovers"),
+        hash::<StateProof>("StateProof"),
         hash::<NodeRequest>("NodeRequest"),
         hash::<NodeReply>("NodeReply"),
         hash::<DeskRequest>("DeskRequest"),

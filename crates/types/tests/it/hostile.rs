@@ -7,6 +7,7 @@ use fairweir_types::{
     handover::Handovers,
     node_api::{NodeReply, NodeRequest},
     proof::ReceiptProof,
+    state_proof::StateProof,
 };
 use proptest::prelude::*;
 
@@ -19,6 +20,7 @@ proptest! {
         let _ = decode::<Event>(&bytes);
         let _ = ReceiptProof::from_file(&bytes);
         let _ = Handovers::from_file(&bytes);
+        let _ = StateProof::from_file(&bytes);
     }
 
     #[test]

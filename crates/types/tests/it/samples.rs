@@ -23,6 +23,7 @@ use fairweir_types::{
     receipt::{Disclosure, Randomness, SignedStop, Stop, Stopped, Tier, Verdict},
     relay::{Relay, SignedRelay},
     session::*,
+    state_proof::StateProof,
     sum_tree::{SumNode, SumPath},
     tx::*,
 };
@@ -362,6 +363,8 @@ records! {
     CandidatesReport { epoch, ends, by_stake, since, seats, stake, absent, stake_min, seats_min, candidates }
     AskDelegations { delegator }
     AskState { size, start, max, is_boundary }
+    AskProof { key }
+    StateProof { key, header, descendants, certificate, proof }
     StatePart { bytes }
     DelegationReport { candidate, shares, worth, moved, rewards, tombstoned }
     DelegationsReport { delegations }

@@ -1,13 +1,14 @@
 use crate::{
     Global,
+    commands::trust::{genesis, refused},
     connection::with_connection,
     failure::{Exit, code},
     output,
 };
-use fairweir_chain::light::{LightClient, LightError};
+use fairweir_chain::light::LightClient;
 use fairweir_client::{handover_at, learn_seats};
 use fairweir_types::{
-    BoundedVec, Genesis, Height, decode,
+    BoundedVec, Height,
     handover::{Checkpoint, Handovers},
 };
 use serde_json::json;
@@ -26,24 +27,10 @@ pub(crate) struct Write {
     checkpoint: Option<Checkpoint>,
 }
 
-fn refused(error: &LightError) -> Exit {
-    Exit::message(code::DOES_NOT_HOLD, format!("{error} ({})", error.code()))
-}
-
 impl Write {
     /// Asks the node for them, believes it nothing, and says which block may be a checkpoint.
     pub(super) fn run(self, global: &Global) -> Result<(), Exit> {
-        let genesis: Genesis = match &self.genesis {
-            Some(path) => {
-                let bytes = fs::read(path).map_err(|error| {
-                    Exit::message(code::MACHINE, format!("{}: {error}", path.display()))
-                })?;
-                decode(&bytes).map_err(|error| {
-                    Exit::new(code::DOES_NOT_HOLD, error).context("the genesis file is damaged")
-                })?
-            }
-            None => global.data_dir()?.genesis()?,
-        };
+        let genesis = genesis(global, self.genesis.as_deref())?;
         let mut light = LightClient::new(&genesis).map_err(|error| refused(&error))?;
         let from = self.checkpoint;
         let (handovers, newest, light) = with_connection(global, |connection| async move {

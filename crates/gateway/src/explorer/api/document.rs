@@ -5,7 +5,10 @@ use super::{
     failure::{CODES, Failure},
     parameters,
     resources::{Filter, Format, HEIGHT_MAX, List, One, RESOURCES, Resource},
-    status::{AccountNow, Audit, Holdings, IndexStatus, NetworkStatus, Secured, Status, Supply},
+    status::{
+        AccountNow, Audit, CandidateNow, EpochNow, Holdings, IndexStatus, NetworkStatus, SeatNow,
+        Seats, Secured, Status, Supply,
+    },
 };
 use crate::{explorer::records, server::json_response};
 use axum::{extract::Query, response::Response};
@@ -56,6 +59,10 @@ fn schemas() -> Value {
         Supply,
         Secured,
         Audit,
+        Seats,
+        EpochNow,
+        SeatNow,
+        CandidateNow,
     ];
     let mut value = serde_json::to_value(components).unwrap_or_default();
     if let Some(schemas) = value.get_mut("schemas").and_then(Value::as_object_mut) {
@@ -223,6 +230,16 @@ pub fn openapi() -> Value {
             "What index and network are doing",
             &[],
             &responses(&status, None),
+        ),
+    );
+    let seats = json!({"$ref": "#/components/schemas/Seats"});
+    add(
+        "/seats",
+        operation(
+            "/seats",
+            "The seats of this epoch, and who stands for those of the next",
+            &[],
+            &responses(&seats, None),
         ),
     );
     add(

@@ -214,6 +214,7 @@ async fn other_method(request: Request) -> Failure {
 fn router(explorer: Arc<Explorer>) -> Router {
     let mut router = Router::new()
         .route("/api/v1/status", get(status::status))
+        .route("/api/v1/seats", get(status::seats))
         .route("/api/v1/openapi.json", get(document::answer))
         .route("/api/v1/events/stream", get(stream::stream));
     for resource in RESOURCES {

@@ -9,7 +9,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use fairweir_types::{Address, node_api};
+use fairweir_types::{Address, Digest, event::Seat, node_api};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -54,9 +54,9 @@ pub(crate) struct Secured {
 /// What the ledger found of itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Audit {
-    /// The invariant that does not hold, so that withdrawals are halted; null while they go on.
+    /// An invariant that is known not to hold; null while all sums hold.
     broken: Option<String>,
-    /// The block that halted them.
+    /// The block that halted withdrawals; null while they go on.
     halted: Option<u64>,
     /// How often the whole state was read.
     readings: u64,
@@ -93,6 +93,94 @@ pub(crate) struct Status {
     network: Option<NetworkStatus>,
     /// The version of the explorer's program.
     version: String,
+}
+
+/// Who has a seat.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SeatNow {
+    /// The identity of the validator.
+    validator: String,
+    /// The stake that it was given for, or that stands behind it; 0 for a validator of the genesis without any.
+    stake: String,
+}
+
+/// Who stands for seats.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CandidateNow {
+    /// Its account.
+    candidate: String,
+    /// The identity of its node.
+    validator: String,
+    /// What it keeps of the fees of its blocks.
+    commission_bps: u64,
+    /// What of the stake behind it is its own.
+    own: String,
+    /// All stake behind it that counts.
+    stake: String,
+    /// Where its node is reached.
+    peer: String,
+    /// Whether it said in this epoch that its node is there.
+    ready: bool,
+    /// Whether it would have a seat in the next epoch if this one ended now.
+    seat_next: bool,
+}
+
+/// The seats of this epoch, and who stands for those of the next.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EpochNow {
+    epoch: u64,
+    /// Its last block.
+    ends: u64,
+    /// Whether stake gave the seats.
+    by_stake: bool,
+    /// The epoch since which the same validators have them.
+    since: u64,
+    seats: Vec<SeatNow>,
+    /// The stake behind candidates that are ready.
+    stake: String,
+    /// That behind those that did not say so, yet.
+    absent: String,
+    /// How much the first must be for seats to follow stake.
+    stake_min: String,
+    /// How many candidates must be ready for that.
+    seats_min: u16,
+    candidates: Vec<CandidateNow>,
+}
+
+/// The seats, as the node says.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Seats {
+    /// Null while the node does not answer.
+    now: Option<EpochNow>,
+}
+
+fn epoch(report: &node_api::CandidatesReport) -> EpochNow {
+    let candidate = |found: &node_api::CandidateReport| CandidateNow {
+        candidate: found.candidate.to_string(),
+        validator: Digest(found.validator).to_string(),
+        commission_bps: found.commission.get(),
+        own: found.own.to_string(),
+        stake: found.stake.to_string(),
+        peer: found.peer.to_string(),
+        ready: found.is_ready,
+        seat_next: found.seat_next,
+    };
+    let seat = |seat: &Seat| SeatNow {
+        validator: Digest(seat.validator).to_string(),
+        stake: seat.stake.to_string(),
+    };
+    EpochNow {
+        epoch: report.epoch,
+        ends: report.ends.get(),
+        by_stake: report.by_stake,
+        since: report.since,
+        seats: report.seats.iter().map(seat).collect(),
+        stake: report.stake.to_string(),
+        absent: report.absent.to_string(),
+        stake_min: report.stake_min.to_string(),
+        seats_min: report.seats_min,
+        candidates: report.candidates.iter().map(candidate).collect(),
+    }
 }
 
 /// What an account has now.
@@ -144,7 +232,7 @@ fn network(status: &node_api::Status) -> NetworkStatus {
             room: secured.room().map(|room| room.to_string()),
         },
         audit: Audit {
-            broken: audit.halt.map(|halt| halt.invariant.name().to_owned()),
+            broken: audit.broken.map(|invariant| invariant.name().to_owned()),
             halted: audit.halt.map(|halt| halt.halted.get()),
             readings: audit.readings,
             ended: audit.ended.get(),
@@ -175,6 +263,17 @@ pub(super) async fn status(
         },
         network: explorer.live.status().await.as_ref().map(network),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+pub(super) async fn seats(
+    State(explorer): Shared,
+    Query(pairs): Query<Pairs>,
+) -> Result<Response, Failure> {
+    parameters(pairs, &[])?;
+    let now = explorer.live.candidates().await;
+    json(&Seats {
+        now: now.as_ref().map(epoch),
     })
 }
 
