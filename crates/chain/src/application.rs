@@ -128,11 +128,12 @@ impl App {
         };
         let transactions =
             BoundedVec::new(signed).map_err(|_| Refusal::Header("number of transactions"))?;
-        let block = ChainBlock::new(Block {
+        let mut block = Block {
             header,
             transactions,
-        })
-        .ok_or(Refusal::Header("proposer"))?;
+        };
+        self.core.config.twist(&mut block);
+        let block = ChainBlock::new(block).ok_or(Refusal::Header("proposer"))?;
         self.keep(&block, outcome);
         Ok((block, sealed))
     }
@@ -148,9 +149,9 @@ impl App {
         let mut askers: Option<BTreeSet<Digest>> = None;
         loop {
             let (txs, built) = self.core.cache.at(&parent, |state, parent| {
-                let txs = self
-                    .core
-                    .select(state, parent, |tx| may_go(tx, askers.as_ref()));
+                let txs = self.core.select(state, parent, |tx| {
+                    may_go(tx, askers.as_ref()) && !self.core.config.leaves_out(tx.signed())
+                });
                 let built = fairweir_ledger::build_block(state, context, referee, &txs);
                 (txs, built)
             })?;

@@ -114,6 +114,19 @@ pub struct ChainConfig {
     pub referee: Arc<dyn Referee>,
     /// What a simulation says about this node's machine; nothing everywhere else.
     pub simulated: SimulatedMachine,
+    /// What it does against the rules when it proposes, where a test wants that.
+    #[cfg(any(test, feature = "testing"))]
+    pub dishonest: Option<Arc<dyn crate::testing::Dishonest>>,
+}
+
+/// A node whose proposals keep the rules: no other is built without the feature `testing`.
+#[cfg(not(any(test, feature = "testing")))]
+impl ChainConfig {
+    pub(crate) const fn leaves_out(&self, _: &fairweir_types::SignedTx) -> bool {
+        false
+    }
+
+    pub(crate) const fn twist(&self, _: &mut fairweir_types::Block) {}
 }
 
 impl ChainConfig {
@@ -144,6 +157,8 @@ impl ChainConfig {
             mempool: MempoolLimits::default(),
             referee: Arc::new(NoReferee),
             simulated: SimulatedMachine::default(),
+            #[cfg(any(test, feature = "testing"))]
+            dishonest: None,
         }
     }
 

@@ -1,13 +1,43 @@
-//! A validator that votes twice, for tests and for promises that show what becomes of it.
+//! Validators that do not keep the rules, for tests and for promises that show what becomes of them.
 
 use crate::{
+    config::ChainConfig,
     genesis::{self, BlockDigest, Scheme},
     transport::{Network, Transport},
 };
 use commonware_codec::{DecodeExt as _, Encode as _, varint::UInt};
 use commonware_consensus::simplex::types::{Notarize, Proposal, Vote};
 use commonware_p2p::{Receiver as _, Recipients, Sender as _, utils::mux};
-use fairweir_types::{Digest, Genesis, digest::Domain, genesis::GenesisError, keys::VoteSecretKey};
+use fairweir_types::{
+    Block, Digest, Genesis, SignedTx, digest::Domain, genesis::GenesisError, keys::VoteSecretKey,
+};
+use std::fmt;
+
+/// What a validator does against the rules when it proposes; in all else it keeps them.
+pub trait Dishonest: fmt::Debug + Send + Sync {
+    /// Whether a transaction that waits stays out of its blocks.
+    fn leaves_out(&self, _: &SignedTx) -> bool {
+        false
+    }
+
+    /// Changes a block that it built, before anybody sees it.
+    fn twist(&self, _: &mut Block) {}
+}
+
+impl ChainConfig {
+    /// Whether a transaction that waits stays out of this node's blocks.
+    pub(crate) fn leaves_out(&self, tx: &SignedTx) -> bool {
+        let dishonest = self.dishonest.as_ref();
+        dishonest.is_some_and(|dishonest| dishonest.leaves_out(tx))
+    }
+
+    /// Changes a block that this node built.
+    pub(crate) fn twist(&self, block: &mut Block) {
+        if let Some(dishonest) = &self.dishonest {
+            dishonest.twist(block);
+        }
+    }
+}
 
 /// So many transfers of one account to itself, in their order.
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use commonware_cryptography::{Signer as _, ed25519::PublicKey};
 use fairweir_types::{
-    Action, Amount, BoundedVec, ChainId, Genesis, GenesisAccount, Height, Millis, Nonce, SecretKey,
-    SignedTx, Transaction, Validator,
+    Action, Address, Amount, BoundedVec, ChainId, Genesis, GenesisAccount, Height, Millis, Nonce,
+    SecretKey, SignedTx, Transaction, Validator,
     keys::{AccountKey, VoteSecretKey},
     tx::Transfer,
 };
@@ -17,6 +17,11 @@ const FEE: u64 = 10_000_000;
 /// The key of an account that sends.
 fn sender(number: u8) -> SecretKey {
     secret(1 + number)
+}
+
+/// The address of an account that sends.
+pub(crate) fn sender_address(number: u8) -> Address {
+    sender(number).address()
 }
 
 fn secret(number: u8) -> SecretKey {

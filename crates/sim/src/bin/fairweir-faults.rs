@@ -1,5 +1,5 @@
-//! Tells stories of crashes, partitions, bad links, wrong clocks and validators that lie, one for each seed, and says how to tell one again that
-//! did not hold.
+//! Tells stories of crashes, partitions, bad links, slow disks, wrong clocks and validators that lie, one for each seed, and says how to tell one
+//! again that did not hold.
 
 use clap::Parser;
 use fairweir_sim::faults::{Faults, Told, tell};
@@ -20,7 +20,7 @@ use std::{
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// Break a network of four or seven validators in virtual time, in another way with each seed: it must never fork, lose nothing that it
-/// acknowledged, and go on once it is whole.
+/// acknowledged, and go on once it is whole, unless more lie than may.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -65,12 +65,24 @@ struct Sum {
     failed: u64,
     blocks: u64,
     moved: u64,
+    /// Of how many more liars than may be.
+    beyond: u64,
+    /// Of how many a liar was proven to vote twice.
+    guilty: u64,
+    lies: u64,
+    echoes: u64,
+    waits: u64,
     acknowledged: usize,
     healed_after: Duration,
 }
 
 impl Sum {
-    fn add(&mut self, told: &Told) {
+    fn add(&mut self, faults: &Faults, told: &Told) {
+        self.beyond += u64::from(!faults.must_go_on());
+        self.guilty += u64::from(told.guilty > 0);
+        self.lies += told.done.lies;
+        self.echoes += told.done.echoes;
+        self.waits += told.done.waits;
         self.blocks += told.blocks;
         self.moved += u64::from(told.seats_since > 0);
         self.acknowledged += told.acknowledged;
@@ -95,7 +107,7 @@ fn stories(arguments: &Arguments, begun: Instant, next: &AtomicU64, sum: &Mutex<
         sum.stories += 1;
         match told {
             Ok(told) => {
-                sum.add(&told);
+                sum.add(&faults, &told);
                 if arguments.verbose {
                     line(&told.to_string());
                 }
@@ -152,6 +164,10 @@ fn main() -> ExitCode {
         sum.acknowledged,
         sum.healed_after.as_secs_f64(),
         sum.failed
+    ));
+    line(&format!(
+        "in {} more lied than may, in {} a double vote was proven; {} lies of proposers, {} messages came twice, {} writes waited for slow disks",
+        sum.beyond, sum.guilty, sum.lies, sum.echoes, sum.waits
     ));
     if sum.stories < arguments.seeds {
         line("the time was up before all stories were told");

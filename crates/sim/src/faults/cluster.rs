@@ -1,14 +1,20 @@
 //! Validators over simulated links, which can be stopped and cut.
 
-use super::{Broken, Byzantine, Change, Faults, Seats};
+use super::{
+    Broken, Byzantine, Change, Faults, Seats,
+    disk::{Disk, Machine},
+    liars::{Censor, Forger, Lies},
+    links::{Echo, Faulty, Links},
+};
 use crate::validators::{Keys, genesis};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{Config, Link, Network, Oracle};
 use commonware_runtime::{Spawner as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, Probability};
 use fairweir_chain::{
-    ChainConfig, ChainHandle, ChainTask, SimulatedMachine, message_bytes_max, start,
-    testing::vote_twice, transport,
+    ChainConfig, ChainHandle, ChainTask, SimulatedMachine, StartError, message_bytes_max, start,
+    testing::{Dishonest, vote_twice},
+    transport::{self, Simulated, Transport},
 };
 use fairweir_ledger::{candidates, params};
 use fairweir_node::roles::candidate::say_ready;
@@ -17,7 +23,7 @@ use fairweir_types::{
     Transaction, genesis::GenesisParam, keys::VoteSecretKey, tx::RegisterCandidate,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -33,6 +39,8 @@ pub(super) const SENDERS: u8 = 3;
 const EPOCH: u64 = 12;
 const COIN: u64 = 1_000_000_000;
 const FEE: u64 = 10_000_000;
+/// How much the clock of one half of a validator that is two is ahead of the other's, in milliseconds: their blocks differ at least by that.
+const TWIN_AHEAD_MS: i64 = 7;
 /// How much later than others a message may come while links are bad, in milliseconds.
 const DISORDER_MS: u64 = 150;
 
@@ -107,6 +115,17 @@ async fn stand(
     say_ready(clock, chain, identity.clone(), vec![identity]).await;
 }
 
+/// How often faults did something that the chain shows nothing of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Blocks that were made invalid, and looks at a transaction that was left out.
+    pub lies: u64,
+    /// Messages that came twice.
+    pub echoes: u64,
+    /// Writes that waited for a slow disk.
+    pub waits: u64,
+}
+
 /// The validators of a story.
 pub(super) struct Cluster {
     context: deterministic::Context,
@@ -116,11 +135,16 @@ pub(super) struct Cluster {
     faults: Faults,
     tasks: BTreeMap<usize, ChainTask>,
     directory: Directory,
-    lives: usize,
+    lives: u64,
     /// How many faults keep each validator down, each pair apart.
     down: BTreeMap<usize, usize>,
     cut: BTreeMap<(usize, usize), usize>,
     loss: Vec<u64>,
+    disks: Vec<Disk>,
+    echo: Echo,
+    lies: Lies,
+    /// Liars that run whole chains.
+    liars: Vec<ChainTask>,
 }
 
 impl Cluster {
@@ -156,13 +180,17 @@ impl Cluster {
             down: BTreeMap::new(),
             cut: BTreeMap::new(),
             loss: Vec::new(),
+            disks: (0..faults.validators).map(|_| Disk::default()).collect(),
+            echo: Echo::default(),
+            lies: Lies::default(),
+            liars: Vec::new(),
         };
         cluster.link().await;
         for validator in 0..faults.honest() {
             cluster.run(validator).await?;
         }
         for (number, byzantine) in faults.byzantine.iter().enumerate() {
-            cluster.lie(faults.honest() + number, *byzantine).await;
+            cluster.lie(faults.honest() + number, byzantine).await?;
         }
         Ok(cluster)
     }
@@ -188,6 +216,11 @@ impl Cluster {
                 .map_or(0, |chain: &ChainHandle| chain.tip().height.get())
         };
         (0..self.faults.honest()).map(height).collect()
+    }
+
+    /// Validators that keep the rules: the first so many.
+    pub(super) const fn honest(&self) -> usize {
+        self.faults.honest()
     }
 
     pub(super) fn highest(&self) -> Height {
@@ -242,6 +275,10 @@ impl Cluster {
                 at.map(|at| self.loss.remove(at));
                 self.link().await;
             }
+            Change::Echo(hundredths) => self.echo.more(*hundredths),
+            Change::NoEcho(hundredths) => self.echo.fewer(*hundredths),
+            Change::SlowDisk(validator, by_ms) => self.disks[*validator].slow_down(*by_ms),
+            Change::QuickDisk(validator, by_ms) => self.disks[*validator].speed_up(*by_ms),
         }
         Ok(())
     }
@@ -251,6 +288,8 @@ impl Cluster {
         self.down.clear();
         self.cut.clear();
         self.loss.clear();
+        self.echo.mend();
+        self.disks.iter().for_each(Disk::mend);
         self.link().await;
         for validator in 0..self.faults.honest() {
             self.run(validator).await?;
@@ -263,32 +302,14 @@ impl Cluster {
         if self.tasks.contains_key(&validator) {
             return Ok(());
         }
+        let links = self.links();
+        let transport = links.whole(self.channels(validator).await);
+        let skew_ms = self.faults.skews_ms[validator];
+        let name = format!("validator-{validator}");
+        let (chain, task) = self
+            .start_chain(validator, name, skew_ms, None, transport)
+            .await?;
         let keys = &self.keys[validator];
-        let config = ChainConfig {
-            heartbeat: HEARTBEAT,
-            partition_prefix: format!("validator-{validator}"),
-            simulated: SimulatedMachine {
-                clock_skew_ms: self.faults.skews_ms[validator],
-                ..SimulatedMachine::default()
-            },
-            ..ChainConfig::new(
-                self.genesis.clone(),
-                keys.identity.clone(),
-                keys.vote_key.clone(),
-            )
-        };
-        self.lives += 1;
-        let context = self
-            .context
-            .child("validator")
-            .with_attribute("life", self.lives);
-        let transport = transport::simulated(&self.oracle, keys.public()).await;
-        let transport = transport.expect("the network is there");
-        let started = start(context, config, transport).await;
-        let (chain, task) = started.map_err(|error| Broken::Start {
-            validator,
-            error: error.to_string(),
-        })?;
         if self.faults.seats == Seats::Move {
             let (identity, vote_key) = (keys.identity.clone(), keys.vote_key.clone());
             let standing = chain.clone();
@@ -311,19 +332,119 @@ impl Cluster {
         }
     }
 
-    async fn lie(&mut self, validator: usize, byzantine: Byzantine) {
-        match byzantine {
-            Byzantine::Silent => {}
+    /// A new life's links.
+    fn links(&mut self) -> Links {
+        self.lives += 1;
+        Links {
+            context: self
+                .context
+                .child("links")
+                .with_attribute("life", self.lives),
+            echo: self.echo.clone(),
+            seed: self.faults.seed.wrapping_mul(1_000) + self.lives,
+        }
+    }
+
+    async fn channels(&self, validator: usize) -> Transport<Simulated<deterministic::Context>> {
+        let transport = transport::simulated(&self.oracle, self.keys[validator].public()).await;
+        transport.expect("the network is there")
+    }
+
+    /// Starts a chain with a validator's keys.
+    async fn start_chain(
+        &mut self,
+        validator: usize,
+        partition_prefix: String,
+        clock_skew_ms: i64,
+        dishonest: Option<Arc<dyn Dishonest>>,
+        transport: Transport<Faulty>,
+    ) -> Result<(ChainHandle, ChainTask), Broken> {
+        let keys = &self.keys[validator];
+        let config = ChainConfig {
+            heartbeat: HEARTBEAT,
+            partition_prefix,
+            simulated: SimulatedMachine {
+                clock_skew_ms,
+                ..SimulatedMachine::default()
+            },
+            dishonest,
+            ..ChainConfig::new(
+                self.genesis.clone(),
+                keys.identity.clone(),
+                keys.vote_key.clone(),
+            )
+        };
+        self.lives += 1;
+        let context = self
+            .context
+            .child("validator")
+            .with_attribute("life", self.lives);
+        let machine = Machine::new(context, self.disks[validator].clone());
+        let started = Box::pin(start(machine, config, transport)).await;
+        started.map_err(|error: StartError| Broken::Start {
+            validator,
+            error: error.to_string(),
+        })
+    }
+
+    async fn lie(&mut self, validator: usize, byzantine: &Byzantine) -> Result<(), Broken> {
+        let name = format!("liar-{validator}");
+        let seed = self.faults.seed;
+        let dishonest: Arc<dyn Dishonest> = match byzantine {
+            Byzantine::Silent => return Ok(()),
             Byzantine::VotesTwice => {
-                let keys = &self.keys[validator];
-                let transport = transport::simulated(&self.oracle, keys.public()).await;
-                let transport = transport.expect("the network is there");
-                let (genesis, vote_key) = (self.genesis.clone(), keys.vote_key.clone());
+                let transport = self.channels(validator).await;
+                let vote_key = self.keys[validator].vote_key.clone();
+                let genesis = self.genesis.clone();
                 self.context.child("liar").spawn(|_| async move {
                     let voting = vote_twice(&genesis, &vote_key, transport);
                     voting.await.expect("the genesis was checked");
                 });
+                return Ok(());
             }
+            Byzantine::Twins { first, second } => {
+                let of = |half: &BTreeSet<usize>| {
+                    let keys = half.iter().map(|number| self.keys[*number].public());
+                    keys.collect()
+                };
+                let halves = [of(first), of(second)];
+                let channels = self.channels(validator).await;
+                let halves = self.links().halves(channels, halves);
+                for (half, transport) in halves.into_iter().enumerate() {
+                    let name = format!("{name}-{half}");
+                    let ahead_ms = if half == 0 { 0 } else { TWIN_AHEAD_MS };
+                    let started = self.start_chain(validator, name, ahead_ms, None, transport);
+                    let (_, task) = started.await?;
+                    self.liars.push(task);
+                }
+                return Ok(());
+            }
+            Byzantine::Censor => Arc::new(Censor::of_seed(seed, self.lies.clone())),
+            Byzantine::Forger => Arc::new(Forger {
+                seed,
+                lies: self.lies.clone(),
+            }),
+        };
+        let channels = self.channels(validator).await;
+        let transport = self.links().whole(channels);
+        let started = self.start_chain(validator, name, 0, Some(dishonest), transport);
+        let (_, task) = started.await?;
+        self.liars.push(task);
+        Ok(())
+    }
+
+    /// The number of the validator with an identity.
+    pub(super) fn number_of(&self, identity: &[u8; 32]) -> Option<usize> {
+        let mut keys = self.keys.iter();
+        keys.position(|keys| keys.public().as_ref() == identity)
+    }
+
+    /// What was done that leaves no trace in the chain.
+    pub(super) fn done(&self) -> Done {
+        Done {
+            lies: self.lies.number(),
+            echoes: self.echo.echoed(),
+            waits: self.disks.iter().map(Disk::waited).sum(),
         }
     }
 

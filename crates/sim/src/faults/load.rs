@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What a validator said became of a transaction.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledged {
+    /// Whose it was.
+    pub(super) sender: u8,
     pub(super) tx: Digest,
     pub(super) included: IncludedTx,
 }
@@ -39,6 +41,14 @@ pub(super) struct Load {
 }
 
 impl Load {
+    /// How many transactions of each account were acknowledged.
+    pub(super) fn counts(&self) -> Vec<usize> {
+        let acknowledged = self.acknowledged.lock();
+        let acknowledged = acknowledged.unwrap_or_else(PoisonError::into_inner);
+        let of = |number| acknowledged.iter().filter(move |one| one.sender == number);
+        (0..SENDERS).map(|number| of(number).count()).collect()
+    }
+
     /// Ends it, and says what was acknowledged.
     pub(super) fn end(self) -> Vec<Acknowledged> {
         for task in self.tasks {
@@ -89,6 +99,11 @@ async fn send(
                 break included;
             }
         };
+        let acknowledged = Acknowledged {
+            sender: number,
+            tx: tx.digest(),
+            included: acknowledged,
+        };
         told.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(acknowledged);
@@ -102,7 +117,7 @@ async fn offer(
     directory: &Directory,
     tx: &SignedTx,
     tries: u64,
-) -> Option<Acknowledged> {
+) -> Option<IncludedTx> {
     let chain = {
         let running = directory.lock();
         let count = u64::try_from(running.len()).unwrap_or(u64::MAX).max(1);
@@ -124,7 +139,7 @@ async fn offer(
         }
     };
     match select(pin!(outcome.boxed()), patience).await {
-        Either::Left((Some(included), _)) => Some(Acknowledged { tx: id, included }),
+        Either::Left((Some(included), _)) => Some(included),
         Either::Left((None, patience)) => {
             patience.await;
             None

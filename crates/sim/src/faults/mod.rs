@@ -1,10 +1,15 @@
 //! Faults of validators and of the links between them, drawn from a seed and told in virtual time: whatever happens, no two validators hold
-//! different blocks, nothing that was acknowledged is lost, all money is accounted for, and once the faults are over the chain goes on.
+//! different blocks, nothing that was acknowledged is lost, all money is accounted for, and once the faults are over the chain goes on, and takes
+//! the transactions of everybody. Where more than f lie all of that holds but that it goes on.
 
 mod cluster;
+mod disk;
+mod liars;
+mod links;
 mod load;
 mod plan;
 
+pub use cluster::Done;
 pub use plan::{Byzantine, Change, Fault, Faults, Seats};
 
 use cluster::Cluster;
@@ -14,7 +19,10 @@ use fairweir_chain::ChainHandle;
 use fairweir_ledger::invariants;
 use fairweir_types::{Digest, Height};
 use load::Acknowledged;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use thiserror::Error;
 
 /// Once everything is whole again, how long the chain may take until all validators hold new blocks: the last views' timeouts, a store that is
@@ -22,6 +30,8 @@ use thiserror::Error;
 const HEALS_WITHIN: Duration = Duration::from_secs(60);
 /// New blocks that all must hold then.
 const NEW_BLOCKS: u64 = 3;
+/// How long a chain is watched that need not go on.
+const WATCHED: Duration = Duration::from_secs(10);
 /// Virtual time after which a story is given up.
 const STORY_MAX: Duration = Duration::from_secs(3_600);
 
@@ -38,6 +48,10 @@ pub struct Told {
     pub longest_pause: Duration,
     /// The time that the chain took to go on once everything was whole.
     pub healed_after: Duration,
+    /// Validators whose double votes others can prove.
+    pub guilty: usize,
+    /// What faults did that the chain shows nothing of.
+    pub done: Done,
 }
 
 /// What must never happen.
@@ -75,6 +89,28 @@ pub enum Broken {
         /// The highest before.
         before: u64,
     },
+    /// Everything is whole, the chain goes on, and the transactions of an account are in none of its blocks.
+    #[error("{} s after the last fault no further transaction of sender {sender} is in a block", HEALS_WITHIN.as_secs())]
+    Unheard {
+        /// Which of the accounts.
+        sender: usize,
+    },
+    /// A block is final that breaks the rules.
+    #[error("validator {validator} holds an invalid block at height {height}")]
+    Invalid {
+        /// The validator.
+        validator: usize,
+        /// Which block.
+        height: Height,
+    },
+    /// It can be proven that an honest validator voted twice.
+    #[error("validator {validator} is honest, and validator {by} can prove that it voted twice")]
+    Accused {
+        /// The validator.
+        validator: usize,
+        /// Who has the evidence.
+        by: usize,
+    },
     /// A validator did not start.
     #[error("validator {validator} does not start: {error}")]
     Start {
@@ -105,7 +141,7 @@ pub fn tell(faults: &Faults) -> Result<Told, Broken> {
 }
 
 async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, Broken> {
-    let mut cluster = Cluster::start(&context, &faults).await?;
+    let mut cluster = Box::pin(Cluster::start(&context, &faults)).await?;
     let load = load::start(&context, &cluster, &faults);
     let begun = context.current();
     let mut watch = Watch::new(&context);
@@ -123,35 +159,51 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
     }
     watch.look(&context, &cluster)?;
     cluster.heal().await?;
-    let before = watch.height;
+    let (before, heard) = (watch.height, load.counts());
     let since = context.current();
     let goal = Height(before.get() + NEW_BLOCKS);
-    while cluster.lowest() < goal {
-        if context.current() > since + HEALS_WITHIN {
-            return Err(Broken::Stuck {
-                heights: cluster.heights(),
-                before: before.get(),
+    loop {
+        let passed = context.current().duration_since(since);
+        let passed = passed.unwrap_or_default();
+        let unheard = load.counts().iter().zip(&heard).position(|(a, b)| a <= b);
+        let is_whole = cluster.lowest() >= goal && unheard.is_none();
+        if is_whole || (!faults.must_go_on() && passed > WATCHED) {
+            break;
+        }
+        if passed > HEALS_WITHIN {
+            return Err(match unheard {
+                Some(sender) if cluster.lowest() >= goal => Broken::Unheard { sender },
+                _ => Broken::Stuck {
+                    heights: cluster.heights(),
+                    before: before.get(),
+                },
             });
         }
         context.sleep(Watch::EVERY).await;
         watch.look(&context, &cluster)?;
     }
-    let healed_after = context.current().duration_since(since);
+    let healed_after = match faults.must_go_on() {
+        true => context.current().duration_since(since),
+        false => Ok(Duration::ZERO),
+    };
     let seats_since = cluster.seats_since();
     let acknowledged = load.end();
-    check(&cluster, &watch.seen, &acknowledged).await?;
+    check(&cluster, &faults, &watch.seen, &acknowledged).await?;
     Ok(Told {
         blocks: cluster.lowest().get(),
         seats_since,
         acknowledged: acknowledged.len(),
         longest_pause: watch.longest,
         healed_after: healed_after.unwrap_or_default(),
+        guilty: watch.guilty.len(),
+        done: cluster.done(),
     })
 }
 
 /// All validators hold the same blocks, what was acknowledged, and a state that adds up.
 async fn check(
     cluster: &Cluster,
+    faults: &Faults,
     seen: &Seen,
     acknowledged: &[Acknowledged],
 ) -> Result<(), Broken> {
@@ -159,7 +211,15 @@ async fn check(
     let mut first: Option<(usize, Vec<Digest>)> = None;
     for (validator, chain) in &cluster.running() {
         let validator = *validator;
-        let digests = digests(validator, chain, to).await?;
+        let (digests, proposers) = blocks(validator, chain, to).await?;
+        for (height, proposer) in (1..).map(Height).zip(&proposers) {
+            let proposer = cluster.number_of(proposer);
+            let liar = proposer.and_then(|number| number.checked_sub(faults.honest()));
+            let liar = liar.and_then(|liar| faults.byzantine.get(liar));
+            if liar == Some(&Byzantine::Forger) {
+                return Err(Broken::Invalid { validator, height });
+            }
+        }
         for (height, digest) in (1..).map(Height).zip(&digests) {
             if let Some((other, before)) = seen.get(&height)
                 && before != digest
@@ -179,7 +239,7 @@ async fn check(
         } else {
             first = Some((validator, digests));
         }
-        for Acknowledged { tx, included } in acknowledged {
+        for Acknowledged { tx, included, .. } in acknowledged {
             // A validator that holds fewer blocks may not have it yet; the chain goes on while it is asked.
             let height = chain.tip().height;
             let found = chain.outcome(*tx).await.map_err(|error| Broken::Read {
@@ -201,17 +261,23 @@ async fn check(
     Ok(())
 }
 
-async fn digests(validator: usize, chain: &ChainHandle, to: Height) -> Result<Vec<Digest>, Broken> {
+/// The digests of a validator's blocks, and who proposed them.
+async fn blocks(
+    validator: usize,
+    chain: &ChainHandle,
+    to: Height,
+) -> Result<(Vec<Digest>, Vec<[u8; 32]>), Broken> {
     let mut blocks = chain.subscribe(Height(1));
-    let mut digests = Vec::new();
+    let (mut digests, mut proposers) = (Vec::new(), Vec::new());
     while blocks.next_height() <= to {
         let block = blocks.next().await.map_err(|error| Broken::Read {
             validator,
             error: error.to_string(),
         })?;
         digests.push(block.digest);
+        proposers.push(block.block.header.proposer);
     }
-    Ok(digests)
+    Ok((digests, proposers))
 }
 
 /// What a validator held at each height when it was looked at: it may have crashed since.
@@ -223,6 +289,8 @@ struct Watch {
     height: Height,
     since: std::time::SystemTime,
     longest: Duration,
+    /// Who can be shown to have voted twice.
+    guilty: BTreeSet<usize>,
 }
 
 impl Watch {
@@ -234,6 +302,7 @@ impl Watch {
             height: Height::ZERO,
             since: context.current(),
             longest: Duration::ZERO,
+            guilty: BTreeSet::new(),
         }
     }
 
@@ -245,6 +314,14 @@ impl Watch {
             if digest != tip.digest {
                 let (height, between) = (tip.height, (other, validator));
                 return Err(Broken::Fork { height, between });
+            }
+            let by = validator;
+            for evidence in chain.double_votes() {
+                let guilty = cluster.number_of(&evidence.validator);
+                match guilty.filter(|guilty| *guilty < cluster.honest()) {
+                    Some(validator) => return Err(Broken::Accused { validator, by }),
+                    None => self.guilty.extend(guilty),
+                }
             }
         }
         let (now, height) = (context.current(), cluster.highest());
@@ -261,12 +338,16 @@ impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} blocks, the same seats since epoch {}, {} transactions acknowledged, longest pause {:.1} s, whole after {:.1} s",
+            "{} blocks, the same seats since epoch {}, {} transactions acknowledged, longest pause {:.1} s, whole after {:.1} s; {} proven to vote twice, {} lies, {} messages twice, {} waits for disks",
             self.blocks,
             self.seats_since,
             self.acknowledged,
             self.longest_pause.as_secs_f64(),
-            self.healed_after.as_secs_f64()
+            self.healed_after.as_secs_f64(),
+            self.guilty,
+            self.done.lies,
+            self.done.echoes,
+            self.done.waits
         )
     }
 }

@@ -11,13 +11,40 @@ const FAULTS_MAX: u64 = 6;
 /// How wrong a clock may be, in milliseconds: ten minutes.
 const SKEW_MAX_MS: u64 = 600_000;
 
+/// Milliseconds until a write is durable on a disk that is hardly slow, at most.
+const DISK_MS: u64 = 40;
+/// So many times that is doubled at most.
+const DISK_DOUBLINGS: u64 = 6;
+/// The dice for what came later than the other faults, so that what else happens in a story stays what it was.
+const LATER: u64 = 1;
+
 /// A validator that does not keep the rules throughout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Byzantine {
-    /// It votes for two blocks in each view.
+    /// It votes for a block that does not exist besides each that does.
     VotesTwice,
     /// It never says anything.
     Silent,
+    /// It is two with the same keys, each of which keeps the rules and speaks with some of the others only: two real blocks in the views in
+    /// which it proposes, and votes for both.
+    Twins {
+        /// Whom the first half speaks with.
+        first: BTreeSet<usize>,
+        /// Whom the second does.
+        second: BTreeSet<usize>,
+    },
+    /// It leaves the transactions of an account, or all, out of its blocks.
+    Censor,
+    /// Every block that it proposes is invalid, each in another way.
+    Forger,
+}
+
+impl Byzantine {
+    /// Whether it signs what excludes what else it signs: with more than f of these no chain of 3f + 1 validators is safe.
+    #[must_use]
+    pub const fn signs_twice(&self) -> bool {
+        matches!(self, Self::VotesTwice | Self::Twins { .. })
+    }
 }
 
 /// How long the epochs of a story are, and whether seats move with them.
@@ -44,6 +71,11 @@ pub enum Fault {
         /// One side.
         side: BTreeSet<usize>,
     },
+    /// These and the other honest validators do not reach each other, and those that lie reach all.
+    Bridged {
+        /// One side.
+        side: BTreeSet<usize>,
+    },
     /// These validators reach nobody of the others, who reach them.
     OneWay {
         /// Whose words are lost.
@@ -58,6 +90,18 @@ pub enum Fault {
     Loss {
         /// The part.
         hundredths: u64,
+    },
+    /// Of all messages this part, in hundredths, comes twice, the second time up to three seconds later.
+    Echo {
+        /// The part.
+        hundredths: u64,
+    },
+    /// What these validators write takes longer to become durable.
+    SlowDisks {
+        /// Who.
+        validators: BTreeSet<usize>,
+        /// Milliseconds of each write that is waited for.
+        by_ms: u64,
     },
 }
 
@@ -76,6 +120,14 @@ pub enum Change {
     Lossy(u64),
     /// They do no more.
     Lossless(u64),
+    /// So many hundredths of messages more come twice.
+    Echo(u64),
+    /// They do no more.
+    NoEcho(u64),
+    /// A validator's disk becomes slower by so many milliseconds.
+    SlowDisk(usize, u64),
+    /// It is as quick again as before.
+    QuickDisk(usize, u64),
 }
 
 /// The faults of one story.
@@ -83,7 +135,7 @@ pub enum Change {
 pub struct Faults {
     /// What they were drawn from, and all else that is random.
     pub seed: u64,
-    /// Validators, 4 or 7: of 3f + 1 up to f may be byzantine.
+    /// Validators, 4 or 7: of 3f + 1 up to f may be byzantine, and one more where the chain need not go on.
     pub validators: usize,
     /// Milliseconds that a message takes on a whole link.
     pub latency_ms: u64,
@@ -118,25 +170,109 @@ impl Dice {
         let bits = 1 + self.below((1 << of) - 2);
         (0..of).filter(|number| bits >> number & 1 == 1).collect()
     }
+
+    /// Some who lie, of so many validators: of one of eight stories one more than may.
+    fn liars(&mut self, validators: usize, tolerated: usize) -> Vec<Byzantine> {
+        let count = if self.is_one_of(4) {
+            tolerated + 1
+        } else {
+            1 + usize::try_from(self.below(tolerated as u64)).unwrap_or_default()
+        };
+        let first_liar = validators - count;
+        let liars = (0..count).map(|number| {
+            // Not more than may sign twice.
+            let may_sign_twice = number < tolerated;
+            match self.below(if may_sign_twice { 7 } else { 4 }) {
+                0 => Byzantine::Silent,
+                1 => Byzantine::Censor,
+                2 | 3 => Byzantine::Forger,
+                4 => Byzantine::VotesTwice,
+                _ => self.twins(validators, first_liar + number),
+            }
+        });
+        liars.collect()
+    }
+
+    /// One that is two, whose halves share the others.
+    fn twins(&mut self, validators: usize, itself: usize) -> Byzantine {
+        let (mut first, mut second) = (BTreeSet::new(), BTreeSet::new());
+        for other in (0..validators).filter(|other| *other != itself) {
+            let speaks_with = self.below(5);
+            // The one, the other, or both.
+            if speaks_with != 0 && speaks_with != 1 {
+                first.insert(other);
+            }
+            if speaks_with != 2 && speaks_with != 3 {
+                second.insert(other);
+            }
+        }
+        Byzantine::Twins { first, second }
+    }
 }
 
 impl Faults {
     /// The faults of a seed.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
+        let mut later = ChaCha8Rng::seed_from_u64(seed);
+        later.set_stream(LATER);
+        let mut dice = Dice(later);
+        let validators = Self::plain(seed).validators;
+        let tolerated = (validators - 1) / 3;
+        let liars = dice.is_one_of(2).then(|| dice.liars(validators, tolerated));
+        let mut faults = Self::drawn(seed, liars);
+        let honest = faults.honest();
+        for _ in 0..dice.below(4) {
+            let from = Duration::from_millis(dice.below(LENGTH_SECONDS * 800));
+            let length = Duration::from_millis(500 + dice.below(LENGTH_SECONDS * 500));
+            let fault = match dice.below(5) {
+                0 => Fault::Bridged {
+                    side: dice.some(honest),
+                },
+                1 | 2 => Fault::Echo {
+                    hundredths: 5 + dice.below(60),
+                },
+                _ => {
+                    // As often a little as much: one that is very slow only stops its validator.
+                    let most_ms = DISK_MS << dice.below(DISK_DOUBLINGS);
+                    Fault::SlowDisks {
+                        validators: if dice.is_one_of(4) {
+                            (0..honest).collect()
+                        } else {
+                            dice.some(honest)
+                        },
+                        by_ms: 5 + dice.below(most_ms),
+                    }
+                }
+            };
+            faults.faults.push((from, from + length, fault));
+        }
+        faults
+    }
+
+    /// Those of a seed without what came later: twins, censors, forgers, more liars than may be, halves that liars bridge, disks that are slow, and messages that come twice.
+    #[must_use]
+    pub fn plain(seed: u64) -> Self {
+        Self::drawn(seed, None)
+    }
+
+    /// Those of a seed, where these lie if any are said.
+    fn drawn(seed: u64, liars: Option<Vec<Byzantine>>) -> Self {
         let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
         let validators = if dice.is_one_of(8) { 7 } else { 4 };
-        let tolerated = (validators - 1) / 3;
+        let tolerated: usize = (validators - 1) / 3;
         let byzantine: Vec<_> = match dice.below(4) {
             0 => vec![Byzantine::VotesTwice],
             1 => vec![Byzantine::Silent],
             _ => Vec::new(),
         };
+        let byzantine = liars.unwrap_or(byzantine);
         let honest = validators - byzantine.len();
         let mut skews_ms = vec![0; honest];
         for (number, skew) in skews_ms.iter_mut().enumerate() {
             // Who is wrong by much counts among the f that may fail.
-            let is_wild = number < tolerated - byzantine.len() && dice.is_one_of(3);
+            let may_be_wild = tolerated.saturating_sub(byzantine.len());
+            let is_wild = number < may_be_wild && dice.is_one_of(3);
             let most = if is_wild { SKEW_MAX_MS } else { 200 };
             let off = i64::try_from(dice.below(2 * most + 1)).unwrap_or_default();
             *skew = off - i64::try_from(most).unwrap_or_default();
@@ -192,6 +328,12 @@ impl Faults {
         self.validators - self.byzantine.len()
     }
 
+    /// Whether no more fail than may, so that the chain must go on once all else is whole.
+    #[must_use]
+    pub const fn must_go_on(&self) -> bool {
+        3 * self.byzantine.len() < self.validators
+    }
+
     /// What is done when, in order.
     #[must_use]
     pub fn changes(&self) -> Vec<(Duration, Change)> {
@@ -205,8 +347,12 @@ impl Faults {
                         changes.push((to, Change::Start(*validator)));
                     }
                 }
-                Fault::Partition { side } => {
-                    let both = self.between(side, true);
+                Fault::Partition { side } | Fault::Bridged { side } => {
+                    let mut both = self.between(side, true);
+                    if matches!(fault, Fault::Bridged { .. }) {
+                        let honest = 0..self.honest();
+                        both.retain(|(a, b)| honest.contains(a) && honest.contains(b));
+                    }
                     changes.push((from, Change::Cut(both.clone())));
                     changes.push((to, Change::Join(both)));
                 }
@@ -227,6 +373,16 @@ impl Faults {
                 Fault::Loss { hundredths } => {
                     changes.push((from, Change::Lossy(*hundredths)));
                     changes.push((to, Change::Lossless(*hundredths)));
+                }
+                Fault::Echo { hundredths } => {
+                    changes.push((from, Change::Echo(*hundredths)));
+                    changes.push((to, Change::NoEcho(*hundredths)));
+                }
+                Fault::SlowDisks { validators, by_ms } => {
+                    for validator in validators {
+                        changes.push((from, Change::SlowDisk(*validator, *by_ms)));
+                        changes.push((to, Change::QuickDisk(*validator, *by_ms)));
+                    }
                 }
             }
         }
@@ -253,13 +409,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_begins_ends_and_no_more_than_f_lie() {
+    fn what_begins_ends_and_no_more_than_f_fail_where_the_chain_must_go_on() {
         for seed in 0..500 {
             let faults = Faults::of_seed(seed);
             assert_eq!(faults, Faults::of_seed(seed));
             let tolerated = (faults.validators - 1) / 3;
             let wild = faults.skews_ms.iter().filter(|skew| skew.abs() > 1_000);
-            assert!(faults.byzantine.len() + wild.count() <= tolerated);
+            let failing = faults.byzantine.len() + wild.count();
+            assert!(failing <= tolerated + usize::from(!faults.must_go_on()));
+            let twice = faults.byzantine.iter().filter(|liar| liar.signs_twice());
+            assert!(twice.count() <= tolerated, "no chain is safe otherwise");
             let count = |is: fn(&Change) -> bool| {
                 let changes = faults.changes();
                 changes.iter().filter(|(_, change)| is(change)).count()
@@ -272,6 +431,40 @@ mod tests {
                 count(|change| matches!(change, Change::Cut(_))),
                 count(|change| matches!(change, Change::Join(_)))
             );
+            assert_eq!(
+                count(|change| matches!(change, Change::SlowDisk(..))),
+                count(|change| matches!(change, Change::QuickDisk(..)))
+            );
         }
+    }
+
+    #[test]
+    fn every_fault_is_among_those_of_two_hundred_stories() {
+        let stories: Vec<_> = (0..200).map(Faults::of_seed).collect();
+        let is_there = |is: fn(&Byzantine) -> bool| {
+            let mut liars = stories.iter().flat_map(|faults| &faults.byzantine);
+            assert!(liars.any(is));
+        };
+        is_there(|liar| matches!(liar, Byzantine::VotesTwice));
+        is_there(|liar| matches!(liar, Byzantine::Silent));
+        is_there(|liar| matches!(liar, Byzantine::Twins { .. }));
+        is_there(|liar| matches!(liar, Byzantine::Censor));
+        is_there(|liar| matches!(liar, Byzantine::Forger));
+        let is_told = |is: fn(&Fault) -> bool| {
+            let mut faults = stories.iter().flat_map(|faults| &faults.faults);
+            assert!(faults.any(|(_, _, fault)| is(fault)));
+        };
+        is_told(|fault| matches!(fault, Fault::Crash { .. }));
+        is_told(|fault| matches!(fault, Fault::Partition { .. }));
+        is_told(|fault| matches!(fault, Fault::Bridged { .. }));
+        is_told(|fault| matches!(fault, Fault::OneWay { .. }));
+        is_told(|fault| matches!(fault, Fault::Flapping { .. }));
+        is_told(|fault| matches!(fault, Fault::Loss { .. }));
+        is_told(|fault| matches!(fault, Fault::Echo { .. }));
+        is_told(|fault| matches!(fault, Fault::SlowDisks { .. }));
+        assert!(stories.iter().any(|faults| !faults.must_go_on()));
+        let skews = stories.iter().flat_map(|faults| &faults.skews_ms);
+        let (least, most) = (skews.clone().min(), skews.max());
+        assert!(least < Some(&-300_000) && most > Some(&300_000));
     }
 }
