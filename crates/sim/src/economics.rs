@@ -1,6 +1,6 @@
 //! The parameter sheet: `docs/economics.md` is made of this, and a test fails when a figure or an inequality is not as the page says.
 
-use crate::adversaries;
+use crate::adversaries::{self, APART_MAX, COMPARED_FROM, ROUNDING};
 use core::fmt::Write as _;
 use fairweir_ledger::{
     params::{self, PARAMS, Params},
@@ -506,14 +506,22 @@ fn capture(page: &mut String, sheet: &Sheet) -> core::fmt::Result {
 fn adversaries_of(page: &mut String) -> core::fmt::Result {
     writeln!(
         page,
-        "\n## Adversaries\n\n`cargo run --release -p fairweir-sim -- adversaries --seeds 1000` tells the story of each; `crates/sim/src/adversaries/mod.rs` defines loss,\nreference and what counts as taken from honest participants.\n\n| behaviour | rules | against |\n| --- | --- | --- |"
+        "\n## Adversaries\n\n`cargo run --release -p fairweir-sim -- adversaries --seeds 1000` tells the story of each; `crates/sim/src/adversaries/mod.rs` defines loss,\nreference and what counts as taken from honest participants.\n\nThe expected loss is reckoned for each story from the parameters, the prices and the demands of that story, by the formula of its row, and the\nfees that the ledger charged are added: the adversary's, less those of its twin where it is measured against one. It is compared with the\nmeasured loss story by story. Where the formula is *exact* the mean of the differences is at most {APART_MAX:.2} standard errors (99.9 %) and {ROUNDING} coins\nof rounding from zero; where it is a *bound* the mean is no more than that below it. From {COMPARED_FROM} stories on a behaviour holds only if it agrees,\nif the whole 95 % interval of its loss is above zero, and if nobody honest lost anything. Two things honest workers may lose. What they\nhand over ahead of their pay: a worker stops at the chunk that it was not paid for, so no story may leave more unpaid than one chunk of its request at the\nlane's prices. And in a lane whose cap is one request's what is kept for checks is too little for a batch that is sampled: the worker pays the rest, at\nmost these checks. `overdrawing-buyer` has such a lane: what it asks beyond the cap is refused before any work is done, whatever its vouchers say.\n\nQ is the quote of the order, S a worker's stake and s the share of it that is slashed, T what the requests of a lane cost, P how likely one of\nthem is sampled, V a verifier's stake and x the share that it loses, w that of a wrong verdict.\n\n| behaviour | rules | against | expected loss | which is |\n| --- | --- | --- | --- | --- |"
     )?;
     for row in adversaries::ALL {
         let against = match row.reference {
             adversaries::Reference::Aside => "standing aside: all that it is paid is gain",
             adversaries::Reference::Twin => "an honest twin of the same seed",
         };
-        writeln!(page, "| {} | {} | {against} |", row.name, row.rules)?;
+        let kind = match row.expects {
+            adversaries::Expects::Exactly => "exact",
+            adversaries::Expects::AtLeast => "a bound",
+        };
+        writeln!(
+            page,
+            "| {} | {} | {against} | {} | {kind} |",
+            row.name, row.rules, row.formula
+        )?;
     }
     Ok(())
 }

@@ -105,13 +105,14 @@ fn told(line: &Line, is_json: bool) -> String {
         return serde_json::json!({
             "behaviour": row.name, "rules": row.rules, "against": format!("{:?}", row.reference).to_lowercase(),
             "seeds": loss.count, "expected": line.expected, "mean": loss.mean, "low": loss.low(), "high": loss.high(),
-            "slashed": line.slashed, "taken": line.taken, "slipped": line.slipped,
+            "slashed": line.slashed, "taken": line.taken, "slipped": line.slipped, "unpaid": line.unpaid,
+            "expects": format!("{:?}", row.expects).to_lowercase(), "difference": line.difference.mean, "difference_half": line.difference.half,
             "verdict": format!("{:?}", line.verdict()).to_lowercase(),
         })
         .to_string();
     }
     format!(
-        "| {} | {} | {} | {} | {:.6} | {:.6} | {:.6} to {:.6} | {:.3} | {} | {:.6} | {} |",
+        "| {} | {} | {} | {} | {:.6} | {:.6} | {:.6} to {:.6} | {:.6} ± {:.6} | {:.3} | {} | {:.6} | {:.6} | {} |",
         row.name,
         row.rules,
         format!("{:?}", row.reference).to_lowercase(),
@@ -120,9 +121,12 @@ fn told(line: &Line, is_json: bool) -> String {
         loss.mean,
         loss.low(),
         loss.high(),
+        line.difference.mean,
+        line.difference.half,
         line.slashed,
         line.taken,
         line.slipped,
+        line.unpaid,
         format!("{:?}", line.verdict()).to_lowercase(),
     )
 }
@@ -145,9 +149,9 @@ fn table(wanted: &Table) -> ExitCode {
     }
     if !wanted.json {
         line(
-            "| behaviour | rules | against | seeds | expected loss | mean loss | 95 % interval | slashed | taken | slipped | verdict |",
+            "| behaviour | rules | against | seeds | expected loss | mean loss | 95 % interval | less that by formula | slashed | taken | slipped | unpaid at most | verdict |",
         );
-        line("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+        line("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     }
     let begun = Instant::now();
     let (mut held, mut stories) = (0, 0);
@@ -159,7 +163,7 @@ fn table(wanted: &Table) -> ExitCode {
     }
     if !wanted.json {
         line(&format!(
-            "{held} of {} behaviours lose and take nothing, {stories} stories in {} s",
+            "{held} of {} behaviours lose what they should and take nothing, {stories} stories in {} s",
             rows.len(),
             begun.elapsed().as_secs()
         ));

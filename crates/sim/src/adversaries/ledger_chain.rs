@@ -56,7 +56,6 @@ struct Books {
     waiting: Vec<Waiting>,
     nonces: BTreeMap<Address, Nonce>,
     fees: BTreeMap<Address, Amount>,
-    refused: BTreeMap<Address, Amount>,
     pages: Vec<EventPage>,
     events: Digest,
     /// Of each follower one: a task that is woken twice is polled twice.
@@ -100,7 +99,6 @@ impl LedgerChain {
             waiting: Vec::new(),
             nonces: BTreeMap::new(),
             fees: BTreeMap::new(),
-            refused: BTreeMap::new(),
             pages: Vec::new(),
             events: Digest::ZERO,
             wakers: BTreeMap::new(),
@@ -183,13 +181,6 @@ impl LedgerChain {
         self.books().fees.get(&account).copied().unwrap_or_default()
     }
 
-    /// The fees that an account paid for what was refused.
-    #[must_use]
-    pub fn refused_fees(&self, account: Address) -> Amount {
-        let books = self.books();
-        books.refused.get(&account).copied().unwrap_or_default()
-    }
-
     /// What a buyer's settlements burned and paid for checks.
     ///
     /// # Panics
@@ -206,6 +197,21 @@ impl LedgerChain {
                 checks.chain([settled.burned]).collect()
             }
             _ => Vec::new(),
+        });
+        Amount::sum(parts).expect("it is little")
+    }
+
+    /// What the workers of a buyer's batches paid towards checks: where a lane is so small that what it keeps for them is too little.
+    ///
+    /// # Panics
+    /// If it is more than there is.
+    #[must_use]
+    pub fn workers_part(&self, buyer: Address) -> Amount {
+        let parts = self.events().into_iter().filter_map(|event| match event {
+            Event::BatchSettled(settled) if settled.payers.buyer == buyer => {
+                settled.root.sum.checked_sub(settled.paid.amount).ok()
+            }
+            _ => None,
         });
         Amount::sum(parts).expect("it is little")
     }
@@ -341,16 +347,10 @@ impl Books {
         }
         self.state.apply(&outcome.writes);
         self.work_pending = outcome.work_pending;
-        for (tx, told) in txs.iter().zip(&outcome.outcomes) {
+        for tx in &txs {
             let fee = tx.transaction().fee;
-            let count = |fees: &mut BTreeMap<Address, Amount>| {
-                let paid = fees.entry(tx.sender()).or_default();
-                *paid = paid.checked_add(fee).expect("fees are below the supply");
-            };
-            count(&mut self.fees);
-            if told.code != TxCode::OK {
-                count(&mut self.refused);
-            }
+            let paid = self.fees.entry(tx.sender()).or_default();
+            *paid = paid.checked_add(fee).expect("fees are below the supply");
         }
         for event in &outcome.events {
             let encoded = commonware_codec::Encode::encode(event);

@@ -20,8 +20,14 @@ pub(super) fn signed(amount: Amount) -> i64 {
 pub struct Outcome {
     /// What the adversary has more than before, with what it received.
     pub outcome: i64,
-    /// The loss by formula.
+    /// The loss by formula, without the fees of transactions.
     pub expected: f64,
+    /// The fees of the adversary's transactions.
+    pub fees: i64,
+    /// What an adversary that buys received beyond what it paid: its worker's loss.
+    pub unpaid: i64,
+    /// What of it the rules allow: what a worker hands over ahead of its pay, or what it may have to pay towards checks.
+    pub ahead: i64,
     /// What honest participants lost against the rules.
     pub taken: i64,
     /// What honest buyers paid beyond right work.
@@ -39,7 +45,9 @@ pub(super) struct Told {
     pub(super) received: Amount,
     /// What honest buyers received of right work, at its price.
     pub(super) right: Amount,
-    /// The loss by formula, in base units.
+    /// What a worker may be left without at most.
+    pub(super) ahead: Amount,
+    /// The loss by formula, in base units, without fees.
     pub(super) expected: f64,
 }
 
@@ -50,9 +58,15 @@ pub(super) fn read(town: &Town, adversaries: &[Address], told: Told) -> Outcome 
         |account: Address| signed(town.chain.wealth(account)) - signed(town.before(account).0);
     let is_slashed =
         |account: &Address| slashes(&events).any(|slashed| slashed.account == *account);
+    let fees = |account: Address| signed(town.chain.fees(account)) - signed(town.before(account).1);
+    let paid_by = |account: &Address| Bill::of(&events, *account).to_workers;
+    let paid: i64 = adversaries.iter().map(paid_by).sum();
     let mut found = Outcome {
         outcome: adversaries.iter().copied().map(change).sum::<i64>() + signed(told.received),
         expected: told.expected,
+        fees: adversaries.iter().copied().map(fees).sum(),
+        unpaid: (signed(told.received) - paid).max(0),
+        ahead: signed(told.ahead),
         was_slashed: adversaries.iter().any(is_slashed),
         root: town.chain.root(),
         ..Outcome::default()
@@ -61,13 +75,12 @@ pub(super) fn read(town: &Town, adversaries: &[Address], told: Told) -> Outcome 
         if adversaries.contains(&account) {
             continue;
         }
-        let fees = signed(town.chain.fees(account)) - signed(town.before(account).1);
         let bill = Bill::of(&events, account);
         let slashed: i64 = slashes(&events)
             .filter(|slashed| slashed.account == account)
             .map(|slashed| signed(slashed.amount))
             .sum();
-        let short = -(change(account) + fees + bill.settled - bill.awarded);
+        let short = -(change(account) + fees(account) + bill.settled - bill.awarded);
         found.taken += slashed.max(short).max(0);
         if bill.is_buyer {
             found.slipped += (bill.to_workers - signed(told.right)).max(0);
@@ -159,6 +172,12 @@ impl Summary {
             mean,
             half,
         }
+    }
+
+    /// The standard error of the mean.
+    #[must_use]
+    pub fn standard_error(&self) -> f64 {
+        self.half / NORMAL_95
     }
 
     /// The interval's lower bound.

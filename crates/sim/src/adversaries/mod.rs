@@ -11,7 +11,11 @@
 //! - **taken**: what honest participants lost against the rules: slashed stake, and any difference between a buyer's balance and its bill
 //!   (its own fees, what was settled, what it was awarded), or between an operator's and its own fees. Must be zero.
 //! - **slipped**: what an honest buyer paid beyond the right work that it received: the cheats that no sample fell on.
-//! - **expected**: the loss by formula, from parameters, prices and demands of the story, without the fees of transactions unless they are all.
+//! - **unpaid**: what an adversary that buys received beyond what its worker was paid: the worker's loss. A worker hands over one chunk ahead of
+//!   its pay and then stops, so in no story may it be more than that chunk at the lane's prices. A lane whose cap is one request's keeps too
+//!   little for the checks of a batch that is sampled, and its worker pays the rest: at most these checks.
+//! - **expected**: the loss by formula ([`Row::formula`]), from parameters, prices and demands of the story, with the fees that were paid:
+//!   the adversary's, less its twin's where there is one. Mean and formula are compared story by story; a row holds only if they agree.
 //!
 //! What it deliberately leaves out: consensus, certificates and nodes (see [`crate::scenarios`]), and any value of work to its buyer
 //! beyond its price.
@@ -31,6 +35,6 @@ pub(crate) use books::Books;
 pub use ledger_chain::{LedgerChain, Pages, Seat};
 pub use measure::{Outcome, Summary};
 pub(crate) use patron::Patron;
-pub use rows::{ALL, Reference, Row, named};
-pub use table::{Line, Verdict, measure};
+pub use rows::{ALL, Expects, Reference, Row, named};
+pub use table::{APART_MAX, COMPARED_FROM, Line, ROUNDING, Verdict, measure};
 use town::{Cheats, Town};

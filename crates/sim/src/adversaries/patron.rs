@@ -14,7 +14,7 @@ use fairweir_services::session::{LaneAccount, LaneTerms};
 use fairweir_types::{
     Action, Amount, BoundedBytes, Boxed, Digest, Event, Height, Millis, SecretKey, Units,
     event::LaneOpened,
-    order::{OpenRounds, OrderHeader, OrderId, PriceVector, Rounds},
+    order::{OpenRounds, OrderHeader, OrderId, PriceVector, Rounds, UnitVector},
     session::Ask,
     tx::{CloseSession, PostOrder},
 };
@@ -88,6 +88,18 @@ impl Patron {
         };
         let demand = header_of(&self.registry, work).demand;
         prices.quote(&demand.units).expect("it is little")
+    }
+
+    /// What the lane's worker hands over of a request ahead of its pay: its input, and a chunk of its output.
+    pub(super) fn ahead(&self, work: &Work, chunk: Units) -> Amount {
+        let units = header_of(&self.registry, work).demand.units;
+        let units = UnitVector {
+            output: units.output.min(chunk),
+            ..units
+        };
+        let lane = self.lane.as_ref().expect("a lane is open");
+        let worth = lane.opened.prices.quote(&units);
+        worth.expect("it is little")
     }
 
     /// What one piece of work may cost at the highest price that the buyer takes.

@@ -17,6 +17,15 @@ pub enum Reference {
     Twin,
 }
 
+/// What the loss by formula says of the measured mean. Both are without the fees of the adversary's transactions, which are counted and added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// The mean is this.
+    Exactly,
+    /// It is this at least.
+    AtLeast,
+}
+
 /// A behaviour.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -26,6 +35,10 @@ pub struct Row {
     pub rules: &'static str,
     /// What its loss is measured against.
     pub reference: Reference,
+    /// What its loss by formula says of the mean.
+    pub expects: Expects,
+    /// How the formula goes, in words.
+    pub formula: &'static str,
     /// How many times as many seeds it needs: what is rarely found varies much.
     pub times: u64,
     /// Tells its story with a seed; `false` for the twin.
@@ -33,53 +46,74 @@ pub struct Row {
 }
 
 macro_rules! rows {
-    ($($name:literal, $rules:literal, $reference:ident, $times:literal, $tell:expr;)*) => {
+    ($($name:literal, $rules:literal, $reference:ident, $expects:ident $formula:ident, $times:literal, $tell:expr;)*) => {
         /// Every behaviour, by who shows it: workers at orders, verifiers, workers in lanes, buyers.
         pub const ALL: &[Row] = &[$(Row {
             name: $name,
             rules: $rules,
             reference: Reference::$reference,
+            expects: Expects::$expects,
+            formula: $formula,
             times: $times,
             tell: $tell,
         }),*];
     };
 }
 
+/// A cheat at an order, which is always found.
+const FOUND: &str = "Q + s·S: every order is checked";
+const LATE: &str = "the late penalty on Q";
+const COLLUSION: &str = "Q + s·S, and w·V by how likely the verifier votes: 2/8 + 6/8 · 5/6";
+const DRAWN: &str =
+    "V·(1 − (1 − x·2/8)^6): drawn for a quarter of six orders, x of what is left each time";
+const SAMPLED: &str = "P·(s·S + T) − (1 − P)·T";
+const WITHHELD: &str = "F·(s·S + T) − (1 − F)·T, F = P·(3/4 + P/4)";
+const INFLATED: &str = "P·(s·S + U + T) − (1 − P)·(U − T), U what the voucher covers";
+const FORGED: &str = "D·(s·S + 2·T + v) − (1 − D)·v, D = (n + 1)·p·v/(T + v), v the forged leaf";
+const REPEATED: &str =
+    "P·(s·S + 2·T + v) − (1 − P)·v, P of n + 1 requests, v the leaf that comes twice";
+const LANE_DRAWN: &str = "P·2/8·x·V";
+const NOTHING: &str = "nothing but the fees of what is refused";
+const TOTAL: &str = "T";
+const OVERHEAD: &str =
+    "what its settlements burned and paid for checks, less its worker's part; as an honest buyer";
+const CHECKS: &str = "five checks";
+
 rows! {
-    "wrong-output", "2, 7", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WrongOutput);
-    "inflated-units", "10", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::InflatedUnits);
-    "edited-token", "3", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::EditedToken);
-    "skipped-layer", "3", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::SkippedLayer);
-    "three-bit-weights", "3", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::ThreeBitWeights);
-    "other-template", "3", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::OtherTemplate);
-    "other-seed", "3", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::OtherSeed);
-    "withheld-opening", "2", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WithheldOpening);
-    "withheld-receipt", "6", Aside, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WithheldReceipt);
-    "fleeing-stake", "5", Aside, 1, orders::fleeing_stake;
-    "collusion", "4, 7", Aside, 1, orders::collusion;
-    "copying-verifier", "4", Aside, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::CopyingVerifier);
-    "lying-verifier", "7", Aside, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::LyingVerifier);
-    "silent-verifier", "4", Aside, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::SilentVerifier);
-    "idle-verifier", "7", Aside, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::IdleVerifier);
-    "lane-wrong-output", "5", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WrongOutput));
-    "withholding-proposer", "1", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldBlock);
-    "withheld-leaves", "2, 8", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WithheldLeaves));
-    "withheld-key", "8", Aside, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldKey);
-    "inflated-claim", "2", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::InflatedClaim));
-    "forged-request", "2, 3", Twin, 4, |seed, cheats| lanes::worker(seed, cheats, Cheat::ForgedRequest);
-    "repeated-leaf", "2", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::RepeatedLeaf);
-    "lane-lying-verifier", "4, 7", Aside, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::LyingVerifier);
-    "lane-silent-verifier", "4", Aside, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::SilentVerifier);
-    "lane-idle-verifier", "7", Aside, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::IdleVerifier);
-    "claimed-again", "2, 6", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::ClaimedAgain));
-    "unclaimed-lane", "6", Twin, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::UnclaimedLane));
-    "unpaying-buyer", "6", Aside, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Unpaying);
-    "early-close", "6", Aside, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::EarlyClose);
-    "overdrawing-buyer", "6", Aside, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Overdrawing);
-    "replaying-buyer", "6", Aside, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Replaying);
-    "unfunded-buyer", "10", Aside, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Unfunded);
-    "frivolous-challenger", "10", Twin, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Challenger);
-    "wash-trader", "9", Aside, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::WashTrader);
+    "wrong-output", "2, 7", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WrongOutput);
+    "inflated-units", "10", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::InflatedUnits);
+    "edited-token", "3", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::EditedToken);
+    "skipped-layer", "3", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::SkippedLayer);
+    "three-bit-weights", "3", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::ThreeBitWeights);
+    "other-template", "3", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::OtherTemplate);
+    "other-seed", "3", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::OtherSeed);
+    "withheld-opening", "2", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WithheldOpening);
+    "withheld-receipt", "6", Aside, Exactly LATE, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WithheldReceipt);
+    "fleeing-stake", "5", Aside, Exactly FOUND, 1, orders::fleeing_stake;
+    "collusion", "4, 7", Aside, Exactly COLLUSION, 1, orders::collusion;
+    "copying-verifier", "4", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::CopyingVerifier);
+    "lying-verifier", "7", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::LyingVerifier);
+    "silent-verifier", "4", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::SilentVerifier);
+    "idle-verifier", "7", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::IdleVerifier);
+    "lane-wrong-output", "5", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WrongOutput));
+    "withholding-proposer", "1", Aside, Exactly WITHHELD, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldBlock);
+    "withheld-leaves", "2, 8", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WithheldLeaves));
+    "withheld-key", "8", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldKey);
+    "inflated-claim", "2", Twin, Exactly INFLATED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::InflatedClaim));
+    "forged-request", "2, 3", Twin, Exactly FORGED, 4, |seed, cheats| lanes::worker(seed, cheats, Cheat::ForgedRequest);
+    "repeated-leaf", "2", Twin, Exactly REPEATED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::RepeatedLeaf);
+    "lane-lying-verifier", "4, 7", Aside, Exactly LANE_DRAWN, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::LyingVerifier);
+    "lane-silent-verifier", "4", Aside, Exactly LANE_DRAWN, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::SilentVerifier);
+    "lane-idle-verifier", "7", Aside, Exactly LANE_DRAWN, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::IdleVerifier);
+    "claimed-again", "2, 6", Twin, Exactly NOTHING, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::ClaimedAgain));
+    "unclaimed-lane", "6", Twin, Exactly TOTAL, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::UnclaimedLane));
+    "unpaying-buyer", "6", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Unpaying);
+    "early-close", "6", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::EarlyClose);
+    "overdrawing-buyer", "6", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Overdrawing);
+    "replaying-buyer", "6", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Replaying);
+    "unfunded-buyer", "10", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Unfunded);
+    "frivolous-challenger", "10", Twin, Exactly CHECKS, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Challenger);
+    "wash-trader", "9", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::WashTrader);
 }
 
 /// The behaviour with a name.

@@ -47,11 +47,24 @@ pub(super) enum Trick {
     WashTrader,
 }
 
-/// What a buyer pays besides work: the fees of its transactions, what was burned, and checks.
+/// What a buyer pays besides work and the fees of its transactions: what was burned, and checks, less what a worker paid of them.
 fn overhead(town: &Town) -> f64 {
     let buyer = Town::buyer(1);
-    let fees = float(town.chain.fees(buyer)) - float(town.before(buyer).1);
-    fees + float(town.chain.burned_and_checks(buyer))
+    float(town.chain.burned_and_checks(buyer)) - float(town.chain.workers_part(buyer))
+}
+
+/// The checks of a sampled batch of requests that are no dearer than this: what its worker pays at most where the lane keeps too little.
+fn checks_of(town: &Town, dearest: Amount) -> Amount {
+    let params = town.chain.params();
+    let each = float(dearest) * share(&params, "check_fee_bps");
+    let each = each.max(governed(&params, "check_fee_min"));
+    let checks = governed(&params, "first_draw") * each;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "half of a request of far less than a coin"
+    )]
+    Amount::from_base_units(checks.ceil() as u64 + 2).expect("it is little")
 }
 
 /// A buyer plays its trick, or, in the twin of the challenger, buys what is challenged.
@@ -69,15 +82,26 @@ pub(super) fn buyer(seed: u64, cheats: bool, trick: Trick) -> Outcome {
         if trick == Trick::Challenger {
             return challenged(&town, &patron, (seed, cheats)).await;
         }
+        let mut ahead = Amount::ZERO;
         let received = match trick {
             Trick::Unpaying => {
                 let long = Work::chat(&scenarios::long_question(seed));
                 patron.open_session(&long, CAP, CREDIT_CHUNK).await;
+                ahead = patron.ahead(&long, CREDIT_CHUNK);
                 town.heard().await;
                 unpaying_buyer(&mut patron, &long).await
             }
             Trick::EarlyClose | Trick::Overdrawing | Trick::Replaying => {
-                session(&town, &mut patron, (trick, &works)).await
+                let received = session(&town, &mut patron, (trick, &works)).await;
+                let each = works
+                    .iter()
+                    .map(|work| patron.ahead(work, LaneTerms::WHOLE));
+                ahead = each.max().unwrap_or_default();
+                if trick == Trick::Overdrawing {
+                    // What its vouchers say beyond the cap is refused before any work.
+                    ahead = checks_of(&town, ahead);
+                }
+                received
             }
             Trick::Unfunded => {
                 unfunded_buyer(&patron, &works[0]).await;
@@ -98,6 +122,7 @@ pub(super) fn buyer(seed: u64, cheats: bool, trick: Trick) -> Outcome {
         town.settle().await;
         let told = Told {
             received,
+            ahead,
             expected: overhead(&town),
             ..Told::default()
         };
