@@ -86,6 +86,11 @@ pub enum StartError {
         /// The block.
         height: Height,
     },
+    /// A node that votes was started on a copy of the state that is not whole.
+    #[error(
+        "the store holds a part of a copied state: let a node that follows finish it, or begin with an empty folder"
+    )]
+    UnfinishedCopy,
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -235,7 +240,7 @@ pub enum ReadError {
         size: u64,
     },
     /// Others ask for the state now.
-    #[error("others copy the state from this node now: ask again in a second")]
+    #[error("others ask this node for parts of its state now: ask again in a second")]
     Busy,
     /// The store gives no proof of a key, or none that belongs to a block that it has.
     #[error("no proof of the state of a final block can be had now: ask again in a second")]

@@ -96,14 +96,31 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// A newest final block with a certificate of its own. The light client comes with the validators of the genesis, and is told of the blocks that handed
     /// seats over since, as far as the node shows them.
     fn floor(&self, light: &mut LightClient) -> impl Future<Output = Option<SourceBlock>> + Send;
-    /// A part of the state.
-    fn state(&self, ask: AskState) -> impl Future<Output = StateAnswer> + Send;
+    /// A part of the state, and the turn of the node that answered: see [`Source::leave`].
+    fn state(&self, ask: AskState) -> impl Future<Output = (usize, StateAnswer)> + Send;
     /// Passes a transaction on.
     fn forward(&self, tx: SignedTx) -> impl Future<Output = Forwarded> + Send;
     /// Says that the node in use gave something that does not hold.
     fn blame(&self);
     /// Says that nothing new came for long: another node may know more.
     fn look_elsewhere(&self);
+    /// Says that the node of a turn gave a part of the state that does not hold, or none. Many parts are asked for at a time: one that answers badly is left once, not once for
+    /// each, or the others would be left with it.
+    fn leave(&self, _turn: usize, gave: BadPart) {
+        match gave {
+            BadPart::Wrong => self.blame(),
+            BadPart::None => self.look_elsewhere(),
+        }
+    }
+}
+
+/// What is wrong with an answer to a question for a part of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadPart {
+    /// It does not hold.
+    Wrong,
+    /// There is none, or none for long.
+    None,
 }
 
 type BlockKey = Key<BlockDigest>;

@@ -27,8 +27,8 @@ use fairweir_types::{
 };
 use std::{fmt, sync::Arc};
 
-/// How often a proof is tried while blocks come between.
-const PROOF_TRIES: usize = 16;
+/// How often a proof is tried while blocks come between: who asks has gone after some seconds.
+const PROOF_TRIES: usize = 4;
 
 pub(crate) type Marshal = Mailbox<Scheme, Standard<ChainBlock>>;
 

@@ -38,7 +38,7 @@ pub use block::{BLOCK_BYTES_MAX, HEADER_BYTES_MAX};
 pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits, SimulatedMachine, SyncMode};
 pub use engine::{ChainTask, Runtime, follow, message_bytes_max, start};
 pub use error::{ReadError, StartError, StoreError, SubmitError, WaitError};
-pub use follow::{Forwarded, Source, SourceBlock, StateAnswer};
+pub use follow::{BadPart, Forwarded, Source, SourceBlock, StateAnswer};
 pub use format::STORE_FORMAT;
 pub use handle::{ChainHandle, FinalisedBlock, IncludedTx, Subscription};
 pub use state_sync::SyncProgress;

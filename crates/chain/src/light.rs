@@ -19,7 +19,6 @@ use core::convert::Infallible;
 use fairweir_types::{
     BlockHeader, Digest, Genesis, Height,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG},
-    event::EpochBegan,
     genesis::GenesisError,
     handover::{Checkpoint, Handover},
     limits::{CERTIFICATE_BYTES_MAX, VALIDATORS_MAX},
@@ -235,7 +234,8 @@ impl LightClient {
         }
         self.check_form(&handover.header)?;
         let scheme = self.seated_by(handover)?;
-        self.known = vec![(handover.began.since, scheme)];
+        // Whatever it says of the epochs before: nobody who trusts this block vouches for them.
+        self.known = vec![(handover.began.epoch, scheme)];
         Ok(())
     }
 
@@ -247,8 +247,8 @@ impl LightClient {
     pub fn hand_over(&mut self, handover: &Handover) -> Result<bool, LightError> {
         self.verify(&handover.header, handover.certificate.as_slice())?;
         let scheme = self.seated_by(handover)?;
-        let EpochBegan { epoch, since, .. } = handover.began;
-        if epoch.min(since) <= self.known_since() {
+        let since = handover.began.since;
+        if since <= self.known_since() {
             return Ok(false);
         }
         self.known.push((since, scheme));

@@ -8,7 +8,7 @@ use crate::{
     config::SyncMode,
     engine::Runtime,
     error::StartError,
-    follow::{Source, SourceBlock, StateAnswer},
+    follow::{BadPart, Source, SourceBlock, StateAnswer},
     genesis::{BlockDigest, Finalization},
     light::{LightClient, LightError},
     qmdb::{self, Operation, Response},
@@ -19,6 +19,7 @@ use crate::{
 use commonware_codec::{Copying, Decode as _, DecodeExt as _, Encode as _};
 use commonware_cryptography::Digestible as _;
 use commonware_glue::stateful::db::{AttachableResolver, Shared};
+use commonware_macros::select;
 use commonware_storage::{
     mmr::Family,
     qmdb::sync::{self, Request, source},
@@ -30,7 +31,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// Blocks that are executed rather than skipped, where the node may choose: some seconds of work.
@@ -41,8 +42,15 @@ const RETRY: Duration = Duration::from_millis(200);
 const RETRY_FLOOR: Duration = Duration::from_secs(1);
 /// How often in a row nodes may say that they do not hold the state any more, before a newer one is copied.
 const GONE_MAX: usize = 16;
-/// How often the first block is asked for, to see whether a node has it.
-const TRIES: usize = 3;
+/// How often the first block is asked for, to see whether a node has it: for some seconds, so that a moment without the network is no reason to copy.
+const TRIES: usize = 25;
+/// How often in a row a node may say that others ask it now, before another one is asked: some seconds.
+const LATER_MAX: usize = 25;
+/// How long a node may take to show its newest block, and who has the seats in its epoch.
+const FLOOR_WITHIN: Duration = Duration::from_secs(300);
+/// Age of a newest block from which on other nodes are asked for a newer one, and how often.
+const OLD: Duration = Duration::from_secs(3_600);
+const OLD_TRIES: usize = 8;
 
 /// How far the copy of a state is. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -123,13 +131,33 @@ pub(crate) async fn choose<E: Runtime, S: Source>(
         LightError::Genesis(error) => StartError::Genesis(error),
         _ => StartError::Stopped,
     })?;
+    let mut old = 0_usize;
     loop {
-        let Some((block, finalization, light)) = proven(source, light.clone()).await else {
+        let shown = select! {
+            shown = proven(source, light.clone()) => shown,
+            () = clock.sleep(FLOOR_WITHIN) => {
+                source.look_elsewhere();
+                None
+            },
+        };
+        let Some((block, finalization, light)) = shown else {
             tracing::info!("no node has shown a final block yet");
             clock.sleep(RETRY_FLOOR).await;
             continue;
         };
         let header = block.header();
+        let made = UNIX_EPOCH + Duration::from_millis(header.time.get());
+        let age = clock.current().duration_since(made).unwrap_or_default();
+        // The chain may stand still; or this node keeps an old state, and nobody has the blocks since then any more.
+        if age > OLD {
+            old = old.saturating_add(1);
+            tracing::warn!(height = %header.height, hours = age.as_secs() / 3_600, "a node's newest block is old");
+            if old < OLD_TRIES {
+                source.look_elsewhere();
+                clock.sleep(RETRY_FLOOR).await;
+                continue;
+            }
+        }
         if begun.is_none()
             && core.config.sync == SyncMode::Auto
             && is_near(clock, source, header).await
@@ -195,11 +223,9 @@ async fn is_near<E: Runtime, S: Source>(clock: &E, source: &S, newest: &BlockHea
 /// Other nodes, as the copy asks them.
 trait Remote: Send + Sync {
     /// A part of the state.
-    fn ask(&self, ask: AskState) -> BoxFuture<'static, StateAnswer>;
-    /// The node in use gave what does not hold.
-    fn blame(&self);
-    /// The node in use does not have it: another may.
-    fn pass(&self);
+    fn ask(&self, ask: AskState) -> BoxFuture<'static, (usize, StateAnswer)>;
+    /// The node of a turn gave what does not hold, or nothing: another is asked.
+    fn leave(&self, turn: usize, gave: BadPart);
     /// Waits before something is asked for again.
     fn wait(&self) -> BoxFuture<'static, ()>;
 }
@@ -210,17 +236,13 @@ struct Nodes<E, S> {
 }
 
 impl<E: Runtime, S: Source> Remote for Nodes<E, S> {
-    fn ask(&self, ask: AskState) -> BoxFuture<'static, StateAnswer> {
+    fn ask(&self, ask: AskState) -> BoxFuture<'static, (usize, StateAnswer)> {
         let source = self.source.clone();
         async move { source.state(ask).await }.boxed()
     }
 
-    fn blame(&self) {
-        self.source.blame();
-    }
-
-    fn pass(&self) {
-        self.source.look_elsewhere();
+    fn leave(&self, turn: usize, gave: BadPart) {
+        self.source.leave(turn, gave);
     }
 
     fn wait(&self) -> BoxFuture<'static, ()> {
@@ -305,23 +327,32 @@ impl sync::Source for StateSource {
         let Some(copied) = &self.0 else {
             return Err(NoStateSync);
         };
+        let mut later = 0_usize;
         loop {
-            match copied.remote.ask(qmdb::question(&request)).await {
+            let (turn, answer) = copied.remote.ask(qmdb::question(&request)).await;
+            match answer {
                 StateAnswer::Part(bytes) => {
                     if let Some(response) = copied.check(&request, &bytes) {
                         copied.gone.store(0, Ordering::Relaxed);
                         copied.progress.add(qmdb::operations(&response));
                         return Ok((response, None));
                     }
-                    copied.remote.blame();
+                    copied.remote.leave(turn, BadPart::Wrong);
                 }
                 StateAnswer::Gone => {
                     if copied.gone.fetch_add(1, Ordering::Relaxed) >= GONE_MAX {
                         copied.given_up.set(true);
                     }
-                    copied.remote.pass();
+                    copied.remote.leave(turn, BadPart::None);
                 }
-                StateAnswer::Later => {}
+                // Busy for a moment is no reason to leave a node, busy for long is.
+                StateAnswer::Later => {
+                    later = later.saturating_add(1);
+                    if later >= LATER_MAX {
+                        later = 0;
+                        copied.remote.leave(turn, BadPart::None);
+                    }
+                }
             }
             copied.remote.wait().await;
         }
@@ -336,6 +367,7 @@ impl<DB: Send + Sync + 'static> AttachableResolver<DB> for StateSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::ready;
 
     /// A small generator: the test needs variety, not randomness.
     fn next(seed: &mut u64) -> u8 {
@@ -378,6 +410,58 @@ mod tests {
         // Nothing is asked for where there is nothing.
         assert_eq!(qmdb::request(&AskState { start: 40, ..ask }), None);
         assert_eq!(qmdb::request(&AskState { max: 0, ..ask }), None);
+    }
+
+    /// Nodes that say that others ask them, then that they have nothing, then nothing any more.
+    struct Unwilling {
+        asked: AtomicUsize,
+        left: Arc<AtomicUsize>,
+    }
+
+    impl Remote for Unwilling {
+        fn ask(&self, _: AskState) -> BoxFuture<'static, (usize, StateAnswer)> {
+            match self.asked.fetch_add(1, Ordering::Relaxed) {
+                asked if asked < LATER_MAX => ready((7, StateAnswer::Later)).boxed(),
+                asked if asked == LATER_MAX => ready((8, StateAnswer::Gone)).boxed(),
+                _ => std::future::pending().boxed(),
+            }
+        }
+
+        fn leave(&self, turn: usize, gave: BadPart) {
+            assert_eq!(gave, BadPart::None);
+            assert_eq!(self.left.fetch_add(1, Ordering::Relaxed) + 7, turn);
+        }
+
+        fn wait(&self) -> BoxFuture<'static, ()> {
+            ready(()).boxed()
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_busy_for_long_is_left() {
+        let left = Arc::new(AtomicUsize::new(0));
+        let remote = Unwilling {
+            asked: AtomicUsize::new(0),
+            left: Arc::clone(&left),
+        };
+        let source = StateSource(Some(Arc::new(Copied {
+            remote: Box::new(remote),
+            root: BlockDigest::from([0; 32]),
+            size: 40,
+            progress: SyncProgress::default(),
+            gone: AtomicUsize::new(0),
+            given_up: Watched::new(false),
+        })));
+        let ask = AskState {
+            size: 40,
+            start: 7,
+            max: 5,
+            is_boundary: false,
+        };
+        let request = qmdb::request(&ask).expect("a question for something");
+        let served = sync::Source::serve(&source, request).now_or_never();
+        assert!(served.is_none());
+        assert_eq!(left.load(Ordering::Relaxed), 2);
     }
 
     #[test]

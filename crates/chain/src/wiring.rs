@@ -430,8 +430,12 @@ impl<E: Runtime> Wiring<E> {
         let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
             task.start(stateful, buffer, resolver)
         };
+        let plan = self.plan().await;
+        if plan.should_sync(false) {
+            return Err(StartError::UnfinishedCopy);
+        }
         let start = BackendStart {
-            plan: self.plan().await,
+            plan,
             state: StateSource::none(),
             begun: None,
             questions,

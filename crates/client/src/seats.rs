@@ -32,24 +32,15 @@ pub async fn learn_seats<N: Network>(
             .map_err(|source| BlockError::Finality { height, source })?;
         handed.push(trusted);
     }
-    let mut epoch = light.epoch_of(height);
-    // Nothing of this is checked yet, so only numbers are kept.
-    let mut handovers: Vec<u64> = Vec::new();
-    while epoch > light.known_since() {
-        let foot = light.foot_of(epoch);
-        let events = events_at(&mut client.follow(foot).await?, foot).await?;
-        let began = began(&events).filter(|began| began.epoch == epoch && began.since <= epoch);
-        let since = began.ok_or(ClientError::OtherAnswer)?.since;
-        if since == epoch {
-            handovers.push(epoch);
-            epoch = epoch.saturating_sub(1);
-        } else {
-            epoch = since;
+    let handovers = match handovers_before(client, light, light.epoch_of(height)).await {
+        // Old blocks are gone there, but not those that handed the seats over: they are found from the newest.
+        Err(BlockError::Client(error)) if error.refusal_code() == Some("pruned") => {
+            let tip = client.status().await?.header.height;
+            let next = light.epoch_of(Height(tip.get().saturating_add(1)));
+            handovers_before(client, light, next).await?
         }
-        if handovers.len() > HANDOVERS_MAX {
-            return Err(ClientError::OtherAnswer.into());
-        }
-    }
+        found => found?,
+    };
     for epoch in handovers.into_iter().rev() {
         let height = light.foot_of(epoch);
         let handover = handover_at(client, height).await?;
@@ -59,6 +50,38 @@ pub async fn learn_seats<N: Network>(
         handed.push(handover);
     }
     Ok(handed)
+}
+
+/// The epochs up to one since which others than before have the seats, the newest first, as far as they are not known; as a node tells it. Nothing of this is
+/// checked yet, so only numbers are kept.
+async fn handovers_before<N: Network>(
+    client: &NodeClient<N>,
+    light: &LightClient,
+    mut epoch: u64,
+) -> Result<Vec<u64>, BlockError> {
+    let mut handovers: Vec<u64> = Vec::new();
+    // An epoch that was named as the first of its seats has to say so itself: so each handover costs two steps at most.
+    let mut is_named = false;
+    while epoch > light.known_since() {
+        let foot = light.foot_of(epoch);
+        let events = events_at(&mut client.follow(foot).await?, foot).await?;
+        let began = began(&events).filter(|began| began.epoch == epoch && began.since <= epoch);
+        let since = began.ok_or(ClientError::OtherAnswer)?.since;
+        if since == epoch {
+            handovers.push(epoch);
+            epoch = epoch.saturating_sub(1);
+            is_named = false;
+        } else if is_named {
+            return Err(ClientError::OtherAnswer.into());
+        } else {
+            epoch = since;
+            is_named = true;
+        }
+        if handovers.len() > HANDOVERS_MAX {
+            return Err(ClientError::OtherAnswer.into());
+        }
+    }
+    Ok(handovers)
 }
 
 /// The same from a file: the first of its handovers is the checkpoint, if one is named.
@@ -97,6 +120,10 @@ pub async fn handover_at<N: Network>(
         height,
         source: LightError::NoHandover { height },
     };
+    // The last block of an epoch has a certificate of its own.
+    if !proof.descendants.is_empty() {
+        return Err(none());
+    }
     Handover::of(proof.header, proof.certificate, &events).ok_or_else(none)
 }
 
@@ -118,6 +145,9 @@ pub(crate) async fn events_at<N: Network>(
             });
         }
         let more = page.more;
+        if more && page.events.is_empty() {
+            return Err(ClientError::OtherAnswer.into());
+        }
         events.extend(page.events.into_vec());
         if !more {
             return Ok(events);

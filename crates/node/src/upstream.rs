@@ -1,6 +1,6 @@
 //! The nodes that a node follows.
 
-use fairweir_chain::{Forwarded, Source, SourceBlock, StateAnswer, light::LightClient};
+use fairweir_chain::{BadPart, Forwarded, Source, SourceBlock, StateAnswer, light::LightClient};
 use fairweir_client::{BlockError, ClientError, NodeClient, learn_seats};
 use fairweir_net::{Network, PeerAddr};
 use fairweir_types::{Height, SignedTx, node_api::AskState};
@@ -154,11 +154,11 @@ impl<N: Network> Source for Upstream<N> {
         }
     }
 
-    async fn state(&self, ask: AskState) -> StateAnswer {
+    async fn state(&self, ask: AskState) -> (usize, StateAnswer) {
         let Some((turn, node)) = self.node() else {
-            return StateAnswer::Later;
+            return (0, StateAnswer::Later);
         };
-        match node.state(ask).await {
+        let answer = match node.state(ask).await {
             Ok(part) => StateAnswer::Part(part),
             Err(error) if error.refusal_code() == Some("state_gone") => StateAnswer::Gone,
             Err(error) if error.is_retryable() && error.refusal_code().is_some() => {
@@ -168,7 +168,8 @@ impl<N: Network> Source for Upstream<N> {
                 self.pass(turn);
                 StateAnswer::Later
             }
-        }
+        };
+        (turn, answer)
     }
 
     async fn forward(&self, tx: SignedTx) -> Forwarded {
@@ -194,6 +195,14 @@ impl<N: Network> Source for Upstream<N> {
             tracing::warn!(node = %node.node().id(), "a node gave what does not hold");
             self.pass(turn);
         }
+    }
+
+    fn leave(&self, turn: usize, gave: BadPart) {
+        let place = turn.checked_rem(self.nodes.len());
+        if let Some(node) = place.and_then(|place| self.nodes.get(place)) {
+            tracing::warn!(node = %node.node().id(), ?gave, "a node gave no part of the state that holds");
+        }
+        self.pass(turn);
     }
 
     fn look_elsewhere(&self) {

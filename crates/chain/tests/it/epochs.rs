@@ -241,6 +241,12 @@ async fn check_proofs(
     }
     assert_eq!(handovers.len(), 1);
     check_checkpoint(chain, genesis, &handovers[0]).await;
+    // Also where the seats did not change hands: those of the checkpoint had them before, and that is not believed of them.
+    let last = Height((to.get() - 1) / EPOCH * EPOCH);
+    let last = chain.finalised(last).await.unwrap().unwrap();
+    let last = handover(&last);
+    assert!(last.began.since < last.began.epoch);
+    check_checkpoint(chain, genesis, &last).await;
     assert!(by_newcomer > 5, "{by_newcomer} blocks of the newcomer");
     assert!(
         refused > 0,

@@ -123,11 +123,11 @@ impl Source for Neighbour {
         Some(newest)
     }
 
-    async fn state(&self, ask: AskState) -> StateAnswer {
+    async fn state(&self, ask: AskState) -> (usize, StateAnswer) {
         if self.is_gone() {
-            return StateAnswer::Later;
+            return (0, StateAnswer::Later);
         }
-        state_of(&self.chain, ask).await
+        (0, state_of(&self.chain, ask).await)
     }
 
     async fn forward(&self, tx: SignedTx) -> Forwarded {

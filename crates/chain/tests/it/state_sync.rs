@@ -83,6 +83,24 @@ struct Copied {
 }
 
 impl Copied {
+    /// What it answers.
+    async fn answer(&self, ask: AskState) -> StateAnswer {
+        self.seen.sizes.lock().unwrap().insert(ask.size);
+        let before = self.seen.parts.fetch_add(1, Ordering::Relaxed);
+        if before >= self.parts_max {
+            self.is_silent.store(true, Ordering::Relaxed);
+            return StateAnswer::Later;
+        }
+        if self.lie == Lie::TooMany && ask.max == STATE_OPERATIONS_MAX {
+            // Few are no lie; then fewer are missing than one answer may have.
+            return self.part(AskState { max: 10, ..ask }).await;
+        }
+        if self.lies() && self.lie != Lie::None {
+            return self.lie(ask).await;
+        }
+        self.part(ask).await
+    }
+
     fn of(chain: &ChainHandle, lie: Lie) -> Self {
         Self {
             inner: Neighbour::new(chain, Cheat::None),
@@ -181,23 +199,9 @@ impl Source for Copied {
         Some(found)
     }
 
-    async fn state(&self, ask: AskState) -> StateAnswer {
-        self.seen.sizes.lock().unwrap().insert(ask.size);
-        let before = self.seen.parts.fetch_add(1, Ordering::Relaxed);
-        if before >= self.parts_max {
-            self.is_silent.store(true, Ordering::Relaxed);
-            return StateAnswer::Later;
-        }
-        if self.lie == Lie::TooMany && ask.max == STATE_OPERATIONS_MAX {
-            // Few are no lie; then fewer are missing than one answer may have.
-            return self.part(AskState { max: 10, ..ask }).await;
-        }
-        if self.lies() && self.lie != Lie::None {
-            return self.lie(ask).await;
-        }
-        self.part(ask).await
+    async fn state(&self, ask: AskState) -> (usize, StateAnswer) {
+        (0, self.answer(ask).await)
     }
-
     async fn forward(&self, tx: SignedTx) -> Forwarded {
         self.inner.forward(tx).await
     }
@@ -458,10 +462,10 @@ fn a_state_that_no_node_holds_any_more_is_left_for_a_newer_one() {
             async fn floor(&self, light: &mut LightClient) -> Option<SourceBlock> {
                 self.inner.floor(light).await
             }
-            async fn state(&self, ask: AskState) -> StateAnswer {
+            async fn state(&self, ask: AskState) -> (usize, StateAnswer) {
                 let first = *self.first.lock().unwrap().get_or_insert(ask.size);
                 if first == ask.size {
-                    return StateAnswer::Gone;
+                    return (0, StateAnswer::Gone);
                 }
                 self.inner.state(ask).await
             }

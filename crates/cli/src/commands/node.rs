@@ -65,7 +65,7 @@ pub(crate) enum Node {
     /// Prepare a node without a vote, which follows others: it checks and executes blocks, keeps its own store, and answers
     /// clients. It believes nothing but the genesis.
     ///
-    /// On a long chain it begins with a copy of the state at a newest block, which takes minutes, not hours. Every part of the copy is checked against that
+    /// On a long chain it begins with a copy of the state at a newest block, not with every block since the genesis. Every part of the copy is checked against that
     /// block, and the block by the signatures of more than two thirds of those who have seats, from the genesis on. What happened before that block is then not executed
     /// here, and not kept: `--sync blocks` executes everything since the genesis, as long as a node has the first blocks.
     Follow {

@@ -12,7 +12,10 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use fairweir_ledger::{MemoryState, bank};
 use fairweir_types::{Address, state_proof::StateProof};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 const AFTER_HELP: &str = "\
 Try:
@@ -20,6 +23,8 @@ Try:
   fairweir proof check buyer.fws                     check it offline, with the genesis alone
   fairweir proof key 0a                              any record, by its key in hexadecimal digits";
 
+/// Age from which on a proof is said to be old.
+const OLD: Duration = Duration::from_secs(600);
 /// The first byte of the keys of accounts.
 const ACCOUNT: u8 = 0x01;
 
@@ -135,6 +140,15 @@ fn show(global: &Global, trust: &Trust, proof: &StateProof) -> Result<(), Exit> 
         "proven      after block {height} ({})",
         proof.header.digest()
     ));
+    let made = UNIX_EPOCH + Duration::from_millis(proof.header.time.get());
+    let age = SystemTime::now().duration_since(made).unwrap_or_default();
+    output::line(format!(
+        "made        {} s ago, by this machine's clock",
+        age.as_secs()
+    ));
+    if age > OLD {
+        output::progress("That is long ago: it proves what was so then, not what is so now.");
+    }
     output::line(format!("key         {}", HEXLOWER.encode(key)));
     match (&record, account) {
         (None, _) => output::line("record      there is none"),
