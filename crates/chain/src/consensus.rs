@@ -115,6 +115,8 @@ pub(crate) struct Consensus<E: Runtime, N: Network> {
     pub(crate) blocker: N::Blocker,
     /// Pages of the journals.
     pub(crate) page_cache: CacheRef,
+    /// Whether the engine of an epoch runs now, rather than what listens.
+    pub(crate) is_voting: bool,
 }
 
 /// A channel whose messages carry their epoch.
@@ -301,42 +303,46 @@ impl<E: Runtime, N: Network> Consensus<E, N> {
         self.marshal.hint_finalized(last, peers);
     }
 
-    /// The same of all that have seats in it, if this node has none: those that have hear of each other.
+    /// The same of all that have seats in it, if this node does not vote: those that do hear of each other.
     fn ask_validators(&self, epoch: u64) {
         let Some(scheme) = self.core.schemes.of(epoch) else {
             return;
         };
-        let seated: Vec<Identity> = scheme.participants().iter().cloned().collect();
-        if let (false, Ok(seated)) = (self.core.votes_in(epoch), NonEmptyVec::try_from(seated)) {
+        let own = &self.core.identity;
+        let seated = scheme.participants().iter().filter(|seated| *seated != own);
+        let seated: Vec<Identity> = seated.cloned().collect();
+        if let (false, Ok(seated)) = (self.is_voting, NonEmptyVec::try_from(seated)) {
             self.ask_for_last(epoch, seated);
         }
     }
 
-    /// Begins an epoch: its engine if this node has a seat, else what listens. None when the network or block storage is gone.
+    /// Begins an epoch: its engine if this node votes in it, else what listens. None when the network is gone.
     async fn enter(&mut self, epoch: u64, channels: &mut Channels<N>) -> Option<Handle<()>> {
         let core = Arc::clone(&self.core);
         let scheme = core.schemes.of(epoch)?;
         self.track(epoch);
         let foot = core.epochs.foot(epoch).get();
         let foot = Identifier::Height(ConsensusHeight::new(foot));
-        let foot = self.marshal.get_block(foot).await?.digest();
+        // Who copied the state at a block of this epoch does not have the one on which the epoch stands: it listens until the next.
+        let foot = self.marshal.get_block(foot).await;
+        let foot = foot.filter(|_| core.votes_in(epoch));
+        self.is_voting = foot.is_some();
         let votes = channels.votes.open(epoch).await?;
         let certificates = channels.certificates.open(epoch).await?;
         let fetch = channels.certificate_fetch.open(epoch).await?;
-        let is_voting = self.core.votes_in(epoch);
         tracing::info!(
             epoch,
-            is_voting,
+            is_voting = self.is_voting,
             validators = scheme.participants().len(),
             "an epoch begins"
         );
-        if is_voting {
+        if let Some(foot) = foot {
             self.forget_votes(epoch).await;
-            let config = self.engine(epoch, foot, scheme.as_ref().clone());
+            let config = self.engine(epoch, foot.digest(), scheme.as_ref().clone());
             let engine = simplex::Engine::new(self.context.child("simplex"), config);
             return Some(engine.start(votes, certificates, fetch));
         }
-        // Votes and questions are for those who have seats: nobody keeps them here.
+        // Votes and questions are for those who vote: nobody keeps them here.
         drop((votes, fetch));
         let (reporter, blocker) = (self.application.clone(), self.blocker.clone());
         let listening = self

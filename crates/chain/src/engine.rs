@@ -4,13 +4,14 @@
 
 use crate::{
     block::ChainBlock,
-    config::ChainConfig,
+    config::{ChainConfig, SyncMode},
     consensus::PARTICIPANTS_MAX,
     error::StartError,
     follow::Source,
     genesis::{BlockDigest, Scheme},
     gossip::GOSSIP_BYTES_MAX,
     handle::ChainHandle,
+    state_sync,
     transport::{Network, Transport},
     wiring::{self, Opened},
 };
@@ -30,7 +31,7 @@ use std::{fmt, future::Future, pin::pin, time::Duration};
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
 impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
 
-/// Time for the parts of a chain to end before it is begun anew.
+/// Time for the parts of a chain to end before it is begun anew, or otherwise.
 const BEGIN_ANEW: Duration = Duration::from_secs(1);
 
 /// The task under which a chain runs.
@@ -139,6 +140,27 @@ pub async fn follow<E: Runtime, S: Source>(
             opened => return opened,
         }
     }
+}
+
+/// Copies the state of other nodes into the empty store of a validator or candidate, which starts on it afterwards ([`start`]). Does nothing where the store has a state;
+/// a copy that was begun goes on. Whoever copied executes what comes after, and takes part as any other.
+///
+/// # Errors
+/// [`StartError`], as for [`follow`].
+pub async fn copy_state<E: Runtime, S: Source>(
+    context: E,
+    mut config: ChainConfig,
+    source: S,
+) -> Result<(), StartError> {
+    config.sync = SyncMode::State;
+    if !state_sync::is_missing(&context, &config).await {
+        return Ok(());
+    }
+    let (_, task) = follow(context.child("copy"), config, source).await?;
+    task.stop();
+    task.failed().await;
+    context.sleep(BEGIN_ANEW).await;
+    Ok(())
 }
 
 async fn run_opened<E, F, O>(context: E, open: F) -> Result<(ChainHandle, ChainTask), StartError>

@@ -93,7 +93,7 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn heights(&self) -> impl Future<Output = BoxStream<'static, Height>> + Send;
     /// The final block at a height, if the other node has it and is reached.
     fn finalised(&self, height: Height) -> impl Future<Output = Option<SourceBlock>> + Send;
-    /// A newest final block with a certificate of its own. The light client comes with the validators of the genesis, and is told of the blocks that handed
+    /// A newest final block with a certificate of its own. The light client comes with the validators of the genesis or of later, and is told of the blocks that handed
     /// seats over since, as far as the node shows them.
     fn floor(&self, light: &mut LightClient) -> impl Future<Output = Option<SourceBlock>> + Send;
     /// A part of the state, and the turn of the node that answered: see [`Source::leave`].
@@ -105,12 +105,13 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Says that nothing new came for long: another node may know more.
     fn look_elsewhere(&self);
     /// Says that the node of a turn gave a part of the state that does not hold, or none. Many parts are asked for at a time: one that answers badly is left once, not once for
-    /// each, or the others would be left with it.
-    fn leave(&self, _turn: usize, gave: BadPart) {
+    /// each, or the others would be left with it. Whether this was the first to say so of that turn.
+    fn leave(&self, _turn: usize, gave: BadPart) -> bool {
         match gave {
             BadPart::Wrong => self.blame(),
-            BadPart::None => self.look_elsewhere(),
+            BadPart::Missing => self.look_elsewhere(),
         }
+        true
     }
 }
 
@@ -120,7 +121,7 @@ pub enum BadPart {
     /// It does not hold.
     Wrong,
     /// There is none, or none for long.
-    None,
+    Missing,
 }
 
 type BlockKey = Key<BlockDigest>;

@@ -36,7 +36,7 @@ mod wiring;
 pub use application::root_of;
 pub use block::{BLOCK_BYTES_MAX, HEADER_BYTES_MAX};
 pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits, SimulatedMachine, SyncMode};
-pub use engine::{ChainTask, Runtime, follow, message_bytes_max, start};
+pub use engine::{ChainTask, Runtime, copy_state, follow, message_bytes_max, start};
 pub use error::{ReadError, StartError, StoreError, SubmitError, WaitError};
 pub use follow::{BadPart, Forwarded, Source, SourceBlock, StateAnswer};
 pub use format::STORE_FORMAT;

@@ -5,7 +5,7 @@
 
 use crate::{
     block::ChainBlock,
-    config::SyncMode,
+    config::{ChainConfig, SyncMode},
     engine::Runtime,
     error::StartError,
     follow::{BadPart, Source, SourceBlock, StateAnswer},
@@ -40,14 +40,16 @@ const NEAR: u64 = 10_000;
 const RETRY: Duration = Duration::from_millis(200);
 /// The same where no node says where the chain is.
 const RETRY_FLOOR: Duration = Duration::from_secs(1);
-/// How often in a row nodes may say that they do not hold the state any more, before a newer one is copied.
+/// How many nodes in a row may say that they do not hold the state any more, before a newer one is copied. The same few may be asked over and over.
 const GONE_MAX: usize = 16;
 /// How often the first block is asked for, to see whether a node has it: for some seconds, so that a moment without the network is no reason to copy.
 const TRIES: usize = 25;
 /// How often in a row a node may say that others ask it now, before another one is asked: some seconds.
 const LATER_MAX: usize = 25;
-/// How long a node may take to show its newest block, and who has the seats in its epoch.
+/// How long the first node that is asked may take to show its newest block, and who has the seats in its epoch; who is asked after one that took longer may take twice as
+/// long, up to the second figure: old chains have many handovers, and a way may be slow.
 const FLOOR_WITHIN: Duration = Duration::from_secs(300);
+const FLOOR_WITHIN_MAX: Duration = Duration::from_secs(86_400);
 /// Age of a newest block from which on other nodes are asked for a newer one, and how often.
 const OLD: Duration = Duration::from_secs(3_600);
 const OLD_TRIES: usize = 8;
@@ -127,20 +129,22 @@ pub(crate) async fn choose<E: Runtime, S: Source>(
     if !plan.should_sync(is_wanted) {
         return Ok((plan, None));
     }
-    let light = LightClient::new(&core.config.genesis).map_err(|error| match error {
+    // What one node proved of the seats need not be proven again by the next.
+    let mut light = LightClient::new(&core.config.genesis).map_err(|error| match error {
         LightError::Genesis(error) => StartError::Genesis(error),
         _ => StartError::Stopped,
     })?;
-    let mut old = 0_usize;
+    let (mut old, mut within) = (0_usize, FLOOR_WITHIN);
     loop {
         let shown = select! {
-            shown = proven(source, light.clone()) => shown,
-            () = clock.sleep(FLOOR_WITHIN) => {
+            shown = proven(source, &mut light) => shown,
+            () = clock.sleep(within) => {
+                within = within.saturating_mul(2).min(FLOOR_WITHIN_MAX);
                 source.look_elsewhere();
                 None
             },
         };
-        let Some((block, finalization, light)) = shown else {
+        let Some((block, finalization)) = shown else {
             tracing::info!("no node has shown a final block yet");
             clock.sleep(RETRY_FLOOR).await;
             continue;
@@ -182,12 +186,18 @@ pub(crate) async fn choose<E: Runtime, S: Source>(
     }
 }
 
-/// A newest block whose certificate holds, and the light client that knows who has the seats of its epoch.
+/// Whether a store has no state yet, or a part of one.
+pub(crate) async fn is_missing<E: Runtime>(context: &E, config: &ChainConfig) -> bool {
+    let plan: Plan<E> = Plan::init(context.child("look"), &config.partition_prefix).await;
+    plan.should_sync(true)
+}
+
+/// A newest block whose certificate holds; the light client comes to know who has the seats of its epoch.
 async fn proven<S: Source>(
     source: &S,
-    mut light: LightClient,
-) -> Option<(ChainBlock, Finalization, LightClient)> {
-    let SourceBlock { block, certificate } = source.floor(&mut light).await?;
+    light: &mut LightClient,
+) -> Option<(ChainBlock, Finalization)> {
+    let SourceBlock { block, certificate } = source.floor(light).await?;
     let certificate = certificate?;
     let checked = light.verify(&block.header, &certificate);
     let is_a_state = block.header.state_range_start < block.header.state_range_end;
@@ -198,7 +208,7 @@ async fn proven<S: Source>(
     // Read as one that comes over the network: the certificate is over the header, and only reading looks at the rest.
     let block = ChainBlock::decode(block.encode());
     match (checked, block, finalization) {
-        (Ok(_), Ok(block), Ok(finalization)) if is_a_state => Some((block, finalization, light)),
+        (Ok(_), Ok(block), Ok(finalization)) if is_a_state => Some((block, finalization)),
         _ => {
             source.blame();
             None
@@ -224,8 +234,8 @@ async fn is_near<E: Runtime, S: Source>(clock: &E, source: &S, newest: &BlockHea
 trait Remote: Send + Sync {
     /// A part of the state.
     fn ask(&self, ask: AskState) -> BoxFuture<'static, (usize, StateAnswer)>;
-    /// The node of a turn gave what does not hold, or nothing: another is asked.
-    fn leave(&self, turn: usize, gave: BadPart);
+    /// The node of a turn gave what does not hold, or nothing: another is asked. Whether this was the first question to say so.
+    fn leave(&self, turn: usize, gave: BadPart) -> bool;
     /// Waits before something is asked for again.
     fn wait(&self) -> BoxFuture<'static, ()>;
 }
@@ -241,8 +251,8 @@ impl<E: Runtime, S: Source> Remote for Nodes<E, S> {
         async move { source.state(ask).await }.boxed()
     }
 
-    fn leave(&self, turn: usize, gave: BadPart) {
-        self.source.leave(turn, gave);
+    fn leave(&self, turn: usize, gave: BadPart) -> bool {
+        self.source.leave(turn, gave)
     }
 
     fn wait(&self) -> BoxFuture<'static, ()> {
@@ -258,7 +268,7 @@ struct Copied {
     /// How many operations that root is over.
     size: u64,
     progress: SyncProgress,
-    /// How often in a row nodes said that they do not hold it any more.
+    /// How many nodes in a row said that they do not hold it any more.
     gone: AtomicUsize,
     given_up: Watched<bool>,
 }
@@ -327,7 +337,8 @@ impl sync::Source for StateSource {
         let Some(copied) = &self.0 else {
             return Err(NoStateSync);
         };
-        let mut later = 0_usize;
+        // How often in a row the node of a turn said that others ask it.
+        let (mut busy_turn, mut later) = (None, 0_usize);
         loop {
             let (turn, answer) = copied.remote.ask(qmdb::question(&request)).await;
             match answer {
@@ -340,17 +351,21 @@ impl sync::Source for StateSource {
                     copied.remote.leave(turn, BadPart::Wrong);
                 }
                 StateAnswer::Gone => {
-                    if copied.gone.fetch_add(1, Ordering::Relaxed) >= GONE_MAX {
+                    // Many parts are asked for at a time; each node counts once.
+                    let is_news = copied.remote.leave(turn, BadPart::Missing);
+                    if is_news && copied.gone.fetch_add(1, Ordering::Relaxed) >= GONE_MAX {
                         copied.given_up.set(true);
                     }
-                    copied.remote.leave(turn, BadPart::None);
                 }
                 // Busy for a moment is no reason to leave a node, busy for long is.
                 StateAnswer::Later => {
+                    if busy_turn.replace(turn) != Some(turn) {
+                        later = 0;
+                    }
                     later = later.saturating_add(1);
                     if later >= LATER_MAX {
                         later = 0;
-                        copied.remote.leave(turn, BadPart::None);
+                        copied.remote.leave(turn, BadPart::Missing);
                     }
                 }
             }
@@ -367,7 +382,8 @@ impl<DB: Send + Sync + 'static> AttachableResolver<DB> for StateSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::ready;
+    use commonware_utils::sync::Mutex;
+    use std::{collections::VecDeque, future::ready};
 
     /// A small generator: the test needs variety, not randomness.
     fn next(seed: &mut u64) -> u8 {
@@ -412,24 +428,28 @@ mod tests {
         assert_eq!(qmdb::request(&AskState { max: 0, ..ask }), None);
     }
 
-    /// Nodes that say that others ask them, then that they have nothing, then nothing any more.
+    /// Nodes that do not give a part, and are silent in the end.
     struct Unwilling {
-        asked: AtomicUsize,
-        left: Arc<AtomicUsize>,
+        /// The turn and the answer of each question.
+        answers: Mutex<VecDeque<(usize, StateAnswer)>>,
+        /// The turns that were left.
+        left: Arc<Mutex<Vec<usize>>>,
+        /// Whether another question left them before.
+        is_left_before: bool,
     }
 
     impl Remote for Unwilling {
         fn ask(&self, _: AskState) -> BoxFuture<'static, (usize, StateAnswer)> {
-            match self.asked.fetch_add(1, Ordering::Relaxed) {
-                asked if asked < LATER_MAX => ready((7, StateAnswer::Later)).boxed(),
-                asked if asked == LATER_MAX => ready((8, StateAnswer::Gone)).boxed(),
-                _ => std::future::pending().boxed(),
+            match self.answers.lock().pop_front() {
+                Some(answer) => ready(answer).boxed(),
+                None => std::future::pending().boxed(),
             }
         }
 
-        fn leave(&self, turn: usize, gave: BadPart) {
-            assert_eq!(gave, BadPart::None);
-            assert_eq!(self.left.fetch_add(1, Ordering::Relaxed) + 7, turn);
+        fn leave(&self, turn: usize, gave: BadPart) -> bool {
+            assert_eq!(gave, BadPart::Missing);
+            self.left.lock().push(turn);
+            !self.is_left_before
         }
 
         fn wait(&self) -> BoxFuture<'static, ()> {
@@ -437,12 +457,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_node_that_is_busy_for_long_is_left() {
-        let left = Arc::new(AtomicUsize::new(0));
+    /// The turns that are left after these answers, and whether the copy was given up.
+    fn left_after(
+        answers: impl Iterator<Item = (usize, StateAnswer)>,
+        is_left_before: bool,
+    ) -> (Vec<usize>, bool) {
+        let left = Arc::default();
         let remote = Unwilling {
-            asked: AtomicUsize::new(0),
+            answers: Mutex::new(answers.collect()),
             left: Arc::clone(&left),
+            is_left_before,
         };
         let source = StateSource(Some(Arc::new(Copied {
             remote: Box::new(remote),
@@ -461,7 +485,31 @@ mod tests {
         let request = qmdb::request(&ask).expect("a question for something");
         let served = sync::Source::serve(&source, request).now_or_never();
         assert!(served.is_none());
-        assert_eq!(left.load(Ordering::Relaxed), 2);
+        let left = left.lock().clone();
+        (left, source.given_up().now_or_never().is_some())
+    }
+
+    #[test]
+    fn a_node_that_is_busy_for_long_is_left() {
+        let busy = |turn, times| std::iter::repeat_n((turn, StateAnswer::Later), times);
+        let left = left_after(busy(7, LATER_MAX), false);
+        assert_eq!(left, (vec![7], false));
+        // Another question left it before this one had to: the next node has as long.
+        let almost = busy(7, LATER_MAX - 1).chain(busy(8, LATER_MAX - 1));
+        assert_eq!(left_after(almost, false), (vec![], false));
+        let long = busy(7, LATER_MAX - 1).chain(busy(8, LATER_MAX));
+        assert_eq!(left_after(long, false), (vec![8], false));
+    }
+
+    #[test]
+    fn a_copy_is_given_up_when_many_nodes_have_no_such_state() {
+        let gone = |turns: usize| (0..turns).map(|turn| (turn, StateAnswer::Gone));
+        let all = |turns: usize| (0..turns).collect::<Vec<_>>();
+        assert_eq!(left_after(gone(GONE_MAX), false), (all(GONE_MAX), false));
+        let more = GONE_MAX + 1;
+        assert_eq!(left_after(gone(more), false), (all(more), true));
+        // Those that another question counted are not counted again.
+        assert_eq!(left_after(gone(more), true), (all(more), false));
     }
 
     #[test]

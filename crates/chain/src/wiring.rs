@@ -328,6 +328,7 @@ impl<E: Runtime> Wiring<E> {
             peers: peers_of_epochs,
             blocker,
             page_cache: self.page_cache.clone(),
+            is_voting: false,
         };
         let voting = self
             .context

@@ -25,7 +25,7 @@ use fairweir_node::{
     },
     transport_seed,
 };
-use fairweir_types::{AccountKey, ChainId, Digest, Genesis, SecretKey};
+use fairweir_types::{AccountKey, ChainId, Digest, Genesis, SecretKey, handover::NoCheckpoint};
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 /// Time between two lines about progress.
@@ -70,7 +70,7 @@ pub(crate) async fn start(
     let identities: Vec<SecretKey> = configs.iter().map(|chain| chain.identity.clone()).collect();
     let (chain, tasks) = match <[ChainConfig; 1]>::try_from(configs) {
         Ok([only]) => {
-            let (chain, task) = start_one(context, only, config).await?;
+            let (chain, task) = start_one(context, only, config, &network).await?;
             (chain, vec![task])
         }
         Err(configs) if configs.is_empty() => {
@@ -132,13 +132,23 @@ fn chain_configs(
     Ok(configs)
 }
 
-/// Starts the folder's one validator or candidate: alone, or among those of other machines.
+/// Starts the folder's one validator or candidate: alone, or among those of other machines. If its disk is empty it may copy the state first.
 async fn start_one(
     context: &runtime::Context,
     chain: ChainConfig,
     config: &Config,
+    network: &QuicNetwork,
 ) -> Result<(ChainHandle, ChainTask), Exit> {
     let context = context.child("validator");
+    if let Some(upstream) = upstream(network, config, ("copy", &config.copy))? {
+        let copying = Box::pin(validator::copy(
+            context.child("copying"),
+            chain.clone(),
+            upstream,
+        ));
+        let copied = telling(chain.progress.clone(), copying).await;
+        copied.map_err(|error| chain_failure(&error))?;
+    }
     let started = if config.peers.is_empty() && chain.genesis.validators.len() == 1 {
         let AccountKey::Ed25519(identity) = chain.identity.account_key();
         validator::start_replica(context, chain, transport::solo(identity)).await
@@ -165,32 +175,51 @@ async fn start_following(
     keys: &Keystore,
     genesis: &Genesis,
 ) -> Result<(ChainHandle, ChainTask), Exit> {
-    let addresses: Result<Vec<PeerAddr>, _> = config
-        .follow
-        .iter()
-        .map(|address| address.parse())
-        .collect();
-    let mut addresses = addresses
-        .map_err(|_| {
-            let message =
-                "fairweir.toml: follow must hold node addresses, which begin with fwpeer1";
-            Exit::message(code::MACHINE, message)
-        })?
-        .into_iter();
-    let first = addresses.next().ok_or_else(|| {
+    let upstream = upstream(network, config, ("follow", &config.follow))?.ok_or_else(|| {
         let message =
             "this folder has no validator and follows no node: see `fairweir node --help`";
         Exit::message(code::MACHINE, message)
     })?;
-    let upstream = Upstream::new(network, first, addresses.collect());
     let mut chain = ChainConfig::follower(genesis.clone(), keys.account(names::NODE)?);
     chain.heartbeat = Duration::from_millis(config.heartbeat_ms);
     chain.retain_blocks = config.retain_blocks;
     chain.sync = config.sync.into();
     let progress = chain.progress.clone();
     let following = validator::start_follower(context.child("follower"), chain, upstream);
+    let started = telling(progress, following).await;
+    started.map_err(|error| chain_failure(&error))
+}
+
+/// The nodes of a setting, as a source; none if it names none.
+fn upstream(
+    network: &QuicNetwork,
+    config: &Config,
+    (setting, nodes): (&str, &[String]),
+) -> Result<Option<Upstream<QuicNetwork>>, Exit> {
+    let addresses: Result<Vec<PeerAddr>, _> = nodes.iter().map(|address| address.parse()).collect();
+    let mut addresses = addresses
+        .map_err(|_| {
+            let message = format!(
+                "fairweir.toml: {setting} must hold node addresses, which begin with fwpeer1"
+            );
+            Exit::message(code::MACHINE, message)
+        })?
+        .into_iter();
+    let Some(first) = addresses.next() else {
+        return Ok(None);
+    };
+    let checkpoint = config.checkpoint.as_ref().map(|text| text.parse());
+    let checkpoint = checkpoint.transpose().map_err(|error: NoCheckpoint| {
+        Exit::message(code::MACHINE, format!("fairweir.toml: {error}"))
+    })?;
+    let upstream = Upstream::new(network, first, addresses.collect());
+    Ok(Some(upstream.trusting(checkpoint)))
+}
+
+/// Waits for a node that may copy a state, and tells how far that is.
+async fn telling<T>(progress: SyncProgress, node: impl Future<Output = T>) -> T {
     tokio::select! {
-        started = following => started.map_err(|error| chain_failure(&error)),
+        started = node => started,
         never = tell(progress) => match never {},
     }
 }

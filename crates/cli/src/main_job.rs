@@ -20,6 +20,7 @@ use fairweir_services::{
 };
 use fairweir_types::{
     Address, Amount, BoundedBytes, BoundedVec, Digest, Event, Genesis, Millis, decode,
+    file::Filed as _,
     limits::SPEC_INLINE_BYTES_MAX,
     node_api::Delivery,
     order::{

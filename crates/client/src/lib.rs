@@ -5,6 +5,8 @@ mod error;
 mod node_client;
 pub mod orders;
 pub mod protocol;
+#[cfg(test)]
+mod scripted;
 mod seats;
 mod sender;
 pub mod sessions;

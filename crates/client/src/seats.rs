@@ -9,8 +9,8 @@ use fairweir_types::{
     limits::BLOCK_EVENTS_MAX,
 };
 
-/// Handovers that a node may tell of: one every five minutes for ten years.
-const HANDOVERS_MAX: usize = 1 << 20;
+/// Handovers that are followed back at most, as a node tells of them: one every five minutes for ten years.
+const STEPS_MAX: usize = 1 << 20;
 
 /// Brings a light client to those who have the seats in the epoch of a block, by asking a node, which is not believed: from what it knows, or from a checkpoint.
 ///
@@ -77,7 +77,7 @@ async fn handovers_before<N: Network>(
             epoch = since;
             is_named = true;
         }
-        if handovers.len() > HANDOVERS_MAX {
+        if handovers.len() > STEPS_MAX {
             return Err(ClientError::OtherAnswer.into());
         }
     }
@@ -116,15 +116,15 @@ pub async fn handover_at<N: Network>(
 ) -> Result<Handover, BlockError> {
     let proof = client.block(height).await?;
     let events = events_at(&mut client.follow(height).await?, height).await?;
-    let none = || BlockError::Finality {
-        height,
-        source: LightError::NoHandover { height },
-    };
     // The last block of an epoch has a certificate of its own.
     if !proof.descendants.is_empty() {
-        return Err(none());
+        return Err(ClientError::OtherAnswer.into());
     }
-    Handover::of(proof.header, proof.certificate, &events).ok_or_else(none)
+    let handover = Handover::of(proof.header, proof.certificate, &events);
+    handover.ok_or(BlockError::Finality {
+        height,
+        source: LightError::NoHandover { height },
+    })
 }
 
 /// All events of the block that comes next in a stream.
@@ -154,6 +154,187 @@ pub(crate) async fn events_at<N: Network>(
         }
         if events.len() > BLOCK_EVENTS_MAX {
             return Err(ClientError::OtherAnswer.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+    use crate::scripted::{client_of, status};
+    use commonware_codec::Encode as _;
+    use commonware_runtime::{Runner as _, deterministic};
+    use fairweir_types::{
+        AccountKey, Amount, BoundedText, BoundedVec, Boxed, ChainId, Genesis, GenesisAccount,
+        Millis, SecretKey, Validator,
+        event::EpochBegan,
+        keys::VoteSecretKey,
+        node_api::{EventPage, NodeReply, NodeRequest, Refusal},
+    };
+    use std::sync::{Arc, Mutex};
+
+    fn light() -> LightClient {
+        let key = SecretKey::from_seed([1; 32]).unwrap();
+        let AccountKey::Ed25519(identity) = key.account_key();
+        let vote_key = VoteSecretKey::from_seed([2; 32]).unwrap();
+        let validator = Validator {
+            identity: identity.encode().as_ref().try_into().unwrap(),
+            vote_key: vote_key.vote_key(),
+            possession: vote_key.prove_possession(),
+            payout: key.address(),
+        };
+        let account = GenesisAccount {
+            address: key.address(),
+            balance: Amount::from_coins(1_000).unwrap(),
+        };
+        let genesis = Genesis {
+            chain_id: ChainId::new("dev-seats").unwrap(),
+            time: Millis(0),
+            accounts: BoundedVec::new(vec![account]).unwrap(),
+            validators: BoundedVec::new(vec![validator]).unwrap(),
+            params: BoundedVec::default(),
+        };
+        LightClient::new(&genesis).unwrap()
+    }
+
+    fn page(height: Height, events: Vec<Event>, more: bool) -> NodeReply {
+        NodeReply::Events(EventPage {
+            height,
+            time: Millis(0),
+            first: 0,
+            more,
+            events: BoundedVec::new(events).unwrap(),
+        })
+    }
+
+    /// The events with which an epoch began.
+    fn began_event(epoch: u64, since: u64) -> Event {
+        Event::EpochBegan(Boxed::new(EpochBegan {
+            epoch,
+            ends: Height(1),
+            by_stake: true,
+            since,
+            seats: BoundedVec::default(),
+        }))
+    }
+
+    fn refused(code: &str) -> NodeReply {
+        NodeReply::Refused(Refusal {
+            code: BoundedText::truncating(code),
+            reason: BoundedText::truncating(code),
+        })
+    }
+
+    /// What `learn_seats` says of the seats of an epoch when a node says of each epoch since when its seats are held (nothing: the block is not there any more), and of which
+    /// epochs the node was asked.
+    fn walk(
+        to: u64,
+        newest: u64,
+        since: impl Fn(u64) -> Option<u64> + Send + 'static,
+    ) -> (Result<Vec<Handover>, BlockError>, Vec<u64>) {
+        deterministic::Runner::seeded(1).start(|context| async move {
+            let mut light = light();
+            let length = light.foot_of(1).get();
+            let (asked, seen) = (Arc::new(Mutex::new(Vec::new())), light.clone());
+            let noted = Arc::clone(&asked);
+            let client = client_of(&context, move |request| {
+                vec![match request {
+                    NodeRequest::Follow(follow) => {
+                        let epoch = follow.from.get() / length;
+                        assert_eq!(follow.from, seen.foot_of(epoch));
+                        noted.lock().unwrap().push(epoch);
+                        match since(epoch) {
+                            Some(since) => {
+                                page(follow.from, vec![began_event(epoch, since)], false)
+                            }
+                            None => refused("pruned"),
+                        }
+                    }
+                    NodeRequest::Status(_) => {
+                        let height = Height(seen.foot_of(newest).get() + 1);
+                        let chain = ChainId::new("dev-seats").unwrap();
+                        NodeReply::Status(Boxed::new(status(&chain, height)))
+                    }
+                    // The walk back is over.
+                    NodeRequest::Block(_) => refused("not_found"),
+                    other => panic!("an unexpected question: {other:?}"),
+                }]
+            });
+            let height = Height(light.foot_of(to).get() + 1);
+            let learned = learn_seats(&client, (&mut light, None), height).await;
+            let asked = asked.lock().unwrap().clone();
+            (learned, asked)
+        })
+    }
+
+    fn code(result: &Result<Vec<Handover>, BlockError>) -> &str {
+        match result {
+            Err(BlockError::Client(ClientError::OtherAnswer)) => "other answer",
+            Err(BlockError::Client(error)) => error.refusal_code().unwrap_or("network"),
+            Err(_) => "block",
+            Ok(_) => "learnt",
+        }
+    }
+
+    #[test]
+    fn seats_are_followed_back_to_those_that_are_known() {
+        let steps = |epoch| Some(if epoch >= 7 { 7 } else { 4.min(epoch) });
+        let (result, asked) = walk(9, 9, steps);
+        // Those of 9 are held since 7, before since 4, before since the epochs 3, 2 and 1 each; then the blocks of handovers are asked for, the oldest first.
+        assert_eq!(asked, [9, 7, 6, 4, 3, 2, 1]);
+        assert_eq!(code(&result), "not_found");
+        // Nobody's seats changed.
+        let (result, asked) = walk(9, 9, |_| Some(0));
+        assert_eq!((code(&result), asked), ("learnt", vec![9]));
+    }
+
+    #[test]
+    fn an_old_block_that_is_gone_is_found_from_the_newest() {
+        let (result, asked) = walk(3, 9, |epoch| (epoch >= 8).then_some(0));
+        assert_eq!((code(&result), asked), ("learnt", vec![3, 9]));
+        // Also the newest is gone: that is said, not asked for again.
+        let (result, asked) = walk(3, 9, |_| None);
+        assert_eq!((code(&result), asked), ("pruned", vec![3, 9]));
+    }
+
+    #[test]
+    fn a_node_that_leads_nowhere_is_not_followed() {
+        // The epoch that was named says another one.
+        let (result, asked) = walk(1_000, 1_000, |epoch| Some(epoch - 1));
+        assert_eq!((code(&result), asked), ("other answer", vec![1_000, 999]));
+        // Later than itself.
+        let (result, asked) = walk(5, 5, |epoch| Some(epoch + 1));
+        assert_eq!((code(&result), asked), ("other answer", vec![5]));
+    }
+
+    #[test]
+    fn events_end() {
+        let walk = |pages: Vec<NodeReply>| {
+            deterministic::Runner::seeded(1).start(|context| async move {
+                let client = client_of(&context, move |_| pages.clone());
+                let mut stream = client.follow(Height(5)).await.unwrap();
+                events_at(&mut stream, Height(5)).await
+            })
+        };
+        let event = began_event(1, 1);
+        let two = vec![
+            page(Height(5), vec![event.clone()], true),
+            page(Height(5), vec![event.clone()], false),
+        ];
+        assert_eq!(walk(two).unwrap().len(), 2);
+        for pages in [
+            // Nothing, and more of it.
+            vec![page(Height(5), Vec::new(), true)],
+            // Another block.
+            vec![page(Height(6), vec![event.clone()], false)],
+            // The stream ends.
+            vec![page(Height(5), vec![event], true)],
+        ] {
+            assert!(walk(pages).is_err());
         }
     }
 }

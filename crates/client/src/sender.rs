@@ -163,57 +163,15 @@ mod tests {
         reason = "a failing test should stop at the line that fails"
     )]
     use super::*;
-    use crate::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX, NODE};
-    use commonware_codec::Encode as _;
-    use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
-    use fairweir_net::{PeerAddr, PeerId, memory::Hub, read_request, reply};
+    use crate::scripted::{client_of, status};
+    use commonware_runtime::{Runner as _, deterministic};
     use fairweir_types::{
-        BlockHeader, BoundedText, Boxed, Digest, Millis, Nonce, TxOutcome, decode,
-        node_api::{
-            AuditReport, NodeReply, NodeRequest, Refusal, SecuredReport, Status, SupplyReport,
-        },
+        BoundedText, Boxed, Nonce, TxOutcome,
+        node_api::{NodeReply, NodeRequest, Refusal},
         outcome::TxCode,
         tx::Bond,
     };
     use std::sync::Mutex as StdMutex;
-
-    fn status(chain_id: &ChainId, height: Height) -> Status {
-        let header = BlockHeader {
-            version: 1,
-            chain_id: chain_id.clone(),
-            certificate_scheme: 1,
-            height,
-            parent: Digest::ZERO,
-            epoch: 0,
-            view: 0,
-            parent_view: 0,
-            proposer: [0; 32],
-            time: Millis(0),
-            beacon_signature: None,
-            beacon: Digest::ZERO,
-            transactions_root: Digest::ZERO,
-            outcomes_root: Digest::ZERO,
-            events_root: Digest::ZERO,
-            outbox_root: Digest::ZERO,
-            state_root: Digest::ZERO,
-            state_ops_root: Digest::ZERO,
-            state_range_start: 0,
-            state_range_end: 0,
-        };
-        Status {
-            header,
-            genesis: Digest::ZERO,
-            validators: 1,
-            offers: 0,
-            verifiers: 0,
-            open_orders: 0,
-            mempool: 0,
-            supply: SupplyReport::default(),
-            secured: SecuredReport::default(),
-            audit: AuditReport::default(),
-            version: BoundedText::truncating("test"),
-        }
-    }
 
     /// A node's height, and what it was asked.
     #[derive(Debug)]
@@ -261,28 +219,16 @@ mod tests {
     #[test]
     fn the_status_is_asked_for_once_and_again_when_a_transaction_expired() {
         deterministic::Runner::seeded(1).start(|context| async move {
-            let hub = Hub::new(context.child("net"), 1);
-            let (here, there) = (PeerId::new([1; 32]), PeerId::new([2; 32]));
             let chain_id = ChainId::new("dev-sender").unwrap();
             let node = Arc::new(StdMutex::new(Node {
                 height: 10,
                 nonce: 0,
                 statuses: 0,
             }));
-            let network = hub.join(there).unwrap();
-            let mut incoming = network.accept(NODE, 4).unwrap();
-            let (served, chain) = (Arc::clone(&node), chain_id.clone());
-            context.child("node").spawn(move |_| async move {
-                while let Some((_, mut stream)) = incoming.next().await {
-                    let frame = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE);
-                    let request = decode(&frame.await.unwrap()).unwrap();
-                    let answer = answer(&mut served.lock().unwrap(), &chain, request);
-                    reply(stream, &answer.encode(), ANSWER_DEADLINE)
-                        .await
-                        .unwrap();
-                }
+            let (asked, chain) = (Arc::clone(&node), chain_id.clone());
+            let client = client_of(&context, move |request| {
+                vec![answer(&mut asked.lock().unwrap(), &chain, request)]
             });
-            let client = NodeClient::new(hub.join(here).unwrap(), PeerAddr::from_id(there));
             let key = SecretKey::from_seed([3; 32]).unwrap();
             let sender = Sender::new(client, chain_id, key);
             let action = || {

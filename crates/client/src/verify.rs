@@ -3,6 +3,7 @@
 use fairweir_chain::light::{LightClient, LightError};
 use fairweir_types::{
     Genesis,
+    file::Filed as _,
     proof::{ProofError, ReceiptProof},
     receipt::Randomness,
 };
@@ -63,7 +64,7 @@ pub fn verify(genesis: &Genesis, file: &[u8]) -> Result<(ReceiptProof, Words), V
 /// # Errors
 /// [`VerifyError::Proof`].
 pub fn read(file: &[u8]) -> Result<ReceiptProof, VerifyError> {
-    let proof = ReceiptProof::from_file(file)?;
+    let proof = ReceiptProof::from_file(file).map_err(ProofError::from)?;
     proof.check()?;
     Ok(proof)
 }

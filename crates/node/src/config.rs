@@ -88,6 +88,12 @@ pub struct Config {
     /// How a node that follows others gets to the present, if its disk is empty.
     #[serde(skip_serializing_if = "SyncSetting::is_auto")]
     pub sync: SyncSetting,
+    /// The nodes whose state a validator or candidate copies if its disk is empty, as `fwpeer1…` addresses; it executes every block if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<String>,
+    /// A block that this node trusts when it copies a state, written as HEIGHT:DIGEST; the genesis unless it is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
     /// Where each validator of such a network is reached, by identity.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub peers: BTreeMap<String, SocketAddr>,
@@ -105,6 +111,8 @@ impl Default for Config {
             monitor: None,
             follow: Vec::new(),
             sync: SyncSetting::Auto,
+            copy: Vec::new(),
+            checkpoint: None,
             peers: BTreeMap::new(),
         }
     }
@@ -123,6 +131,8 @@ const HEADER: &str = "\
 # follow          the nodes that this one follows, if it has no vote; `fairweir node follow` writes it
 # sync            how a node that follows gets to the present: \"state\" copies the state at a newest final block, \"blocks\" executes every block since
 #                 the genesis, \"auto\" (unless it is set) takes the state if there are more than 10000 blocks, or the first ones are gone
+# copy            the nodes whose state a validator or candidate copies if its disk is empty; `fairweir node join --copy` writes it
+# checkpoint      a block that the node trusts when it copies a state, as HEIGHT:DIGEST; `fairweir node follow|join --checkpoint` writes it
 # [peers]         where each of these validators is reached, by its identity; `fairweir node join` writes it
 
 ";

@@ -3,7 +3,7 @@
 use fairweir_chain::{BadPart, Forwarded, Source, SourceBlock, StateAnswer, light::LightClient};
 use fairweir_client::{BlockError, ClientError, NodeClient, learn_seats};
 use fairweir_net::{Network, PeerAddr};
-use fairweir_types::{Height, SignedTx, node_api::AskState};
+use fairweir_types::{Height, SignedTx, handover::Checkpoint, node_api::AskState};
 use futures::{
     StreamExt as _, join,
     stream::{self, BoxStream},
@@ -21,6 +21,8 @@ pub struct Upstream<N> {
     turn: Arc<AtomicUsize>,
     /// The newest height that the node in use told of.
     told: Arc<AtomicU64>,
+    /// Where proofs of who has the seats begin; at the genesis if none.
+    checkpoint: Option<Checkpoint>,
 }
 
 impl<N: Network> Upstream<N> {
@@ -35,7 +37,15 @@ impl<N: Network> Upstream<N> {
             nodes: Arc::new(nodes),
             turn: Arc::default(),
             told: Arc::default(),
+            checkpoint: None,
         }
+    }
+
+    /// Trusts a block when a state is copied: who had seats before it cannot sign another history.
+    #[must_use]
+    pub fn trusting(mut self, checkpoint: Option<Checkpoint>) -> Self {
+        self.checkpoint = checkpoint;
+        self
     }
 
     /// The node in use, and its turn.
@@ -45,14 +55,11 @@ impl<N: Network> Upstream<N> {
         Some((turn, self.nodes.get(place)?))
     }
 
-    /// Goes to the next node, unless another question did already.
-    fn pass(&self, turn: usize) {
-        let _ = self.turn.compare_exchange(
-            turn,
-            turn.wrapping_add(1),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+    /// Goes to the next node, unless another question did already: then it is false.
+    fn pass(&self, turn: usize) -> bool {
+        let next = turn.wrapping_add(1);
+        let passed = (self.turn).compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
+        passed.is_ok()
     }
 
     async fn heights_of(
@@ -85,6 +92,7 @@ impl<N: Network> Upstream<N> {
 async fn floor_of<N: Network>(
     node: &NodeClient<N>,
     light: &mut LightClient,
+    checkpoint: Option<Checkpoint>,
 ) -> Result<SourceBlock, BlockError> {
     let newest = node.status().await?.header.height;
     let mut proof = node.block(newest).await?;
@@ -93,7 +101,9 @@ async fn floor_of<N: Network>(
         proof = node.block(last).await?;
     }
     let block = node.body(proof.header.height).await?;
-    learn_seats(node, (light, None), block.header.height).await?;
+    // Once a node has shown that block, the light client knows more than it says.
+    let checkpoint = checkpoint.filter(|_| light.known_since() == 0);
+    learn_seats(node, (light, checkpoint), block.header.height).await?;
     Ok(SourceBlock {
         block,
         certificate: Some(proof.certificate.into_vec()),
@@ -143,7 +153,7 @@ impl<N: Network> Source for Upstream<N> {
 
     async fn floor(&self, light: &mut LightClient) -> Option<SourceBlock> {
         let (turn, node) = self.node()?;
-        let found = floor_of(node, light).await;
+        let found = floor_of(node, light, self.checkpoint).await;
         match found {
             Ok(found) => Some(found),
             Err(error) => {
@@ -197,12 +207,12 @@ impl<N: Network> Source for Upstream<N> {
         }
     }
 
-    fn leave(&self, turn: usize, gave: BadPart) {
+    fn leave(&self, turn: usize, gave: BadPart) -> bool {
         let place = turn.checked_rem(self.nodes.len());
         if let Some(node) = place.and_then(|place| self.nodes.get(place)) {
             tracing::warn!(node = %node.node().id(), ?gave, "a node gave no part of the state that holds");
         }
-        self.pass(turn);
+        self.pass(turn)
     }
 
     fn look_elsewhere(&self) {

@@ -19,6 +19,7 @@ use fairweir_services::{
 };
 use fairweir_types::{
     Address, Amount, BoundedBytes, Digest, Genesis, Millis, SecretKey,
+    file::Filed as _,
     limits::SPEC_INLINE_BYTES_MAX,
     node_api::Delivery,
     order::{

@@ -8,10 +8,10 @@
 use crate::{
     block::BlockHeader,
     bounded::{BoundedBytes, BoundedVec},
-    codec::{Boxed, decode, record},
+    codec::{Boxed, record},
     digest::Digest,
     event::{EpochBegan, Event},
-    file::{self, FileError},
+    file::{Filed, Sort},
     limits::{CERTIFICATE_BYTES_MAX, HANDOVERS_MAX},
     merkle::{self, MerklePath},
     quantity::Height,
@@ -19,9 +19,6 @@ use crate::{
 use commonware_codec::Encode;
 use core::{fmt, str::FromStr};
 use thiserror::Error;
-
-/// The first bytes of every file of handovers.
-pub const MAGIC: [u8; 8] = *b"FWSEATS\x01";
 
 /// The last block of an epoch, and who has the seats of the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,48 +137,10 @@ pub struct Handovers {
 }
 record!(Handovers { genesis, handovers });
 
-/// Why bytes are no file of handovers.
-#[derive(Debug, Error)]
-pub enum HandoversError {
-    /// They begin otherwise.
-    #[error("this is no file of handovers, or one of another version")]
-    OtherFile,
-    /// They were changed.
-    #[error("the file of handovers is damaged: its checksum does not fit")]
-    Checksum,
-    /// They are not canonical.
-    #[error("the file of handovers is malformed")]
-    Malformed(#[source] commonware_codec::Error),
-}
-
-impl HandoversError {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::OtherFile => "not_handovers",
-            Self::Checksum => "checksum",
-            Self::Malformed(_) => "malformed",
-        }
-    }
-}
-
-impl Handovers {
-    /// The file's bytes: magic, canonical encoding, and a digest of both against accidents.
-    #[must_use]
-    pub fn to_file(&self) -> Vec<u8> {
-        file::seal(&MAGIC, self)
-    }
-
-    /// Reads a file's bytes.
-    ///
-    /// # Errors
-    /// [`HandoversError`].
-    pub fn from_file(bytes: &[u8]) -> Result<Self, HandoversError> {
-        let encoded = file::open(&MAGIC, bytes).map_err(|error| match error {
-            FileError::OtherSort => HandoversError::OtherFile,
-            FileError::Checksum => HandoversError::Checksum,
-        })?;
-        decode(encoded).map_err(HandoversError::Malformed)
-    }
+impl Filed for Handovers {
+    const SORT: Sort = Sort {
+        magic: *b"FWSEATS\x01",
+        name: "file of handovers",
+        other: "not_handovers",
+    };
 }

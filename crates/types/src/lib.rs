@@ -14,7 +14,6 @@
 )]
 
 mod codec;
-mod file;
 
 pub mod amount;
 pub mod block;
@@ -22,6 +21,7 @@ pub mod bounded;
 pub mod digest;
 pub mod double_vote;
 pub mod event;
+pub mod file;
 pub mod genesis;
 pub mod governance;
 pub mod handover;

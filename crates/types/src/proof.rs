@@ -7,10 +7,10 @@
 use crate::{
     block::BlockHeader,
     bounded::{BoundedBytes, BoundedVec},
-    codec::{Boxed, choice, decode, record},
+    codec::{Boxed, choice, record},
     digest::Digest,
     event::{BatchSettled, Event, Payment, Settled},
-    file::{self, FileError},
+    file::{FileError, Filed, Sort},
     keys::Address,
     limits::{BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, DESCENDANTS_MAX},
     merkle::{self, MerkleError, MerklePath},
@@ -20,9 +20,6 @@ use crate::{
 };
 use commonware_codec::Encode;
 use thiserror::Error;
-
-/// The first bytes of every receipt file.
-pub const MAGIC: [u8; 8] = *b"FWRCPT\x00\x02";
 
 /// A receipt of a session's request under the root of a settled batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,15 +188,9 @@ record!(ReceiptProof {
 /// Why a receipt file proves nothing. Each has a stable code.
 #[derive(Debug, Error)]
 pub enum ProofError {
-    /// The file does not begin with the magic bytes.
-    #[error("this is no receipt file of a version that this program reads")]
-    NotAReceipt,
-    /// The file is cut, altered in form, or has bytes left over.
-    #[error("the receipt file is damaged")]
-    Malformed(#[source] commonware_codec::Error),
-    /// The checksum over the file is another.
-    #[error("the receipt file was altered: its checksum does not match")]
-    Checksum,
+    /// The bytes are no receipt file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The worker's signature does not hold.
     #[error("the receipt is not signed by the worker that it names")]
     NotSigned,
@@ -237,9 +228,7 @@ impl ProofError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NotAReceipt => "not_a_receipt",
-            Self::Malformed(_) => "malformed",
-            Self::Checksum => "checksum",
+            Self::File(error) => error.code(),
             Self::NotSigned => "not_signed",
             Self::OtherChain => "other_chain",
             Self::OtherReceipt => "other_receipt",
@@ -254,25 +243,15 @@ impl ProofError {
     }
 }
 
+impl Filed for ReceiptProof {
+    const SORT: Sort = Sort {
+        magic: *b"FWRCPT\x00\x02",
+        name: "receipt file",
+        other: "not_a_receipt",
+    };
+}
+
 impl ReceiptProof {
-    /// The file's bytes: magic, canonical encoding, and a digest of both against accidents.
-    #[must_use]
-    pub fn to_file(&self) -> Vec<u8> {
-        file::seal(&MAGIC, self)
-    }
-
-    /// Reads a file's bytes.
-    ///
-    /// # Errors
-    /// [`ProofError::NotAReceipt`], [`ProofError::Checksum`] or [`ProofError::Malformed`].
-    pub fn from_file(bytes: &[u8]) -> Result<Self, ProofError> {
-        let encoded = file::open(&MAGIC, bytes).map_err(|error| match error {
-            FileError::OtherSort => ProofError::NotAReceipt,
-            FileError::Checksum => ProofError::Checksum,
-        })?;
-        decode(encoded).map_err(ProofError::Malformed)
-    }
-
     /// Checks all but the finality certificate (which `chain::light` checks, it knows the validators).
     ///
     /// An empty spec means that the file does not carry it. An output that is there is always checked.

@@ -5,14 +5,10 @@
 use crate::{
     block::BlockHeader,
     bounded::{BoundedBytes, BoundedVec},
-    codec::{decode, record},
-    file::{self, FileError},
+    codec::record,
+    file::{Filed, Sort},
     limits::{CERTIFICATE_BYTES_MAX, DESCENDANTS_MAX, STATE_KEY_BYTES_MAX, STATE_PROOF_BYTES_MAX},
 };
-use thiserror::Error;
-
-/// The first bytes of every file of a state proof.
-pub const MAGIC: [u8; 8] = *b"FWSTATE\x01";
 
 /// A proof about one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,48 +32,10 @@ record!(StateProof {
     proof
 });
 
-/// Why bytes are no file of a state proof.
-#[derive(Debug, Error)]
-pub enum StateProofError {
-    /// They begin otherwise.
-    #[error("this is no file of a state proof, or one of another version")]
-    OtherFile,
-    /// They were changed.
-    #[error("the file of the state proof is damaged: its checksum does not fit")]
-    Checksum,
-    /// They are not canonical.
-    #[error("the file of the state proof is malformed")]
-    Malformed(#[source] commonware_codec::Error),
-}
-
-impl StateProofError {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::OtherFile => "not_a_state_proof",
-            Self::Checksum => "checksum",
-            Self::Malformed(_) => "malformed",
-        }
-    }
-}
-
-impl StateProof {
-    /// The file's bytes: magic, canonical encoding, and a digest of both against accidents.
-    #[must_use]
-    pub fn to_file(&self) -> Vec<u8> {
-        file::seal(&MAGIC, self)
-    }
-
-    /// Reads a file's bytes.
-    ///
-    /// # Errors
-    /// [`StateProofError`].
-    pub fn from_file(bytes: &[u8]) -> Result<Self, StateProofError> {
-        let encoded = file::open(&MAGIC, bytes).map_err(|error| match error {
-            FileError::OtherSort => StateProofError::OtherFile,
-            FileError::Checksum => StateProofError::Checksum,
-        })?;
-        decode(encoded).map_err(StateProofError::Malformed)
-    }
+impl Filed for StateProof {
+    const SORT: Sort = Sort {
+        magic: *b"FWSTATE\x01",
+        name: "file of a state proof",
+        other: "not_a_state_proof",
+    };
 }

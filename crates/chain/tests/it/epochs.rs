@@ -47,7 +47,7 @@ pub(crate) fn chain_of(validators: u8) -> (Genesis, Vec<Keys>) {
     (genesis, keys)
 }
 
-fn identity(keys: &Keys) -> [u8; 32] {
+pub(crate) fn identity(keys: &Keys) -> [u8; 32] {
     let public = keys.identity.as_identity().public_key().encode();
     public.as_ref().try_into().unwrap()
 }

@@ -1,219 +1,28 @@
 //! Nodes that copy the state at a final block, and what they refuse.
 
 use crate::{
+    copied::{Copied, Lie},
     epochs::{self, EPOCH},
-    follow::{Cheat, Neighbour, hand_over, newest_of},
-    four::{link, lossy, validators},
+    four::{link, lossy, validator, validators},
     harness::{FEE, Keys, config, genesis, start_solo, transfer_with, user},
 };
+use commonware_cryptography::Signer as _;
 use commonware_runtime::{Clock as _, Runner as _, Spawner as _, Supervisor as _, deterministic};
 use commonware_utils::NZU64;
 use fairweir_chain::{
     ChainConfig, ChainHandle, ChainTask, Forwarded, ReadError, SimulatedMachine, Source,
-    SourceBlock, StateAnswer, SyncMode, follow, light::LightClient,
+    SourceBlock, StartError, StateAnswer, SyncMode, copy_state, follow, light::LightClient, start,
+    transport,
 };
 use fairweir_types::{
-    Action, Amount, BoundedVec, ChainId, Digest, Genesis, Height, Nonce, SecretKey, SignedTx,
-    Transaction, limits::STATE_OPERATIONS_MAX, node_api::AskState, tx::Transfer,
+    Action, Amount, ChainId, Genesis, Height, Nonce, SecretKey, SignedTx, Transaction,
+    limits::STATE_OPERATIONS_MAX, node_api::AskState, tx::Transfer,
 };
 use futures::stream::BoxStream;
 use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
-
-/// How a node lies to who copies its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
-    None,
-    /// A byte of an operation is another.
-    Operation,
-    /// A byte of the proof is another.
-    Proof,
-    /// The end is missing.
-    Cut,
-    /// There are more operations than were asked for, all of them real.
-    TooMany,
-    /// Operations from elsewhere in the log.
-    Elsewhere,
-    /// The state after another block.
-    OtherBlock,
-    /// Noise.
-    Noise,
-    /// A newest block whose header says another state.
-    FloorState,
-    /// A newest block with the certificate of another.
-    FloorCertificate,
-    /// A newest block without its transactions.
-    FloorBody,
-    /// It has no state, as it says.
-    SaysGone,
-}
-
-/// What happens with a node that is copied from; shared by its clones.
-#[derive(Default)]
-struct Seen {
-    blamed: AtomicUsize,
-    passed: AtomicUsize,
-    parts: AtomicUsize,
-    /// The blocks that were asked for.
-    blocks: Mutex<BTreeSet<u64>>,
-    /// The sizes of the logs of which parts were asked for.
-    sizes: Mutex<BTreeSet<u64>>,
-}
-
-/// A chain in the same process, to copy its state from. It lies until it was blamed or left three times.
-#[derive(Clone)]
-struct Copied {
-    inner: Neighbour,
-    chain: ChainHandle,
-    lie: Lie,
-    /// The newest block, as it says; the real one if none.
-    floor: Option<Height>,
-    /// Parts that it gives before it is silent.
-    parts_max: usize,
-    /// Whether it gives no handovers.
-    hides_handovers: bool,
-    seen: Arc<Seen>,
-    is_silent: Arc<AtomicBool>,
-}
-
-impl Copied {
-    /// What it answers.
-    async fn answer(&self, ask: AskState) -> StateAnswer {
-        self.seen.sizes.lock().unwrap().insert(ask.size);
-        let before = self.seen.parts.fetch_add(1, Ordering::Relaxed);
-        if before >= self.parts_max {
-            self.is_silent.store(true, Ordering::Relaxed);
-            return StateAnswer::Later;
-        }
-        if self.lie == Lie::TooMany && ask.max == STATE_OPERATIONS_MAX {
-            // Few are no lie; then fewer are missing than one answer may have.
-            return self.part(AskState { max: 10, ..ask }).await;
-        }
-        if self.lies() && self.lie != Lie::None {
-            return self.lie(ask).await;
-        }
-        self.part(ask).await
-    }
-
-    fn of(chain: &ChainHandle, lie: Lie) -> Self {
-        Self {
-            inner: Neighbour::new(chain, Cheat::None),
-            chain: chain.clone(),
-            lie,
-            floor: None,
-            parts_max: usize::MAX,
-            hides_handovers: false,
-            seen: Arc::default(),
-            is_silent: Arc::default(),
-        }
-    }
-
-    fn lies(&self) -> bool {
-        let seen = &self.seen;
-        seen.blamed.load(Ordering::Relaxed) + seen.passed.load(Ordering::Relaxed) < 3
-    }
-
-    async fn part(&self, ask: AskState) -> StateAnswer {
-        match self.chain.state_part(ask).await {
-            Ok(part) => StateAnswer::Part(part),
-            Err(ReadError::StateGone { .. }) => StateAnswer::Gone,
-            Err(_) => StateAnswer::Later,
-        }
-    }
-
-    async fn lie(&self, ask: AskState) -> StateAnswer {
-        let other = match self.lie {
-            Lie::TooMany => AskState {
-                max: STATE_OPERATIONS_MAX,
-                ..ask
-            },
-            Lie::Elsewhere => AskState {
-                start: ask.start - 1,
-                ..ask
-            },
-            Lie::OtherBlock => AskState {
-                size: self.chain.header().state_range_end,
-                ..ask
-            },
-            _ => ask,
-        };
-        let StateAnswer::Part(mut part) = self.part(other).await else {
-            panic!("a liar has something to say");
-        };
-        let end = part.len() - 1;
-        match self.lie {
-            Lie::SaysGone => return StateAnswer::Gone,
-            Lie::Operation => part[end] ^= 1,
-            // Behind the tag and the number of leaves.
-            Lie::Proof => part[12] ^= 1,
-            Lie::Cut => part.truncate(end),
-            Lie::Noise => part = vec![7; 500],
-            _ => {}
-        }
-        StateAnswer::Part(part)
-    }
-}
-
-impl Source for Copied {
-    async fn heights(&self) -> BoxStream<'static, Height> {
-        self.inner.heights().await
-    }
-
-    async fn finalised(&self, height: Height) -> Option<SourceBlock> {
-        self.seen.blocks.lock().unwrap().insert(height.get());
-        self.inner.finalised(height).await
-    }
-
-    async fn floor(&self, light: &mut LightClient) -> Option<SourceBlock> {
-        let mut found = newest_of(&self.chain).await?;
-        if let Some(height) = self.floor {
-            let fixed = self.chain.finalised(height).await.ok()??;
-            assert!(fixed.descendants.is_empty());
-            found.block = fixed.block;
-            found.certificate = Some(fixed.certificate);
-        }
-        if !self.hides_handovers {
-            hand_over(&self.chain, light, found.block.header.height).await?;
-        }
-        if self.lies() {
-            match self.lie {
-                Lie::FloorState => found.block.header.state_ops_root = Digest::ZERO,
-                Lie::FloorBody => {
-                    let found = &mut found.block;
-                    assert!(!found.transactions.is_empty());
-                    found.transactions = BoundedVec::default();
-                }
-                Lie::FloorCertificate => {
-                    let other = self.chain.finalised(Height(3)).await.ok()??;
-                    found.certificate = Some(other.certificate);
-                }
-                _ => {}
-            }
-        }
-        Some(found)
-    }
-
-    async fn state(&self, ask: AskState) -> (usize, StateAnswer) {
-        (0, self.answer(ask).await)
-    }
-    async fn forward(&self, tx: SignedTx) -> Forwarded {
-        self.inner.forward(tx).await
-    }
-
-    fn blame(&self) {
-        self.seen.blamed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn look_elsewhere(&self) {
-        self.seen.passed.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 fn copying(genesis: &Genesis, sync: SyncMode) -> ChainConfig {
     let identity = SecretKey::from_seed([77; 32]).unwrap();
@@ -389,6 +198,22 @@ fn who_says_that_the_state_is_gone_is_left_for_another() {
         assert_eq!(source.seen.blamed.load(Ordering::Relaxed), 0);
         assert!(source.seen.passed.load(Ordering::Relaxed) >= 3);
         assert_goes_on(&leader, &chain, 12).await;
+    });
+}
+
+#[test]
+fn who_is_slow_gets_more_time_from_one_to_the_next() {
+    let (genesis, keys) = genesis(1);
+    deterministic::Runner::timed(Duration::from_secs(3_600)).start(|context| async move {
+        let (leader, _task) = busy(&context, config(&genesis, &keys[0])).await;
+        let slow = Copied {
+            slow: Some((Duration::from_secs(400), Arc::new(context.child("slow")))),
+            ..Copied::of(&leader, Lie::None)
+        };
+        let (chain, _task) = copy(&context, &genesis, slow.clone()).await;
+        // Left after five minutes, asked again, and waited for.
+        assert_eq!(slow.seen.passed.load(Ordering::Relaxed), 1);
+        assert_goes_on(&leader, &chain, 5).await;
     });
 }
 
@@ -652,5 +477,93 @@ fn who_forgets_old_blocks_keeps_those_that_handed_seats_over() {
         assert_eq!(kept, leader.finalised(Height(handed)).await.unwrap());
         let (chain, _task) = copy(&context, &genesis, Copied::of(&forgetful, Lie::None)).await;
         assert_goes_on(&leader, &chain, 2 * EPOCH).await;
+    });
+}
+
+#[test]
+fn a_candidate_that_copied_the_state_takes_a_seat_and_makes_blocks() {
+    let (genesis, keys) = epochs::chain_of(4);
+    deterministic::Runner::timed(Duration::from_secs(1_200)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
+        let mut chains = validators(&context, &oracle, &genesis, &keys[..4]).await;
+        let leader = chains[0].0.clone();
+        leader.wait_height(Height(3 * EPOCH + 4)).await.unwrap();
+        let newcomer = |config: ChainConfig| ChainConfig {
+            partition_prefix: "validator-4".to_owned(),
+            ..config
+        };
+        let config = newcomer(config(&genesis, &keys[4]));
+        // Killed in the middle: a node with half a state does not vote.
+        let source = Copied {
+            parts_max: 0,
+            ..Copied::of(&leader, Lie::None)
+        };
+        let silent = Arc::clone(&source.is_silent);
+        let killed = context.child("killed").spawn({
+            let config = config.clone();
+            move |context| async move { copy_state(context, config, source).await }
+        });
+        while !silent.load(Ordering::Relaxed) {
+            context.sleep(Duration::from_millis(50)).await;
+        }
+        killed.abort();
+        let _ = killed.await;
+        context.sleep(Duration::from_secs(1)).await;
+        let public = keys[4].identity.as_identity().public_key();
+        let place = transport::simulated(&oracle, public).await.unwrap();
+        let refused = start(context.child("half"), config.clone(), place).await;
+        assert!(matches!(refused, Err(StartError::UnfinishedCopy)));
+        // It goes on with the copy, and starts on it.
+        let source = Copied::of(&leader, Lie::None);
+        let copied = copy_state(context.child("whole"), config.clone(), source).await;
+        copied.unwrap();
+        let joined = validator(&context, &oracle, &genesis, &keys[4], 4).await;
+        let oldest = joined.0.oldest_kept();
+        assert!(oldest > Height(3 * EPOCH), "{oldest}");
+        chains.push(joined);
+        let standing = [0, 1, 2, 4];
+        let expected = epochs::ids(standing.map(|number| &keys[number]));
+        let stand = |chains: &[(ChainHandle, ChainTask)]| {
+            for number in standing {
+                epochs::stand(&chains[number].0, &keys[number], 20);
+            }
+        };
+        while chains
+            .iter()
+            .any(|(chain, _)| epochs::seated(chain) != expected)
+        {
+            stand(&chains);
+            context.sleep(Duration::from_millis(200)).await;
+            assert!(leader.tip().height < Height(200), "no seat was taken");
+        }
+        let target = Height(leader.tip().height.get() + 2 * EPOCH);
+        while leader.tip().height < target {
+            stand(&chains);
+            context.sleep(Duration::from_millis(200)).await;
+        }
+        let joined = chains[4].0.clone();
+        let mut made = 0;
+        for height in target.get() - 2 * EPOCH..=target.get() {
+            joined.wait_height(Height(height)).await.unwrap();
+            let ours = joined.finalised(Height(height)).await.unwrap().unwrap();
+            let theirs = leader.finalised(Height(height)).await.unwrap().unwrap();
+            assert_eq!(ours.digest, theirs.digest);
+            made += usize::from(ours.block.header.proposer == epochs::identity(&keys[4]));
+        }
+        assert!(made > 1, "{made} blocks of the newcomer");
+        // With a state there is nothing to copy, also where it was made by executing blocks.
+        for (number, kept) in [(4, config), (0, self::config(&genesis, &keys[0]))] {
+            let (_, task) = chains.remove(number);
+            task.stop();
+            task.failed().await;
+            let kept = ChainConfig {
+                partition_prefix: format!("validator-{number}"),
+                ..kept
+            };
+            let source = Copied::of(&leader, Lie::None);
+            let again = copy_state(context.child("again"), kept, source.clone()).await;
+            again.unwrap();
+            assert_eq!(source.seen.parts.load(Ordering::Relaxed), 0);
+        }
     });
 }

@@ -15,7 +15,7 @@ use fairweir_node::{
     ceremony::{CeremonyError, ValidatorCard},
     network::{self, names},
 };
-use fairweir_types::{ChainId, Digest, Genesis};
+use fairweir_types::{ChainId, Digest, Genesis, handover::Checkpoint};
 use serde_json::json;
 use std::{
     net::SocketAddr,
@@ -61,6 +61,13 @@ pub(crate) enum Node {
         /// Join with a card that is not in the file, to stand for a seat later.
         #[arg(long)]
         candidate: bool,
+        /// Begin with a copy of the state of this node, as `fairweir node address` prints it there, rather than with every block since the genesis: on a long chain, and where
+        /// nodes do not keep the first blocks. Give more than one, each with --copy, and the next is asked when one fails. The copy is checked against the genesis, or the checkpoint.
+        #[arg(long, value_name = "NODE")]
+        copy: Vec<PeerAddr>,
+        /// A block that you trust for the copy, not only the genesis, as `fairweir validator handovers` prints it on a machine that you trust.
+        #[arg(long, value_name = "HEIGHT:DIGEST", requires = "copy")]
+        checkpoint: Option<Checkpoint>,
     },
     /// Prepare a node without a vote, which follows others: it checks and executes blocks, keeps its own store, and answers
     /// clients. It believes nothing but the genesis.
@@ -81,6 +88,10 @@ pub(crate) enum Node {
         /// How it gets to the present.
         #[arg(long, value_enum, default_value_t)]
         sync: SyncArg,
+        /// Copy the state, and trust this block for it, not only the genesis: as `fairweir validator handovers` prints it on a machine that you trust. Validators
+        /// of long ago could sign another history; they cannot sign one with this block.
+        #[arg(long, value_name = "HEIGHT:DIGEST")]
+        checkpoint: Option<Checkpoint>,
     },
     /// Run the node until Ctrl-C.
     Run {
@@ -142,13 +153,19 @@ impl Node {
                 file,
                 digest,
                 candidate,
-            } => join(global, &file, digest, candidate),
+                copy,
+                checkpoint,
+            } => join(global, &file, digest, candidate, (&copy, checkpoint)),
             Self::Follow {
                 nodes,
                 genesis,
                 listen,
                 sync,
-            } => follow(global, &nodes, genesis, (listen, sync)),
+                checkpoint,
+            } => {
+                let sync = sync_from(sync, checkpoint);
+                follow(global, &nodes, genesis, (listen, sync, checkpoint))
+            }
             Self::Run { monitor } => run(global, monitor),
             Self::Repair { votes_from } => repair::repair(global, votes_from),
             Self::Address => {
@@ -247,7 +264,13 @@ fn prepare(
 }
 
 /// Takes a finished genesis file, if it invites this folder's validator just as its card says.
-fn join(global: &Global, file: &Path, digest: Option<Digest>, candidate: bool) -> Result<(), Exit> {
+fn join(
+    global: &Global,
+    file: &Path,
+    digest: Option<Digest>,
+    candidate: bool,
+    (copy, checkpoint): (&[PeerAddr], Option<Checkpoint>),
+) -> Result<(), Exit> {
     let data = global.data_dir()?;
     let _lock = data.lock()?;
     let file = genesis::load(file)?;
@@ -281,6 +304,8 @@ fn join(global: &Global, file: &Path, digest: Option<Digest>, candidate: bool) -
         local_node::check_address(&genesis.chain_id, address)?;
     }
     config.peers = file.peers();
+    config.copy = copy.iter().map(ToString::to_string).collect();
+    config.checkpoint = checkpoint.map(|checkpoint| checkpoint.to_string());
     config.save(&data)?;
     // Last: a folder with a genesis can run.
     data.write_genesis(&genesis)?;
@@ -312,12 +337,25 @@ fn join(global: &Global, file: &Path, digest: Option<Digest>, candidate: bool) -
     Ok(())
 }
 
+/// How a node gets to the present that trusts a block: by copying the state, since who executes everything begins at the genesis.
+fn sync_from(sync: SyncArg, checkpoint: Option<Checkpoint>) -> SyncArg {
+    match (sync, checkpoint) {
+        (sync, None) => sync,
+        (SyncArg::Blocks, Some(_)) => clap::Error::raw(
+            clap::error::ErrorKind::ArgumentConflict,
+            "who executes every block begins at the genesis: leave out --checkpoint, or --sync blocks\n",
+        )
+        .exit(),
+        (SyncArg::Auto | SyncArg::State, Some(_)) => SyncArg::State,
+    }
+}
+
 /// Prepares a folder for a node that follows others.
 fn follow(
     global: &Global,
     nodes: &[PeerAddr],
     expected: Digest,
-    (listen, sync): (Option<SocketAddr>, SyncArg),
+    (listen, sync, checkpoint): (Option<SocketAddr>, SyncArg, Option<Checkpoint>),
 ) -> Result<(), Exit> {
     doctor::check_clock()?;
     let data = global.data_dir()?;
@@ -336,6 +374,7 @@ fn follow(
     local_node::check_address(&genesis.chain_id, config.listen)?;
     config.follow = nodes.iter().map(ToString::to_string).collect();
     config.sync = sync.into();
+    config.checkpoint = checkpoint.map(|checkpoint| checkpoint.to_string());
     let passphrase = local_node::passphrase(global, &data, &genesis.chain_id)?;
     let mut keys = if Keystore::exists(&data)? {
         Keystore::open(&data, &passphrase)?

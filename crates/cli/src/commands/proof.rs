@@ -10,7 +10,7 @@ use crate::{
 };
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use fairweir_ledger::{MemoryState, bank};
-use fairweir_types::{Address, state_proof::StateProof};
+use fairweir_types::{Address, file::Filed as _, state_proof::StateProof};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +20,8 @@ use std::{
 const AFTER_HELP: &str = "\
 Try:
   fairweir proof account buyer --output buyer.fws    what you have, proven, for somebody who trusts no node
-  fairweir proof check buyer.fws                     check it offline, with the genesis alone
+  fairweir proof check buyer.fws                     check it offline
+  fairweir proof check buyer.fws --handovers FILE    the same, since other validators than the genesis's have the seats
   fairweir proof key 0a                              any record, by its key in hexadecimal digits";
 
 /// Age from which on a proof is said to be old.
@@ -31,7 +32,7 @@ const ACCOUNT: u8 = 0x01;
 /// Prove what the ledger holds, and check such proofs.
 ///
 /// Every block's header commits to the whole state. A proof shows one record of it, or that there is none, against the header of a final block; who checks it needs the genesis,
-/// not a node. The bytes are described in docs/reference/proofs.md.
+/// and the handovers since then if others have the seats now, but no node. The bytes are described in docs/reference/proofs.md.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) enum Proof {
@@ -49,7 +50,7 @@ pub(crate) enum Proof {
         #[command(flatten)]
         get: Get,
     },
-    /// Check a proof that somebody wrote to a file: no node is asked (but with --seats or --checkpoint).
+    /// Check a proof that somebody wrote to a file: no node is asked, but with --seats, or with --checkpoint and no --handovers.
     Check {
         /// The file.
         file: PathBuf,

@@ -7,6 +7,7 @@ use fairweir_chain::light::{LightClient, LightError};
 use fairweir_client::learn_seats;
 use fairweir_types::{
     Genesis, Height, decode,
+    file::Filed as _,
     handover::{Checkpoint, Handovers},
 };
 use std::path::{Path, PathBuf};

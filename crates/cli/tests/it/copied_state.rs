@@ -31,7 +31,8 @@ fn a_node_copies_the_state_also_after_it_was_killed_and_can_be_copied_from() {
     );
     let settings = std::fs::read_to_string(copy.join("fairweir.toml")).unwrap();
     assert!(settings.contains("sync = \"state\""), "{settings}");
-    // Killed at some moments of its beginning.
+    // Killed as the copy begins, and at some moments after.
+    Node::kill_when(&copy, "the state is copied");
     for wait in [20, 60, 150, 400] {
         let killed = Node::start(&copy, &[]);
         std::thread::sleep(Duration::from_millis(wait));

@@ -90,7 +90,6 @@ fn found(folders: &[PathBuf], file: &str) -> Vec<String> {
         5,
         "join a network that runs already with --candidate",
     );
-    done(late, &["node", "join", file, "--candidate"]);
     folders.iter().for_each(|folder| hurry(folder));
     cards.iter().map(|card| identity(card)).collect()
 }
@@ -104,15 +103,18 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
     let file = all.path().join("genesis.toml");
     let ids = found(&folders, file.to_str().unwrap());
     let (first, leaver, newcomer) = (&folders[0], &folders[3], &folders[FOUNDERS]);
-    let mut nodes: Vec<Node> = folders
+    let mut nodes: Vec<Node> = folders[..FOUNDERS]
         .iter()
         .map(|folder| Node::start(folder, &[]))
         .collect();
-    status_at(first, 3);
+    status_at(first, 12);
     assert_eq!(seats(first).1, 0);
 
-    // The fourth does not stand; the newcomer's node is let in once its account does.
+    // The newcomer copies the state. The fourth does not stand; the newcomer's node is let in once its account does.
     let door = done(first, &["node", "address"]);
+    let join = ["node", "join", file.to_str().unwrap(), "--candidate"];
+    done(newcomer, &[&join[..], &["--copy", door.trim()]].concat());
+    nodes.push(Node::start(newcomer, &[]));
     let terms = [
         "validator",
         "candidate",
@@ -128,14 +130,17 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
     let status = status_at(newcomer, height(first));
     assert_eq!(status["validators"], 4);
     assert!(seats(newcomer).1 > 0);
+    // It did not execute what was before.
+    assert_fails(&fairweir(newcomer, &["events"]), 3, "not kept");
     // Who has no seat any more follows, and passes on what it is given; so does who has one.
     for folder in [leaver, newcomer] {
         done(folder, &["keys", "new", "friend"]);
         done(folder, &["transfer", "friend", "1", "--from", "validator"]);
     }
 
-    let seats = handovers_are_written(all.path(), first);
-    the_state_is_proven(all.path(), newcomer, &seats);
+    let (seats, checkpoint) = handovers_are_written(all.path(), first);
+    the_state_is_proven(all.path(), leaver, &seats);
+    a_checkpoint_is_enough_to_copy(all.path(), first, &checkpoint);
 
     // One is gone for some epochs: the others go on without its seat, and it comes back by itself.
     drop(nodes.remove(0));
@@ -160,8 +165,8 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
     }
 }
 
-/// Writes what proves who has the seats, from the genesis and from a checkpoint.
-fn handovers_are_written(folder: &Path, of: &Path) -> PathBuf {
+/// Writes what proves who has the seats, from the genesis and from a checkpoint. Gives the file, and that checkpoint.
+fn handovers_are_written(folder: &Path, of: &Path) -> (PathBuf, String) {
     let file = folder.join("seats.fw");
     let write = ["--json", "validator", "handovers", file.to_str().unwrap()];
     let written = json(&done(of, &write));
@@ -176,7 +181,40 @@ fn handovers_are_written(folder: &Path, of: &Path) -> PathBuf {
     let misled = [&write[..], &["--checkpoint", &other]].concat();
     assert_fails(&fairweir(of, &misled), 5, "is not the checkpoint");
     done(of, &write);
-    file
+    (file, checkpoint.to_owned())
+}
+
+/// A node copies the state of another one, and trusts a block of later validators instead of the genesis; with another block it copies nothing.
+fn a_checkpoint_is_enough_to_copy(folder: &Path, of: &Path, checkpoint: &str) {
+    let (misled, copy) = (folder.join("misled"), folder.join("copy"));
+    let (height, digest) = checkpoint.split_once(':').unwrap();
+    let other = format!("{height}:{}", digest.chars().rev().collect::<String>());
+    let genesis = status_at(of, 1)["genesis"].as_str().unwrap().to_owned();
+    let door = done(of, &["node", "address"]);
+    let follow = ["node", "follow", door.trim(), "--genesis", &genesis];
+    let listen = ["--listen", "127.0.0.1:0", "--checkpoint"];
+    let all = fairweir(
+        &copy,
+        &[
+            &follow[..],
+            &["--sync", "blocks"],
+            &listen[2..],
+            &[checkpoint],
+        ]
+        .concat(),
+    );
+    assert_fails(&all, 2, "--checkpoint");
+    done(&misled, &[&follow[..], &listen, &[&other]].concat());
+    Node::kill_when(&misled, "does not show that its newest block is final");
+    assert!(!misled.join("node.address").exists());
+    done(&copy, &[&follow[..], &listen, &[checkpoint]].concat());
+    let _node = Node::start(&copy, &[]);
+    let address = json(&done(of, &["--json", "account", "buyer"]))["address"].clone();
+    let account = ["--json", "account", address.as_str().unwrap()];
+    status_at(&copy, self::height(of));
+    assert_eq!(json(&done(&copy, &account)), json(&done(of, &account)));
+    // What was before was not even asked for.
+    assert_fails(&fairweir(&copy, &["events"]), 3, "not kept");
 }
 
 /// Proves an account after a block of validators that the genesis does not know; who checks it has the genesis and the file of handovers alone.

@@ -2,7 +2,7 @@
 
 use super::{assert_fails, fairweir};
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -27,6 +27,25 @@ impl Node {
             .spawn()
             .unwrap();
         Self(child)
+    }
+
+    /// Starts one and kills it as soon as it says something.
+    pub(crate) fn kill_when(data: &Path, says: &str) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fairweir"))
+            .arg("--data")
+            .arg(data)
+            .args(["node", "run"])
+            .env_remove("FAIRWEIR_PASSPHRASE")
+            .env("FAIRWEIR_LOG", "info")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let is_said = lines.map_while(Result::ok).any(|line| line.contains(says));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_said, "it never said {says:?}");
     }
 }
 

@@ -29,6 +29,7 @@ use fairweir_services::{
 };
 use fairweir_types::{
     Address, Amount, Bps, Millis, Rounding,
+    file::Filed as _,
     order::{Demand, PriceVector, SlotId},
     relay::{Relay, SignedRelay},
 };

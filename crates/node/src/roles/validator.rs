@@ -2,7 +2,8 @@
 
 use crate::{Api, BlobStore, Referees};
 use fairweir_chain::{
-    ChainConfig, ChainHandle, ChainTask, Runtime, Source, StartError, follow, start, transport,
+    ChainConfig, ChainHandle, ChainTask, Runtime, Source, StartError, copy_state, follow, start,
+    transport,
 };
 use fairweir_client::protocol::NODE;
 use fairweir_net::{NetError, Network};
@@ -64,6 +65,19 @@ pub async fn start_follower<E: Runtime, S: Source>(
 ) -> Result<(ChainHandle, ChainTask), ValidatorError> {
     config.referee = Arc::new(Referees);
     Ok(follow(context.child("chain"), config, source).await?)
+}
+
+/// Copies the state of other nodes for a validator or candidate whose store is empty, before it starts.
+///
+/// # Errors
+/// [`ValidatorError`].
+pub async fn copy<E: Runtime, S: Source>(
+    context: E,
+    mut config: ChainConfig,
+    source: S,
+) -> Result<(), ValidatorError> {
+    config.referee = Arc::new(Referees);
+    Ok(copy_state(context.child("chain"), config, source).await?)
 }
 
 /// Serves a validator's clients until the network closes, or the runtime ends.

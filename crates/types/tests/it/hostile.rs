@@ -4,6 +4,7 @@ use crate::samples::{Maker, Sample};
 use commonware_codec::Encode;
 use fairweir_types::{
     Event, SignedTx, decode,
+    file::Filed as _,
     handover::Handovers,
     node_api::{NodeReply, NodeRequest},
     proof::ReceiptProof,

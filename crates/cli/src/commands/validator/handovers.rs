@@ -9,6 +9,7 @@ use fairweir_chain::light::LightClient;
 use fairweir_client::{handover_at, learn_seats};
 use fairweir_types::{
     BoundedVec, Height,
+    file::Filed as _,
     handover::{Checkpoint, Handovers},
 };
 use serde_json::json;
@@ -33,7 +34,7 @@ impl Write {
         let genesis = genesis(global, self.genesis.as_deref())?;
         let mut light = LightClient::new(&genesis).map_err(|error| refused(&error))?;
         let from = self.checkpoint;
-        let (handovers, newest, light) = with_connection(global, |connection| async move {
+        let (handovers, newest, since) = with_connection(global, |connection| async move {
             let client = &connection.client;
             let tip = client.status().await?.header.height;
             let next = Height(tip.get().saturating_add(1));
@@ -41,17 +42,17 @@ impl Write {
             let learned = learn_seats(client, (&mut light, from), next).await;
             let learned = learned.map_err(does_not_hold)?;
             let foot = light.foot_of(light.epoch_of(next));
-            let newest = if foot == Height::ZERO {
-                None
+            let (newest, since) = if foot == Height::ZERO {
+                (None, 0)
             } else {
                 let newest = handover_at(client, foot).await.map_err(does_not_hold)?;
                 // Also when the seats did not change hands with it, this says that it is final.
                 if from != Some(newest.checkpoint()) {
                     light.hand_over(&newest).map_err(|error| refused(&error))?;
                 }
-                Some(newest.checkpoint())
+                (Some(newest.checkpoint()), newest.began.since)
             };
-            Ok((learned, newest, light))
+            Ok((learned, newest, since))
         })?;
         let count = handovers.len();
         let handovers = BoundedVec::new(handovers).map_err(|error| {
@@ -67,15 +68,14 @@ impl Write {
         })?;
         if global.json {
             output::json_pretty(&json!({
-                "chain_id": genesis.chain_id.as_str(), "handovers": count, "since": light.known_since(),
+                "chain_id": genesis.chain_id.as_str(), "handovers": count, "since": since,
                 "checkpoint": newest.map(|newest| newest.to_string()),
             }));
             return Ok(());
         }
         output::line(format!(
-            "{count} handovers, each checked, are in {}; the validators of today have the seats since epoch {}",
+            "{count} handovers, each checked, are in {}; the validators of today have the seats since epoch {since}",
             self.file.display(),
-            light.known_since()
         ));
         match newest {
             Some(newest) => output::line(format!(
