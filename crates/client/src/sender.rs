@@ -170,7 +170,8 @@ mod tests {
     use fairweir_types::{
         BlockHeader, BoundedText, Boxed, Digest, Millis, Nonce, TxOutcome, decode,
         node_api::{
-            AuditReport, NodeReply, NodeRequest, Refusal, SecuredReport, Status, SupplyReport,
+            AuditReport, NodeReply, NodeRequest, Refusal, RulesReport, SecuredReport, Status,
+            SupplyReport,
         },
         outcome::TxCode,
         tx::Bond,
@@ -211,6 +212,7 @@ mod tests {
             supply: SupplyReport::default(),
             secured: SecuredReport::default(),
             audit: AuditReport::default(),
+            rules: RulesReport::default(),
             version: BoundedText::truncating("test"),
         }
     }

@@ -15,3 +15,4 @@ mod restart;
 mod single;
 mod state_proofs;
 mod state_sync;
+mod upgrades;
