@@ -18,7 +18,9 @@ use commonware_glue::stateful::{Application, Finality, Input, Proposed, db::Data
 use commonware_runtime::{Clock, Spawner};
 use commonware_storage::{Context as StorageContext, mmr::Location, qmdb::sync::Target};
 use commonware_utils::{SystemTimeExt as _, non_empty_range};
-use fairweir_ledger::{BlockContext, BlockError, BlockOutcome, BuiltBlock, EnvelopeError, Writes};
+use fairweir_ledger::{
+    BlockContext, BlockError, BlockOutcome, BuiltBlock, EnvelopeError, Fault, Writes,
+};
 use fairweir_types::{
     Block, BlockHeader, BoundedVec, Digest, Height, Millis, SignedTx, VerifiedTx,
     block::{BLOCK_VERSION, CERTIFICATE_SCHEME_BLS12381_MULTISIG, next_beacon},
@@ -63,6 +65,24 @@ enum Refusal {
     Parent(#[from] crate::state::UnknownBlock),
     #[error(transparent)]
     Batch(#[from] qmdb::BatchError),
+}
+
+impl Refusal {
+    /// Whether it says nothing of the block: its rules are not those of this program.
+    const fn is_about_rules(&self) -> bool {
+        matches!(
+            self,
+            Self::Ledger(BlockError::Fault(
+                Fault::UnknownUpgrade { .. } | Fault::Migration { .. }
+            ))
+        )
+    }
+}
+
+/// Never answers whether a block is good: a *no* would stay in the store of votes, and hold for the next program, which says yes. With a third of the validators bound to such a
+/// *no*, and others to a vote for the block, nobody could go on. So the question stays open until the node ends, which is soon.
+async fn no_answer<T>() -> T {
+    std::future::pending().await
 }
 
 impl App {
@@ -407,6 +427,10 @@ where
         _input: Input<(), ()>,
     ) -> Option<Proposed<Self, E>> {
         self.core.cache.wait_ready().await;
+        // Behind its last block a node that stops proposes nothing.
+        if self.core.rules.stop().is_some() {
+            return None;
+        }
         let parent = ancestry.peek()?.inner_shared();
         match self.build(&clock, &context, &parent, batch).await {
             Ok((block, merkleized)) => Some(Proposed { block, merkleized }),
@@ -425,9 +449,16 @@ where
         finality: Finality,
     ) -> Option<Sealed<E>> {
         self.core.cache.wait_ready().await;
+        if self.core.rules.stop().is_some() {
+            return no_answer().await;
+        }
         let block = ancestry.peek()?.inner_shared();
         match self.execute(runtime, &block, batch, finality).await {
             Ok(sealed) => Some(sealed),
+            Err(error) if error.is_about_rules() => {
+                tracing::warn!(height = %block.header().height, %error, "a block is of rules that this program cannot follow");
+                no_answer().await
+            }
             Err(error) => {
                 let header = block.header();
                 tracing::warn!(height = %header.height, view = %View::new(header.view), %error, "a block is refused");

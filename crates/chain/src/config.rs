@@ -3,7 +3,10 @@
 use crate::{error::StartError, state_sync::SyncProgress};
 use commonware_runtime::Clock;
 use commonware_utils::NZU64;
-use fairweir_ledger::referee::{NoReferee, Referee};
+use fairweir_ledger::{
+    referee::{NoReferee, Referee},
+    upgrades::Plans,
+};
 use fairweir_types::{ByteCount, Genesis, SecretKey, keys::VoteSecretKey};
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -112,6 +115,8 @@ pub struct ChainConfig {
     pub mempool: MempoolLimits,
     /// Who says what cells of runs must be; the same at every validator.
     pub referee: Arc<dyn Referee>,
+    /// The changes of rules that its program knows; the same at all nodes with one program.
+    pub plans: Plans,
     /// What a simulation says about this node's machine; nothing everywhere else.
     pub simulated: SimulatedMachine,
     /// What it does against the rules when it proposes, where a test wants that.
@@ -156,6 +161,7 @@ impl ChainConfig {
             progress: SyncProgress::default(),
             mempool: MempoolLimits::default(),
             referee: Arc::new(NoReferee),
+            plans: Plans::default(),
             simulated: SimulatedMachine::default(),
             #[cfg(any(test, feature = "testing"))]
             dishonest: None,

@@ -13,6 +13,7 @@ use crate::{
     handle::ChainHandle,
     state_sync,
     transport::{Network, Transport},
+    upgrade::UpgradeStop,
     wiring::{self, Opened},
 };
 use commonware_consensus::{
@@ -36,7 +37,16 @@ const BEGIN_ANEW: Duration = Duration::from_secs(1);
 
 /// The task under which a chain runs.
 pub struct ChainTask {
-    root: Handle<&'static str>,
+    root: Handle<Ended>,
+}
+
+/// How a chain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A part of it ended, which is a failure unless the runtime is stopping. The other parts end with it: a chain of which a part is gone acknowledges nothing.
+    Part(&'static str),
+    /// It goes on by rules that this program cannot follow. What was acknowledged is in the store, for the next program.
+    Upgrade(UpgradeStop),
 }
 
 impl fmt::Debug for ChainTask {
@@ -46,10 +56,9 @@ impl fmt::Debug for ChainTask {
 }
 
 impl ChainTask {
-    /// Waits until a part of the chain ends, which is a failure unless the runtime is stopping, and names it. The other
-    /// parts end with it: a chain of which a part is gone acknowledges nothing.
-    pub async fn failed(self) -> &'static str {
-        self.root.await.unwrap_or("runtime")
+    /// Waits until the chain ends.
+    pub async fn ended(self) -> Ended {
+        self.root.await.unwrap_or(Ended::Part("runtime"))
     }
 
     /// Stops the chain at once, as a crash would: what was acknowledged is in the store.
@@ -74,25 +83,31 @@ async fn first_ended(parts: Vec<Part>) -> &'static str {
 
 /// Hands out the chain once it shows everything that it ever acknowledged, and runs until a part ends.
 async fn run(
+    clock: impl Clock,
     opened: Opened,
     sender: oneshot::Sender<Result<ChainHandle, StartError>>,
-) -> &'static str {
+) -> Ended {
     let Opened {
         chain,
         parts,
         acknowledged,
     } = opened;
     let mut ended = pin!(first_ended(parts));
+    let asked = chain.clone();
+    let mut stopped = pin!(asked.core().rules.stopped(&clock));
     select! {
-        name = &mut ended => return name,
+        name = &mut ended => return Ended::Part(name),
         // Closed only when the chain is gone, which the other arm reports.
         _ = chain.wait_height(acknowledged) => {},
     }
     // Without a receiver nobody wants the chain, and it stops.
     if sender.send(Ok(chain)).is_err() {
-        return "start";
+        return Ended::Part("start");
     }
-    ended.await
+    select! {
+        name = &mut ended => Ended::Part(name),
+        stop = &mut stopped => Ended::Upgrade(stop),
+    }
 }
 
 /// Starts a validator or a candidate: opens or creates its store, replays what was not applied, and takes part in consensus while it has a seat.
@@ -158,9 +173,26 @@ pub async fn copy_state<E: Runtime, S: Source>(
     }
     let (_, task) = follow(context.child("copy"), config, source).await?;
     task.stop();
-    task.failed().await;
+    // It was stopped, so how it ended says nothing; rules that this program cannot follow are told by the start behind this.
+    let _ = task.ended().await;
     context.sleep(BEGIN_ANEW).await;
     Ok(())
+}
+
+/// Opens the store of a node that does not run, to read what it holds: it asks nobody, votes for nothing, and takes no transactions anywhere. Also under rules that this program
+/// cannot follow.
+///
+/// Returns when the chain shows everything that it acknowledged before.
+///
+/// # Errors
+/// [`StartError`], as for [`start`]; [`StartError::UnfinishedCopy`] where a part of a copied state lies.
+pub async fn open<E: Runtime>(
+    context: E,
+    mut config: ChainConfig,
+) -> Result<(ChainHandle, ChainTask), StartError> {
+    config.vote_key = None;
+    config.check()?;
+    run_opened(context, |context| wiring::open_alone(context, config)).await
 }
 
 async fn run_opened<E, F, O>(context: E, open: F) -> Result<(ChainHandle, ChainTask), StartError>
@@ -172,12 +204,13 @@ where
     let (sender, receiver) = oneshot::channel();
     // Parts are children of this task, so they end with it.
     let root = context.spawn(move |context| async move {
+        let clock = context.child("clock");
         match Box::pin(open(context)).await {
-            Ok(opened) => run(opened, sender).await,
+            Ok(opened) => run(clock, opened, sender).await,
             Err(error) => {
                 // The receiver may be gone; then nobody asks why.
                 let _ = sender.send(Err(error));
-                "start"
+                Ended::Part("start")
             }
         }
     });

@@ -1,5 +1,6 @@
 //! Why a chain does not start, why a transaction is not taken, why a read has no answer.
 
+use crate::upgrade::UpgradeStop;
 use fairweir_ledger::EnvelopeError;
 use fairweir_types::{
     Amount, ByteCount, ChainId, Digest, Height, Nonce, genesis::GenesisError, tx::TxFormError,
@@ -91,6 +92,9 @@ pub enum StartError {
         "the store holds a part of a copied state: let a node that follows finish it, or begin with an empty folder"
     )]
     UnfinishedCopy,
+    /// The chain goes on by rules that this program cannot follow.
+    #[error(transparent)]
+    Upgrade(UpgradeStop),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,6 +10,7 @@ use crate::{
     state_proof::Proven,
     state_server,
     tip::Tip,
+    upgrade::UpgradeStop,
     watched::Watcher,
 };
 use commonware_codec::Encode as _;
@@ -17,12 +18,15 @@ use commonware_consensus::{
     marshal::{Identifier, core::Mailbox, standard::Standard},
     types::Height as ConsensusHeight,
 };
-use fairweir_ledger::{Fault, State};
+use fairweir_ledger::{
+    Fault, State,
+    upgrades::{self, Plans},
+};
 use fairweir_types::{
     Block, BlockHeader, BoundedBytes, BoundedVec, Digest, Event, Genesis, Height, SignedTx,
     TxOutcome,
     double_vote::DoubleVote,
-    node_api::{AskState, SupplyReport},
+    node_api::{AskState, RulesReport, SupplyReport},
     state_proof::StateProof,
 };
 use std::{fmt, sync::Arc};
@@ -94,6 +98,31 @@ impl ChainHandle {
     #[must_use]
     pub fn genesis(&self) -> &Genesis {
         &self.core.config.genesis
+    }
+
+    /// The changes of rules that this program knows.
+    #[must_use]
+    pub fn plans(&self) -> Plans {
+        self.core.config.plans
+    }
+
+    /// Why this node makes and takes no more blocks, if so: the chain goes on by rules that this program cannot follow.
+    #[must_use]
+    pub fn stopped(&self) -> Option<UpgradeStop> {
+        self.core.rules.stop()
+    }
+
+    /// Waits until this node makes and takes no more blocks because of the rules.
+    pub async fn wait_stopped(&self) -> UpgradeStop {
+        self.core.rules.wait().await
+    }
+
+    /// Which rules are in force, and which are to come.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn rules(&self) -> Result<RulesReport, Fault> {
+        self.read(|state| upgrades::report(state, self.plans()))
     }
 
     /// The first epoch in which this node votes, whatever seats it has: what it voted before was lost.

@@ -17,6 +17,7 @@ use crate::{
     state_server::Question,
     submissions::Submission,
     tip::Tip,
+    upgrade::Rules,
     watched::{Watched, Watcher},
 };
 use commonware_macros::select;
@@ -83,6 +84,7 @@ pub(crate) struct Core {
     pub(crate) double_votes: DoubleVotes,
     pub(crate) epochs: Epochs,
     pub(crate) schemes: Schemes,
+    pub(crate) rules: Rules,
     tip: Watched<Tip>,
     gossip: mpsc::Sender<Digest>,
     submissions: mpsc::Sender<Submission>,
@@ -132,6 +134,7 @@ impl Core {
             pool: Mutex::new(Mempool::new(config.mempool)),
             recent: Mutex::default(),
             double_votes: DoubleVotes::default(),
+            rules: Rules::default(),
             tip: Watched::new(tip),
             config,
             cache,
@@ -181,6 +184,7 @@ impl Core {
             time,
             beacon,
             proposer,
+            plans: self.config.plans,
         }
     }
 
@@ -487,6 +491,7 @@ impl Core {
             }
             is_newer
         });
+        self.rules.look(self);
         self.cache.changed();
         let oldest = self.oldest_kept();
         if self.config.retain_blocks.is_some() && height.get().is_multiple_of(PRUNE_EVERY) {

@@ -1,5 +1,7 @@
 //! Validators that do not keep the rules, for tests and for promises that show what becomes of them.
 
+pub mod rehearsal;
+
 use crate::{
     config::ChainConfig,
     genesis::{self, BlockDigest, Scheme},

@@ -138,6 +138,49 @@ pub(crate) async fn open_follower<E: Runtime, S: Source>(
     Ok(opened(keeping, core, started, (parts, acknowledged)))
 }
 
+/// Opens the store and loads the state, asks nobody, and takes part in nothing.
+pub(crate) async fn open_alone<E: Runtime>(
+    context: E,
+    config: ChainConfig,
+) -> Result<Opened, StartError> {
+    let Prepared {
+        wiring,
+        core,
+        gossip_queue: _,
+        questions,
+        mut parts,
+        acknowledged,
+    } = prepare(context, config).await?;
+    let plan = wiring.plan().await;
+    if plan.should_sync(false) {
+        return Err(StartError::UnfinishedCopy);
+    }
+    let (fetcher, unanswered) = follow::fetcher();
+    let (receiver, handler) = handler::init(wiring.context.child("handler"), MAILBOX);
+    let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
+        task.start_unbuffered(stateful, (receiver, fetcher))
+    };
+    let start = BackendStart {
+        plan,
+        state: StateSource::none(),
+        begun: None,
+        questions,
+    };
+    let backend = wiring.start_backend(&core, start, launch).await?;
+    parts.extend(backend.parts);
+    let nobody = wiring.context.child("nobody").spawn(move |_| async move {
+        // Questions for blocks of others stay open as long as the store is.
+        std::future::pending::<()>().await;
+        drop((unanswered, handler));
+    });
+    parts.push(("nobody", nobody));
+    Ok(Opened {
+        chain: ChainHandle::new(core, backend.marshal),
+        parts,
+        acknowledged,
+    })
+}
+
 /// What is there before a node takes part in anything.
 struct Prepared<E> {
     wiring: Wiring<E>,
@@ -314,6 +357,7 @@ impl<E: Runtime> Wiring<E> {
             stateful,
             mut parts,
         } = self.start_exchanging(core, exchange, questions).await?;
+        core.rules.check_start(core)?;
         let application = Deferred::new(
             self.context.child("deferred"),
             stateful,
@@ -378,6 +422,7 @@ impl<E: Runtime> Wiring<E> {
             stateful: _,
             mut parts,
         } = self.start_backend(core, start, launch).await?;
+        core.rules.check_start(core)?;
         core.config.progress.end();
         let (hint_core, hint_marshal) = (Arc::clone(core), marshal.clone());
         let hint = self

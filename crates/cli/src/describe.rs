@@ -378,6 +378,7 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_)
+        | Event::UpgradeBegan(_)
         | Event::WithdrawalsHalted(_)
         | Event::WithdrawalsResumed(_) => governance::event(names, event).unwrap_or_default(),
         Event::ValidatorTombstoned(_)

@@ -18,6 +18,7 @@ pub(crate) mod code {
     pub(crate) const UNREACHABLE: u8 = 4;
     pub(crate) const DOES_NOT_HOLD: u8 = 5;
     pub(crate) const MACHINE: u8 = 6;
+    pub(crate) const UPGRADE: u8 = 7;
 }
 
 impl Exit {

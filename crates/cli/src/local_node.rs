@@ -5,7 +5,7 @@ use crate::{
     commands::repair,
     connection::listen_failure,
     failure::{Exit, code},
-    output,
+    output, rules,
 };
 use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::{
@@ -70,14 +70,15 @@ pub(crate) async fn start(
     let identities: Vec<SecretKey> = configs.iter().map(|chain| chain.identity.clone()).collect();
     let (chain, tasks) = match <[ChainConfig; 1]>::try_from(configs) {
         Ok([only]) => {
-            let (chain, task) = start_one(context, only, config, &network).await?;
+            let (chain, task) = start_one(context, only, (data, config), &network).await?;
             (chain, vec![task])
         }
         Err(configs) if configs.is_empty() => {
-            let (chain, task) = start_following(context, &network, config, keys, genesis).await?;
+            let (chain, task) =
+                start_following((context, data), &network, config, keys, genesis).await?;
             (chain, vec![task])
         }
-        Err(configs) => start_together(context, configs).await?,
+        Err(configs) => start_together(context, data, configs).await?,
     };
     drop(opening);
     let accounts: Vec<SecretKey> = keys
@@ -136,7 +137,7 @@ fn chain_configs(
 async fn start_one(
     context: &runtime::Context,
     chain: ChainConfig,
-    config: &Config,
+    (data, config): (&DataDir, &Config),
     network: &QuicNetwork,
 ) -> Result<(ChainHandle, ChainTask), Exit> {
     let context = context.child("validator");
@@ -147,7 +148,7 @@ async fn start_one(
             upstream,
         ));
         let copied = telling(chain.progress.clone(), copying).await;
-        copied.map_err(|error| chain_failure(&error))?;
+        copied.map_err(|error| chain_failure(data, &error))?;
     }
     let started = if config.peers.is_empty() && chain.genesis.validators.len() == 1 {
         let AccountKey::Ed25519(identity) = chain.identity.account_key();
@@ -164,12 +165,12 @@ async fn start_one(
             .map_err(|error| Exit::new(code::MACHINE, error))?;
         validator::start_replica(context, chain, transport).await
     };
-    started.map_err(|error| chain_failure(&error))
+    started.map_err(|error| chain_failure(data, &error))
 }
 
 /// Starts a node without a vote.
 async fn start_following(
-    context: &runtime::Context,
+    (context, data): (&runtime::Context, &DataDir),
     network: &QuicNetwork,
     config: &Config,
     keys: &Keystore,
@@ -187,7 +188,7 @@ async fn start_following(
     let progress = chain.progress.clone();
     let following = validator::start_follower(context.child("follower"), chain, upstream);
     let started = telling(progress, following).await;
-    started.map_err(|error| chain_failure(&error))
+    started.map_err(|error| chain_failure(data, &error))
 }
 
 /// The nodes of a setting, as a source; none if it names none.
@@ -265,7 +266,10 @@ impl Drop for Opening {
     }
 }
 
-fn chain_failure(error: &ValidatorError) -> Exit {
+fn chain_failure(data: &DataDir, error: &ValidatorError) -> Exit {
+    if let ValidatorError::Chain(StartError::Upgrade(stop)) = error {
+        return rules::stopped(data, stop);
+    }
     let whole = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
         error.source()
     });
@@ -306,6 +310,7 @@ fn peer_addresses(genesis: &Genesis, config: &Config) -> Result<Vec<SocketAddr>,
 /// Starts all validators of a chain in this process, each on a free port of loopback.
 async fn start_together(
     context: &runtime::Context,
+    data: &DataDir,
     configs: Vec<ChainConfig>,
 ) -> Result<(ChainHandle, Vec<ChainTask>), Exit> {
     let mut ports = Vec::new();
@@ -344,7 +349,7 @@ async fn start_together(
     let mut chains = Vec::new();
     let mut tasks = Vec::new();
     for started in futures::future::join_all(started).await {
-        let (chain, task) = started.map_err(|error| chain_failure(&error))?;
+        let (chain, task) = started.map_err(|error| chain_failure(data, &error))?;
         chains.push(chain);
         tasks.push(task);
     }

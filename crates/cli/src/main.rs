@@ -9,6 +9,7 @@ mod local_node;
 mod main_job;
 mod models;
 mod output;
+mod rules;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Exit;
@@ -35,6 +36,7 @@ Exit codes:
   4  the node was not reached
   5  a receipt, a file or a check did not hold
   6  this machine stands in the way: busy port, folder in use, disk, clock, keys
+  7  the network goes on by other rules: install the release of the plan that is named
 
 Try:
   fairweir up                      a whole network, and one job on it

@@ -164,6 +164,7 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_)
+        | Event::UpgradeBegan(_)
         | Event::WithdrawalsHalted(_)
         | Event::WithdrawalsResumed(_)
         | Event::VoteOverridden(_)

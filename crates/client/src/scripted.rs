@@ -17,7 +17,9 @@ use fairweir_net::{
 };
 use fairweir_types::{
     BlockHeader, BoundedText, ChainId, Digest, Height, Millis, decode,
-    node_api::{AuditReport, NodeReply, NodeRequest, SecuredReport, Status, SupplyReport},
+    node_api::{
+        AuditReport, NodeReply, NodeRequest, RulesReport, SecuredReport, Status, SupplyReport,
+    },
 };
 
 /// The status of a node at a height, at rest.
@@ -55,6 +57,7 @@ pub(crate) fn status(chain_id: &ChainId, height: Height) -> Status {
         supply: SupplyReport::default(),
         secured: SecuredReport::default(),
         audit: AuditReport::default(),
+        rules: RulesReport::default(),
         version: BoundedText::truncating("test"),
     }
 }

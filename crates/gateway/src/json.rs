@@ -147,6 +147,7 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::ModulePaused(_) => "module_paused",
         Event::ModuleResumed(_) => "module_resumed",
         Event::UpgradePlanned(_) => "upgrade_planned",
+        Event::UpgradeBegan(_) => "upgrade_began",
         Event::WithdrawalsHalted(_) => "withdrawals_halted",
         Event::WithdrawalsResumed(_) => "withdrawals_resumed",
         Event::ValidatorTombstoned(_) => "validator_tombstoned",
@@ -335,6 +336,7 @@ fn details(event: &Event) -> Value {
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_)
+        | Event::UpgradeBegan(_)
         | Event::WithdrawalsHalted(_)
         | Event::WithdrawalsResumed(_) => governance::details(event).unwrap_or_default(),
         Event::ValidatorTombstoned(_)
@@ -459,6 +461,7 @@ pub fn status(status: &Status) -> Value {
         "supply": supply(&status.supply),
         "secured": secured(&status.secured),
         "audit": audit(&status.audit),
+        "rules": governance::rules(&status.rules),
         "version": status.version.as_str(),
     })
 }

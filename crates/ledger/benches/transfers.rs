@@ -12,6 +12,7 @@
 use commonware_parallel::Rayon;
 use fairweir_ledger::{
     BlockContext, MemoryState, apply_block, genesis_writes, invariants, referee::NoReferee,
+    upgrades::Plans,
 };
 use fairweir_types::{
     AccountKey, Action, Amount, BoundedVec, ChainId, Digest, Genesis, GenesisAccount, Height,
@@ -120,6 +121,7 @@ fn run(
             time: Millis(height),
             beacon: Digest::ZERO,
             proposer: [0; 32],
+            plans: Plans::default(),
         };
         let outcome = apply_block(&state, &context, &NoReferee, &txs).unwrap();
         assert!(

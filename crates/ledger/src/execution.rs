@@ -11,6 +11,7 @@ use crate::{
     refusal::Refusal,
     registry, secured, sessions, stake,
     state::{Overlay, State, Writes, load, state_record},
+    upgrades::{self, Begun, Plans},
     validators, verification,
 };
 use fairweir_types::{
@@ -36,6 +37,8 @@ pub struct BlockContext {
     pub beacon: Digest,
     /// The proposer's identity: its payout account receives the fees.
     pub proposer: [u8; 32],
+    /// The changes of rules that this program knows.
+    pub plans: Plans,
 }
 
 /// What a block did.
@@ -49,6 +52,15 @@ pub struct BlockOutcome {
     pub events: Vec<Event>,
     /// Whether draws or due work wait for the next block, so that it should come soon.
     pub work_pending: bool,
+}
+
+impl BlockOutcome {
+    /// The same, with what was written before the block itself.
+    fn upon(mut self, mut before: Writes) -> Self {
+        before.append(&mut self.writes);
+        self.writes = before;
+        self
+    }
 }
 
 /// Why a block cannot be applied.
@@ -115,12 +127,22 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
+    /// Begins on what an upgrade made of the state.
+    fn begin_on(
+        begun: &'a Begun<'_>,
+        context: &'a BlockContext,
+        referee: &'a dyn Referee,
+    ) -> Result<Self, Fault> {
+        let mut execution = Self::begin(&begun.state, context, referee)?;
+        execution.events.extend(begun.event.clone());
+        Ok(execution)
+    }
+
     pub(crate) fn begin(
         state: &'a dyn State,
         context: &'a BlockContext,
         referee: &'a dyn Referee,
     ) -> Result<Self, Fault> {
-        governance::check_known(state, context.height)?;
         let params = Params::load(state)?;
         let clock: Clock = load(state, &keys::clock())?.unwrap_or_default();
         // Capped, so that windows stretch over a halt of the chain (protocol rule 2).
@@ -342,7 +364,8 @@ pub fn apply_block(
     referee: &dyn Referee,
     txs: &[VerifiedTx],
 ) -> Result<BlockOutcome, BlockError> {
-    let mut execution = Execution::begin(state, context, referee)?;
+    let begun = upgrades::begin(state, context.plans, context.height)?;
+    let mut execution = Execution::begin_on(&begun, context, referee)?;
     let mut outcomes = Vec::with_capacity(txs.len());
     for (position, tx) in txs.iter().enumerate() {
         outcomes.push(execution.run(tx).map_err(|error| match error {
@@ -351,7 +374,8 @@ pub fn apply_block(
             RunError::Fault(fault) => BlockError::Fault(fault),
         })?);
     }
-    finish(execution, outcomes)
+    let outcome = finish(execution, outcomes)?;
+    Ok(outcome.upon(begun.state.into_writes()))
 }
 
 fn finish(
@@ -392,7 +416,8 @@ pub fn build_block(
     referee: &dyn Referee,
     txs: &[VerifiedTx],
 ) -> Result<BuiltBlock, BlockError> {
-    let mut execution = Execution::begin(state, context, referee)?;
+    let begun = upgrades::begin(state, context.plans, context.height)?;
+    let mut execution = Execution::begin_on(&begun, context, referee)?;
     let (mut included, mut left_out, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (position, tx) in txs.iter().enumerate() {
         match execution.run(tx) {
@@ -406,10 +431,11 @@ pub fn build_block(
             Err(RunError::Fault(fault)) => return Err(BlockError::Fault(fault)),
         }
     }
+    let outcome = finish(execution, outcomes)?;
     Ok(BuiltBlock {
         included,
         left_out,
-        outcome: finish(execution, outcomes)?,
+        outcome: outcome.upon(begun.state.into_writes()),
     })
 }
 
@@ -426,6 +452,7 @@ mod tests {
             time: Millis(1),
             beacon: Digest::ZERO,
             proposer: [0; 32],
+            plans: Plans::default(),
         };
         let state = MemoryState::default();
         let mut execution = Execution::begin(&state, &context, &NoReferee).unwrap();

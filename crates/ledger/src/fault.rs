@@ -1,5 +1,6 @@
 //! A broken invariant of our own: not a refusal but a reason to halt.
 
+use crate::upgrades::MigrationError;
 use fairweir_types::{AmountError, Digest, Height};
 use thiserror::Error;
 
@@ -33,6 +34,19 @@ pub enum Fault {
         height: Height,
         /// The digest of their description.
         plan: Digest,
+    },
+    /// Not broken, and not to be: the state cannot be changed to the rules that were decided for this block.
+    #[error("the migration of the plan {name} ({plan}), which begins with block {height}, fails")]
+    Migration {
+        /// What this program calls the plan.
+        name: &'static str,
+        /// The first block of the new rules.
+        height: Height,
+        /// The digest of their description.
+        plan: Digest,
+        #[source]
+        /// Why.
+        source: MigrationError,
     },
     /// A counter leaves its range.
     #[error("the counter {what} leaves its range")]

@@ -38,6 +38,7 @@ pub mod sessions;
 pub mod stake;
 mod state;
 mod totals;
+pub mod upgrades;
 pub mod validators;
 pub mod verification;
 

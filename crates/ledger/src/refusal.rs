@@ -218,6 +218,8 @@ pub const CODES: &[(u16, &str)] = &[
     (923, "not_halted"),
     (924, "withdrawals_halted"),
     (925, "param_fixed"),
+    (946, "upgrade_done"),
+    (947, "too_many_upgrades"),
     (1000, "no_such_validator"),
     (1001, "already_tombstoned"),
     (1002, "no_conflict"),

@@ -112,6 +112,15 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// An overlay with the writes of a block.
+    pub(crate) const fn of(base: &'a dyn State, writes: Writes) -> Self {
+        Self {
+            base,
+            writes,
+            journal: Vec::new(),
+        }
+    }
+
     /// The writes.
     #[must_use]
     pub fn into_writes(self) -> Writes {
@@ -136,6 +145,11 @@ impl<'a> Overlay<'a> {
     fn write(&mut self, key: Vec<u8>, value: Write) {
         let replaced = self.writes.insert(key.clone(), value);
         self.journal.push((key, replaced));
+    }
+
+    /// Puts a record as bytes.
+    pub(crate) fn put(&mut self, key: Vec<u8>, record: Vec<u8>) {
+        self.write(key, Some(record));
     }
 
     /// The state without the writes.

@@ -7,7 +7,7 @@ use crate::{
     bank::Supply,
     fault::{Fault, counted, present},
     invariants, keys,
-    state::{State, Writes, load},
+    state::{Overlay, State, Writes, load},
 };
 use fairweir_types::{Amount, node_api::SupplyReport};
 
@@ -40,6 +40,11 @@ impl Totals {
     /// # Errors
     /// [`Fault`]; the totals are of no use then.
     pub fn follow(&mut self, before: &dyn State, writes: &Writes) -> Result<(), Fault> {
+        if writes.contains_key(&keys::upgrade()) {
+            // What records said before may be in another form.
+            *self = Self::of(&Overlay::of(before, writes.clone()))?;
+            return Ok(());
+        }
         let mut change = Held::default();
         for (key, value) in writes {
             if keys::kind(key).is_none() {

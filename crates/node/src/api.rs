@@ -4,7 +4,9 @@ use crate::blob_store::BlobStore;
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
-use fairweir_ledger::{Fault, audit, candidates, governance, report, secured, validators};
+use fairweir_ledger::{
+    Fault, audit, candidates, governance, report, secured, upgrades, validators,
+};
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
     Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
@@ -140,7 +142,9 @@ impl Api {
                 page.map_or_else(|fault| broken(&fault), NodeReply::Proposals)
             }
             NodeRequest::Governance(_) => {
-                let report = self.chain.read(|state| governance::report(state));
+                let report = self
+                    .chain
+                    .read(|state| governance::report(state, self.chain.plans()));
                 report.map_or_else(
                     |fault| broken(&fault),
                     |report| NodeReply::Governance(Boxed::new(report)),
@@ -271,9 +275,10 @@ impl Api {
             let seats = candidates::seats(state)?.len();
             let secured = secured::report(state)?;
             let audit = audit::report(state)?;
-            Ok::<_, Fault>((report::counts(state)?, secured, audit, seats))
+            let rules = upgrades::report(state, self.chain.plans())?;
+            Ok::<_, Fault>((report::counts(state)?, secured, (audit, rules), seats))
         });
-        let ((counts, secured, audit, seats), supply) = match (read, self.chain.supply()) {
+        let ((counts, secured, (audit, rules), seats), supply) = match (read, self.chain.supply()) {
             (Ok(read), Ok(supply)) => (read, supply),
             (Err(fault), _) | (_, Err(fault)) => return broken(&fault),
         };
@@ -289,6 +294,7 @@ impl Api {
             supply,
             secured,
             audit,
+            rules,
             version: BoundedText::truncating(env!("CARGO_PKG_VERSION")),
         }))
     }

@@ -6,6 +6,7 @@ use fairweir_chain::{ChainHandle, FinalisedBlock, root_of};
 use fairweir_client::orders;
 use fairweir_ledger::{
     BlockContext, MemoryState, State, apply_block, genesis_writes, invariants, report,
+    upgrades::Plans,
 };
 use fairweir_node::Referees;
 use fairweir_types::{
@@ -305,6 +306,7 @@ impl Books {
             time: header.time,
             beacon: header.beacon,
             proposer: header.proposer,
+            plans: Plans::default(),
         };
         let outcome = apply_block(&self.state, &context, &Referees, &verified(&found.block))
             .expect("a final block applies");

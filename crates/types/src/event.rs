@@ -24,8 +24,8 @@ pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed, Appeals
 pub use delegate::{DelegateGranted, DelegateRevoked};
 pub use governance::{
     DepositAdded, ModulePaused, ModuleResumed, MotionAnswered, MotionAppealed, ParamChanged,
-    Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, TreasurySpent, UpgradePlanned,
-    VoteOverridden, Voted, VotingStarted, WithdrawalsHalted, WithdrawalsResumed,
+    Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, TreasurySpent, UpgradeBegan,
+    UpgradePlanned, VoteOverridden, Voted, VotingStarted, WithdrawalsHalted, WithdrawalsResumed,
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
@@ -565,6 +565,7 @@ pub enum Event {
     RedelegationSlashed(RedelegationSlashed),
     RewardsClaimed(RewardsClaimed),
     EpochBegan(Boxed<EpochBegan>),
+    UpgradeBegan(UpgradeBegan),
 }
 choice!(Event {
     1 => Transferred(Transferred),
@@ -637,4 +638,5 @@ choice!(Event {
     87 => RedelegationSlashed(RedelegationSlashed),
     88 => RewardsClaimed(RewardsClaimed),
     89 => EpochBegan(Boxed<EpochBegan>),
+    100 => UpgradeBegan(UpgradeBegan),
 });

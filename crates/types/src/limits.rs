@@ -145,6 +145,10 @@ pub const PROPOSALS_ENDED_MAX: usize = 64;
 pub const PROPOSALS_DUE_MAX: usize = 16;
 /// Votes of votings that are over that the end of one block removes.
 pub const VOTES_SWEPT_MAX: usize = 256;
+/// Changes of rules that one chain has in its life: the state keeps each.
+pub const UPGRADES_MAX: usize = 256;
+/// Readings and writings of a migration, so that the block that it begins with is made within the time of a view.
+pub const MIGRATION_STEPS_MAX: usize = 262_144;
 /// Bytes of a proposal's title: a line.
 pub const TITLE_BYTES_MAX: usize = 128;
 /// Bytes of a human-readable text in a message (reason, note).

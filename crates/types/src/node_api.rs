@@ -28,7 +28,7 @@ mod validators;
 
 pub use governance::{
     AskGovernance, AskProposal, AskProposals, AuditReport, GovernanceReport, Halt, PausedModule,
-    ProposalEnd, ProposalPage, ProposalReport,
+    ProposalEnd, ProposalPage, ProposalReport, RulesReport,
 };
 pub use state::{AskProof, AskState, StatePart};
 pub use validators::{
@@ -275,6 +275,8 @@ pub struct Status {
     pub secured: SecuredReport,
     /// What the ledger found of itself.
     pub audit: AuditReport,
+    /// Which rules are in force, and which are to come.
+    pub rules: RulesReport,
     /// The version of the node's program.
     pub version: BoundedText<64>,
 }
@@ -289,6 +291,7 @@ record!(Status {
     supply,
     secured,
     audit,
+    rules,
     version
 });
 

@@ -56,7 +56,7 @@ fn peer() -> SocketAddr {
     ([127, 0, 0, 1], 9_000).into()
 }
 
-fn sign(chain: &ChainHandle, key: &SecretKey, action: Action) -> SignedTx {
+pub(crate) fn sign(chain: &ChainHandle, key: &SecretKey, action: Action) -> SignedTx {
     let account = chain.read(|state| bank::account(state, key.address()).unwrap());
     let transaction = Transaction {
         chain_id: chain.genesis().chain_id.clone(),
@@ -313,7 +313,7 @@ fn validators_that_crash_around_the_end_of_an_epoch_go_on_in_the_next() {
             for _ in 0..down {
                 let (_, task) = chains.pop().unwrap();
                 task.stop();
-                task.failed().await;
+                task.ended().await;
             }
             context.sleep(Duration::from_millis(900)).await;
             let gone = chains.len();

@@ -16,3 +16,4 @@ mod restart;
 mod single;
 mod state_proofs;
 mod state_sync;
+mod upgrades;

@@ -93,7 +93,7 @@ fn a_stopped_chain_starts_again_in_the_same_runtime() {
             let tx = chain.submit(transfer(&user(1), life)).unwrap();
             tip = chain.wait_outcome(tx).await.unwrap().height;
             task.stop();
-            task.failed().await;
+            task.ended().await;
             assert!(
                 chain.outcome(Digest::ZERO).await.is_err(),
                 "a stopped chain answers nothing"

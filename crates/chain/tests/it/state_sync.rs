@@ -555,7 +555,7 @@ fn a_candidate_that_copied_the_state_takes_a_seat_and_makes_blocks() {
         for (number, kept) in [(4, config), (0, self::config(&genesis, &keys[0]))] {
             let (_, task) = chains.remove(number);
             task.stop();
-            task.failed().await;
+            task.ended().await;
             let kept = ChainConfig {
                 partition_prefix: format!("validator-{number}"),
                 ..kept

@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod events;
 pub(crate) mod explorer;
+pub(crate) mod export;
 pub(crate) mod gateway;
 pub(crate) mod genesis;
 pub(crate) mod keys;

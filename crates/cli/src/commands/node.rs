@@ -1,13 +1,13 @@
 use crate::{
     Global,
-    commands::{doctor, genesis, repair, up},
+    commands::{doctor, export, genesis, repair, up},
     connection::{self, Connection, TICKET_FILE},
     failure::{Exit, code},
     local_node::{self, LocalNode},
-    output,
+    output, rules,
 };
 use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
-use fairweir_chain::ChainHandle;
+use fairweir_chain::{ChainHandle, Ended};
 use fairweir_gateway::monitor::{self, Health, Watched};
 use fairweir_net::{Network as _, PeerAddr};
 use fairweir_node::{
@@ -94,6 +94,8 @@ pub(crate) enum Node {
         checkpoint: Option<Checkpoint>,
     },
     /// Run the node until Ctrl-C.
+    ///
+    /// Ends with code 7 where the network goes on by other rules than this program has: it then says which release to install, and loses nothing.
     Run {
         /// Serve /health and /metrics here, over HTTP, for tools that watch the node.
         #[arg(long, value_name = "ADDRESS:PORT")]
@@ -107,6 +109,13 @@ pub(crate) enum Node {
         /// The first epoch in which this node may vote, where nothing tells when it did last; one that has not begun is safe.
         #[arg(long, value_name = "EPOCH")]
         votes_from: Option<u64>,
+    },
+    /// Write the whole state of a node that does not run to a file: a backup, or what a new chain begins from.
+    ///
+    /// The file is of the newest block that the folder holds, says so, and has a digest of its own. It holds no keys, no blocks, and no votes.
+    Export {
+        /// The file, which must not be there yet.
+        file: PathBuf,
     },
     /// Print the address under which clients and workers reach the running node.
     Address,
@@ -168,6 +177,7 @@ impl Node {
             }
             Self::Run { monitor } => run(global, monitor),
             Self::Repair { votes_from } => repair::repair(global, votes_from),
+            Self::Export { file } => export::export(global, &file),
             Self::Address => {
                 output::line(global.node_address()?.to_string());
                 Ok(())
@@ -471,11 +481,14 @@ async fn live(
             None => std::future::pending().await,
         }
     };
-    let failed = futures::future::select_all(tasks.into_iter().map(|task| Box::pin(task.failed())));
+    let failed = futures::future::select_all(tasks.into_iter().map(|task| Box::pin(task.ended())));
     let result = tokio::select! {
         ended = up::wait_for_end() => ended,
         refused = watched => refused,
-        (part, ..) = failed => Err(Exit::message(code::FAILED, format!("the chain stopped: its part {part:?} ended; see the log with -v"))),
+        (ended, ..) = failed => Err(match ended {
+            Ended::Upgrade(stop) => rules::stopped(data, &stop),
+            Ended::Part(part) => Exit::message(code::FAILED, format!("the chain stopped: its part {part:?} ended; see the log with -v")),
+        }),
     };
     network.close().await;
     match std::fs::remove_file(data.join(TICKET_FILE)) {
@@ -505,19 +518,20 @@ impl Watched for WatchedNode {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let age = now.saturating_sub(Duration::from_millis(tip.time.get()));
-        let is_well = age <= self.age_max;
+        let is_well = age <= self.age_max && self.chain.stopped().is_none();
         let detail = json!({
             "well": is_well,
             "chain_id": self.chain.genesis().chain_id.as_str(),
             "height": tip.height.get(),
             "newest_block_age_seconds": age.as_secs(),
             "transactions_waiting": self.chain.waiting(),
+            "rules": rules::detail(&self.chain),
         });
         Health { is_well, detail }
     }
 
     fn metrics(&self) -> String {
-        self.context.encode()
+        rules::metrics(&self.chain, &self.context.encode())
     }
 }
 

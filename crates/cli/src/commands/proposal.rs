@@ -1,3 +1,4 @@
+mod plan;
 mod show;
 mod submit;
 
@@ -26,6 +27,9 @@ Try:
   fairweir proposal vote 1 --weights yes=6000,abstain=4000
                                               split a vote, in basis points
   fairweir proposal show 1                    where it is, and how the votes stand
+  fairweir proposal submit upgrade 120000 --plan plan.md
+                                              other rules from a block on; docs/how-to/upgrade-a-network.md
+  fairweir proposal plan                      the rules that are to come, and the release to install
   fairweir proposal answer 2 mine.txt --from worker-2
                                               the accused answers; `appeal` once it passed
 
@@ -74,6 +78,12 @@ pub(crate) enum Proposal {
     Show {
         /// The number of the proposal.
         proposal: u64,
+    },
+    /// Show the plan of an upgrade: its text, which says which release to install. Without a digest, whether rules are to change, the plan by which, and the plans that
+    /// this program has.
+    Plan {
+        /// The plan's digest, as `fairweir proposal show` and `fairweir status` name it.
+        plan: Option<Digest>,
     },
     /// List the proposals that are open, and the newest of those that are over.
     List,
@@ -176,6 +186,7 @@ impl Proposal {
                 Action::AppealMotion(tx::AppealMotion { proposal, grounds })
             }),
             Self::Show { proposal } => show::show(global, ProposalId(proposal)),
+            Self::Plan { plan } => plan::show(global, plan),
             Self::List => show::list(global),
             Self::Overview => show::overview(global),
         }

@@ -2,7 +2,7 @@ use crate::{
     Global,
     connection::with_connection,
     failure::{Exit, code},
-    output,
+    output, rules,
 };
 use fairweir_gateway::json;
 use fairweir_types::node_api::{AuditReport, SecuredReport, Status as Report};
@@ -14,6 +14,8 @@ use fairweir_types::node_api::{AuditReport, SecuredReport, Status as Report};
 ///
 /// `audit` is what the ledger found of itself: its sums are checked after every block, and its whole state is read again and again. If one does not hold, withdrawals are halted
 /// until a proposal lets them go on; it says so, and since which block.
+///
+/// `rules` says whether other rules are to begin, with which block, and whether the node's program has their plan: without it the node stops before that block.
 ///
 /// Ends with code 5 if the supply is not conserved.
 #[derive(Debug, clap::Args)]
@@ -72,6 +74,7 @@ pub(crate) fn lines(status: &Report) -> Vec<String> {
         ),
         secured(&status.secured),
         audit(&status.audit),
+        rules::line(&status.rules, status.header.height),
     ]
 }
 

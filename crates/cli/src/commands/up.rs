@@ -7,7 +7,7 @@ use crate::{
     failure::{Exit, code},
     local_node::{self, LocalNode},
     main_job::{self, Purchase, Telling},
-    models, output,
+    models, output, rules,
 };
 use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::ChainHandle;
@@ -291,7 +291,10 @@ impl Up {
         let result = if self.once || job.is_err() {
             job
         } else {
-            self.stay(global, data, running, &connection).await
+            tokio::select! {
+                stayed = self.stay(global, data, running, &connection) => stayed,
+                stop = running.chain.wait_stopped() => Err(rules::stopped(data, &stop)),
+            }
         };
         connection.network.close().await;
         result

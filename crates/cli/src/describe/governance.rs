@@ -216,6 +216,10 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
             "new rules begin with block {}: plan {}",
             event.height, event.plan
         ),
+        Event::UpgradeBegan(event) => format!(
+            "new rules are in force: plan {}, {} records were changed",
+            event.plan, event.records
+        ),
         Event::ModuleResumed(event) => {
             format!("the module {} takes new actions again", event.module.name())
         }

@@ -5,6 +5,7 @@
 )]
 
 mod copied_state;
+mod exported;
 mod moving_seats;
 mod open_orders;
 mod several_machines;

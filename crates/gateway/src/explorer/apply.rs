@@ -355,6 +355,7 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::ModulePaused(_)
         | Event::ModuleResumed(_)
         | Event::UpgradePlanned(_)
+        | Event::UpgradeBegan(_)
         | Event::WithdrawalsHalted(_)
         | Event::WithdrawalsResumed(_) => governance::happened(writing, place, event).await,
         Event::OfferWithdrawn(event) => {

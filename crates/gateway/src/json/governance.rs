@@ -4,7 +4,7 @@ use super::{address, coins};
 use fairweir_types::{
     Event,
     governance::{Message, Tally, Weights},
-    node_api::{GovernanceReport, ProposalReport},
+    node_api::{GovernanceReport, ProposalReport, RulesReport},
 };
 use serde_json::{Value, json};
 
@@ -86,9 +86,18 @@ pub fn governance(report: &GovernanceReport) -> Value {
         "bonded": coins(report.bonded),
         "treasury": coins(report.treasury),
         "paused": paused.collect::<Vec<_>>(),
-        "upgrade": report.upgrade.map(|upgrade| json!({
-            "height": upgrade.height.get(), "plan": upgrade.plan.to_string(), "known": report.knows_upgrade,
+        "rules": rules(&report.rules),
+    })
+}
+
+/// Which rules are in force, and which are to come: `planned` is null while none are, `newest` while those of the genesis are.
+pub(super) fn rules(report: &RulesReport) -> Value {
+    json!({
+        "planned": report.planned.map(|upgrade| json!({
+            "height": upgrade.height.get(), "plan": upgrade.plan.to_string(), "known": report.knows,
         })),
+        "newest": report.newest.map(|upgrade| json!({"height": upgrade.height.get(), "plan": upgrade.plan.to_string()})),
+        "begun": report.begun,
     })
 }
 
@@ -140,6 +149,9 @@ pub(super) fn details(event: &Event) -> Option<Value> {
         }),
         Event::UpgradePlanned(event) => json!({
             "proposal": event.proposal.get(), "height": event.height.get(), "plan": event.plan.to_string(),
+        }),
+        Event::UpgradeBegan(event) => json!({
+            "height": event.height.get(), "plan": event.plan.to_string(), "records": event.records,
         }),
         Event::ModuleResumed(event) => json!({"module": event.module.name()}),
         Event::WithdrawalsHalted(event) => json!({

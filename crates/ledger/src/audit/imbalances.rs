@@ -121,7 +121,7 @@ impl Imbalances {
         }
     }
 
-    /// Reads the whole state: for tests.
+    /// Reads the whole state: behind an upgrade, and in tests.
     pub(crate) fn of_state(state: &dyn State) -> Self {
         let (mut from, to) = crate::keys::everything();
         let mut sums = Self::default();

@@ -10,9 +10,12 @@
 //! When a sum is not what it was known to be, the record of a halt is written and withdrawals are refused until a proposal lets them go on (ADR 0022). The chain
 //! goes on, and nothing is taken back. What was found is known from then on, so that it halts once; more of it halts again.
 //!
+//! Behind an upgrade the reading begins anew, and the whole state is weighed at once.
+//!
 //! What needs several records side by side is not checked here but in tests (`invariants`): that the stake of *each* account covers its own work, each tally its
 //! votes, each session its lanes, each candidate's rewards its delegations.
 
+mod begin_anew;
 mod end_block;
 mod halt;
 mod imbalances;
@@ -21,6 +24,7 @@ mod weigh;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use begin_anew::begin_anew;
 pub(crate) use end_block::end_block;
 pub(crate) use halt::{Halted, check_halted, check_resume, resume};
 pub(crate) use imbalances::Imbalances;

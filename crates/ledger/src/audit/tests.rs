@@ -59,6 +59,7 @@ fn block(
         time: Millis(height),
         beacon: Digest::ZERO,
         proposer: [0; 32],
+        plans: crate::upgrades::Plans::default(),
     };
     let mut execution = Execution::begin(state, &context, &NoReferee).unwrap();
     wrong(&mut execution);

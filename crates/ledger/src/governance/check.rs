@@ -6,7 +6,7 @@ use crate::{
     execution::Execution,
     params::{PARAMS, Params},
     relations::first_broken,
-    stake,
+    stake, upgrades,
 };
 use fairweir_types::{
     Amount, Bps, Millis,
@@ -135,7 +135,7 @@ fn check_upgrade(execution: &Execution<'_>, upgrade: &Upgrade) -> Result<(), Gov
             now,
         });
     }
-    Ok(())
+    upgrades::check_plan(execution, &upgrade.plan)
 }
 
 fn check_pause(execution: &Execution<'_>, pause: &Pause) -> Result<(), GovernanceError> {

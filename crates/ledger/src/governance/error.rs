@@ -3,6 +3,7 @@ use fairweir_types::{
     Amount, Bps, Height, Millis, ProposalId,
     governance::{Module, ProposalPhase},
     invariant::Invariant,
+    limits::UPGRADES_MAX,
 };
 use thiserror::Error;
 
@@ -146,6 +147,15 @@ pub enum GovernanceError {
         /// This block.
         now: Height,
     },
+    /// The plan's rules are in force already.
+    #[error("the rules of this plan are in force since block {height}: no plan begins twice")]
+    UpgradeDone {
+        /// The block with which they began.
+        height: Height,
+    },
+    /// There were as many upgrades as there may be.
+    #[error("there were {UPGRADES_MAX} upgrades already, more are not kept")]
+    TooManyUpgrades,
     /// No halt of withdrawals began in that block, or it is over.
     #[error(
         "withdrawals were not halted by block {height}, or a later block halted them again: see `fairweir status`"
@@ -204,6 +214,8 @@ impl GovernanceError {
             Self::NotHalted { .. } => 923,
             Self::WithdrawalsHalted { .. } => 924,
             Self::ParamFixed { .. } => 925,
+            Self::UpgradeDone { .. } => 946,
+            Self::TooManyUpgrades => 947,
             Self::Fault(_) => 99,
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     keys,
     params::Params,
     refusal::Refusal,
-    stake,
+    stake, upgrades,
 };
 use fairweir_types::{
     Event, ProposalId, TxCode,
@@ -56,7 +56,7 @@ fn perform(
         Message::Pause(pause) => pauses::pause(execution, id, pause)?,
         Message::Resume(message) => audit::resume(execution, id, message)?,
         Message::Upgrade(upgrade) => {
-            execution.overlay.store(keys::upgrade(), &upgrade);
+            upgrades::plan_upgrade(execution, upgrade)?;
             execution.emit(Event::UpgradePlanned(UpgradePlanned {
                 proposal: id,
                 height: upgrade.height,

@@ -12,7 +12,8 @@
 //!   the accused's.
 //! - A pause refuses new actions of one module until its time is over. Nothing that is open ever waits for it, and no vote either.
 //! - A resumption names the halt of withdrawals that it lifts (`audit`); it is always expedited, and has no lock.
-//! - An upgrade names a block and a plan. A program that does not know the plan makes and takes no block from there on.
+//! - An upgrade names a block and a plan; what happens at that block is in `upgrades`. It takes the place of one that was decided before and has not begun. A plan that has
+//!   begun is refused.
 //!
 //! - A candidate's vote weighs what is delegated to it besides, but for what delegators vote with themselves: theirs goes over its.
 //!
@@ -33,7 +34,6 @@ mod records;
 mod report;
 mod submit_proposal;
 mod tally;
-mod upgrade;
 mod vote;
 
 pub(crate) use add_deposit::add_deposit;
@@ -49,5 +49,4 @@ pub use records::{Governance, Proposal, VoteRecord, Voting, governance, proposal
 pub use report::{proposal_report, proposals, report};
 pub(crate) use submit_proposal::submit_proposal;
 pub use tally::{Decision, decide};
-pub(crate) use upgrade::check_known;
 pub(crate) use vote::vote;

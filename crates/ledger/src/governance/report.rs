@@ -1,11 +1,6 @@
 //! Views of proposals for nodes to hand out.
 
-use super::{
-    Proposal, governance,
-    pauses::Pauses,
-    proposal,
-    upgrade::{knows, upgrade},
-};
+use super::{Proposal, governance, pauses::Pauses, proposal};
 use crate::{
     bank,
     execution::Clock,
@@ -13,6 +8,7 @@ use crate::{
     keys,
     params::{PARAMS, Params},
     state::{State, load, scan},
+    upgrades::{self, Plans},
 };
 use fairweir_types::{
     BoundedVec, ProposalId,
@@ -70,15 +66,14 @@ pub fn proposals(state: &dyn State, from: ProposalId) -> Result<ProposalPage, Fa
     Ok(page)
 }
 
-/// What is governed.
+/// What is governed, as a program with these plans sees it.
 ///
 /// # Errors
 /// [`Fault`].
-pub fn report(state: &dyn State) -> Result<GovernanceReport, Fault> {
+pub fn report(state: &dyn State, plans: Plans) -> Result<GovernanceReport, Fault> {
     let clock: Clock = load(state, &keys::clock())?.unwrap_or_default();
     let pauses: Pauses = load(state, &keys::pauses())?.unwrap_or_default();
     let params = Params::load(state)?;
-    let planned = upgrade(state)?;
     let values = PARAMS.iter().filter_map(|spec| {
         Some(GenesisParam {
             param: spec.number,
@@ -91,7 +86,6 @@ pub fn report(state: &dyn State) -> Result<GovernanceReport, Fault> {
         treasury: bank::account(state, TREASURY)?.balance,
         params: BoundedVec::truncating(values),
         paused: pauses.modules,
-        knows_upgrade: planned.is_some_and(|planned| knows(&planned.plan)),
-        upgrade: planned,
+        rules: upgrades::report(state, plans)?,
     })
 }

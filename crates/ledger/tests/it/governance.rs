@@ -429,9 +429,11 @@ fn an_unknown_upgrade_stops_the_ledger_before_its_block() {
     while world.height < 13 {
         world.block(10, &[]);
     }
-    let report = fairweir_ledger::governance::report(&world.state).unwrap();
-    assert_eq!(report.upgrade.map(|upgrade| upgrade.height.get()), Some(14));
-    assert!(!report.knows_upgrade);
+    let report = fairweir_ledger::governance::report(&world.state, world.plans)
+        .unwrap()
+        .rules;
+    assert_eq!(report.planned.map(|upgrade| upgrade.height.get()), Some(14));
+    assert!(!report.knows);
     world.height += 1;
     world.time += 10;
     let refused = fairweir_ledger::apply_block(&world.state, &world.context(), &world.referee, &[]);

@@ -20,6 +20,7 @@ mod script;
 mod secured;
 mod session_state;
 mod steps;
+mod upgrades;
 mod world;
 
 use script::run;
@@ -96,4 +97,5 @@ scripts!(
     votes_of_delegated_stake,
     value_secured,
     values_that_change_under_open_work,
+    upgrades_by_plan,
 );

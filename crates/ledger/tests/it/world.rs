@@ -1,9 +1,13 @@
 //! A ledger in memory with named accounts; every block's invariants are checked.
 
+// By its path, because the gateway's tests read this file too.
+#[path = "plans.rs"]
+pub(crate) mod plans;
+
 use crate::referee::Referee;
 use fairweir_ledger::{
     BlockContext, BlockOutcome, MemoryState, Totals, apply_block, audit, genesis_writes,
-    invariants, market, secured, validators,
+    invariants, market, secured, upgrades::Plans, validators,
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
@@ -32,6 +36,8 @@ pub(crate) struct World {
     pub(crate) leaves: BTreeMap<String, Vec<String>>,
     pub(crate) last: BlockOutcome,
     pub(crate) genesis: Genesis,
+    /// The changes of rules that its program knows.
+    pub(crate) plans: Plans,
     pub(crate) blocks: Vec<Made>,
     pub(crate) referee: Referee,
     /// Whether a record was edited behind the ledger's back, so that its invariants do not hold.
@@ -62,6 +68,11 @@ pub(crate) fn key_of(name: &str) -> SecretKey {
 pub(crate) fn identity_of(name: &str) -> [u8; 32] {
     let fairweir_types::AccountKey::Ed25519(public) = key_of(name).account_key();
     public.as_ref().try_into().unwrap()
+}
+
+/// The beacon of a block.
+pub(crate) fn beacon_of(height: u64) -> Digest {
+    Digest::of(Domain::Beacon, &[&height.to_be_bytes()])
 }
 
 /// The vote key of the only validator.
@@ -131,6 +142,7 @@ impl World {
             leaves: BTreeMap::new(),
             last,
             genesis,
+            plans: plans::KNOWN,
             blocks: Vec::new(),
             referee: Referee::default(),
             is_tampered: false,
@@ -144,13 +156,13 @@ impl World {
     }
 
     pub(crate) fn context(&self) -> BlockContext {
-        let beacon = Digest::of(Domain::Beacon, &[&self.height.to_be_bytes()]);
         BlockContext {
             chain_id: self.genesis.chain_id.clone(),
             height: Height(self.height),
             time: Millis(self.time),
-            beacon,
+            beacon: beacon_of(self.height),
             proposer: identity_of("validator"),
+            plans: self.plans,
         }
     }
 

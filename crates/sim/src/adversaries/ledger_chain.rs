@@ -7,7 +7,7 @@ use commonware_runtime::Clock;
 use core::{fmt, pin::Pin, time::Duration};
 use fairweir_ledger::{
     BlockContext, BlockOutcome, MemoryState, apply_block, genesis_writes, invariants, params,
-    referee::NoReferee, report,
+    referee::NoReferee, report, upgrades::Plans,
 };
 use fairweir_net::PeerAddr;
 use fairweir_services::{ChainClient, ChainError, PastOrder};
@@ -318,6 +318,7 @@ impl Books {
             time,
             beacon: self.beacon,
             proposer: validators.first().expect("there is a validator").identity,
+            plans: Plans::default(),
         };
         apply_block(&self.state, &context, &NoReferee, txs).expect("every sender can pay")
     }

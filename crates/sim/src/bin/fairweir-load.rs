@@ -10,6 +10,7 @@ use fairweir_chain::{light::LightClient, root_of};
 use fairweir_client::{NodeClient, Sender};
 use fairweir_ledger::{
     BlockContext, MemoryState, apply_block, genesis_writes, invariants, referee::NoReferee,
+    upgrades::Plans,
 };
 use fairweir_net::{
     Network as _, PeerAddr,
@@ -419,6 +420,7 @@ async fn replay(client: &NodeClient<QuicNetwork>, at: Option<Height>) -> Result<
             time: header.time,
             beacon: header.beacon,
             proposer: header.proposer,
+            plans: Plans::default(),
         };
         let outcome = apply_block(&state, &context, &NoReferee, &txs)?;
         state.apply(&outcome.writes);

@@ -328,7 +328,7 @@ impl Cluster {
         self.directory.lock().remove(&validator);
         if let Some(task) = self.tasks.remove(&validator) {
             task.stop();
-            task.failed().await;
+            task.ended().await;
         }
     }
 

@@ -285,6 +285,22 @@ record!(UpgradePlanned {
     plan
 });
 
+/// New rules begin, first of all in this block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpgradeBegan {
+    /// The block.
+    pub height: Height,
+    /// The blob digest of their description.
+    pub plan: Digest,
+    /// How many records its migration wrote or deleted.
+    pub records: u64,
+}
+record!(UpgradeBegan {
+    height,
+    plan,
+    records
+});
+
 /// A pause is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModuleResumed {

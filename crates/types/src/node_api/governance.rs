@@ -137,10 +137,8 @@ pub struct GovernanceReport {
     pub params: BoundedVec<GenesisParam, GENESIS_PARAMS_MAX>,
     /// Modules that take no new actions.
     pub paused: BoundedVec<PausedModule, 8>,
-    /// The upgrade that was decided last.
-    pub upgrade: Option<Upgrade>,
-    /// Whether the node's program knows it.
-    pub knows_upgrade: bool,
+    /// Which rules are in force, and which are to come.
+    pub rules: RulesReport,
 }
 record!(GovernanceReport {
     now,
@@ -148,8 +146,26 @@ record!(GovernanceReport {
     treasury,
     params,
     paused,
-    upgrade,
-    knows_upgrade
+    rules
+});
+
+/// Which rules are in force, and which are to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RulesReport {
+    /// The upgrade that was decided last and has not begun.
+    pub planned: Option<Upgrade>,
+    /// Whether the node's program can go on with it.
+    pub knows: bool,
+    /// The upgrade that began last, with the block in which it did.
+    pub newest: Option<Upgrade>,
+    /// How many have begun.
+    pub begun: u16,
+}
+record!(RulesReport {
+    planned,
+    knows,
+    newest,
+    begun
 });
 
 /// Withdrawals are halted.

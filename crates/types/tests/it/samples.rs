@@ -397,6 +397,7 @@ records! {
     ModulePaused { proposal, module, until }
     ModuleResumed { module }
     UpgradePlanned { proposal, height, plan }
+    UpgradeBegan { height, plan, records }
     LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
     LaneToppedUp { slot_id, worker, payer, cap, locked }
     LaneClosing { slot_id, worker, until }
@@ -473,7 +474,7 @@ records! {
     Refusal { code, reason }
     Included { height, outcome }
     SupplyReport { genesis, minted, burned, balances, bonded, unbonding, escrow }
-    Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, secured, audit, version }
+    Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, secured, audit, rules, version }
     SecuredReport { locked, third, share, limit }
     AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min, verifies, delegates }
     DelegateReport { delegate, cap, left, until }
@@ -492,7 +493,8 @@ records! {
     ProposalEnd { outcome, code, height }
     ProposalPage { proposals }
     PausedModule { module, until }
-    GovernanceReport { now, bonded, treasury, params, paused, upgrade, knows_upgrade }
+    GovernanceReport { now, bonded, treasury, params, paused, rules }
+    RulesReport { planned, knows, newest, begun }
     EventPage { height, time, first, more, events }
     BlockReport { header, descendants, certificate, event_leaves }
     Blob { bytes }
@@ -524,7 +526,7 @@ choices! {
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,
-        RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed,
+        RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed, UpgradeBegan,
     }
     Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State }

@@ -3,13 +3,13 @@ use crate::{
     connection::with_connection,
     describe::{self, Names},
     failure::{Exit, code},
-    output,
+    output, rules,
 };
 use fairweir_gateway::json;
 use fairweir_types::{
     Amount, Height, Millis, ProposalId,
     governance::{Message, ProposalPhase},
-    node_api::{GovernanceReport, ProposalReport},
+    node_api::{GovernanceReport, ProposalReport, RulesReport},
 };
 use serde_json::Value;
 
@@ -110,9 +110,17 @@ pub(super) fn list(global: &Global) -> Result<(), Exit> {
     Ok(())
 }
 
+/// Which rules are in force, and which are to come.
+pub(super) fn rules(global: &Global) -> Result<RulesReport, Exit> {
+    with_connection(global, |connection| async move {
+        Ok(connection.client.governance().await?.rules)
+    })
+}
+
 pub(super) fn overview(global: &Global) -> Result<(), Exit> {
-    let governed = with_connection(global, |connection| async move {
-        Ok(connection.client.governance().await?)
+    let (governed, height) = with_connection(global, |connection| async move {
+        let governed = connection.client.governance().await?;
+        Ok((governed, connection.client.status().await?.header.height))
     })?;
     if global.json {
         output::json_pretty(&json::governance(&governed));
@@ -124,17 +132,7 @@ pub(super) fn overview(global: &Global) -> Result<(), Exit> {
         governed.treasury,
         fairweir_types::governance::TREASURY
     ));
-    if let Some(upgrade) = governed.upgrade {
-        let known = if governed.knows_upgrade {
-            "this node's program knows it"
-        } else {
-            "this node's program does NOT know it, and stops before it: install the release that the plan names"
-        };
-        output::line(format!(
-            "upgrade    with block {}: plan {}; {known}",
-            upgrade.height, upgrade.plan
-        ));
-    }
+    output::line(rules::line(&governed.rules, height));
     for paused in &governed.paused {
         output::line(format!(
             "paused     {} {}",
@@ -159,6 +157,7 @@ pub(super) fn show(global: &Global, id: ProposalId) -> Result<(), Exit> {
     for line in lines(&names(global)?, &proposal, governed.now) {
         output::line(line);
     }
+    super::plan::tell(global, &proposal.message, &governed.rules);
     Ok(())
 }
 

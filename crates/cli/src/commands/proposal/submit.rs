@@ -1,4 +1,4 @@
-use super::{publish, resolve};
+use super::{plan, publish, resolve};
 use crate::{
     Global,
     connection::send,
@@ -77,9 +77,10 @@ enum What {
     Upgrade {
         /// The first block of the new rules.
         height: u64,
-        /// A file that describes them: which release, from where, what changes; everybody can read it.
-        #[arg(long, value_name = "FILE")]
-        plan: PathBuf,
+        /// A file that describes them: which release, from where, what changes; everybody can read it. Or the name of a plan that this program has (`fairweir proposal plan`):
+        /// only a program that has a plan with the very bytes of this text goes on.
+        #[arg(long, value_name = "FILE or NAME")]
+        plan: String,
     },
     /// Take back what another proposal would do when its lock is over.
     Cancel {
@@ -146,7 +147,7 @@ impl What {
             }),
             Self::Upgrade { height, plan } => Message::Upgrade(Upgrade {
                 height: Height(*height),
-                plan: publish(global, plan)?,
+                plan: plan::publish_plan(global, plan)?,
             }),
             Self::Cancel { proposal } => Message::Cancel(Cancel {
                 proposal: ProposalId(*proposal),
@@ -198,6 +199,7 @@ impl Submit {
         }));
         let included = send(global, &self.from, action)?;
         let report = super::show::submitted_in(global, included.height, &self.from)?;
+        let rules = super::show::rules(global)?;
         if global.json {
             output::json(
                 &value!({"proposal": report.proposal.get(), "phase": report.phase.name(), "height": included.height.get()}),
@@ -209,6 +211,7 @@ impl Submit {
                 describe::message(&names, &report.message),
                 describe::phase(report.phase)
             ));
+            plan::tell(global, &report.message, &rules);
         }
         Ok(())
     }

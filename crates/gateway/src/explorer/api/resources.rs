@@ -392,6 +392,7 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "module_paused",
     "module_resumed",
     "upgrade_planned",
+    "upgrade_began",
     "withdrawals_halted",
     "withdrawals_resumed",
 ];

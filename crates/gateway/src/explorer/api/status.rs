@@ -64,6 +64,19 @@ pub(crate) struct Audit {
     ended: u64,
 }
 
+/// Which rules are in force, and which are to come.
+#[derive(Debug, Serialize, ToSchema)]
+struct Rules {
+    /// The first block of those that are planned; null while none are.
+    planned: Option<u64>,
+    /// The blob digest of their plan.
+    plan: Option<String>,
+    /// Whether the node's program has it.
+    known: bool,
+    /// How often rules have changed.
+    begun: u16,
+}
+
 /// What the node says of the network.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NetworkStatus {
@@ -78,6 +91,7 @@ pub(crate) struct NetworkStatus {
     supply: Supply,
     secured: Secured,
     audit: Audit,
+    rules: Rules,
     /// The version of the node's program.
     version: String,
 }
@@ -206,7 +220,8 @@ pub(crate) struct AccountNow {
 }
 
 fn network(status: &node_api::Status) -> NetworkStatus {
-    let (supply, secured, audit) = (&status.supply, &status.secured, &status.audit);
+    let (supply, secured) = (&status.supply, &status.secured);
+    let (audit, rules) = (&status.audit, &status.rules);
     NetworkStatus {
         height: status.header.height.get(),
         time_ms: status.header.time.get(),
@@ -236,6 +251,12 @@ fn network(status: &node_api::Status) -> NetworkStatus {
             halted: audit.halt.map(|halt| halt.halted.get()),
             readings: audit.readings,
             ended: audit.ended.get(),
+        },
+        rules: Rules {
+            planned: rules.planned.map(|planned| planned.height.get()),
+            plan: rules.planned.map(|planned| planned.plan.to_string()),
+            known: rules.knows,
+            begun: rules.begun,
         },
         version: status.version.as_str().to_owned(),
     }

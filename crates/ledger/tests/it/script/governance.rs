@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! A: propose p1 set-param fee_base 2000          also `spend B 5`, `penalty B 1000`, `pause orders 5000`, `cancel p1`,
+//!                                                `upgrade 20`, or `upgrade 20 levy` by a plan that is known,
 //!                                                `resume` of the halt that there is, or of that of a block: `resume 7`
 //! A: propose p2 pause orders 5000 deposit=200    of what the deposit needs; expedited=yes for the fast track
 //! B: fund p2 800                                 the rest of a deposit
@@ -59,7 +60,10 @@ fn message(world: &World, line: &Line<'_>) -> Message {
         }),
         "upgrade" => Message::Upgrade(Upgrade {
             height: Height(number(3)),
-            plan: Digest::of_blob(b"plan"),
+            plan: line.words.get(4).map_or_else(
+                || Digest::of_blob(b"plan"),
+                |name| world.plans.named(name).unwrap().digest(),
+            ),
         }),
         "cancel" => Message::Cancel(Cancel {
             proposal: some_proposal(world, line.word(3)),
@@ -146,7 +150,7 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
             assert_eq!(found, expected, "tally of {subject}");
         }
         "param" => {
-            let report = governance::report(&world.state).unwrap();
+            let report = governance::report(&world.state, world.plans).unwrap();
             let number = params::number_of(subject).unwrap();
             let found = report.params.iter().find(|param| param.param == number);
             assert_eq!(found.unwrap().value.to_string(), line.word(2), "{subject}");
@@ -157,7 +161,7 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
             assert_eq!(staked.charged, coins(line.word(2)), "charged of {subject}");
         }
         "treasury" => {
-            let report = governance::report(&world.state).unwrap();
+            let report = governance::report(&world.state, world.plans).unwrap();
             assert_eq!(report.treasury, coins(subject));
         }
         _ => return false,

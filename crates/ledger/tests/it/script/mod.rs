@@ -14,8 +14,7 @@
 //! `^9:a` the cell `a` below nine nodes of one child. `appeal` and `defend` bind it to an output of its last cell, or to that of `of=`.
 //! A batch with `leaves=right,wrong` has a root over such leaves, and verbs about it say what each of its *leaves* gives, `missing` that it was not
 //! shown. What binds is then a run of the `sample=`, or what `shows=` says: `leaf`, `nothing`, or a leaf with something wrong about it.
-//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and
-//! `wrong` are traces. Numbers of money are coins. `#` begins a comment.
+//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
 pub(crate) mod audit;
 mod candidates;
@@ -120,6 +119,7 @@ pub(crate) fn assert_every_code_is_expected(scripts: &str) {
                 "too_many_registrations",
                 "too_many_candidates",
                 "too_many_delegations",
+                "too_many_upgrades",
             ]
             .contains(name)
         })
