@@ -3,8 +3,12 @@
 import json
 import pathlib
 import tempfile
+import urllib.error
+import urllib.request
 
 from network import Process, run
+
+MODEL = "SmolLM2-135M-Instruct"
 
 
 def own_folder(fairweir, data, own, coins):
@@ -24,3 +28,29 @@ def gateway(command, stack, *options, listen="127.0.0.1:0"):
     ready = lambda: '"ready":true' in pathlib.Path(log.name).read_text()
     process = stack.enter_context(Process(*command, "gateway", *options, "--listen", listen, log=log, ready=ready))
     return process, next(json.loads(line)["url"] for line in process.output().splitlines() if '"ready"' in line)
+
+
+def asked(url, key, question):
+    """What was sent and what came back, byte for byte, and the status."""
+    messages = [{"role": "user", "content": question}]
+    body = json.dumps({"model": MODEL, "messages": messages, "max_tokens": 16, "seed": 7}).encode()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + "/chat/completions", body, headers), timeout=300) as answer:
+            return body, answer.read(), answer.status
+    except urllib.error.HTTPError as error:
+        return body, error.read(), error.code
+
+
+def left(fairweir, data, address):
+    """What is left of a gateway's grant, in coins."""
+    lines = run(fairweir, "--data", data, "--json", "delegate", "list").stdout.splitlines()
+    grants = [json.loads(line) for line in lines]
+    return next(float(grant["left"]) for grant in grants if grant["delegate"] == address)
+
+
+def session(fairweir, data, address):
+    """The session that a gateway opened last."""
+    story = run(fairweir, "--data", data, "--json", "events").stdout.splitlines()
+    posted = [json.loads(line)["event"] for line in story]
+    return [event["order"] for event in posted if event["event"] == "order_posted" and event["poster"] == address][-1]
