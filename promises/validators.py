@@ -17,7 +17,9 @@ class Validators:
     network's name."""
 
     def __init__(self, fairweir, machines, folder, candidates=0, values=None, coins=0, chain=CHAIN):
-        os.environ["FAIRWEIR_PASSPHRASE"] = "a passphrase for one test"
+        # The passphrase of a development chain lies beside its keys.
+        if not chain.startswith("dev-"):
+            os.environ["FAIRWEIR_PASSPHRASE"] = "a passphrase for one test"
         self.fairweir, self.machines, self.folder = fairweir, machines, pathlib.Path(folder)
         self.count = len(machines.names)
         self.founders = self.count - candidates
