@@ -13,14 +13,16 @@ HEARTBEAT_MS = 500
 
 class Validators:
     """Validators of one chain, one for each machine, but for the last ones if some are only candidates. Their folders lie under `folder`; `values` are governed
-    values by name, and `coins` what the account of each validator's fees begins with."""
+    values by name, `coins` what the account of each validator's fees begins with, `chain` the chain's name, and `kinds` the kinds of work that
+    it begins with, by default all."""
 
-    def __init__(self, fairweir, machines, folder, candidates=0, values=None, coins=0):
+    def __init__(self, fairweir, machines, folder, candidates=0, values=None, coins=0, chain=CHAIN, kinds=None):
         os.environ["FAIRWEIR_PASSPHRASE"] = "a passphrase for one test"
         self.fairweir, self.machines, self.folder = fairweir, machines, pathlib.Path(folder)
         self.count = len(machines.names)
         self.founders = self.count - candidates
-        self.values, self.coins = values or {}, coins
+        self.values, self.coins, self.chain = values or {}, coins, chain
+        self.kinds = ["--kinds", kinds] if kinds else []
         self.running = {}
 
     def data(self, number):
@@ -40,10 +42,10 @@ class Validators:
         cards = []
         for number in range(self.count):
             listen, peer = self.machines.ways(number)
-            cards.append(self.ask(number, "node", "init", "--chain-id", CHAIN, "--listen", listen, "--peer", peer)["card"])
+            cards.append(self.ask(number, "node", "init", "--chain-id", self.chain, "--listen", listen, "--peer", peer)["card"])
             settings = self.data(number) / "fairweir.toml"
             settings.write_text(settings.read_text().replace("heartbeat_ms = 1000", f"heartbeat_ms = {HEARTBEAT_MS}"))
-        run(self.fairweir, "genesis", "new", file, "--chain-id", CHAIN)
+        run(self.fairweir, "genesis", "new", file, "--chain-id", self.chain, *self.kinds)
         run(self.fairweir, "genesis", "add-validator", file, *cards[: self.founders])
         for number in range(self.count):
             run(*self.command(number, "genesis", "add-account", file, "buyer", COINS))

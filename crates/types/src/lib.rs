@@ -19,6 +19,7 @@ mod file;
 pub mod amount;
 pub mod block;
 pub mod bounded;
+pub mod catalogue;
 pub mod digest;
 pub mod double_vote;
 pub mod event;

@@ -22,7 +22,7 @@ use commonware_codec::Encode;
 use thiserror::Error;
 
 /// The first bytes of every receipt file.
-pub const MAGIC: [u8; 8] = *b"FWRCPT\x00\x02";
+pub const MAGIC: [u8; 8] = *b"FWRCPT\x00\x03";
 
 /// A receipt of a session's request under the root of a settled batch.
 #[derive(Clone, Debug, PartialEq, Eq)]

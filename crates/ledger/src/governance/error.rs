@@ -1,4 +1,4 @@
-use crate::{fault::Fault, refusal::lift_faults};
+use crate::{catalogue::CatalogueError, fault::Fault, refusal::lift_faults};
 use fairweir_types::{
     Amount, Bps, Height, Millis, ProposalId,
     governance::{Module, ProposalPhase},
@@ -170,11 +170,23 @@ pub enum GovernanceError {
         /// Its name.
         name: &'static str,
     },
+    /// The catalogue of services cannot be changed like this.
+    #[error(transparent)]
+    Catalogue(CatalogueError),
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 lift_faults!(GovernanceError => Governance);
+
+impl From<CatalogueError> for GovernanceError {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::Fault(fault) => Self::Fault(fault),
+            other => Self::Catalogue(other),
+        }
+    }
+}
 
 impl GovernanceError {
     pub(crate) const fn code(&self) -> u16 {
@@ -204,6 +216,7 @@ impl GovernanceError {
             Self::NotHalted { .. } => 923,
             Self::WithdrawalsHalted { .. } => 924,
             Self::ParamFixed { .. } => 925,
+            Self::Catalogue(error) => error.code(),
             Self::Fault(_) => 99,
         }
     }
