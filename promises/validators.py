@@ -13,10 +13,10 @@ HEARTBEAT_MS = 500
 
 class Validators:
     """Validators of one chain, one for each machine, but for the last ones if some are only candidates. Their folders lie under `folder`; `values` are governed
-    values by name, `coins` what the account of each validator's fees begins with, and `chain` the
-    network's name."""
+    values by name, `coins` what the account of each validator's fees begins with, `chain` the chain's name, and `kinds` the kinds of work that
+    it begins with, by default all."""
 
-    def __init__(self, fairweir, machines, folder, candidates=0, values=None, coins=0, chain=CHAIN):
+    def __init__(self, fairweir, machines, folder, candidates=0, values=None, coins=0, chain=CHAIN, kinds=None):
         # The passphrase of a development chain lies beside its keys.
         if not chain.startswith("dev-"):
             os.environ["FAIRWEIR_PASSPHRASE"] = "a passphrase for one test"
@@ -25,6 +25,7 @@ class Validators:
         self.founders = self.count - candidates
         self.values, self.coins = values or {}, coins
         self.chain = chain
+        self.kinds = ["--kinds", kinds] if kinds else []
         self.running = {}
 
     def data(self, number):
@@ -47,7 +48,7 @@ class Validators:
             cards.append(self.ask(number, "node", "init", "--chain-id", self.chain, "--listen", listen, "--peer", peer)["card"])
             settings = self.data(number) / "fairweir.toml"
             settings.write_text(settings.read_text().replace("heartbeat_ms = 1000", f"heartbeat_ms = {HEARTBEAT_MS}"))
-        run(self.fairweir, "genesis", "new", file, "--chain-id", self.chain)
+        run(self.fairweir, "genesis", "new", file, "--chain-id", self.chain, *self.kinds)
         run(self.fairweir, "genesis", "add-validator", file, *cards[: self.founders])
         for number in range(self.count):
             run(*self.command(number, "genesis", "add-account", file, "buyer", COINS))

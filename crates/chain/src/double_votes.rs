@@ -172,6 +172,7 @@ mod tests {
             accounts: BoundedVec::default(),
             validators: BoundedVec::new(vec![validator]).unwrap(),
             params: BoundedVec::default(),
+            services: BoundedVec::default(),
         };
         (genesis, vote_key)
     }

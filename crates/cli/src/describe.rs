@@ -74,6 +74,10 @@ pub(crate) fn reason(reason: &NonMatchReason) -> String {
             "failed this slot before, or holds another slot of the order".to_owned()
         }
         NonMatchReason::Outbid(_) => format!("fits, but costs {has} instead of {asked}"),
+        NonMatchReason::VersionNotOffered(_) => format!(
+            "its program knows versions up to {}, {} is in force",
+            figures.has, figures.asked
+        ),
         NonMatchReason::NotDrawn(_) => "fits as well; the beacon drew the other".to_owned(),
     }
 }
@@ -116,6 +120,9 @@ pub(crate) const fn refund_reason(reason: RefundReason) -> &'static str {
         RefundReason::Unopened => "the worker did not open its receipt",
         RefundReason::Understaffed => "too few verifiers are eligible",
         RefundReason::Undecided => "the dispute was not decided",
+        RefundReason::Retired => {
+            "the kind was retired, or went on with another version, before a worker had it"
+        }
     }
 }
 
@@ -380,7 +387,8 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::UpgradePlanned(_)
         | Event::UpgradeBegan(_)
         | Event::WithdrawalsHalted(_)
-        | Event::WithdrawalsResumed(_) => governance::event(names, event).unwrap_or_default(),
+        | Event::WithdrawalsResumed(_)
+        | Event::ServiceSet(_) => governance::event(names, event).unwrap_or_default(),
         Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)
         | Event::CandidateUpdated(_)

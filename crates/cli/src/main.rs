@@ -143,6 +143,8 @@ enum Command {
     Model(commands::model::Model),
     /// Show what the network is doing, and that all money is accounted for.
     Status(commands::status::Status),
+    /// Show which kinds of work this chain takes.
+    Services(commands::services::Services),
     /// Show what happened, block by block.
     Events(commands::events::Events),
     /// Check a receipt file offline.
@@ -207,6 +209,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Validator(validator) => validator.run(global),
         Command::Model(model) => model.run(global),
         Command::Status(status) => status.run(global),
+        Command::Services(services) => services.run(global),
         Command::Events(events) => events.run(global),
         Command::Verify(verify) => verify.run(global),
         Command::Proof(proof) => proof.run(global),

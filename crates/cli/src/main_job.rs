@@ -146,6 +146,7 @@ fn header(demand: Demand, purchase: &Purchase) -> Result<OrderHeader, Exit> {
     let price = purchase.price_max;
     Ok(OrderHeader {
         kind: purchase.service.id(),
+        version: purchase.service.version(),
         spec_digest: Digest::of_blob(spec),
         spec_inline,
         demand,

@@ -7,15 +7,17 @@ use crate::{
 use commonware_codec::Encode;
 use fairweir_net::{FrameStream, Network, PeerAddr, request};
 use fairweir_types::{
-    Address, Block, BoundedBytes, Digest, Genesis, Height, ProposalId, SignedTx, TxOutcome, decode,
+    Address, Block, BoundedBytes, Digest, Genesis, Height, ProposalId, SignedTx, TxOutcome,
+    catalogue::Catalogue,
+    decode,
     limits::BLOCK_TXS_MAX,
     node_api::{
         AccountReport, AskAccount, AskBlock, AskBody, AskCandidates, AskDelegations, AskDuties,
         AskGenesis, AskGovernance, AskOffers, AskOrder, AskOutcomes, AskProof, AskProposal,
-        AskProposals, AskState, AskStatus, AskValidators, BlockReport, CandidatesReport,
-        DelegationsReport, Duties, EventPage, Follow, GetBlob, GovernanceReport, Included,
-        NodeReply, NodeRequest, OfferReport, OrderReport, ProposalReport, PutBlob, Status, Submit,
-        ValidatorsReport,
+        AskProposals, AskServices, AskState, AskStatus, AskValidators, BlockReport,
+        CandidatesReport, DelegationsReport, Duties, EventPage, Follow, GetBlob, GovernanceReport,
+        Included, NodeReply, NodeRequest, OfferReport, OrderReport, ProposalReport, PutBlob,
+        Status, Submit, ValidatorsReport,
     },
     order::{KindId, OrderId},
     state_proof::StateProof,
@@ -125,6 +127,18 @@ impl<N: Network> NodeClient<N> {
         });
         match self.ask(&question, ANSWER_DEADLINE).await? {
             NodeReply::Offers(page) => Ok(page.offers.into_vec()),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// The catalogue of services: which kinds of work the chain takes, in which version, and what is planned.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn services(&self) -> Result<Catalogue, ClientError> {
+        let question = NodeRequest::Services(AskServices {});
+        match self.ask(&question, ANSWER_DEADLINE).await? {
+            NodeReply::Services(catalogue) => Ok((*catalogue).clone()),
             _ => Err(ClientError::OtherAnswer),
         }
     }

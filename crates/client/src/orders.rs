@@ -167,6 +167,7 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::UpgradeBegan(_)
         | Event::WithdrawalsHalted(_)
         | Event::WithdrawalsResumed(_)
+        | Event::ServiceSet(_)
         | Event::VoteOverridden(_)
         | Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)

@@ -197,6 +197,7 @@ mod tests {
             accounts: BoundedVec::new(vec![account]).unwrap(),
             validators: BoundedVec::new(vec![validator]).unwrap(),
             params: BoundedVec::default(),
+            services: BoundedVec::default(),
         };
         LightClient::new(&genesis).unwrap()
     }

@@ -179,6 +179,7 @@ impl From<MarketError> for ApiError {
         let message = error.to_string();
         match error {
             MarketError::NoWorker { .. } => Self::unavailable("no_worker", message),
+            MarketError::NotTaken(_) => Self::unavailable("kind_not_active", message),
             MarketError::Full(_) => Self::unavailable("network_full", message),
             MarketError::Unreachable(_) => Self::unavailable("network_unreachable", message),
             MarketError::Revoked => Self::unavailable("answer_revoked", message),

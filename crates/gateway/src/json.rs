@@ -11,9 +11,11 @@ use fairweir_types::{
 use serde_json::{Value, json};
 
 mod governance;
+mod services;
 mod validators;
 
 pub use governance::{governance, message, proposal, tally};
+pub use services::{catalogue, entry as service_entry, service, state as service_state};
 pub use validators::{candidate, candidates, delegation};
 
 pub(crate) fn coins(amount: Amount) -> Value {
@@ -150,6 +152,7 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::UpgradeBegan(_) => "upgrade_began",
         Event::WithdrawalsHalted(_) => "withdrawals_halted",
         Event::WithdrawalsResumed(_) => "withdrawals_resumed",
+        Event::ServiceSet(_) => "service_set",
         Event::ValidatorTombstoned(_) => "validator_tombstoned",
         Event::CandidateRegistered(_) => "candidate_registered",
         Event::CandidateUpdated(_) => "candidate_updated",
@@ -338,7 +341,8 @@ fn details(event: &Event) -> Value {
         | Event::UpgradePlanned(_)
         | Event::UpgradeBegan(_)
         | Event::WithdrawalsHalted(_)
-        | Event::WithdrawalsResumed(_) => governance::details(event).unwrap_or_default(),
+        | Event::WithdrawalsResumed(_)
+        | Event::ServiceSet(_) => governance::details(event).unwrap_or_default(),
         Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)
         | Event::CandidateUpdated(_)
@@ -485,6 +489,6 @@ pub fn account(account: &AccountReport) -> Value {
         "unbonding": coins(account.unbonding),
         "exposure": coins(account.exposure),
         "delegates": account.delegates.iter().map(delegate).collect::<Vec<_>>(),
-        "verifies": account.verifies.as_ref().map(|enrolled| enrolled.kinds.iter().map(|kind| kind.0).collect::<Vec<_>>()),
+        "verifies": account.verifies.as_ref().map(|enrolled| enrolled.kinds.iter().map(|known| known.kind.0).collect::<Vec<_>>()),
     })
 }

@@ -133,6 +133,9 @@ pub enum MarketError {
     /// Orders hold as much as the stake behind a third of the seats secures.
     #[error("the network takes no more orders now, ask again in a while: {0}")]
     Full(String),
+    /// The catalogue has the kind no more, or in a version that this gateway does not know.
+    #[error("the network does not take this sort of work from this gateway now: {0}")]
+    NotTaken(String),
     /// The network was not reached.
     #[error("the network was not reached: {0}")]
     Unreachable(String),

@@ -58,6 +58,7 @@ fn genesis(keys: &[SecretKey]) -> Genesis {
         accounts: BoundedVec::new(accounts).unwrap(),
         validators: BoundedVec::new(vec![validator]).unwrap(),
         params: BoundedVec::default(),
+        services: BoundedVec::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     appeals::{self, AppealError},
-    audit, bank, candidates, delegates,
+    audit, bank, candidates, catalogue, delegates,
     envelope::{self, EnvelopeError},
     fault::{Fault, OrFault, counted},
     governance, keys, market,
@@ -266,6 +266,7 @@ impl<'a> Execution<'a> {
         let sender = tx.sender();
         governance::check_paused(self, &tx.transaction().action)?;
         audit::check_halted(self, &tx.transaction().action)?;
+        catalogue::check_action(self, (sender, &tx.transaction().action))?;
         match &tx.transaction().action {
             Action::Transfer(transfer) => bank::transfer(self, sender, transfer)?,
             Action::Bond(bond) => stake::bond(self, sender, bond)?,

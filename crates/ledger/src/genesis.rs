@@ -3,6 +3,7 @@
 use crate::{
     bank::{Account, Supply},
     candidates::{Epoch, Seats},
+    catalogue::{self, ServiceRecord},
     execution::Clock,
     keys,
     params::{check_genesis_params, of_genesis},
@@ -33,6 +34,7 @@ state_record!(ChainRecord {
 pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
     genesis.check()?;
     check_genesis_params(genesis)?;
+    catalogue::check_genesis(genesis)?;
     let mut writes = Writes::new();
     let mut put = |key: Vec<u8>, value: Vec<u8>| writes.insert(key, Some(value));
     for account in &genesis.accounts {
@@ -74,6 +76,10 @@ pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
     put(keys::epoch(), epoch.encode().to_vec());
     for param in &genesis.params {
         put(keys::param(param.param), param.value.encode().to_vec());
+    }
+    for service in &genesis.services {
+        let record = ServiceRecord::founding(service.terms.clone());
+        put(keys::service(service.kind), record.encode().to_vec());
     }
     let supply = Supply {
         genesis: genesis.supply().map_err(GenesisError::Supply)?,

@@ -6,6 +6,7 @@ use crate::{
     audit::Imbalances,
     bank::{Account, Supply},
     candidates::{self, Candidate, Delegation},
+    catalogue,
     delegates::Grant,
     fault::{Fault, OrFault, present},
     governance::{self, Proposal, VoteRecord},
@@ -21,7 +22,7 @@ use fairweir_types::{
     Address, Amount,
     invariant::Invariant,
     node_api::SupplyReport,
-    order::{OrderId, SlotId},
+    order::{KindId, OrderId, SlotId},
 };
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -70,6 +71,14 @@ pub enum Violation {
     #[error("{what} are not what delegations say")]
     Candidates {
         /// Which number.
+        what: &'static str,
+    },
+    /// A record of the catalogue is not as votes make them.
+    #[error("the catalogue's record of kind {kind} is broken: {what}")]
+    Catalogue {
+        /// The kind.
+        kind: KindId,
+        /// What does not hold.
         what: &'static str,
     },
     /// The value secured is not what orders hold.
@@ -214,7 +223,10 @@ fn check_one(state: &dyn State, sums: &Imbalances, invariant: Invariant) -> Resu
         Invariant::Exposure => check_exposure(state, &all::<Slot>(state, keys::slots())?),
         Invariant::Timers => check_timers(state),
         Invariant::Counters => check_counters(state),
-        Invariant::Governance => governance::check_invariants(state),
+        Invariant::Governance => {
+            governance::check_invariants(state)?;
+            catalogue::check_invariants(state)
+        }
         Invariant::Delegations => candidates::check_invariants(state),
         Invariant::Secured => secured::check_invariants(state),
         Invariant::Escrow => check_escrow(state),

@@ -32,6 +32,7 @@ const DELEGATION_DUE: u8 = 0x16;
 const EPOCH: u8 = 0x17;
 const SEATS: u8 = 0x18;
 const SECURED: u8 = 0x19;
+const SERVICE: u8 = 0x1a;
 const GOVERNANCE: u8 = 0x20;
 const PROPOSAL: u8 = 0x21;
 const PROPOSAL_DUE: u8 = 0x22;
@@ -312,6 +313,20 @@ pub(crate) fn secured() -> Vec<u8> {
     key(SECURED, &[])
 }
 
+pub(crate) fn service(kind: KindId) -> Vec<u8> {
+    key(SERVICE, &[&kind.encode()])
+}
+
+/// Every kind of the catalogue.
+pub(crate) fn services() -> (Vec<u8>, Vec<u8>) {
+    all(SERVICE)
+}
+
+/// The kind in the key of its catalogue record.
+pub(crate) fn kind_of_service(key: &[u8]) -> Option<KindId> {
+    Some(KindId(u16::from_be_bytes(*key.last_chunk::<2>()?)))
+}
+
 pub(crate) fn governance() -> Vec<u8> {
     vec![GOVERNANCE]
 }
@@ -504,6 +519,7 @@ mod tests {
             epoch(),
             seats(),
             secured(),
+            service(KindId(1)),
             governance(),
             proposal(ProposalId(1)),
             proposal_due(Millis(1), ProposalId(1)),

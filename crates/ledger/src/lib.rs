@@ -17,6 +17,7 @@ pub mod appeals;
 pub mod audit;
 pub mod bank;
 pub mod candidates;
+pub mod catalogue;
 pub mod delegates;
 mod envelope;
 mod execution;

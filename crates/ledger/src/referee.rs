@@ -60,8 +60,8 @@ pub struct BadExhibit(pub String);
 
 /// Says what cells must be. Pure, and bounded in time: it runs inside a block.
 pub trait Referee: Debug + Send + Sync {
-    /// Whether it knows a kind.
-    fn knows(&self, kind: KindId) -> bool;
+    /// Whether it knows a version of a kind.
+    fn knows(&self, kind: KindId, version: u16) -> bool;
 
     /// The digest of a node of a run with these children; zero children count for nothing.
     fn node(&self, children: &[Digest]) -> Digest;
@@ -85,7 +85,7 @@ pub trait Referee: Debug + Send + Sync {
 pub struct NoReferee;
 
 impl Referee for NoReferee {
-    fn knows(&self, _: KindId) -> bool {
+    fn knows(&self, _: KindId, _: u16) -> bool {
         false
     }
 

@@ -1,9 +1,9 @@
 //! Why an action is refused: every reason typed, with a stable code. The codes are append-only.
 
 use crate::{
-    appeals::AppealError, bank::BankError, candidates::CandidateError, delegates::DelegateError,
-    fault::Fault, governance::GovernanceError, market::MarketError, registry::RegistryError,
-    sessions::SessionError, stake::StakeError, validators::ValidatorError,
+    appeals::AppealError, bank::BankError, candidates::CandidateError, catalogue::CatalogueError,
+    delegates::DelegateError, fault::Fault, governance::GovernanceError, market::MarketError,
+    registry::RegistryError, sessions::SessionError, stake::StakeError, validators::ValidatorError,
     verification::VerificationError,
 };
 use fairweir_types::TxCode;
@@ -45,6 +45,9 @@ pub enum Refusal {
     /// By candidates and the stake behind them.
     #[error(transparent)]
     Candidate(CandidateError),
+    /// By the catalogue of services.
+    #[error(transparent)]
+    Catalogue(CatalogueError),
     /// The block has as many events as it may.
     #[error("the block has no room for the events of this transaction: send it again")]
     BlockFull,
@@ -75,6 +78,7 @@ impl Refusal {
             Self::Governance(error) => error.code(),
             Self::Validator(error) => error.code(),
             Self::Candidate(error) => error.code(),
+            Self::Catalogue(error) => error.code(),
             Self::BlockFull => 8,
             Self::Fault(_) => 99,
         })
@@ -245,6 +249,17 @@ pub const CODES: &[(u16, &str)] = &[
     (1117, "keys_not_proven"),
     (1118, "nothing_to_claim"),
     (1119, "peer_unreachable"),
+    (1200, "not_in_catalogue"),
+    (1201, "kind_not_active"),
+    (1202, "other_version"),
+    (1203, "demand_above_service"),
+    (1204, "entry_in_the_past"),
+    (1205, "bad_terms"),
+    (1206, "version_goes_back"),
+    (1207, "name_taken"),
+    (1208, "nothing_to_retire"),
+    (1209, "catalogue_full"),
+    (1210, "too_many_entries"),
 ];
 
 /// The name of a code.

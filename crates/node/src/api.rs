@@ -5,7 +5,7 @@ use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
 use fairweir_ledger::{
-    Fault, audit, candidates, governance, report, secured, upgrades, validators,
+    Fault, audit, candidates, catalogue, governance, report, secured, upgrades, validators,
 };
 use fairweir_net::{FrameStream, Incoming, read_request, reply};
 use fairweir_types::{
@@ -150,6 +150,7 @@ impl Api {
                     |report| NodeReply::Governance(Boxed::new(report)),
                 )
             }
+            NodeRequest::Services(_) => self.services(),
             NodeRequest::Validators(_) => self.validators(),
             NodeRequest::Candidates(_) => self.candidates(),
             NodeRequest::Delegations(ask) => self.delegations(ask.delegator),
@@ -185,6 +186,16 @@ impl Api {
             // Handled by `converse`, which has the stream.
             NodeRequest::Follow(_) => refused("malformed", "a follower needs a stream of its own"),
         }
+    }
+
+    fn services(&self) -> NodeReply {
+        // The tip first: an entry that was decided in between is then only more.
+        let tip = self.chain.tip().height;
+        let catalogue = self.chain.read(|state| catalogue::report(state, tip));
+        catalogue.map_or_else(
+            |fault| broken(&fault),
+            |catalogue| NodeReply::Services(Boxed::new(catalogue)),
+        )
     }
 
     fn candidates(&self) -> NodeReply {

@@ -1,14 +1,23 @@
 //! How several machines found one network: each makes its keys and hands over a card, one person collects the cards in a
 //! genesis file, and everybody joins by the finished file, whose digest they compare.
 
-use crate::{Keystore, KeystoreError, network::names};
+use crate::{
+    Keystore, KeystoreError,
+    network::{founding_services, names},
+};
 use commonware_codec::{Encode, Read};
 use data_encoding::HEXLOWER_PERMISSIVE;
-use fairweir_ledger::params::{PARAMS, check_genesis_params, number_of};
+use fairweir_ledger::{
+    catalogue,
+    params::{PARAMS, check_genesis_params, number_of},
+};
 use fairweir_types::{
     Address, Amount, AmountError, BoundedVec, ChainId, Digest, Genesis, GenesisAccount,
-    LengthError, Millis, Validator, decode,
+    LengthError, Millis, Validator,
+    catalogue::{GenesisService, ServiceTerms},
+    decode,
     genesis::{GenesisError, GenesisParam},
+    order::{KindId, Name},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -60,6 +69,14 @@ pub enum CeremonyError {
     /// A governed value has no such name.
     #[error("there is no governed value {0}: `fairweir config params` lists them")]
     UnknownParam(String),
+    /// A kind of work has no such name.
+    #[error("this program knows no kind of work {name}: there are {known}")]
+    UnknownKind {
+        /// The name given.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
     /// A governed value is out of range.
     #[error("{name} is {value}, it must be {min} to {max}")]
     ParamRange {
@@ -215,8 +232,38 @@ pub struct GenesisFile {
     /// Balances in coins, by address.
     #[serde(default)]
     accounts: BTreeMap<String, String>,
+    /// Kinds of work that the chain begins with, by name.
+    #[serde(default)]
+    services: BTreeMap<String, ServiceLine>,
     #[serde(default)]
     validators: Vec<ValidatorCard>,
+}
+
+/// A kind of work in a genesis file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceLine {
+    /// Its number.
+    kind: u16,
+    /// The version of its rules.
+    version: u16,
+}
+
+impl ServiceLine {
+    /// What the genesis holds of it: a vote can narrow the terms later.
+    fn service(self, name: &str) -> Result<GenesisService, CeremonyError> {
+        let terms = ServiceTerms {
+            name: Name::new(name).map_err(|source| CeremonyError::TooMany {
+                what: "letters in a kind's name",
+                source,
+            })?,
+            ..ServiceTerms::widest("", self.version)
+        };
+        Ok(GenesisService {
+            kind: KindId(self.kind),
+            terms,
+        })
+    }
 }
 
 const HEADER: &str = "\
@@ -226,7 +273,7 @@ const HEADER: &str = "\
 ";
 
 impl GenesisFile {
-    /// A file with a name and nothing else.
+    /// A file with a name, every kind of work that this program knows, and nothing else.
     ///
     /// # Errors
     /// [`CeremonyError::ChainId`].
@@ -238,6 +285,16 @@ impl GenesisFile {
             digest: None,
             params: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            services: founding_services()
+                .into_iter()
+                .map(|service| {
+                    let line = ServiceLine {
+                        kind: service.kind.0,
+                        version: service.terms.version,
+                    };
+                    (service.terms.name.to_string(), line)
+                })
+                .collect(),
             validators: Vec::new(),
         })
     }
@@ -270,6 +327,28 @@ impl GenesisFile {
     #[must_use]
     pub fn chain_id(&self) -> &str {
         &self.chain_id
+    }
+
+    /// The kinds of work that the chain begins with, by name.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
+    /// Keeps only these kinds of work: others can be added by votes later.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Finished`] or [`CeremonyError::UnknownKind`].
+    pub fn keep_kinds(&mut self, names: &[String]) -> Result<(), CeremonyError> {
+        self.check_open()?;
+        for name in names {
+            if !self.services.contains_key(name) {
+                let known = self.services.keys().cloned().collect::<Vec<_>>().join(", ");
+                let name = name.clone();
+                return Err(CeremonyError::UnknownKind { name, known });
+            }
+        }
+        self.services.retain(|name, _| names.contains(name));
+        Ok(())
     }
 
     /// Its validators so far.
@@ -418,15 +497,21 @@ impl GenesisFile {
             });
         }
         params.sort_by_key(|param| param.param);
+        let services = self.services.iter();
+        let services = services.map(|(name, line)| line.service(name));
+        let mut services = services.collect::<Result<Vec<_>, _>>()?;
+        services.sort_by_key(|service| service.kind);
         let genesis = Genesis {
             chain_id: ChainId::new(&self.chain_id).map_err(CeremonyError::ChainId)?,
             time,
             accounts: bounded("accounts", accounts)?,
             validators: bounded("validators", validators)?,
             params: bounded("governed values", params)?,
+            services: bounded("kinds of work", services)?,
         };
         genesis.check()?;
         check_genesis_params(&genesis)?;
+        catalogue::check_genesis(&genesis)?;
         Ok(genesis)
     }
 

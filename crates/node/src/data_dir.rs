@@ -11,7 +11,7 @@ use std::{
 use thiserror::Error;
 
 /// The format of the folder's layout; raised when an old program could not read a new folder.
-pub const FORMAT: u32 = 7;
+pub const FORMAT: u32 = 8;
 
 /// Why a folder cannot be used.
 #[derive(Debug, Error)]

@@ -3,13 +3,24 @@
 use crate::{
     Config, ConfigError, DataDir, DataDirError, Keystore, KeystoreError, Passphrase, random_seed,
 };
-use fairweir_ledger::params::{self, PARAMS};
+use fairweir_ledger::{
+    catalogue,
+    params::{self, PARAMS},
+};
+use fairweir_services::{
+    Registry,
+    inference::{Models, NoModels},
+};
 use fairweir_types::{
     AccountKey, Address, Amount, BoundedVec, ChainId, Digest, Genesis, GenesisAccount, LengthError,
     Millis, Validator,
+    catalogue::GenesisService,
     genesis::{GenesisError, GenesisParam},
 };
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 use thiserror::Error;
 
 /// Workers of a network in one process.
@@ -188,6 +199,13 @@ pub fn open_or_found(
     })
 }
 
+/// The kinds of work that a network is founded with if nobody says otherwise: all that this program knows, from the first block on.
+#[must_use]
+pub fn founding_services() -> Vec<GenesisService> {
+    let none: Arc<dyn Models> = Arc::new(NoModels);
+    Registry::with_models(&none).founding()
+}
+
 /// The genesis of a network in one process.
 ///
 /// # Errors
@@ -227,9 +245,11 @@ pub fn genesis(keys: &Keystore, chain_id: ChainId, time: Millis) -> Result<Genes
         accounts: BoundedVec::truncating(accounts),
         validators: BoundedVec::truncating(validators),
         params: BoundedVec::truncating(params),
+        services: BoundedVec::truncating(founding_services()),
     };
     genesis.check()?;
     params::check_genesis_params(&genesis)?;
+    catalogue::check_genesis(&genesis)?;
     Ok(genesis)
 }
 

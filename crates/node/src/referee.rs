@@ -12,8 +12,9 @@ use fairweir_types::{Digest, order::KindId};
 pub struct Referees;
 
 impl Referee for Referees {
-    fn knows(&self, kind: KindId) -> bool {
-        kind == Chat::ID
+    fn knows(&self, kind: KindId, version: u16) -> bool {
+        // What it computes is part of the state machine: another version of chat is another plan of an upgrade.
+        kind == Chat::ID && version == Chat::VERSION
     }
 
     fn node(&self, children: &[Digest]) -> Digest {

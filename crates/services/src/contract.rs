@@ -72,6 +72,9 @@ pub enum SpecError {
 pub trait Kind: Debug + Send + Sync + Sized + 'static {
     /// The number that the ledger knows the kind by.
     const ID: KindId;
+    /// The version of its rules: raise it with any change that lets a spec, an output, a metering or a check differ from what another program
+    /// of the same version would give. The catalogue of the chain says which version is in force.
+    const VERSION: u16;
     /// The name that people know it by: lower case, one word.
     const NAME: &'static str;
     /// Whether an execution waits where its output is not paid for further ([`crate::StopAt::holds`]).
@@ -192,6 +195,8 @@ pub struct Assignment {
     pub attempt: u16,
     /// The kind.
     pub kind: KindId,
+    /// The version of the kind.
+    pub version: u16,
     /// The digest of the spec.
     pub spec_digest: Digest,
     /// What the order allows at most.
@@ -234,6 +239,7 @@ impl Claim {
             ("slot", receipt.slot_id == assignment.slot_id),
             ("assignment number", receipt.attempt == assignment.attempt),
             ("kind", receipt.kind == assignment.kind),
+            ("version", receipt.version == assignment.version),
             ("spec digest", receipt.spec_digest == assignment.spec_digest),
         ]
         .into_iter()

@@ -120,6 +120,7 @@ impl Case {
             },
             attempt: 0,
             kind: self.service.id(),
+            version: self.service.version(),
             spec_digest: self.spec_digest(),
             demand: self.demand,
         }
@@ -135,6 +136,7 @@ impl Case {
                 slot_id: assignment.slot_id,
                 attempt: assignment.attempt,
                 kind: assignment.kind,
+                version: assignment.version,
                 spec_digest: assignment.spec_digest,
                 units,
                 disclosure: Digest::ZERO,
@@ -397,11 +399,12 @@ fn other_units(units: UnitVector) -> Vec<UnitVector> {
 
 /// The honest claim, but for other work.
 fn replays(honest: &Claim, judge: impl Fn(&Claim) -> Judgement) {
-    let changes: [fn(&mut Receipt); 5] = [
+    let changes: [fn(&mut Receipt); 6] = [
         |receipt| receipt.chain_id = ChainId::new("dev-other").expect("a good name"),
         |receipt| receipt.slot_id.slot += 1,
         |receipt| receipt.attempt += 1,
         |receipt| receipt.kind.0 += 1,
+        |receipt| receipt.version += 1,
         |receipt| receipt.spec_digest = Digest::of_blob(b"another spec"),
     ];
     for change in changes {
@@ -500,6 +503,7 @@ mod tests {
 
     impl<const FLAW: u8> Kind for Flawed<FLAW> {
         const ID: KindId = KindId(2_000);
+        const VERSION: u16 = 1;
         const NAME: &'static str = "flawed";
         const SPEC_BYTES_MAX: usize = 2_000;
         type Spec = Passage<1_000>;

@@ -74,6 +74,9 @@ pub trait AnyService: Debug + Send + Sync + 'static {
     /// [`Kind::ID`].
     fn id(&self) -> KindId;
 
+    /// [`Kind::VERSION`].
+    fn version(&self) -> u16;
+
     /// [`Kind::NAME`].
     fn name(&self) -> &'static str;
 
@@ -286,6 +289,10 @@ fn trace_of_wrong_units(right: &Digest, receipt: &Receipt) -> Digest {
 impl<K: Kind, X: Executor<K>, V: Verifier<K>, A: Appraiser<K>> AnyService for Service<K, X, V, A> {
     fn id(&self) -> KindId {
         K::ID
+    }
+
+    fn version(&self) -> u16 {
+        K::VERSION
     }
 
     fn name(&self) -> &'static str {

@@ -84,6 +84,7 @@ fn claim(
         slot_id: SlotId { order, slot: 0 },
         attempt: 0,
         kind: service.id(),
+        version: service.version(),
         spec_digest: Digest::of_blob(spec),
         demand: *demand,
     };
@@ -94,6 +95,7 @@ fn claim(
         slot_id: assignment.slot_id,
         attempt: assignment.attempt,
         kind: assignment.kind,
+        version: assignment.version,
         spec_digest: assignment.spec_digest,
         units: executed.units,
         disclosure: Digest::ZERO,

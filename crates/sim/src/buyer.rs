@@ -317,11 +317,12 @@ impl<N: Network> Buyer<N> {
 /// The header of an order of one slot for this work.
 pub(crate) fn header_of(registry: &Registry, work: &Work) -> OrderHeader {
     let spec = work.spec.as_slice();
-    let service = registry.get(work.kind).expect("the kind is known");
+    let service = registry.newest(work.kind).expect("the kind is known");
     let price = Amount::from_coins(PRICE_MAX_COINS).expect("a price below the cap");
     let is_inline = spec.len() <= SPEC_INLINE_BYTES_MAX;
     OrderHeader {
         kind: work.kind,
+        version: service.version(),
         spec_digest: Digest::of_blob(spec),
         spec_inline: is_inline
             .then(|| BoundedBytes::new(spec.to_vec()).expect("its length was checked")),

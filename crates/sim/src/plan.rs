@@ -2,7 +2,7 @@
 
 use crate::byzantine::{Behaviour, Role};
 use fairweir_ledger::params;
-use fairweir_node::network::names;
+use fairweir_node::network::{founding_services, names};
 use fairweir_types::{
     Address, Amount, BoundedVec, ChainId, Digest, Genesis, GenesisAccount, Millis, SecretKey,
     Validator,
@@ -166,6 +166,7 @@ impl Plan {
             accounts: BoundedVec::new(accounts).expect("few accounts"),
             validators: BoundedVec::truncating([validator]),
             params: BoundedVec::new(params).expect("few parameters"),
+            services: BoundedVec::truncating(founding_services()),
         };
         genesis.check().expect("the plan makes a genesis");
         params::check_genesis_params(&genesis).expect("the ledger takes the parameters");

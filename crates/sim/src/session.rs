@@ -206,6 +206,7 @@ impl<N: Network> Buyer<N> {
             slot_id: request.slot_id(),
             attempt: 0,
             kind: opened.kind,
+            version: opened.version,
             spec_digest: Digest::of_blob(&spec),
             demand,
         };

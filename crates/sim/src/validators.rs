@@ -73,6 +73,7 @@ pub(crate) fn genesis(chain: &str, validators: u8, senders: u8) -> (Genesis, Vec
         accounts: BoundedVec::truncating(accounts),
         validators: BoundedVec::truncating(validators),
         params: BoundedVec::default(),
+        services: BoundedVec::default(),
     };
     genesis.check().expect("a genesis");
     (genesis, keys)

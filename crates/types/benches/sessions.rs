@@ -84,6 +84,7 @@ fn receipts() -> u64 {
                 slot_id: slot_id(number),
                 attempt: 0,
                 kind: KindId(1),
+                version: 1,
                 spec_digest: Digest::of_blob(&number.to_le_bytes()),
                 units,
                 disclosure: Digest::ZERO,

@@ -24,8 +24,9 @@ pub use appeal::{AppealDecided, AppealNarrowed, AppealOutcome, Appealed, Appeals
 pub use delegate::{DelegateGranted, DelegateRevoked};
 pub use governance::{
     DepositAdded, ModulePaused, ModuleResumed, MotionAnswered, MotionAppealed, ParamChanged,
-    Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, TreasurySpent, UpgradeBegan,
-    UpgradePlanned, VoteOverridden, Voted, VotingStarted, WithdrawalsHalted, WithdrawalsResumed,
+    Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, ServiceSet, TreasurySpent,
+    UpgradeBegan, UpgradePlanned, VoteOverridden, Voted, VotingStarted, WithdrawalsHalted,
+    WithdrawalsResumed,
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
@@ -426,6 +427,8 @@ pub enum RefundReason {
     Understaffed,
     /// The dispute could not be decided.
     Undecided,
+    /// The kind was retired, or went on with another version, before a worker had the order.
+    Retired,
 }
 tag!(RefundReason {
     1 => Cancelled,
@@ -435,6 +438,7 @@ tag!(RefundReason {
     5 => Unopened,
     6 => Understaffed,
     7 => Undecided,
+    8 => Retired,
 });
 
 /// A slot was refunded: its whole escrow went back.
@@ -565,6 +569,9 @@ pub enum Event {
     RedelegationSlashed(RedelegationSlashed),
     RewardsClaimed(RewardsClaimed),
     EpochBegan(Boxed<EpochBegan>),
+    /// See [`ServiceSet`].
+    ServiceSet(Boxed<ServiceSet>),
+    /// See [`UpgradeBegan`].
     UpgradeBegan(UpgradeBegan),
 }
 choice!(Event {
@@ -638,5 +645,6 @@ choice!(Event {
     87 => RedelegationSlashed(RedelegationSlashed),
     88 => RewardsClaimed(RewardsClaimed),
     89 => EpochBegan(Boxed<EpochBegan>),
+    90 => ServiceSet(Boxed<ServiceSet>),
     100 => UpgradeBegan(UpgradeBegan),
 });

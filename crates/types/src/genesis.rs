@@ -1,12 +1,14 @@
-//! The genesis of a chain: accounts, validators and governed values that differ from their defaults.
+//! The genesis of a chain: accounts, validators, governed values that differ from their defaults, and kinds of work.
 
 use crate::{
     amount::{Amount, AmountError},
     bounded::BoundedVec,
+    catalogue::GenesisService,
     codec::record,
     digest::{Digest, Domain},
     keys::{Address, Purpose, VoteKey, VoteSignature},
-    limits::{GENESIS_ACCOUNTS_MAX, GENESIS_PARAMS_MAX, VALIDATORS_MAX},
+    limits::{GENESIS_ACCOUNTS_MAX, GENESIS_PARAMS_MAX, SERVICES_MAX, VALIDATORS_MAX},
+    order::KindId,
     quantity::{ChainId, Millis},
 };
 use commonware_codec::{Encode, ReadExt};
@@ -65,13 +67,16 @@ pub struct Genesis {
     pub validators: BoundedVec<Validator, VALIDATORS_MAX>,
     /// Governed values that differ from their defaults, in ascending order of number.
     pub params: BoundedVec<GenesisParam, GENESIS_PARAMS_MAX>,
+    /// The kinds of work that the chain begins with, in ascending order of kind.
+    pub services: BoundedVec<GenesisService, SERVICES_MAX>,
 }
 record!(Genesis {
     chain_id,
     time,
     accounts,
     validators,
-    params
+    params,
+    services
 });
 
 /// Why a genesis is refused.
@@ -104,6 +109,17 @@ pub enum GenesisError {
     /// Parameters are not in ascending order, or one is named twice.
     #[error("parameters must be in ascending order of number, each once")]
     ParamOrder,
+    /// Kinds of work are not in ascending order, or one is named twice.
+    #[error("kinds of work must be in ascending order of their numbers, each once")]
+    ServiceOrder,
+    /// A kind of work cannot be in the catalogue.
+    #[error("the kind {kind} cannot be in the catalogue: {rule}")]
+    BadService {
+        /// The kind.
+        kind: KindId,
+        /// What is asked of it.
+        rule: &'static str,
+    },
     /// A parameter is unknown.
     #[error("there is no parameter {param}")]
     UnknownParam {
@@ -170,6 +186,9 @@ impl Genesis {
         }
         if !ascending(self.params.iter().map(|param| param.param)) {
             return Err(GenesisError::ParamOrder);
+        }
+        if !ascending(self.services.iter().map(|service| service.kind)) {
+            return Err(GenesisError::ServiceOrder);
         }
         self.supply().map_err(GenesisError::Supply)?;
         Ok(())

@@ -2,7 +2,8 @@
 
 use crate::{
     amount::Amount,
-    codec::{choice, record, tag},
+    catalogue::SetService,
+    codec::{Boxed, choice, record, tag},
     digest::Digest,
     keys::Address,
     quantity::{Bps, Height, Millis, ProposalId},
@@ -123,7 +124,7 @@ pub struct Resume {
 record!(Resume { halted });
 
 /// What a proposal does when it passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
     reason = "each variant is named for its payload, which is documented"
@@ -136,6 +137,7 @@ pub enum Message {
     Cancel(Cancel),
     Upgrade(Upgrade),
     Resume(Resume),
+    SetService(Boxed<SetService>),
 }
 choice!(Message {
     1 => SetParam(SetParam),
@@ -145,6 +147,7 @@ choice!(Message {
     5 => Cancel(Cancel),
     6 => Upgrade(Upgrade),
     7 => Resume(Resume),
+    8 => SetService(Boxed<SetService>),
 });
 
 impl Message {
@@ -159,6 +162,7 @@ impl Message {
             Self::Cancel(_) => "cancel",
             Self::Upgrade(_) => "upgrade",
             Self::Resume(_) => "resume",
+            Self::SetService(_) => "set_service",
         }
     }
 }

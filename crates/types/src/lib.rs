@@ -18,6 +18,7 @@ mod codec;
 pub mod amount;
 pub mod block;
 pub mod bounded;
+pub mod catalogue;
 pub mod digest;
 pub mod double_vote;
 pub mod event;

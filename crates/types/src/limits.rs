@@ -36,6 +36,10 @@ pub const CAPABILITIES_MAX: usize = 16;
 pub const NAME_BYTES_MAX: usize = 32;
 /// Bytes of a peer address (identity, socket addresses) inside an offer.
 pub const ENDPOINT_BYTES_MAX: usize = 256;
+/// Kinds that the catalogue holds, retired ones too: a vote adds each, and an answer lists them all.
+pub const SERVICES_MAX: usize = 64;
+/// What the catalogue holds of one kind: what is in force, and what is planned.
+pub const SERVICE_ENTRIES_MAX: usize = 4;
 /// Service kinds that one verifier enrols for.
 pub const VERIFIER_KINDS_MAX: usize = 16;
 /// Verifiers in the pool. A draw reads all of them.

@@ -4,6 +4,7 @@ use crate::{
     amount::Amount,
     block::{Block, BlockHeader},
     bounded::{BoundedBytes, BoundedText, BoundedVec},
+    catalogue::Catalogue,
     codec::{Boxed, choice, record},
     digest::Digest,
     event::Event,
@@ -71,6 +72,11 @@ pub struct AskOffers {
     pub from: Address,
 }
 record!(AskOffers { kind, from });
+
+/// Asks for the catalogue of services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskServices {}
+record!(AskServices {});
 
 /// Asks for an open order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +172,7 @@ pub enum NodeRequest {
     Delegations(AskDelegations),
     State(AskState),
     Proof(AskProof),
+    Services(AskServices),
 }
 choice!(NodeRequest {
     1 => Submit(Submit),
@@ -189,6 +196,7 @@ choice!(NodeRequest {
     19 => Delegations(AskDelegations),
     20 => State(AskState),
     21 => Proof(AskProof),
+    24 => Services(AskServices),
 });
 
 /// A refusal by a node: a stable code and words.
@@ -519,6 +527,7 @@ pub enum NodeReply {
     Delegations(Boxed<DelegationsReport>),
     State(StatePart),
     Proof(Boxed<StateProof>),
+    Services(Boxed<Catalogue>),
 }
 choice!(NodeReply {
     1 => Refused(Refusal),
@@ -543,6 +552,7 @@ choice!(NodeReply {
     20 => Delegations(Boxed<DelegationsReport>),
     21 => State(StatePart),
     22 => Proof(Boxed<StateProof>),
+    25 => Services(Boxed<Catalogue>),
 });
 
 /// An output as a worker keeps it for its buyer over a restart.

@@ -6,6 +6,7 @@
 use crate::{
     amount::{Amount, AmountError, Rounding, mul_ratio},
     bounded::{BoundedBytes, BoundedText, BoundedVec},
+    catalogue::Versions,
     codec::{choice, newtype, record, tag},
     digest::{Digest, Domain},
     keys::Address,
@@ -18,7 +19,7 @@ use crate::{
 use commonware_codec::Encode;
 use core::fmt;
 
-/// A kind of service, known to the ledger only by this number.
+/// A kind of service. What it means the ledger does not know; whether it is wanted, and in which version, the catalogue says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KindId(pub u16);
 newtype!(KindId(u16));
@@ -292,6 +293,8 @@ record!(FundingStream { payer, round_max });
 pub struct OrderHeader {
     /// The kind of service.
     pub kind: KindId,
+    /// The version of the kind that the buyer asks for: only the one in force is taken, and it holds until the order is closed.
+    pub version: u16,
     /// The digest of the spec's bytes.
     pub spec_digest: Digest,
     /// The spec, when it is small; else it is a blob.
@@ -327,6 +330,7 @@ impl OrderHeader {
 }
 record!(OrderHeader {
     kind,
+    version,
     spec_digest,
     spec_inline,
     demand,
@@ -345,6 +349,8 @@ record!(OrderHeader {
 pub struct Offer {
     /// The kind of service.
     pub kind: KindId,
+    /// The versions of it that the worker's program knows: only work of these is matched to it.
+    pub versions: Versions,
     /// The digest of what is offered within the kind (a model, a version); zero when the kind has just one.
     pub digest: Digest,
     /// Prices.
@@ -370,6 +376,7 @@ pub struct Offer {
 }
 record!(Offer {
     kind,
+    versions,
     digest,
     prices,
     capacity,
@@ -412,6 +419,8 @@ pub enum NonMatchReason {
     Outbid(Shortfall),
     /// It fits as well as the one chosen, and the beacon drew the other.
     NotDrawn(Shortfall),
+    /// Its program does not know the version of the kind.
+    VersionNotOffered(Shortfall),
 }
 choice!(NonMatchReason {
     1 => PriceAboveMax(Shortfall),
@@ -427,6 +436,7 @@ choice!(NonMatchReason {
     11 => Excluded(Shortfall),
     12 => Outbid(Shortfall),
     13 => NotDrawn(Shortfall),
+    14 => VersionNotOffered(Shortfall),
 });
 
 impl NonMatchReason {
@@ -447,6 +457,7 @@ impl NonMatchReason {
             Self::Excluded(_) => "excluded",
             Self::Outbid(_) => "outbid",
             Self::NotDrawn(_) => "not_drawn",
+            Self::VersionNotOffered(_) => "version_not_offered",
         }
     }
 
@@ -467,7 +478,8 @@ impl NonMatchReason {
             | Self::OwnedByBuyer(figures)
             | Self::Excluded(figures)
             | Self::Outbid(figures)
-            | Self::NotDrawn(figures) => *figures,
+            | Self::NotDrawn(figures)
+            | Self::VersionNotOffered(figures) => *figures,
         }
     }
 }

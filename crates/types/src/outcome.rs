@@ -17,6 +17,12 @@ impl TxCode {
     pub const OK: Self = Self(0);
     /// Orders would hold more than the stake behind a third of the seats secures: try again later, or lock less.
     pub const ABOVE_SECURED: Self = Self(421);
+
+    /// Whether the catalogue of services refused the work: it has not the kind, or not in this version.
+    #[must_use]
+    pub const fn is_of_catalogue(self) -> bool {
+        matches!(self.0, 1_200..=1_202)
+    }
 }
 
 /// What became of one included transaction.

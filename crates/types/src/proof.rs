@@ -245,7 +245,7 @@ impl ProofError {
 
 impl Filed for ReceiptProof {
     const SORT: Sort = Sort {
-        magic: *b"FWRCPT\x00\x02",
+        magic: *b"FWRCPT\x00\x03",
         name: "receipt file",
         other: "not_a_receipt",
     };

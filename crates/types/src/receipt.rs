@@ -27,6 +27,8 @@ pub struct Receipt {
     pub attempt: u16,
     /// The kind of service.
     pub kind: KindId,
+    /// The version of the kind that it follows.
+    pub version: u16,
     /// The digest of the spec that was executed.
     pub spec_digest: Digest,
     /// Metered units.
@@ -41,6 +43,7 @@ record!(Receipt {
     slot_id,
     attempt,
     kind,
+    version,
     spec_digest,
     units,
     disclosure,

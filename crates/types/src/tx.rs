@@ -3,6 +3,7 @@
 use crate::{
     amount::Amount,
     bounded::BoundedVec,
+    catalogue::KnownKind,
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
@@ -80,8 +81,8 @@ record!(WithdrawOffer { kind });
 pub struct EnrolVerifier {
     /// The owner: the verifier never judges work of a worker or buyer with the same owner.
     pub owner: Address,
-    /// The kinds that it can re-execute.
-    pub kinds: BoundedVec<KindId, VERIFIER_KINDS_MAX>,
+    /// The kinds that it can re-execute, and in which versions.
+    pub kinds: BoundedVec<KnownKind, VERIFIER_KINDS_MAX>,
     /// The key that what it may read is encrypted to.
     pub seal_key: SealKey,
 }

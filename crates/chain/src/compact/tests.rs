@@ -82,6 +82,7 @@ fn block() -> Block {
         accounts: BoundedVec::default(),
         validators: BoundedVec::default(),
         params: BoundedVec::default(),
+        services: BoundedVec::default(),
     };
     let roots = crate::qmdb::Roots {
         state: Digest::ZERO,

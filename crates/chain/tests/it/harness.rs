@@ -74,6 +74,7 @@ pub(crate) fn genesis_of(all: u8, validators: u8) -> (Genesis, Vec<Keys>) {
             value: 10,
         }])
         .unwrap(),
+        services: BoundedVec::default(),
     };
     genesis.check().unwrap();
     (genesis, keys.into_iter().map(|(_, keys)| keys).collect())

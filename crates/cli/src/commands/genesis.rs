@@ -34,6 +34,9 @@ pub(crate) enum Genesis {
         /// The chain's name: 1 to 32 of a-z, 0-9 and -. A name that begins with dev- stays on one machine.
         #[arg(long, value_name = "NAME")]
         chain_id: String,
+        /// The kinds of work that the chain begins with, by name; by default all that this program knows. Votes add and retire others later.
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        kinds: Option<Vec<String>>,
     },
     /// Take the cards of validators, as `fairweir node init --peer` wrote them.
     AddValidator {
@@ -76,13 +79,21 @@ pub(crate) enum Genesis {
 impl Genesis {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
         match self {
-            Self::New { file, chain_id } => {
+            Self::New {
+                file,
+                chain_id,
+                kinds,
+            } => {
                 if file.exists() {
                     let message =
                         format!("{} is there already: choose another name", file.display());
                     return Err(Exit::message(code::MACHINE, message));
                 }
-                save(&file, &GenesisFile::new(&chain_id).map_err(refused)?)?;
+                let mut genesis = GenesisFile::new(&chain_id).map_err(refused)?;
+                if let Some(kinds) = kinds {
+                    genesis.keep_kinds(&kinds).map_err(refused)?;
+                }
+                save(&file, &genesis)?;
                 show(global, &file)
             }
             Self::AddValidator { file, cards } => {
@@ -185,15 +196,17 @@ fn show(global: &Global, path: &Path) -> Result<(), Exit> {
             "chain_id": genesis.chain_id(),
             "validators": genesis.peers(),
             "accounts": genesis.accounts(),
+            "kinds": genesis.kinds().collect::<Vec<_>>(),
             "digest": genesis.digest(),
         }));
         return Ok(());
     }
     output::line(format!(
-        "{}: {} validators, {} accounts",
+        "{}: {} validators, {} accounts; kinds of work: {}",
         genesis.chain_id(),
         genesis.validators().len(),
-        genesis.accounts()
+        genesis.accounts(),
+        genesis.kinds().collect::<Vec<_>>().join(", ")
     ));
     for card in genesis.validators() {
         output::line(format!("  {} at {}", card.payout, card.peer));

@@ -20,6 +20,7 @@ pub(crate) mod order;
 pub(crate) mod proof;
 pub(crate) mod proposal;
 pub(crate) mod repair;
+pub(crate) mod services;
 pub(crate) mod stake;
 pub(crate) mod status;
 pub(crate) mod transfer;

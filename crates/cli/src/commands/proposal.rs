@@ -1,4 +1,5 @@
 mod plan;
+mod service;
 mod show;
 mod submit;
 
@@ -22,6 +23,8 @@ Try:
                                               propose another value
   fairweir proposal submit penalty worker-2 --evidence notes.txt
                                               accuse a provider that withholds its service
+  fairweir proposal submit set-service embedding --at 5000
+                                              take another kind of work, from block 5000 on
   fairweir proposal vote 1 yes --from worker-1
                                               vote with the stake of worker-1
   fairweir proposal vote 1 --weights yes=6000,abstain=4000

@@ -1,3 +1,4 @@
+use super::services;
 use crate::{
     Global,
     connection::with_connection,
@@ -12,6 +13,8 @@ use fairweir_types::node_api::{AuditReport, SecuredReport, Status as Report};
 /// `secured` is what buyers have locked in orders, and how much more may be: a governed share of the stake behind the cheapest third of the seats,
 /// which would be lost by whoever votes twice with it. It holds once seats were given by stake.
 ///
+/// `services` are the kinds of work that are active, with their versions; `fairweir services` has the whole catalogue.
+///
 /// `audit` is what the ledger found of itself: its sums are checked after every block, and its whole state is read again and again. If one does not hold, withdrawals are halted
 /// until a proposal lets them go on; it says so, and since which block.
 ///
@@ -23,15 +26,19 @@ pub(crate) struct Status {}
 
 impl Status {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Exit> {
-        let status = with_connection(global, |connection| async move {
-            Ok(connection.client.status().await?)
+        let (status, catalogue) = with_connection(global, |connection| async move {
+            let client = &connection.client;
+            Ok((client.status().await?, client.services().await?))
         })?;
         if global.json {
-            output::json_pretty(&json::status(&status));
+            let mut shown = json::status(&status);
+            shown["services"] = json::catalogue(&catalogue)["services"].take();
+            output::json_pretty(&shown);
         } else {
             for line in lines(&status) {
                 output::line(line);
             }
+            output::line(services::summary(&catalogue));
         }
         if status.supply.is_conserved() {
             Ok(())

@@ -37,6 +37,7 @@ use serde_json::json;
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -609,9 +610,14 @@ async fn start_worker(
         .map_err(|error| Exit::new(code::MACHINE, error))?;
     let endpoint = network.local_addr();
     let seal_key = session::seal_key(&equipment.identity.seed);
-    worker::register(&sender, &endpoint, registry, (&options, seal_key)).await?;
+    let standing = worker::register(&sender, &endpoint, registry, (&options, seal_key)).await?;
+    let registry = Arc::clone(registry);
     context.child("worker").spawn(move |context| async move {
-        worker::run(&context, equipment, incoming, options.verifies).await;
+        let runs = worker::run(&context, equipment, incoming, options.verifies);
+        let terms = (&options, seal_key);
+        let keeps =
+            worker::keep_registered(&context, &sender, &endpoint, (&*registry, standing), terms);
+        futures::future::select(pin!(runs), pin!(keeps)).await;
     });
     Ok(())
 }
@@ -626,10 +632,14 @@ async fn start_verifier(
     let (sender, equipment, _) = equip(running, name, place, registry).await?;
     let stake = Amount::from_coins(network::ROLE_STAKE_COINS).unwrap_or(Amount::MAX);
     let seal_key = session::seal_key(&equipment.identity.seed);
-    verifier::register(&sender, registry, stake, (None, seal_key)).await?;
-    context
-        .child("verifier")
-        .spawn(move |context| async move { verifier::run(&context, equipment).await });
+    let terms = (None, seal_key);
+    let standing = verifier::register(&sender, registry, stake, terms).await?;
+    let registry = Arc::clone(registry);
+    context.child("verifier").spawn(move |context| async move {
+        let runs = verifier::run(&context, equipment);
+        let keeps = verifier::keep_enrolled(&context, &sender, (&*registry, standing), terms);
+        futures::future::select(pin!(runs), pin!(keeps)).await;
+    });
     Ok(())
 }
 

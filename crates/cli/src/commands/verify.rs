@@ -50,12 +50,12 @@ impl Verify {
                     "the receipt carries no spec, so the work cannot be recomputed",
                 ));
             }
-            let kind = proof.receipt.receipt.kind;
+            let (kind, version) = (proof.receipt.receipt.kind, proof.receipt.receipt.version);
             let registry = models::registry(&models::engines(global)?)?;
-            let service = registry.get(kind).ok_or_else(|| {
+            let service = registry.get(kind, version).ok_or_else(|| {
                 Exit::message(
                     code::DOES_NOT_HOLD,
-                    format!("this machine cannot run kind {kind}: has it the model? See 'fairweir model list'"),
+                    format!("this machine cannot run kind {kind} in version {version}: has it the model, and a program that knows the version? See 'fairweir model list'"),
                 )
             })?;
             crate::main_job::recompute(&proof, service)?;

@@ -281,7 +281,12 @@ fn work(
         }
         let from = roles::resume_from(&client, key.address()).await?;
         let terms = (&options, session::seal_key(&seed));
-        worker::register(&sender, &network.local_addr(), &registry, terms).await?;
+        let endpoint = network.local_addr();
+        let standing = worker::register(&sender, &endpoint, &registry, terms).await?;
+        for why in &standing.others {
+            output::progress(format!("not offered: {why}"));
+        }
+        let (keeper, known) = (sender.clone(), Arc::clone(&registry));
         tell_ready(global, &genesis, &key, &options);
         let equipment = Equipment {
             identity: Identity { key, seed: *seed },
@@ -299,6 +304,8 @@ fn work(
             () = worker::run(&context, equipment, incoming, options.verifies) => {
                 Err(Exit::message(code::UNREACHABLE, "the network of this worker was closed"))
             }
+            // Offers what becomes active, for as long as the worker runs.
+            () = worker::keep_registered(&context, &keeper, &endpoint, (&*known, standing), terms) => Ok(()),
         };
         network.close().await;
         ended

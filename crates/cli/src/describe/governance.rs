@@ -4,6 +4,7 @@ use super::{Names, short};
 use fairweir_ledger::{params::PARAMS, refusal};
 use fairweir_types::{
     Amount, Bps, Event,
+    catalogue::ServiceEntry,
     governance::{Message, ProposalOutcome, ProposalPhase, Tally, Weights},
 };
 
@@ -45,6 +46,25 @@ pub(crate) fn message(names: &Names, message: &Message) -> String {
         Message::Resume(resume) => {
             format!("let withdrawals go on that block {} halted", resume.halted)
         }
+        Message::SetService(set) => entry(set.kind.0, &set.entry),
+    }
+}
+
+/// What an entry of the catalogue does.
+pub(crate) fn entry(kind: u16, entry: &ServiceEntry) -> String {
+    match &entry.terms {
+        Some(terms) => format!(
+            "from block {} on take work of kind {kind} as {} in version {}{}",
+            entry.from,
+            terms.name,
+            terms.version,
+            if terms.has_appeals {
+                ""
+            } else {
+                ", without appeals"
+            }
+        ),
+        None => format!("retire kind {kind} from block {} on", entry.from),
     }
 }
 
@@ -230,6 +250,11 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
         Event::WithdrawalsResumed(event) => format!(
             "withdrawals go on that block {} halted, by proposal {}",
             event.halted, event.proposal
+        ),
+        Event::ServiceSet(event) => format!(
+            "the catalogue has a new entry, by proposal {}: {}",
+            event.proposal,
+            entry(event.kind.0, &event.entry)
         ),
         _ => return None,
     })

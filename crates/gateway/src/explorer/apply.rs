@@ -2,6 +2,7 @@
 
 mod governance;
 mod orders;
+mod services;
 mod sessions;
 
 use crate::{
@@ -87,7 +88,7 @@ pub(crate) async fn genesis(writing: &mut Writing, genesis: &Genesis) -> Result<
         };
         writing.insert(seq(0, position, 0)?, &row).await?;
     }
-    Ok(())
+    services::genesis(writing, genesis).await
 }
 
 /// Takes a block.
@@ -220,6 +221,7 @@ async fn offer(
         offer: format!("{worker}:{}", offer.kind),
         worker: worker.to_string(),
         kind: offer.kind.0,
+        versions: vec![offer.versions.oldest, offer.versions.newest],
         height: place.height,
         state: "registered".to_owned(),
         owner: offer.owner.to_string(),
@@ -256,7 +258,7 @@ async fn enrolled(
     let enrolment = Enrolment {
         height: place.height,
         owner: enrol.owner.to_string(),
-        kinds: enrol.kinds.iter().map(|kind| kind.0).collect(),
+        kinds: enrol.kinds.iter().map(|known| known.kind.0).collect(),
     };
     change_node(writing, place, verifier, |node| {
         node.verifier = Some(enrolment);
@@ -340,6 +342,7 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::RedelegationSlashed(_)
         | Event::RewardsClaimed(_)
         | Event::EpochBegan(_) => Ok(()),
+        Event::ServiceSet(event) => services::set(writing, place, event).await,
         Event::ProposalSubmitted(_)
         | Event::DepositAdded(_)
         | Event::VotingStarted(_)

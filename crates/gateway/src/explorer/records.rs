@@ -401,11 +401,35 @@ records! {
         /// The stake that it weighs.
         power: String,
     }
+    /// What holds for a kind of work from a block on.
+    ServiceEntry {
+        /// Its first block.
+        from: u64,
+        /// The block that decided it; 0 for the genesis.
+        decided: u64,
+        /// The proposal that decided it.
+        proposal: Option<u64>,
+        /// The version in force; null if the kind is retired.
+        version: Option<u16>,
+        name: Option<String>,
+        /// The most that one piece of work may ask for.
+        demand_max: Option<Demand>,
+        /// Whether verdicts can be appealed to a referee.
+        appeals: Option<bool>,
+    }
+    /// A kind of work with all that was decided about it, but for what a later decision replaced before it came: the last entry whose block is
+    /// there holds.
+    Service {
+        kind: u16,
+        entries: Vec<ServiceEntry>,
+    }
     /// What a worker offers.
     Offer {
         offer: String,
         worker: String,
         kind: u16,
+        /// The oldest and the newest version of the kind that it is for.
+        versions: Vec<u16>,
         /// The block of its present words.
         height: u64,
         /// `registered` or `withdrawn`.

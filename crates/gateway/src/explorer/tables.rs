@@ -8,7 +8,7 @@ use crate::explorer::{
     error::IndexError,
     records::{
         Account, Batch, Block, Dispute, Event, Judgement, Lane, Node, NonMatch, Offer, Order,
-        Proposal, ProposalVote, Receipt, Slash, Slot, Transaction, Verdict,
+        Proposal, ProposalVote, Receipt, Service, Slash, Slot, Transaction, Verdict,
     },
 };
 use serde::Serialize;
@@ -113,12 +113,13 @@ pub(crate) static DISPUTES: Table = Table::of("explorer_disputes", &["slot_id", 
 pub(crate) static SLASHES: Table = Table::of("explorer_slashes", &["account", "slot_id", "reason"]);
 pub(crate) static NODES: Table = Table::of("explorer_nodes", &["address"]);
 pub(crate) static OFFERS: Table = Table::of("explorer_offers", &["offer_id", "worker", "state"]);
+pub(crate) static SERVICES: Table = Table::of("explorer_services", &["kind"]);
 pub(crate) static PROPOSALS: Table = Table::of("explorer_proposals", &["proposal_id", "state"]);
 pub(crate) static PROPOSAL_VOTES: Table =
     Table::of("explorer_proposal_votes", &["proposal_id", "voter"]);
 
 /// Every table.
-pub(crate) static TABLES: [&Table; 19] = [
+pub(crate) static TABLES: [&Table; 20] = [
     &BLOCKS,
     &TRANSACTIONS,
     &EVENTS,
@@ -136,6 +137,7 @@ pub(crate) static TABLES: [&Table; 19] = [
     &SLASHES,
     &NODES,
     &OFFERS,
+    &SERVICES,
     &PROPOSALS,
     &PROPOSAL_VOTES,
 ];
@@ -172,6 +174,7 @@ rows! {
     Slash in SLASHES by account, slot, reason;
     Node in NODES by address;
     Offer in OFFERS by offer, worker, state;
+    Service in SERVICES by kind;
     Proposal in PROPOSALS by proposal, state;
     ProposalVote in PROPOSAL_VOTES by proposal, voter;
 }

@@ -1,6 +1,6 @@
 //! Proposals and their events as JSON. A tally's figures are whole numbers as text: stake in base units times basis points, exact.
 
-use super::{address, coins};
+use super::{address, coins, services};
 use fairweir_types::{
     Event,
     governance::{Message, Tally, Weights},
@@ -30,6 +30,9 @@ pub fn message(message: &Message) -> Value {
         }
         Message::Cancel(cancel) => json!({"message": name, "proposal": cancel.proposal.get()}),
         Message::Resume(resume) => json!({"message": name, "halted": resume.halted.get()}),
+        Message::SetService(set) => {
+            json!({"message": name, "kind": set.kind.0, "entry": services::entry(&set.entry)})
+        }
     }
 }
 
@@ -159,6 +162,9 @@ pub(super) fn details(event: &Event) -> Option<Value> {
         }),
         Event::WithdrawalsResumed(event) => json!({
             "proposal": event.proposal.get(), "halted": event.halted.get(),
+        }),
+        Event::ServiceSet(event) => json!({
+            "proposal": event.proposal.get(), "kind": event.kind.0, "entry": services::entry(&event.entry),
         }),
         _ => return None,
     })

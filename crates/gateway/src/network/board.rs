@@ -160,7 +160,9 @@ impl<N: Network> Follower<N> {
     fn tell(&self, page: &EventPage) {
         for (index, event) in page.events.iter().enumerate() {
             match event {
-                Event::OfferRegistered(_) | Event::OfferWithdrawn(_) => self.offers.forget(),
+                Event::OfferRegistered(_) | Event::OfferWithdrawn(_) | Event::ServiceSet(_) => {
+                    self.offers.forget()
+                }
                 Event::OrderPosted(posted) if posted.poster == self.account => {
                     let escrow = posted.escrow;
                     self.board.tell(posted.order, &Told::Posted { escrow });

@@ -393,6 +393,7 @@ mod tests {
                 worker: fairweir_types::Address::default(),
                 payers: Payers::default(),
                 kind: Chat::ID,
+                version: Chat::VERSION,
                 prices: PriceVector {
                     input: price,
                     output: price,

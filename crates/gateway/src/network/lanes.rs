@@ -4,6 +4,7 @@ use super::{
     Shared,
     board::{Listening, Told},
     lane::{KeptLane, OPEN_FOR, OpenLane, Trade},
+    offers::version_of,
 };
 use crate::market::MarketError;
 use fairweir_client::ClientError;
@@ -524,6 +525,7 @@ fn session_header<N: Network>(
     let capabilities = BoundedVec::new(vec![trade.capability.clone()]);
     Ok(OrderHeader {
         kind: trade.kind,
+        version: version_of(trade.kind),
         spec_digest: Digest::ZERO,
         spec_inline: None,
         demand: session_demand(demand),

@@ -35,7 +35,15 @@ pub(super) struct Reach {
 #[derive(Debug)]
 struct Known {
     at: Instant,
-    offers: Arc<Vec<OfferReport>>,
+    sold: Arc<Sold>,
+}
+
+/// What is on offer of the kinds that this gateway can sell now.
+#[derive(Debug)]
+struct Sold {
+    /// Kinds in force, in the version that this program speaks.
+    kinds: Vec<KindId>,
+    offers: Vec<OfferReport>,
 }
 
 /// The offers for our kinds of work, asked for again when the chain says that they changed.
@@ -44,6 +52,14 @@ pub(super) struct Offers<N> {
     client: NodeClient<N>,
     is_fresh: AtomicBool,
     known: Mutex<Option<Known>>,
+}
+
+/// The version of a kind that this program writes specs and reads outputs of.
+pub(super) const fn version_of(kind: KindId) -> u16 {
+    match kind {
+        Embedding::ID => Embedding::VERSION,
+        _ => Chat::VERSION,
+    }
 }
 
 /// The kind of work that a model is for.
@@ -68,29 +84,44 @@ impl<N: Network> Offers<N> {
         self.is_fresh.store(false, Ordering::Release);
     }
 
-    async fn all(&self) -> Result<Arc<Vec<OfferReport>>, ClientError> {
+    async fn all(&self) -> Result<Arc<Sold>, ClientError> {
         let mut known = self.known.lock().await;
         if let Some(known) = &*known
             && self.is_fresh.load(Ordering::Acquire)
             && known.at.elapsed() < BELIEVED
         {
-            return Ok(Arc::clone(&known.offers));
+            return Ok(Arc::clone(&known.sold));
         }
         // Before the question: what changes while it is answered is asked for again.
         self.is_fresh.store(true, Ordering::Release);
         let asked = async {
-            let mut offers = self.client.offers(Chat::ID).await?;
-            offers.extend(self.client.offers(Embedding::ID).await?);
-            Ok(offers)
+            let catalogue = self.client.services().await?;
+            let mut sold = Sold {
+                kinds: Vec::new(),
+                offers: Vec::new(),
+            };
+            for kind in [Chat::ID, Embedding::ID] {
+                sold.offers.extend(self.client.offers(kind).await?);
+                let ours = version_of(kind);
+                match catalogue.in_force(kind).map(|terms| terms.version) {
+                    Some(version) if version == ours => sold.kinds.push(kind),
+                    Some(version) => tracing::warn!(
+                        %kind, version, ours,
+                        "a kind is at a version that this gateway does not know, so it is not sold: update it"
+                    ),
+                    None => tracing::debug!(%kind, "a kind is not active on this chain"),
+                }
+            }
+            Ok(sold)
         };
         match asked.await {
-            Ok(offers) => {
-                let offers = Arc::new(offers);
+            Ok(sold) => {
+                let sold = Arc::new(sold);
                 *known = Some(Known {
                     at: Instant::now(),
-                    offers: Arc::clone(&offers),
+                    sold: Arc::clone(&sold),
                 });
-                Ok(offers)
+                Ok(sold)
             }
             Err(error) => {
                 self.forget();
@@ -99,15 +130,18 @@ impl<N: Network> Offers<N> {
         }
     }
 
-    /// Of these models those that somebody offers.
+    /// Of these models those that somebody offers, as far as the catalogue has their kind in the version of this program.
     pub(super) async fn offered(&self, models: &[Model]) -> Result<Vec<Model>, ClientError> {
-        let offers = self.all().await?;
+        let sold = self.all().await?;
         let is_offered = |kind: KindId, id: ModelId| {
             let capability = id.capability();
-            offers.iter().any(|report| {
-                report.offer.kind == kind
-                    && report.offer.capabilities.iter().any(|c| *c == capability)
-            })
+            let mut offers = sold.offers.iter();
+            sold.kinds.contains(&kind)
+                && offers.any(|report| {
+                    report.offer.kind == kind
+                        && report.offer.versions.include(version_of(kind))
+                        && report.offer.capabilities.iter().any(|c| *c == capability)
+                })
         };
         let offered = models
             .iter()
@@ -122,8 +156,9 @@ impl<N: Network> Offers<N> {
         units: &UnitVector,
         price_max: &PriceVector,
     ) -> Result<Option<Amount>, ClientError> {
-        let offers = self.all().await?;
-        let quotes = offers
+        let sold = self.all().await?;
+        let quotes = sold
+            .offers
             .iter()
             .filter(|report| {
                 let offer = &report.offer;
@@ -151,10 +186,10 @@ impl<N: Network> Offers<N> {
                 prices: found.offer.prices,
             })
         };
-        if let Some(reach) = find(&self.all().await?) {
+        if let Some(reach) = find(&self.all().await?.offers) {
             return Ok(Some(reach));
         }
         self.forget();
-        Ok(find(&self.all().await?))
+        Ok(find(&self.all().await?.offers))
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Shared,
     board::{Listening, Told},
     given::{Given, Place},
-    offers::Reach,
+    offers::{Reach, version_of},
     outlet::Outlet,
     poster::Posted,
 };
@@ -209,6 +209,7 @@ impl<N: Network> Pursuit<N> {
             .map_err(failed)?;
         Ok(OrderHeader {
             kind: self.work.kind,
+            version: version_of(self.work.kind),
             spec_digest: Digest::of_blob(spec),
             spec_inline,
             demand: self.work.demand,
@@ -414,6 +415,7 @@ impl<N: Network> Pursuit<N> {
             slot_id: matched.slot_id,
             attempt: matched.attempt,
             kind: self.work.kind,
+            version: version_of(self.work.kind),
             spec_digest: Digest::of_blob(&self.work.spec),
             demand: self.work.demand,
         };

@@ -565,6 +565,7 @@ impl<N: Network> Request<N> {
             slot_id: request.slot_id(),
             attempt: 0,
             kind: asked.kind,
+            version: lane.opened.version,
             spec_digest: asked.spec_digest,
             demand: asked.demand,
         };

@@ -112,6 +112,7 @@ fn receipt() -> Receipt {
         slot_id: SLOT,
         attempt: 0,
         kind: Chat::ID,
+        version: Chat::VERSION,
         spec_digest: Digest::ZERO,
         units: UnitVector::default(),
         disclosure: Digest::ZERO,

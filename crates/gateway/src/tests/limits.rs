@@ -304,6 +304,11 @@ async fn failures_of_the_network_have_their_status() {
             "insufficient_quota",
         ),
         (MarketError::Full("x".to_owned()), 503, "network_full"),
+        (
+            MarketError::NotTaken("x".to_owned()),
+            503,
+            "kind_not_active",
+        ),
         (MarketError::Failed("x".to_owned()), 500, "internal_error"),
         (
             MarketError::Unreachable("x".to_owned()),

@@ -129,6 +129,7 @@ impl<'a> Said<'a> {
             worker: slot.assigned()?,
             payers: &payers_of(order)?,
             kind: header.kind,
+            version: header.version,
             prices: &slot.prices,
             demand: &header.demand,
             root: batch.root,

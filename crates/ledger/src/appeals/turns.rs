@@ -18,7 +18,7 @@ use fairweir_types::{
     order::SlotId,
 };
 
-/// Lets the verdict for a trace be appealed, if a referee knows the kind and anybody loses by it: then says until when.
+/// Lets the verdict for a trace be appealed, if the kind has appeals, a referee knows its version, and anybody loses by it: then says until when.
 pub(crate) fn begin(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -29,7 +29,9 @@ pub(crate) fn begin(
     let units_max = execution.params.appeal_units_max;
     // Of a batch each sample has a size of its own.
     let is_short = slot.batch.is_some() || samples::is_short(&order.header.demand, units_max);
-    if !is_short || !execution.referee.knows(order.header.kind) {
+    let header = &order.header;
+    let is_heard = order.has_appeals && execution.referee.knows(header.kind, header.version);
+    if !is_short || !is_heard {
         return Ok(None);
     }
     let mut slot = slot.clone();

@@ -41,6 +41,7 @@ fn state() -> MemoryState {
         accounts: BoundedVec::new((1..=600).map(account).collect()).unwrap(),
         validators: BoundedVec::new(vec![validator]).unwrap(),
         params: BoundedVec::default(),
+        services: BoundedVec::default(),
     };
     let mut state = MemoryState::default();
     state.apply(&genesis_writes(&genesis).unwrap());

@@ -2,7 +2,7 @@
 
 use super::{GovernanceError, Proposal, proposal};
 use crate::{
-    audit, bank,
+    audit, bank, catalogue,
     execution::Execution,
     params::{PARAMS, Params},
     relations::first_broken,
@@ -47,6 +47,7 @@ pub(super) fn possible(
         Message::Upgrade(upgrade) => check_upgrade(execution, upgrade),
         Message::Penalty(_) => Ok(()),
         Message::Resume(resume) => audit::check_resume(execution, resume),
+        Message::SetService(set) => Ok(catalogue::check_change(execution, set)?),
     }
 }
 

@@ -93,7 +93,10 @@ fn passed(
         Message::SetParam(_) | Message::TreasurySpend(_) => {
             Some((ProposalPhase::Locked, params.param_lock))
         }
-        Message::Upgrade(_) => Some((ProposalPhase::Locked, params.upgrade_lock)),
+        // Who runs the kind may need another program first, as for an upgrade.
+        Message::Upgrade(_) | Message::SetService(_) => {
+            Some((ProposalPhase::Locked, params.upgrade_lock))
+        }
         Message::Pause(_) | Message::Cancel(_) | Message::Resume(_) => None,
     };
     let Some((phase, window)) = next else {

@@ -1,4 +1,4 @@
-use crate::{fault::Fault, refusal::lift_faults};
+use crate::{catalogue::CatalogueError, fault::Fault, refusal::lift_faults};
 use fairweir_types::{
     Amount, Bps, Height, Millis, ProposalId,
     governance::{Module, ProposalPhase},
@@ -180,11 +180,23 @@ pub enum GovernanceError {
         /// Its name.
         name: &'static str,
     },
+    /// The catalogue of services cannot be changed like this.
+    #[error(transparent)]
+    Catalogue(CatalogueError),
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 lift_faults!(GovernanceError => Governance);
+
+impl From<CatalogueError> for GovernanceError {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::Fault(fault) => Self::Fault(fault),
+            other => Self::Catalogue(other),
+        }
+    }
+}
 
 impl GovernanceError {
     pub(crate) const fn code(&self) -> u16 {
@@ -216,6 +228,7 @@ impl GovernanceError {
             Self::ParamFixed { .. } => 925,
             Self::UpgradeDone { .. } => 946,
             Self::TooManyUpgrades => 947,
+            Self::Catalogue(error) => error.code(),
             Self::Fault(_) => 99,
         }
     }

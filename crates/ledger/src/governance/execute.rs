@@ -7,7 +7,7 @@ use super::{
     records::end,
 };
 use crate::{
-    audit, bank,
+    audit, bank, catalogue,
     execution::Execution,
     fault::{Fault, present},
     keys,
@@ -42,10 +42,10 @@ fn perform(
     proposal: &Proposal,
 ) -> Result<(), Refusal> {
     possible(execution, &proposal.message)?;
-    match proposal.message {
-        Message::SetParam(set) => set_param(execution, id, set)?,
-        Message::TreasurySpend(spend) => pay(execution, id, spend)?,
-        Message::Penalty(Penalty { accused, .. }) => {
+    match &proposal.message {
+        Message::SetParam(set) => set_param(execution, id, *set)?,
+        Message::TreasurySpend(spend) => pay(execution, id, *spend)?,
+        &Message::Penalty(Penalty { accused, .. }) => {
             let burned = stake::confiscate(execution, accused, proposal.charged)?;
             execution.emit(Event::Penalised(Penalised {
                 proposal: id,
@@ -53,17 +53,18 @@ fn perform(
                 burned,
             }));
         }
-        Message::Pause(pause) => pauses::pause(execution, id, pause)?,
-        Message::Resume(message) => audit::resume(execution, id, message)?,
+        Message::Pause(pause) => pauses::pause(execution, id, *pause)?,
+        Message::Resume(message) => audit::resume(execution, id, *message)?,
         Message::Upgrade(upgrade) => {
-            upgrades::plan_upgrade(execution, upgrade)?;
+            upgrades::plan_upgrade(execution, *upgrade)?;
             execution.emit(Event::UpgradePlanned(UpgradePlanned {
                 proposal: id,
                 height: upgrade.height,
                 plan: upgrade.plan,
             }));
         }
-        Message::Cancel(Cancel { proposal: target }) => {
+        Message::SetService(set) => catalogue::set(execution, id, set)?,
+        &Message::Cancel(Cancel { proposal: target }) => {
             let other = to_cancel(execution, target)?;
             end(
                 execution,

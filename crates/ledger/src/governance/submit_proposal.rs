@@ -38,7 +38,7 @@ pub(crate) fn submit_proposal(
     let mut proposal = Proposal {
         proposer: sender,
         title: submit.title.clone(),
-        message: submit.message,
+        message: submit.message.clone(),
         expedited,
         submitted: execution.context.height,
         needed,
@@ -65,7 +65,7 @@ pub(crate) fn submit_proposal(
         proposal: id,
         proposer: sender,
         title: submit.title.clone(),
-        message: submit.message,
+        message: submit.message.clone(),
         expedited,
         deposit,
         needed,
@@ -124,7 +124,8 @@ pub(super) fn check_room(
         Message::SetParam(_)
         | Message::TreasurySpend(_)
         | Message::Penalty(_)
-        | Message::Upgrade(_) => VOTINGS_ORDINARY_MAX,
+        | Message::Upgrade(_)
+        | Message::SetService(_) => VOTINGS_ORDINARY_MAX,
     };
     if governance(&execution.overlay)?.open.len() >= max {
         return Err(GovernanceError::TooManyProposals {

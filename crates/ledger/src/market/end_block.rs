@@ -5,7 +5,7 @@ use super::{
     settle, slot_of, store_slot,
 };
 use crate::{
-    appeals,
+    appeals, catalogue,
     execution::Execution,
     fault::{Fault, counted, present},
     keys,
@@ -196,6 +196,10 @@ fn workers_of_other_slots(
 
 fn match_slot(execution: &mut Execution<'_>, slot_id: SlotId, mut slot: Slot) -> Result<(), Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let height = execution.context.height;
+    if !catalogue::is_in_force(&execution.overlay, &order.header, height)? {
+        return refund(execution, slot_id, &slot, RefundReason::Retired);
+    }
     let candidates = candidates(execution, order.header.kind, slot_id, &order, &slot)?;
     let seed = seed(execution, b"match", slot_id, slot.attempt);
     let params = order.terms.over(&execution.params);

@@ -149,6 +149,12 @@ impl CheapestMatcher<'_> {
         candidate: &Candidate,
     ) -> Result<(Amount, Amount), NonMatchReason> {
         let offer = &candidate.offer;
+        if !offer.versions.include(header.version) {
+            return Err(NonMatchReason::VersionNotOffered(Shortfall {
+                has: u64::from(offer.versions.newest),
+                asked: u64::from(header.version),
+            }));
+        }
         if let Some((has, asked)) = offer.prices.first_above(&header.price_max) {
             return Err(NonMatchReason::PriceAboveMax(Shortfall {
                 has: has.base_units(),

@@ -24,7 +24,7 @@ pub(crate) use end_block::{end_block, seed};
 pub use error::MarketError;
 pub(crate) use escrow::{give_back, held, spend};
 pub use matcher::{Assignment, Candidate, CheapestMatcher, Matcher};
-pub(crate) use post_order::{open_session, post_order};
+pub(crate) use post_order::{EXECUTION_MS, open_session, post_order};
 pub use records::{Draw, Drawn, HeldStream, Order, Phase, Slot, Timer};
 pub(crate) use records::{keep_slot, slot_of, store_slot};
 pub(crate) use settle::{pay_checks, settle, verifiers_that_agree};

@@ -1,6 +1,6 @@
 use super::{HeldStream, MarketError, Order, Slot, Terms, Timer, keep_order};
 use crate::{
-    bank,
+    bank, catalogue,
     delegates::{self, DelegateError, Poster},
     execution::Execution,
     fault::{OrFault, counted},
@@ -20,7 +20,7 @@ use fairweir_types::{
 /// Milliseconds that matching may take: from a tenth of a heartbeat to a day.
 const MATCH_WITHIN_MS: std::ops::RangeInclusive<u64> = 100..=86_400_000;
 /// Milliseconds that one execution may take: from a heartbeat, so that a receipt can reach a block, to an hour.
-const EXECUTION_MS: std::ops::RangeInclusive<u64> = 1_000..=3_600_000;
+pub(crate) const EXECUTION_MS: std::ops::RangeInclusive<u64> = 1_000..=3_600_000;
 /// Bytes of state that one slot's records take at most, for the deposit: two draws of eight, a receipt, a timer.
 const SLOT_RECORD_BYTES: u64 = 2_048;
 
@@ -246,6 +246,7 @@ fn order_record(
         quote_max: costs.quote_max,
         check_fee: costs.check_fee,
         terms: Terms::of(&execution.params),
+        has_appeals: catalogue::has_appeals(&execution.overlay, header, execution.context.height)?,
         settlement_fee: costs.settlement_fee,
         posting_fee: posting_fee_per_slot(execution, tx, header)?,
         deposit: Amount::ZERO,

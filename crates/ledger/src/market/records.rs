@@ -50,6 +50,8 @@ pub struct Order {
     pub check_fee: Amount,
     /// The fees and rates that it was posted under, and keeps.
     pub terms: Terms,
+    /// Whether verdicts over it may go to a referee, as the catalogue said when it was posted.
+    pub has_appeals: bool,
     /// The settlement fee for one slot.
     pub settlement_fee: Amount,
     /// Each slot's share of the least fee for the posting transaction: part of making the buyer whole.
@@ -71,6 +73,7 @@ state_record!(Order {
     quote_max,
     check_fee,
     terms,
+    has_appeals,
     settlement_fee,
     posting_fee,
     deposit,

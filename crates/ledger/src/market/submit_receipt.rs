@@ -74,6 +74,7 @@ fn first_difference(
         ("chain id", receipt.chain_id == execution.context.chain_id),
         ("assignment number", receipt.attempt == attempt),
         ("kind", receipt.kind == header.kind),
+        ("version", receipt.version == header.version),
         ("spec digest", receipt.spec_digest == header.spec_digest),
     ]
     .into_iter()

@@ -26,6 +26,7 @@ use crate::{
 };
 use fairweir_types::{
     Address, Amount, BoundedVec,
+    catalogue::KnownKind,
     limits::VERIFIER_KINDS_MAX,
     order::{KindId, Offer},
     session::SealKey,
@@ -58,8 +59,8 @@ state_record!(OfferRecord {
 pub struct VerifierRecord {
     /// Its owner.
     pub owner: Address,
-    /// The kinds that it re-executes.
-    pub kinds: BoundedVec<KindId, VERIFIER_KINDS_MAX>,
+    /// The kinds that it re-executes, in which versions.
+    pub kinds: BoundedVec<KnownKind, VERIFIER_KINDS_MAX>,
     /// The key that what it may read is encrypted to.
     pub seal_key: SealKey,
     /// The refundable deposit for this record.

@@ -107,6 +107,7 @@ pub(crate) fn open_lane(
         worker,
         payers: payers_of(order)?,
         kind: order.header.kind,
+        version: order.header.version,
         prices: slot.prices,
         demand: order.header.demand,
         cap: rounds.lane_cap,

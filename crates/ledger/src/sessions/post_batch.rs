@@ -226,6 +226,7 @@ fn open(
         quote_max: batch.root.sum,
         check_fee: costs.check_fee,
         terms: session.terms,
+        has_appeals: session.has_appeals,
         settlement_fee: costs.settlement_fee,
         posting_fee: Amount::ZERO,
         deposit: Amount::ZERO,

@@ -43,6 +43,7 @@ pub(crate) fn show_leaves(
         worker: sender,
         payers: payers_of(&order)?,
         kind: order.header.kind,
+        version: order.header.version,
         prices: record.prices,
         demand: order.header.demand,
         root: batch.root,

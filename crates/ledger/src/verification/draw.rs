@@ -111,7 +111,7 @@ pub(crate) fn begin_commit(
     Ok(())
 }
 
-/// Verifiers that may judge a slot, with their stake: bonded, of its kind, and no party, owner of a party or judge before.
+/// Verifiers that may judge a slot, with their stake: bonded, for the version of its kind, and no party, owner of a party or judge before.
 fn eligible(
     execution: &Execution<'_>,
     order: &crate::market::Order,
@@ -133,8 +133,12 @@ fn eligible(
         let verifier = present(keys::address_of(&key), "address in a verifier's key")?;
         let is_party = parties.contains(&verifier) || parties.contains(&record.owner);
         let judged_before = slot.first.iter().any(|drawn| drawn.verifier == verifier);
-        if is_party || judged_before || !record.kinds.iter().any(|kind| *kind == order.header.kind)
-        {
+        let header = &order.header;
+        let knows = record
+            .kinds
+            .iter()
+            .any(|known| known.kind == header.kind && known.versions.include(header.version));
+        if is_party || judged_before || !knows {
             continue;
         }
         let bonded = stake::stake(&execution.overlay, verifier)?.bonded;

@@ -7,6 +7,7 @@ use crate::{
 use fairweir_ledger::market::Phase;
 use fairweir_types::{
     Action, Address, BoundedBytes, Boxed, ByteCount, Digest, Event, Millis, Units, VerifiedTx,
+    catalogue::Versions,
     limits::{MATCH_RETRIES_PER_BLOCK_MAX, SWEEP_ITEMS_MAX},
     order::{Demand, KindId, Offer, OrderId, PriceVector, Privacy, UnitVector},
     tx::{Bond, PostOrder, RegisterOffer},
@@ -34,6 +35,7 @@ fn crowd(first_nonce: u64) -> Vec<VerifiedTx> {
 pub(crate) fn offer(owner: Address) -> Offer {
     Offer {
         kind: KindId(1),
+        versions: Versions::only(1),
         digest: Digest::ZERO,
         prices: PriceVector::default(),
         capacity: 16,

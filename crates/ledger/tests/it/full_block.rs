@@ -23,6 +23,7 @@ pub(crate) fn header() -> OrderHeader {
     let spec = b"spec".to_vec();
     OrderHeader {
         kind: KindId(1),
+        version: 1,
         spec_digest: Digest::of_blob(&spec),
         spec_inline: Some(BoundedBytes::new(spec).unwrap()),
         demand: Demand {

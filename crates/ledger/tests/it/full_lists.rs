@@ -4,11 +4,12 @@ use crate::{
     crowded_blocks::offer,
     world::{World, coins, key_of, vote_key_of},
 };
-use fairweir_ledger::{candidates, refusal};
+use fairweir_ledger::{MemoryState, candidates, genesis_writes, refusal};
 use fairweir_types::{
-    Action, Amount, BoundedText, BoundedVec, Boxed, Bps, SecretKey, VerifiedTx,
+    Action, Amount, BoundedText, BoundedVec, Boxed, Bps, Height, SecretKey, VerifiedTx,
+    catalogue::{GenesisService, ServiceEntry, ServiceTerms, SetService},
     governance::{Message, SetParam},
-    limits::{CANDIDATES_MAX, DELEGATIONS_MAX, OFFERS_PER_KIND_MAX, VERIFIERS_MAX},
+    limits::{CANDIDATES_MAX, DELEGATIONS_MAX, OFFERS_PER_KIND_MAX, SERVICES_MAX, VERIFIERS_MAX},
     order::KindId,
     tx::{
         Bond, DelegateStake, EnrolVerifier, RedelegateStake, RegisterCandidate, RegisterOffer,
@@ -32,7 +33,7 @@ fn register(key: &SecretKey, kind: u16) -> Action {
 fn enrol(key: &SecretKey) -> Action {
     Action::EnrolVerifier(EnrolVerifier {
         owner: key.address(),
-        kinds: BoundedVec::truncating([KindId(1)]),
+        kinds: BoundedVec::truncating([crate::world::known(1)]),
         seal_key: [0; 32],
     })
 }
@@ -81,6 +82,35 @@ fn offers_are_counted_per_kind_and_verifiers_in_all() {
     let withdraw = Action::WithdrawOffer(WithdrawOffer { kind: KindId(1) });
     assert!(world.act(member, withdraw).is_done());
     assert!(world.act(last, register(last, 1)).is_done());
+}
+
+#[test]
+fn a_full_catalogue_takes_no_other_kind() {
+    let mut world = World::new(&["A"], &[]);
+    let services = (1..=SERVICES_MAX).map(|kind| GenesisService {
+        kind: KindId(u16::try_from(kind).unwrap()),
+        terms: ServiceTerms::widest(&format!("kind-{kind}"), 1),
+    });
+    world.genesis.services = BoundedVec::truncating(services);
+    world.state = MemoryState::default();
+    world.state.apply(&genesis_writes(&world.genesis).unwrap());
+    let propose = |kind: u16| {
+        let terms = Some(ServiceTerms::widest(&format!("kind-{kind}"), 2));
+        let entry = ServiceEntry {
+            from: Height(1_000),
+            terms,
+        };
+        let kind = KindId(kind);
+        Action::SubmitProposal(Boxed::new(SubmitProposal {
+            title: BoundedText::truncating("another kind"),
+            message: Message::SetService(Boxed::new(SetService { kind, entry })),
+            expedited: false,
+            deposit: coins("1000"),
+        }))
+    };
+    let key = key_of("A");
+    assert_eq!(name_of(&world.act(&key, propose(999))), "catalogue_full");
+    assert!(world.act(&key, propose(7)).is_done());
 }
 
 fn registration(world: &World, key: &SecretKey, name: &str, amount: &str) -> Action {

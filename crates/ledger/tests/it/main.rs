@@ -13,6 +13,7 @@ mod full_lists;
 mod governance;
 mod model;
 mod random_candidates;
+mod random_catalogue;
 mod random_walk;
 mod referee;
 mod reference;
@@ -98,4 +99,8 @@ scripts!(
     value_secured,
     values_that_change_under_open_work,
     upgrades_by_plan,
+    a_kind_is_added_and_retired,
+    versions_of_a_kind,
+    catalogue_changes_that_are_refused,
+    appeals_that_the_catalogue_ends,
 );

@@ -42,7 +42,7 @@ fn action(step: &Step) -> Action {
         4 => Action::Unbond(tx::Unbond { amount }),
         5 => Action::EnrolVerifier(tx::EnrolVerifier {
             owner: to,
-            kinds: BoundedVec::truncating([fairweir_types::order::KindId(1)]),
+            kinds: BoundedVec::truncating([crate::world::known(1)]),
             seal_key: [0; 32],
         }),
         _ => Action::LeaveVerifiers(tx::LeaveVerifiers {}),

@@ -4,7 +4,7 @@
 use fairweir_ledger::{params::PARAMS, refusal::CODES, relations::RELATIONS};
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     include_str!("../../src/envelope.rs"),
     include_str!("../../src/refusal.rs"),
     include_str!("../../src/bank/error.rs"),
@@ -18,6 +18,7 @@ const SOURCES: [&str; 13] = [
     include_str!("../../src/governance/error.rs"),
     include_str!("../../src/validators/error.rs"),
     include_str!("../../src/candidates/error.rs"),
+    include_str!("../../src/catalogue/error.rs"),
 ];
 
 #[expect(

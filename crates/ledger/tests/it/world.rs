@@ -12,10 +12,11 @@ use fairweir_ledger::{
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
     Millis, Nonce, ProposalId, SecretKey, Transaction, TxOutcome, Validator, VerifiedTx,
+    catalogue::{GenesisService, KnownKind, ServiceTerms, Versions},
     digest::Domain,
     genesis::GenesisParam,
     keys::VoteSecretKey,
-    order::{OrderId, SlotId},
+    order::{KindId, OrderId, SlotId},
 };
 use std::collections::BTreeMap;
 
@@ -54,6 +55,14 @@ pub(crate) struct Made {
 
 pub(crate) fn coins(text: &str) -> Amount {
     text.parse().unwrap()
+}
+
+/// A kind in its first version, as a verifier knows it.
+pub(crate) fn known(kind: u16) -> KnownKind {
+    KnownKind {
+        kind: KindId(kind),
+        versions: Versions::only(1),
+    }
 }
 
 pub(crate) fn chain_id() -> ChainId {
@@ -121,6 +130,12 @@ impl World {
             accounts: BoundedVec::new(accounts).unwrap(),
             validators: BoundedVec::new(vec![validator]).unwrap(),
             params: BoundedVec::new(params).unwrap(),
+            services: BoundedVec::truncating([(1, "text"), (2, "chat")].map(|(kind, name)| {
+                GenesisService {
+                    kind: KindId(kind),
+                    terms: ServiceTerms::widest(name, 1),
+                }
+            })),
         };
         let mut state = MemoryState::default();
         state.apply(&genesis_writes(&genesis).unwrap());

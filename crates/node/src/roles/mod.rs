@@ -5,9 +5,16 @@ pub mod validator;
 pub mod verifier;
 pub mod worker;
 
+use commonware_runtime::Clock;
 use fairweir_client::{ClientError, NodeClient, Sender};
 use fairweir_net::Network;
-use fairweir_types::{Action, Address, Amount, Height, tx};
+use fairweir_services::{NotNow, Registry};
+use fairweir_types::{
+    Action, Address, Amount, Height,
+    catalogue::{Catalogue, KnownKind},
+    tx,
+};
+use std::time::Duration;
 
 /// Blocks before the tip from which a role starts at the latest, so that it need not look up each order of now.
 const RESUME_BLOCKS: u64 = 2_000;
@@ -23,6 +30,54 @@ pub async fn resume_from<N: Network>(
     let duties = client.duties(account).await?;
     let recent = Height(duties.tip.get().saturating_sub(RESUME_BLOCKS));
     Ok(duties.since.map_or(recent, |since| since.min(recent)))
+}
+
+/// How long a role waits before it looks into the catalogue again.
+const CATALOGUE_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a role can work for now, and why not for the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Kinds in force, in versions that this program knows.
+    pub active: Vec<KnownKind>,
+    /// The others.
+    pub others: Vec<NotNow>,
+}
+
+impl Standing {
+    fn of(catalogue: &Catalogue, registry: &Registry) -> Self {
+        let (active, others) = registry.active(catalogue);
+        let standing = Self { active, others };
+        standing.tell();
+        standing
+    }
+
+    fn tell(&self) {
+        for why in &self.others {
+            tracing::warn!(%why, "a kind of work is not offered, or checked, for now");
+        }
+    }
+
+    /// Waits until the catalogue makes it another one. A node that is lost says nothing, so it is asked again.
+    async fn changed<N: Network>(
+        &self,
+        clock: &impl Clock,
+        client: &NodeClient<N>,
+        registry: &Registry,
+    ) -> Self {
+        loop {
+            clock.sleep(CATALOGUE_PAUSE).await;
+            let Ok(catalogue) = client.services().await else {
+                continue;
+            };
+            let (active, others) = registry.active(&catalogue);
+            let next = Self { active, others };
+            if next != *self {
+                next.tell();
+                return next;
+            }
+        }
+    }
 }
 
 /// Bonds what is missing to a wanted stake. Bonds nothing when there is enough.

@@ -1,39 +1,58 @@
 //! The verifier: re-executes drawn work and says what it found.
 
 use super::{
-    bond_up_to,
+    Standing, bond_up_to,
     worker::{Equipment, RETRY_PAUSE},
 };
 use commonware_runtime::Clock;
 use fairweir_client::{ClientError, Sender};
 use fairweir_net::Network;
 use fairweir_services::{ChainClient, Registry, pipeline};
-use fairweir_types::{Action, Address, Amount, BoundedVec, session::SealKey, tx::EnrolVerifier};
+use fairweir_types::{
+    Action, Address, Amount, BoundedVec, catalogue::KnownKind, session::SealKey, tx::EnrolVerifier,
+};
 
-/// Enrols an account as a verifier of every kind of the registry, with the key that what it may read is encrypted to.
+/// Enrols an account as a verifier of what it can check, with the key that what it may read is encrypted to.
+///
+/// What it is enrolled for already and still knows it keeps, also when the catalogue goes on without that: work that is open then needs its
+/// verifiers until it is paid.
 ///
 /// # Errors
 /// [`ClientError`].
 pub async fn enrol<N: Network>(
     sender: &Sender<N>,
-    registry: &Registry,
+    (registry, standing): (&Registry, &Standing),
     (owner, seal_key): (Option<Address>, SealKey),
 ) -> Result<(), ClientError> {
-    let kinds = BoundedVec::truncating(registry.iter().map(|service| service.id()));
     let own = sender.key().address();
+    let enrolled = sender.client().account(own).await?.verifies;
+    let kept = enrolled.iter().flat_map(|enrolled| enrolled.kinds.iter());
+    let kept = kept.filter(|known| {
+        let is_active = standing
+            .active
+            .iter()
+            .any(|active| active.kind == known.kind);
+        !is_active && registry.knows(known.kind, known.versions.newest)
+    });
+    let mut kinds: Vec<KnownKind> = standing.active.iter().chain(kept).copied().collect();
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    kinds.sort_by_key(|known| known.kind);
+    let kinds = BoundedVec::truncating(kinds);
     let owner = owner.unwrap_or(own);
     let wanted = EnrolVerifier {
         owner,
         kinds,
         seal_key,
     };
-    if sender.client().account(own).await?.verifies.as_ref() == Some(&wanted) {
+    if enrolled.as_ref() == Some(&wanted) {
         return Ok(());
     }
     sender.send(Action::EnrolVerifier(wanted)).await.map(|_| ())
 }
 
-/// Bonds the stake and enrols.
+/// Bonds the stake and enrols for what the chain's catalogue has in a version that this program knows.
 ///
 /// # Errors
 /// [`ClientError`].
@@ -42,9 +61,29 @@ pub async fn register<N: Network>(
     registry: &Registry,
     stake: Amount,
     terms: (Option<Address>, SealKey),
-) -> Result<(), ClientError> {
+) -> Result<Standing, ClientError> {
     bond_up_to(sender, stake).await?;
-    enrol(sender, registry, terms).await
+    let standing = Standing::of(&sender.client().services().await?, registry);
+    enrol(sender, (registry, &standing), terms).await?;
+    Ok(standing)
+}
+
+/// Enrols again whenever the catalogue lets this verifier check other work than before.
+pub async fn keep_enrolled<N: Network>(
+    clock: &impl Clock,
+    sender: &Sender<N>,
+    (registry, mut standing): (&Registry, Standing),
+    terms: (Option<Address>, SealKey),
+) {
+    loop {
+        let next = standing.changed(clock, sender.client(), registry).await;
+        match enrol(sender, (registry, &next), terms).await {
+            Ok(()) => standing = next,
+            Err(error) => {
+                tracing::warn!(%error, "the enrolment could not be changed; it is tried again");
+            }
+        }
+    }
 }
 
 /// Plays an account's appeals; it ends when its future is dropped.

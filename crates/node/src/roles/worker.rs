@@ -1,6 +1,6 @@
 //! The worker: offers services, runs what it is matched, hands outputs to buyers. It may verify others' work too.
 
-use super::{bond_up_to, verifier};
+use super::{Standing, bond_up_to, verifier};
 use commonware_codec::Encode;
 use commonware_runtime::Clock;
 use fairweir_client::{
@@ -15,7 +15,9 @@ use fairweir_services::{
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedBytes, BoundedVec, Boxed, ByteCount, ChainId, Digest, Height,
-    Millis, Units, decode,
+    Millis, Units,
+    catalogue::KnownKind,
+    decode,
     limits::BLOB_BYTES_MAX,
     node_api::{BatchLeaves, DeliveryReply, DeskRequest, Refusal},
     order::{Demand, KindId, Name, Offer, PriceVector, Privacy, UnitVector},
@@ -96,15 +98,17 @@ const fn demand_max() -> Demand {
 }
 
 fn offer(
-    kind: KindId,
+    known: KnownKind,
     own: Address,
     endpoint: &PeerAddr,
     options: &WorkerOptions,
 ) -> Result<Offer, ClientError> {
+    let KnownKind { kind, versions } = known;
     let terms = options.kinds.get(&kind).cloned().unwrap_or_default();
     let price = terms.price.unwrap_or(options.price);
     Ok(Offer {
         kind,
+        versions,
         digest: Digest::ZERO,
         prices: PriceVector {
             input: price,
@@ -124,8 +128,9 @@ fn offer(
     })
 }
 
-/// Bonds the stake and registers an offer for every kind of the registry, unless they stand as wanted already; one that also verifies enrols
-/// with the key that what it may read is encrypted to.
+/// Bonds the stake and registers an offer for every kind of the registry that the chain's catalogue has in a version that this program knows,
+/// unless they stand as wanted already; one that also verifies enrols with the key that what it may read is encrypted to. Says why the other
+/// kinds are not offered.
 ///
 /// # Errors
 /// [`ClientError`].
@@ -134,12 +139,13 @@ pub async fn register<N: Network>(
     endpoint: &PeerAddr,
     registry: &Registry,
     (options, seal_key): (&WorkerOptions, SealKey),
-) -> Result<(), ClientError> {
+) -> Result<Standing, ClientError> {
     bond_up_to(sender, options.stake).await?;
     let own = sender.key().address();
-    for service in registry.iter() {
-        let wanted = offer(service.id(), own, endpoint, options)?;
-        let offers = sender.client().offers(service.id()).await?;
+    let standing = Standing::of(&sender.client().services().await?, registry);
+    for &known in &standing.active {
+        let wanted = offer(known, own, endpoint, options)?;
+        let offers = sender.client().offers(known.kind).await?;
         let stands = offers
             .iter()
             .any(|report| report.worker == own && report.offer == wanted);
@@ -152,9 +158,29 @@ pub async fn register<N: Network>(
         }
     }
     if options.verifies {
-        verifier::enrol(sender, registry, (options.owner, seal_key)).await?;
+        verifier::enrol(sender, (registry, &standing), (options.owner, seal_key)).await?;
     }
-    Ok(())
+    Ok(standing)
+}
+
+/// Registers again whenever the catalogue lets this worker do other work than before: a kind that becomes active is offered, and one that
+/// goes on with a version which this program does not know is not, without a restart.
+pub async fn keep_registered<N: Network>(
+    clock: &impl Clock,
+    sender: &Sender<N>,
+    endpoint: &PeerAddr,
+    (registry, mut standing): (&Registry, Standing),
+    terms: (&WorkerOptions, SealKey),
+) {
+    loop {
+        standing.changed(clock, sender.client(), registry).await;
+        match register(sender, endpoint, registry, terms).await {
+            Ok(next) => standing = next,
+            Err(error) => {
+                tracing::warn!(%error, "the offers could not be changed; it is tried again");
+            }
+        }
+    }
 }
 
 /// What a role runs with: its key, its way to the chain, and what it can run.

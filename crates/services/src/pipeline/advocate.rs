@@ -167,7 +167,9 @@ impl Machine {
     fn case(&mut self, slot_id: SlotId) -> Option<&mut Case> {
         if self.cases.get(&slot_id).is_none() {
             let order = Arc::clone(self.orders.get(&slot_id.order)?);
-            self.registry.get(order.header.kind)?.recorder()?;
+            self.registry
+                .get(order.header.kind, order.header.version)?
+                .recorder()?;
             let case = Case {
                 order,
                 receipt: None,
@@ -321,7 +323,11 @@ impl Role for Machine {
 
     fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Job>> {
         match event {
-            Event::OrderPosted(posted) if self.registry.get(posted.header.kind).is_some() => {
+            Event::OrderPosted(posted)
+                if self
+                    .registry
+                    .knows(posted.header.kind, posted.header.version) =>
+            {
                 let order = PostedOrder {
                     buyer: posted.buyer,
                     posted: height,
@@ -334,7 +340,7 @@ impl Role for Machine {
                     case.receipt = Some(Arc::new(submitted.receipt.receipt.clone()));
                 }
             }
-            Event::LeavesShown(shown) if self.registry.get(shown.kind).is_some() => {
+            Event::LeavesShown(shown) if self.registry.knows(shown.kind, shown.version) => {
                 self.leaves_shown(height, shown);
             }
             Event::SharingDue(due) => {

@@ -25,6 +25,7 @@ impl PostedOrder {
             posted,
             header: OrderHeader {
                 kind: batch.kind,
+                version: batch.version,
                 spec_digest: Digest::ZERO,
                 spec_inline: None,
                 demand: Demand::default(),

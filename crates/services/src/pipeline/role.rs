@@ -39,9 +39,9 @@ pub(super) enum Step<J> {
 /// Why work gave nothing.
 #[derive(Debug, Error)]
 pub(super) enum WorkError {
-    /// This program does not know the kind.
-    #[error("no service of kind {0} here")]
-    NoService(fairweir_types::order::KindId),
+    /// This program does not know the kind, or not in this version.
+    #[error("no service of kind {0} in version {1} here")]
+    NoService(fairweir_types::order::KindId, u16),
     /// The spec could not be had.
     #[error("the spec could not be had")]
     Spec(#[from] BlobError),
@@ -61,7 +61,7 @@ impl WorkError {
         match self {
             Self::Spec(error) => error.is_retryable(),
             Self::Execute(error) => error.is_retryable(),
-            Self::NoService(_) | Self::NotWanted | Self::Late(_) => false,
+            Self::NoService(..) | Self::NotWanted | Self::Late(_) => false,
         }
     }
 }
@@ -125,8 +125,8 @@ pub(super) async fn ready(tools: &Tools, order: &PostedOrder) -> Result<Ready, W
     let header = &order.header;
     let service = tools
         .registry
-        .get(header.kind)
-        .ok_or(WorkError::NoService(header.kind))?;
+        .get(header.kind, header.version)
+        .ok_or(WorkError::NoService(header.kind, header.version))?;
     let spec = match &header.spec_inline {
         // The ledger checked its digest.
         Some(spec) => spec.as_slice().to_vec(),

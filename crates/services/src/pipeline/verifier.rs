@@ -328,7 +328,11 @@ impl Role for Machine {
 
     fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Job>> {
         match event {
-            Event::OrderPosted(posted) if self.registry.get(posted.header.kind).is_some() => {
+            Event::OrderPosted(posted)
+                if self
+                    .registry
+                    .knows(posted.header.kind, posted.header.version) =>
+            {
                 let order = PostedOrder {
                     buyer: posted.buyer,
                     posted: height,
@@ -344,7 +348,7 @@ impl Role for Machine {
                 let receipt = Arc::new(submitted.receipt.receipt.clone());
                 self.judged.put(submitted.slot_id, Judged::Work(receipt));
             }
-            Event::LeavesShown(shown) if self.registry.get(shown.kind).is_some() => {
+            Event::LeavesShown(shown) if self.registry.knows(shown.kind, shown.version) => {
                 let order = PostedOrder::of_batch(shown, height);
                 self.orders.put(shown.slot_id.order, Arc::new(order));
                 let batch = Judged::Batch(Arc::new((**shown).clone()), None);

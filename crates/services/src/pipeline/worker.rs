@@ -232,6 +232,7 @@ impl Machine {
             slot_id,
             attempt,
             kind: header.kind,
+            version: header.version,
             spec_digest: header.spec_digest,
             units: executed.units,
             disclosure: made.disclosed,
@@ -326,7 +327,11 @@ impl Role for Machine {
 
     fn decide(&mut self, height: Height, event: &Event) -> Vec<Step<Job>> {
         match event {
-            Event::OrderPosted(posted) if self.registry.get(posted.header.kind).is_some() => {
+            Event::OrderPosted(posted)
+                if self
+                    .registry
+                    .knows(posted.header.kind, posted.header.version) =>
+            {
                 let order = PostedOrder {
                     buyer: posted.buyer,
                     posted: height,

@@ -160,7 +160,7 @@ async fn leaf(
     let Some(found) = leaf_of(batch, number, shown) else {
         return Ok(missing);
     };
-    let Some(service) = registry.get(batch.kind) else {
+    let Some(service) = registry.get(batch.kind, batch.version) else {
         return Err(crate::ExecuteError::Engine(
             "no service of the batch's kind here".to_owned(),
         ));
@@ -177,6 +177,7 @@ const fn claim_of(batch: &LeavesShown) -> BatchClaim<'_> {
         worker: batch.worker,
         payers: &batch.payers,
         kind: batch.kind,
+        version: batch.version,
         prices: &batch.prices,
         demand: &batch.demand,
         root: batch.root,

@@ -373,7 +373,10 @@ impl Lanes {
         if let Some(field) = difference {
             return Err(AskError::OtherRequest { field });
         }
-        let service = self.registry.get(opened.kind).ok_or(AskError::NoSuchLane)?;
+        let service = self
+            .registry
+            .get(opened.kind, opened.version)
+            .ok_or(AskError::NoSuchLane)?;
         Ok(Arc::clone(service))
     }
 

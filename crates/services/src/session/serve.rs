@@ -191,6 +191,7 @@ impl Running {
             slot_id,
             attempt: 0,
             kind: request.kind,
+            version: self.served.service.version(),
             spec_digest: request.spec_digest,
             units: executed.units,
             disclosure: disclosure.to_blob().1,

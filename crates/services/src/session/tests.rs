@@ -69,6 +69,7 @@ fn opened(cap: Amount) -> LaneOpened {
             delegate: Some(key(3).address()),
         },
         kind: Text::ID,
+        version: Text::VERSION,
         prices: prices(),
         demand: demand_max(),
         cap,
@@ -125,7 +126,7 @@ fn spec(text: &str) -> Vec<u8> {
 fn ask(account: &mut LaneAccount, text: &str) -> Ask {
     let spec = spec(text);
     let demand = Registry::standard()
-        .get(Text::ID)
+        .newest(Text::ID)
         .unwrap()
         .demand(&spec)
         .unwrap();
@@ -209,6 +210,7 @@ fn shown_event(lanes: &Lanes, blobs: &MemoryBlobs, root: SumNode, count: u32) ->
         worker: worker().address(),
         payers: opened(coin()).payers,
         kind: Text::ID,
+        version: Text::VERSION,
         prices: prices(),
         demand: demand_max(),
         root,

@@ -61,6 +61,7 @@ pub struct Text;
 
 impl Kind for Text {
     const ID: KindId = KindId(1);
+    const VERSION: u16 = VERSION;
     const NAME: &'static str = "text";
     const SPEC_BYTES_MAX: usize = TEXT_BYTES_MAX + order::OPTIONS_BYTES_MAX;
     type Spec = TextSpec;

@@ -33,6 +33,7 @@ use fairweir_services::{
 use fairweir_types::{
     Action, Address, Amount, BoundedBytes, BoundedVec, Boxed, ByteCount, Digest, Height, Millis,
     Units,
+    catalogue::{KnownKind, Versions},
     order::{Demand, KindId, Offer, PriceVector, Privacy, UnitVector},
     tx::{Bond, EnrolVerifier, RegisterOffer},
 };
@@ -175,7 +176,10 @@ impl Town {
             seat.done(Action::RegisterOffer(Boxed::new(RegisterOffer { offer })))
                 .await;
         } else {
-            let kinds = BoundedVec::truncating([self.kind]);
+            let kinds = BoundedVec::truncating([KnownKind {
+                kind: self.kind,
+                versions: Versions::only(1),
+            }]);
             let enrol = EnrolVerifier {
                 owner,
                 kinds,
@@ -189,6 +193,7 @@ impl Town {
         let endpoint = self.networks[name].local_addr().to_bytes();
         Offer {
             kind: self.kind,
+            versions: Versions::only(1),
             digest: Digest::ZERO,
             prices: PriceVector {
                 input: part.price,

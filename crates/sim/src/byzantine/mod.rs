@@ -150,7 +150,7 @@ pub trait Twist: Debug + Send + Sync + 'static {
 #[must_use]
 pub fn twisted_registry(honest: &Registry, worker: &Registry, twist: &Arc<dyn Twist>) -> Registry {
     Registry::of(honest.iter().map(|service| -> Arc<dyn AnyService> {
-        let worker = worker.get(service.id()).unwrap_or(service);
+        let worker = worker.newest(service.id()).unwrap_or(service);
         Arc::new(TwistedService::new(
             Arc::clone(service),
             Arc::clone(worker),

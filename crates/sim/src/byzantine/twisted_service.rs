@@ -57,6 +57,10 @@ impl AnyService for TwistedService {
         self.honest.id()
     }
 
+    fn version(&self) -> u16 {
+        self.honest.version()
+    }
+
     fn name(&self) -> &'static str {
         self.honest.name()
     }

@@ -14,6 +14,7 @@ mod lossy;
 mod lying_verifier;
 mod other_seed;
 mod other_template;
+mod retired_kind;
 mod session_appeal;
 mod session_cheat;
 mod session_day;
@@ -67,6 +68,7 @@ pub const ALL: &[Scenario] = &[
     story("copying-verifier", copying_verifier::run),
     story("session-day", session_day::run),
     story("session-top-up", session_top_up::run),
+    story("retired-kind", retired_kind::run),
     story("session-wrong-output", session_cheat::wrong_output),
     story("session-inflated-claim", session_cheat::inflated_claim),
     story("session-withheld-leaves", session_cheat::withheld_leaves),

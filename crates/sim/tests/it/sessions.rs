@@ -37,3 +37,8 @@ fn an_honest_verifier_turns_the_verdict_of_a_forgers_friends_about_a_batch() {
 fn liars_about_a_batch_that_copy_the_run_of_its_worker_have_nothing_to_show() {
     crate::tell("session-copied-runs", 8);
 }
+
+#[test]
+fn what_is_open_when_its_kind_is_retired_is_finished_and_paid() {
+    crate::tell("retired-kind", 9);
+}

@@ -3,12 +3,14 @@
 use crate::{
     amount::Amount,
     bounded::BoundedText,
+    catalogue::ServiceEntry,
     codec::record,
     digest::Digest,
     governance::{Message, Module, ProposalOutcome, ProposalPhase, Tally, Weights},
     invariant::Invariant,
     keys::Address,
     limits::TITLE_BYTES_MAX,
+    order::KindId,
     outcome::TxCode,
     quantity::{Height, Millis, ProposalId},
 };
@@ -283,6 +285,22 @@ record!(UpgradePlanned {
     proposal,
     height,
     plan
+});
+
+/// The catalogue of services was changed: from its block on the entry holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSet {
+    /// By which proposal.
+    pub proposal: ProposalId,
+    /// The kind.
+    pub kind: KindId,
+    /// What holds for it, and from which block on.
+    pub entry: ServiceEntry,
+}
+record!(ServiceSet {
+    proposal,
+    kind,
+    entry
 });
 
 /// New rules begin, first of all in this block.

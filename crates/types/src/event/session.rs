@@ -26,6 +26,8 @@ pub struct LaneOpened {
     pub payers: Payers,
     /// The kind of service.
     pub kind: KindId,
+    /// The version of the kind that its requests follow.
+    pub version: u16,
     /// The worker's prices.
     pub prices: PriceVector,
     /// The most that one request may take.
@@ -40,6 +42,7 @@ record!(LaneOpened {
     worker,
     payers,
     kind,
+    version,
     prices,
     demand,
     cap,
@@ -166,6 +169,8 @@ pub struct LeavesShown {
     pub payers: Payers,
     /// The kind of service.
     pub kind: KindId,
+    /// The version of the kind that its requests follow.
+    pub version: u16,
     /// The worker's prices.
     pub prices: PriceVector,
     /// The most that one request may take.
@@ -193,6 +198,7 @@ record!(LeavesShown {
     worker,
     payers,
     kind,
+    version,
     prices,
     demand,
     root,

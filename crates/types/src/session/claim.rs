@@ -20,6 +20,8 @@ pub struct BatchClaim<'a> {
     pub payers: &'a Payers,
     /// The kind of service.
     pub kind: KindId,
+    /// The version of the kind that its requests follow.
+    pub version: u16,
     /// The lane's prices.
     pub prices: &'a PriceVector,
     /// What one request may take at most.
@@ -76,6 +78,7 @@ impl BatchClaim<'_> {
             ("chain", did.chain_id == asked.chain_id),
             ("buyer", request.is_signed_by(self.payers)),
             ("kind", did.kind == self.kind && asked.kind == self.kind),
+            ("version", did.version == self.version),
             ("spec", did.spec_digest == asked.spec_digest),
             ("units", did.units.within(&asked.demand.units)),
             (

@@ -5,6 +5,7 @@ use fairweir_types::{
     Boxed, Bps, ByteCount, ChainId, Digest, Event, Genesis, GenesisAccount, Height, Millis, Nonce,
     ProposalId, Receipt, SecretKey, SignedReceipt, SignedTx, Transaction, TxCode, TxOutcome, Units,
     Validator,
+    catalogue::*,
     digest::Domain,
     double_vote::{CastVote, DoubleVote, VoteKind},
     event::*,
@@ -269,11 +270,11 @@ records! {
     Requirements { level_min, capabilities, region, stake_min }
     OpenRounds { lane_cap, open_for, delegate }
     FundingStream { payer, round_max }
-    OrderHeader { kind, spec_digest, spec_inline, demand, slots, role, rounds, price_max, urgency, match_within, requirements, privacy }
-    Offer { kind, digest, prices, capacity, collateral, demand_max, level, capabilities, region, privacy_max, owner, endpoint }
+    OrderHeader { kind, version, spec_digest, spec_inline, demand, slots, role, rounds, price_max, urgency, match_within, requirements, privacy }
+    Offer { kind, versions, digest, prices, capacity, collateral, demand_max, level, capabilities, region, privacy_max, owner, endpoint }
     Shortfall { has, asked }
     NonMatch { worker, reason }
-    Receipt { chain_id, slot_id, attempt, kind, spec_digest, units, disclosure, output_commitment }
+    Receipt { chain_id, slot_id, attempt, kind, version, spec_digest, units, disclosure, output_commitment }
     Stop { chain_id, slot_id, attempt, output_max }
     SignedStop { stop, buyer, signature }
     Stopped { at, stop }
@@ -398,13 +399,13 @@ records! {
     ModuleResumed { module }
     UpgradePlanned { proposal, height, plan }
     UpgradeBegan { height, plan, records }
-    LaneOpened { slot_id, worker, payers, kind, prices, demand, cap, until }
+    LaneOpened { slot_id, worker, payers, kind, version, prices, demand, cap, until }
     LaneToppedUp { slot_id, worker, payer, cap, locked }
     LaneClosing { slot_id, worker, until }
     LaneClosed { slot_id, worker, claimed, returned }
     BatchPosted { slot_id, lane, number, worker, root, count, numbers }
     LeavesDue { slot_id, worker, samples, readers, due }
-    LeavesShown { slot_id, lane, worker, payers, kind, prices, demand, root, count, numbers, samples, leaves, shown, sealed, readers }
+    LeavesShown { slot_id, lane, worker, payers, kind, version, prices, demand, root, count, numbers, samples, leaves, shown, sealed, readers }
     SharingDue { slot_id, worker, readers, due }
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
@@ -452,7 +453,17 @@ records! {
     MerklePath { position, count, siblings }
     GenesisAccount { address, balance }
     GenesisParam { param, value }
-    Genesis { chain_id, time, accounts, validators, params }
+    Versions { oldest, newest }
+    KnownKind { kind, versions }
+    ServiceTerms { name, version, demand_max, has_appeals }
+    ServiceEntry { from, terms }
+    GenesisService { kind, terms }
+    SetService { kind, entry }
+    ServiceReport { kind, entries }
+    Catalogue { height, services }
+    ServiceSet { proposal, kind, entry }
+    AskServices {}
+    Genesis { chain_id, time, accounts, validators, params, services }
     InBatch { settled, leaf, path }
     BatchLeaves { leaves }
     Handover { header, certificate, began, path }
@@ -508,7 +519,7 @@ choices! {
     Rounds { Fixed, Open }
     NonMatchReason {
         PriceAboveMax, CapacityFull, CollateralTooLow, StakeTooLow, DemandTooLarge, LevelTooLow, CapabilityMissing, RegionDiffers,
-        PrivacyNotOffered, OwnedByBuyer, Excluded, Outbid, NotDrawn,
+        PrivacyNotOffered, OwnedByBuyer, Excluded, Outbid, NotDrawn, VersionNotOffered,
     }
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
@@ -526,11 +537,11 @@ choices! {
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,
-        RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed, UpgradeBegan,
+        RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed, ServiceSet, UpgradeBegan,
     }
-    Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume }
-    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State }
-    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State }
+    Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume, SetService }
+    NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State, Services }
+    NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State, Services }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }
     Kept { Request, Batch, Voucher }
     Settlement { Order, Batch }

@@ -1,4 +1,4 @@
-use super::{plan, publish, resolve};
+use super::{plan, publish, resolve, service};
 use crate::{
     Global,
     connection::send,
@@ -82,6 +82,41 @@ enum What {
         #[arg(long, value_name = "FILE or NAME")]
         plan: String,
     },
+    /// Add a kind of work to the catalogue, or give it another version or other terms, from a block on.
+    ///
+    /// The ledger takes work of a kind only while its catalogue has it (`fairweir services`). The block must come after the voting and the lock of
+    /// the proposal: leave time for workers and verifiers to install a release that knows the version. What is not said stays as it is
+    /// in force, or is the widest for a new kind.
+    SetService {
+        /// Its name, such as embedding.
+        name: String,
+        /// The first block that it holds for.
+        #[arg(long, value_name = "BLOCK")]
+        at: u64,
+        /// Its number; by default that of the kind with this name in the catalogue or in this program.
+        #[arg(long, value_name = "NUMBER")]
+        kind: Option<u16>,
+        /// The version of its rules; by default the newest that this program knows.
+        #[arg(long = "service-version", value_name = "NUMBER")]
+        version: Option<u16>,
+        /// The most units of each sort that one piece of work may ask for.
+        #[arg(long, value_name = "UNITS")]
+        units_max: Option<u64>,
+        /// The longest that one piece of work may run.
+        #[arg(long, value_name = "SECONDS")]
+        seconds_max: Option<u64>,
+        /// Whether verdicts over it can be appealed to the referee, if the program has one for the version.
+        #[arg(long, value_name = "BOOL")]
+        appeals: Option<bool>,
+    },
+    /// Retire a kind of work from a block on: nothing new of it is taken, and what is open is finished and paid.
+    RetireService {
+        /// Its name or number, as `fairweir services` lists it.
+        name: String,
+        /// The first block without it.
+        #[arg(long, value_name = "BLOCK")]
+        at: u64,
+    },
     /// Take back what another proposal would do when its lock is over.
     Cancel {
         /// Its number.
@@ -149,6 +184,23 @@ impl What {
                 height: Height(*height),
                 plan: plan::publish_plan(global, plan)?,
             }),
+            Self::SetService {
+                name,
+                at,
+                kind,
+                version,
+                units_max,
+                seconds_max,
+                appeals,
+            } => {
+                let limits = service::Limits {
+                    units_max: *units_max,
+                    seconds_max: *seconds_max,
+                    appeals: *appeals,
+                };
+                service::set(global, (name, *kind, *version), Height(*at), &limits)?
+            }
+            Self::RetireService { name, at } => service::retire(global, name, Height(*at))?,
             Self::Cancel { proposal } => Message::Cancel(Cancel {
                 proposal: ProposalId(*proposal),
             }),

@@ -39,6 +39,8 @@ fn schemas() -> Value {
         records::Slash,
         records::Node,
         records::Offer,
+        records::Service,
+        records::ServiceEntry,
         records::Proposal,
         records::ProposalVote,
         records::Tally,

@@ -268,6 +268,14 @@ static NODE: One = one(
     "Node",
 );
 
+static SERVICE: One = one(
+    "/services/{kind}",
+    "kind of work",
+    &tables::SERVICES,
+    ("kind", Format::Height, "kind"),
+    "Service",
+);
+
 static PROPOSAL: One = one(
     "/proposals/{proposal}",
     "proposal",
@@ -291,6 +299,7 @@ const REASONS: &[&str] = &[
     "excluded",
     "outbid",
     "not_drawn",
+    "version_not_offered",
 ];
 const SLASH_REASONS: &[&str] = &[
     "wrong_trace",
@@ -395,6 +404,7 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "upgrade_began",
     "withdrawals_halted",
     "withdrawals_resumed",
+    "service_set",
 ];
 const PROPOSAL_STATES: &[&str] = &[
     "deposit",
@@ -439,6 +449,13 @@ pub(crate) static RESOURCES: &[Resource] = &[
         "Event",
         ("event", EVENT_NAMES),
     ),
+    Resource::List(all(
+        "/services",
+        "the catalogue of services: kinds of work and what holds for them",
+        &tables::SERVICES,
+        "Service",
+    )),
+    Resource::One(&SERVICE),
     filtered(
         "/proposals",
         "proposals",

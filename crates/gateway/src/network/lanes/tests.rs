@@ -19,8 +19,10 @@ use fairweir_services::{
     },
 };
 use fairweir_types::{
-    Address, BoundedBytes,
-    node_api::{NodeReply, OfferPage, OfferReport},
+    Address, BoundedBytes, Boxed,
+    catalogue::{Catalogue, Versions},
+    decode,
+    node_api::{NodeReply, NodeRequest, OfferPage, OfferReport},
     order::{Name, Offer, PriceVector},
 };
 
@@ -28,8 +30,10 @@ use fairweir_types::{
 #[derive(Clone, Debug)]
 struct Node;
 
-#[derive(Debug)]
-struct Answer;
+#[derive(Debug, Default)]
+struct Answer {
+    asked: Vec<u8>,
+}
 
 fn workers() -> [Address; 3] {
     [1, 2, 3].map(|number| Address([number; 20]))
@@ -47,7 +51,7 @@ impl Network for Node {
     }
 
     async fn open(&self, _: &PeerAddr, _: Protocol, _: Duration) -> Result<Answer, NetError> {
-        Ok(Answer)
+        Ok(Answer::default())
     }
 
     fn accept(&self, _: Protocol, _: usize) -> Result<Incoming<Answer>, NetError> {
@@ -58,15 +62,22 @@ impl Network for Node {
 }
 
 impl FrameStream for Answer {
-    async fn send(&mut self, _: &[u8], _: Duration) -> Result<(), NetError> {
+    async fn send(&mut self, frame: &[u8], _: Duration) -> Result<(), NetError> {
+        self.asked = frame.to_vec();
         Ok(())
     }
 
     async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
+        if let Ok(NodeRequest::Services(_)) = decode(&self.asked) {
+            let catalogue = Catalogue::default();
+            let reply = NodeReply::Services(Boxed::new(catalogue));
+            return Ok(Some(reply.encode().to_vec()));
+        }
         let offers = workers().map(|worker| OfferReport {
             worker,
             offer: Offer {
                 kind: Chat::ID,
+                versions: Versions::only(Chat::VERSION),
                 digest: Digest::ZERO,
                 prices: PriceVector::default(),
                 capacity: 1,

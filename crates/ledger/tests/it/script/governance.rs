@@ -4,11 +4,13 @@
 //! A: propose p1 set-param fee_base 2000          also `spend B 5`, `penalty B 1000`, `pause orders 5000`, `cancel p1`,
 //!                                                `upgrade 20`, or `upgrade 20 levy` by a plan that is known,
 //!                                                `resume` of the halt that there is, or of that of a block: `resume 7`
+//! A: propose p1 set-service 2 name=chat at=40    also version=2, units=5, no-appeals=yes; `retire-service 2 at=40`
 //! A: propose p2 pause orders 5000 deposit=200    of what the deposit needs; expedited=yes for the fast track
 //! B: fund p2 800                                 the rest of a deposit
 //! A: vote p1 yes                                 or in parts: `vote p1 yes=6000 veto=4000`
 //! B: answer p3                                   the accused's answer; `appeal-motion p3` for its appeal
 //! expect proposal p1 locked                      its phase, or how it ended
+//! expect service 2 1                             its version in force in the next block, or none; and how many entries are planned after
 //! expect tally p1 100 0 0 0                      coins for yes, no, abstain and veto
 //! ```
 
@@ -16,10 +18,12 @@ use super::{Line, address};
 use crate::world::{World, coins};
 use fairweir_ledger::{governance, params};
 use fairweir_types::{
-    Action, Amount, BoundedText, Boxed, Bps, Digest, Height, Millis, ProposalId,
+    Action, Amount, BoundedText, Boxed, Bps, Digest, Height, Millis, ProposalId, Units,
+    catalogue::{ServiceEntry, ServiceTerms, SetService},
     governance::{
         Cancel, Message, Module, Pause, Penalty, Resume, SetParam, TreasurySpend, Upgrade, Weights,
     },
+    order::{KindId, UnitVector},
     tx,
 };
 
@@ -65,6 +69,13 @@ fn message(world: &World, line: &Line<'_>) -> Message {
                 |name| world.plans.named(name).unwrap().digest(),
             ),
         }),
+        "set-service" | "retire-service" => Message::SetService(Boxed::new(SetService {
+            kind: KindId(line.word(3).parse().unwrap()),
+            entry: ServiceEntry {
+                from: Height(line.option("at", 0)),
+                terms: (line.word(2) == "set-service").then(|| terms(line)),
+            },
+        })),
         "cancel" => Message::Cancel(Cancel {
             proposal: some_proposal(world, line.word(3)),
         }),
@@ -76,6 +87,19 @@ fn message(world: &World, line: &Line<'_>) -> Message {
         }),
         other => panic!("no message {other}"),
     }
+}
+
+/// Narrow ones, of a machine that takes 10,000,000 units.
+fn terms(line: &Line<'_>) -> ServiceTerms {
+    let name = line.options.get("name").copied().unwrap_or("text");
+    let mut terms = ServiceTerms::widest(name, line.option("version", 1));
+    terms.demand_max.units.input = Units(line.option("units", 10_000_000));
+    if line.options.contains_key("nothing") {
+        terms.demand_max.units = UnitVector::default();
+    }
+    terms.demand_max.execution_max = Millis(line.option("execution", 60_000));
+    terms.has_appeals = !line.options.contains_key("no-appeals");
+    terms
 }
 
 fn weights(line: &Line<'_>) -> Weights {
@@ -154,6 +178,20 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
             let number = params::number_of(subject).unwrap();
             let found = report.params.iter().find(|param| param.param == number);
             assert_eq!(found.unwrap().value.to_string(), line.word(2), "{subject}");
+        }
+        "service" => {
+            let catalogue =
+                fairweir_ledger::catalogue::report(&world.state, Height(world.height)).unwrap();
+            let kind = KindId(subject.parse().unwrap());
+            let found = catalogue
+                .in_force(kind)
+                .map_or_else(|| "none".to_owned(), |terms| terms.version.to_string());
+            assert_eq!(found, line.word(2), "kind {subject} in {catalogue:?}");
+            if let Some(planned) = line.words.get(3) {
+                let report = catalogue.get(kind).unwrap();
+                let count = report.planned(Height(world.height + 1)).count();
+                assert_eq!(count.to_string(), *planned, "planned of {report:?}");
+            }
         }
         "charged" => {
             let staked =

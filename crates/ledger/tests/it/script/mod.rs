@@ -6,9 +6,10 @@
 //! A: transfer B 5                A sends a transaction in a block of its own; must be done
 //! A: transfer A 5 => to_self     must be refused with that reason
 //! blocks 2                       two empty blocks, 10 ms apart
+//! height 60                      empty blocks until that one is there
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
 //! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker,
-//!                                candidate, proposal, tally, param, charged, treasury
+//!                                candidate, proposal, tally, param, charged, treasury, service
 //! ```
 //! `tamper balance A 5` edits a record behind the ledger's back (`audit`). `referee` lets verdicts be appealed. A run is written as its cells: `a/b.c` has the cell `a` and a node over the cells `b` and `c`,
 //! `^9:a` the cell `a` below nine nodes of one child. `appeal` and `defend` bind it to an output of its last cell, or to that of `of=`.
@@ -28,6 +29,7 @@ use fairweir_ledger::{market::Phase, params, refusal};
 use fairweir_types::{
     Action, Address, BoundedBytes, BoundedText, BoundedVec, Boxed, ByteCount, ChainId, Digest,
     Event, Height, Millis, Nonce, Receipt, SecretKey, SignedReceipt, TxCode, Units,
+    catalogue::{KnownKind, Versions},
     order::{
         Demand, KindId, Offer, OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds,
         SlotId, SlotRole, UnitVector, Urgency,
@@ -120,6 +122,7 @@ pub(crate) fn assert_every_code_is_expected(scripts: &str) {
                 "too_many_candidates",
                 "too_many_delegations",
                 "too_many_upgrades",
+                "catalogue_full",
             ]
             .contains(name)
         })
@@ -145,6 +148,12 @@ fn step(world: &mut Option<World>, params: &mut Vec<(u16, u64)>, line: &str) {
         world.referee.knows = true;
     } else if let Some(count) = line.strip_prefix("blocks ") {
         for _ in 0..count.parse().unwrap() {
+            world.block(10, &[]);
+        }
+    } else if let Some(height) = line.strip_prefix("height ") {
+        let height: u64 = height.parse().unwrap();
+        assert!(world.height <= height, "block {} is there", world.height);
+        while world.height < height {
             world.block(10, &[]);
         }
     } else if let Some(time) = line.strip_prefix("wait ") {
@@ -339,13 +348,16 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "offer" => Action::RegisterOffer(Boxed::new(tx::RegisterOffer {
             offer: offer(world, key, line),
         })),
-        "withdraw" => Action::WithdrawOffer(tx::WithdrawOffer { kind: KIND }),
+        "withdraw" => Action::WithdrawOffer(tx::WithdrawOffer { kind: kind(line) }),
         "enrol" => Action::EnrolVerifier(tx::EnrolVerifier {
             owner: line
                 .options
                 .get("owner")
                 .map_or(key.address(), |name| address(world, name)),
-            kinds: BoundedVec::truncating((0..line.option("kinds", 1)).map(|_| KIND)),
+            kinds: BoundedVec::truncating((0..line.option("kinds", 1)).map(|number| KnownKind {
+                kind: KindId(kind(line).0 + number),
+                versions: versions(line),
+            })),
             seal_key: [0; 32],
         }),
         "leave" => Action::LeaveVerifiers(tx::LeaveVerifiers {}),
@@ -446,6 +458,21 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
     }
 }
 
+/// `kind=2`, of which there is work.
+fn kind(line: &Line<'_>) -> KindId {
+    KindId(line.option("kind", KIND.0))
+}
+
+/// `versions=1-2`: what a worker's or a verifier's program knows.
+fn versions(line: &Line<'_>) -> Versions {
+    let given = line.options.get("versions").copied().unwrap_or("1");
+    let (oldest, newest) = given.split_once('-').unwrap_or((given, given));
+    Versions {
+        oldest: oldest.parse().unwrap(),
+        newest: newest.parse().unwrap(),
+    }
+}
+
 fn units(input: u64) -> UnitVector {
     UnitVector {
         input: Units(input),
@@ -482,7 +509,8 @@ fn names<const MAX: usize>(line: &Line<'_>, option: &str) -> BoundedVec<BoundedT
 
 fn offer(world: &World, key: &SecretKey, line: &Line<'_>) -> Offer {
     Offer {
-        kind: KIND,
+        kind: kind(line),
+        versions: versions(line),
         digest: Digest::ZERO,
         prices: prices(line),
         capacity: line.option("capacity", 4),
@@ -517,7 +545,8 @@ fn header(line: &Line<'_>) -> OrderHeader {
         Digest::of_blob(&spec)
     };
     OrderHeader {
-        kind: KIND,
+        kind: kind(line),
+        version: line.option("version", 1),
         spec_digest,
         spec_inline: Some(BoundedBytes::new(spec).unwrap()),
         demand: demand(line),
@@ -560,6 +589,7 @@ fn receipt(world: &World, key: &SecretKey, line: &Line<'_>) -> SignedReceipt {
         slot_id: some_slot(world, line),
         attempt: line.option("attempt", 0),
         kind: KindId(line.option("kind", 1)),
+        version: line.option("version", 1),
         spec_digest: Digest::of_blob(
             line.options
                 .get("spec")

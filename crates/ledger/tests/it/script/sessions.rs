@@ -84,6 +84,7 @@ impl Leaves {
             slot_id,
             attempt: 0,
             kind: super::KIND,
+            version: 1,
             spec_digest: Self::spec(position),
             units: Self::units(each),
             disclosure: Digest::ZERO,

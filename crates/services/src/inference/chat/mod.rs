@@ -55,6 +55,7 @@ pub struct Chat;
 
 impl Kind for Chat {
     const ID: KindId = KindId(2);
+    const VERSION: u16 = 1;
     const NAME: &'static str = "chat";
     const HOLDS_AT_CREDIT: bool = true;
     const SPEC_BYTES_MAX: usize = 2 * PROMPT_BYTES_MAX + 64 * 1_024;

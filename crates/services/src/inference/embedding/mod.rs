@@ -29,6 +29,7 @@ pub struct Embedding;
 
 impl Kind for Embedding {
     const ID: KindId = KindId(3);
+    const VERSION: u16 = 1;
     const NAME: &'static str = "embedding";
     const SPEC_BYTES_MAX: usize = order::SPEC_BYTES_MAX;
     type Spec = EmbeddingSpec;

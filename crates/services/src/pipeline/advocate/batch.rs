@@ -159,14 +159,16 @@ impl Batch {
         leaf: &ShownLeaf,
     ) -> Result<Arc<dyn Record>, WorkError> {
         let (batch, demand) = (self.shown.as_ref(), &leaf.request.request.demand);
-        let service = tools.registry.get(batch.kind);
-        let service = service.ok_or(WorkError::NoService(batch.kind))?;
+        let service = tools.registry.get(batch.kind, batch.version);
+        let service = service.ok_or(WorkError::NoService(batch.kind, batch.version))?;
         let refused = || Arc::new(RefusedRecord::of(&leaf.request.request.spec_digest));
         let spec = leaf.spec.as_slice();
         if service.admit_demand(demand, spec).is_err() {
             return Ok(refused());
         }
-        let recorder = service.recorder().ok_or(WorkError::NoService(batch.kind))?;
+        let recorder = service
+            .recorder()
+            .ok_or(WorkError::NoService(batch.kind, batch.version))?;
         let (stop, hint) = (check::stop_of(batch, leaf), leaf.disclosure.hint.as_slice());
         let env = Env::checking(tools.blobs.as_ref(), demand, &stop, hint);
         recorded(recorder.record(&env, spec).await, refused)
@@ -208,6 +210,7 @@ mod tests {
             worker: Address::default(),
             payers: Payers::default(),
             kind: KindId(1),
+            version: 1,
             prices: PriceVector::default(),
             demand: Demand::default(),
             root: SumNode::default(),

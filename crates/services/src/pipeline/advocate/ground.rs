@@ -143,7 +143,10 @@ async fn record_of(
         return Ok(refused());
     }
     let recorder = ready.service.recorder();
-    let recorder = recorder.ok_or(WorkError::NoService(order.header.kind))?;
+    let recorder = recorder.ok_or(WorkError::NoService(
+        order.header.kind,
+        order.header.version,
+    ))?;
     let (stop, hint) = disclosed(tools, order, receipt).await?;
     let env = Env::checking(tools.blobs.as_ref(), &order.header.demand, &stop, &hint);
     recorded(recorder.record(&env, &ready.spec).await, refused)

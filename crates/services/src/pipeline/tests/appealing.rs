@@ -50,6 +50,7 @@ fn told_with(
         slot_id: slot_id(),
         attempt: 0,
         kind: Chat::ID,
+        version: Chat::VERSION,
         spec_digest: digest,
         units: executed.units,
         disclosure: Digest::ZERO,
@@ -57,6 +58,7 @@ fn told_with(
     };
     let mut header = OrderHeader {
         kind: Chat::ID,
+        version: Chat::VERSION,
         spec_digest: digest,
         spec_inline: Some(BoundedBytes::new(spec).unwrap()),
         demand,

@@ -79,9 +79,10 @@ enum Carried {
 fn header(carried: &Carried) -> OrderHeader {
     let spec = spec();
     let registry = Registry::standard();
-    let demand = registry.get(KindId(1)).unwrap().demand(&spec).unwrap();
+    let demand = registry.get(KindId(1), 1).unwrap().demand(&spec).unwrap();
     OrderHeader {
         kind: KindId(1),
+        version: 1,
         spec_digest: Digest::of_blob(&spec),
         spec_inline: match carried {
             Carried::Inline => Some(BoundedBytes::new(spec).unwrap()),

@@ -152,6 +152,7 @@ impl Stream {
             slot_id,
             attempt: 0,
             kind: request.request.kind,
+            version: 1,
             spec_digest,
             units,
             disclosure: disclosure.to_blob().1,

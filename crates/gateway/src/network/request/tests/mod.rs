@@ -169,6 +169,7 @@ pub(in crate::network) fn lane_of(slot: u16, worker: Address, endpoint: PeerAddr
         worker,
         payers: Payers::default(),
         kind: Chat::ID,
+        version: Chat::VERSION,
         prices,
         demand: demand(),
         cap: price,

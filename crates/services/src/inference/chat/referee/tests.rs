@@ -144,6 +144,7 @@ fn receipt_of(spec: &[u8], units: UnitVector) -> Receipt {
         },
         attempt: 0,
         kind: Chat::ID,
+        version: Chat::VERSION,
         spec_digest: Digest::of_blob(spec),
         units,
         disclosure: Digest::ZERO,

@@ -90,6 +90,7 @@ fn shown_by(worker: &SecretKey) -> Shown {
             delegate: None,
         },
         kind: Chat::ID,
+        version: Chat::VERSION,
         prices,
         demand: header.demand,
         root: root_of(&[leaf]).unwrap(),
