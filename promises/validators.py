@@ -17,8 +17,10 @@ class Validators:
     it begins with, by default all."""
 
     def __init__(self, fairweir, machines, folder, candidates=0, values=None, coins=0, chain=CHAIN, kinds=None):
-        # The passphrase of a development chain lies beside its keys.
-        if not chain.startswith("dev-"):
+        if chain.startswith("dev-"):
+            # Its passphrase lies beside its keys.
+            os.environ.pop("FAIRWEIR_PASSPHRASE", None)
+        else:
             os.environ["FAIRWEIR_PASSPHRASE"] = "a passphrase for one test"
         self.fairweir, self.machines, self.folder = fairweir, machines, pathlib.Path(folder)
         self.count = len(machines.names)

@@ -221,3 +221,13 @@ fn run(cli: Cli) -> Result<(), Exit> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_well_defined() {
+        Cli::command().debug_assert();
+    }
+}

@@ -57,7 +57,7 @@ pub(super) fn run(seed: u64) {
         let kind = Text::ID;
         let actions = [
             Action::Bond(Bond {
-                amount: Amount::from_coins(9_000).expect("below the cap"),
+                amount: Amount::from_coins(8_000).expect("below the cap"),
             }),
             Action::SubmitProposal(Boxed::new(SubmitProposal {
                 title: BoundedText::truncating("no more texts"),

@@ -97,8 +97,8 @@ enum What {
         #[arg(long, value_name = "NUMBER")]
         kind: Option<u16>,
         /// The version of its rules; by default the newest that this program knows.
-        #[arg(long = "service-version", value_name = "NUMBER")]
-        version: Option<u16>,
+        #[arg(long, value_name = "NUMBER")]
+        service_version: Option<u16>,
         /// The most units of each sort that one piece of work may ask for.
         #[arg(long, value_name = "UNITS")]
         units_max: Option<u64>,
@@ -188,7 +188,7 @@ impl What {
                 name,
                 at,
                 kind,
-                version,
+                service_version,
                 units_max,
                 seconds_max,
                 appeals,
@@ -198,7 +198,12 @@ impl What {
                     seconds_max: *seconds_max,
                     appeals: *appeals,
                 };
-                service::set(global, (name, *kind, *version), Height(*at), &limits)?
+                service::set(
+                    global,
+                    (name, *kind, *service_version),
+                    Height(*at),
+                    &limits,
+                )?
             }
             Self::RetireService { name, at } => service::retire(global, name, Height(*at))?,
             Self::Cancel { proposal } => Message::Cancel(Cancel {
