@@ -129,15 +129,22 @@ pub(crate) async fn choose<E: Runtime, S: Source>(
     if !plan.should_sync(is_wanted) {
         return Ok((plan, None));
     }
-    // What one node proved of the seats need not be proven again by the next.
-    let mut light = LightClient::new(&core.config.genesis).map_err(|error| match error {
+    // What a slow node proved of the seats need not be proven again by the next.
+    let genesis = LightClient::new(&core.config.genesis).map_err(|error| match error {
         LightError::Genesis(error) => StartError::Genesis(error),
         _ => StartError::Stopped,
     })?;
+    let mut light = genesis.clone();
     let (mut old, mut within) = (0_usize, FLOOR_WITHIN);
     loop {
         let shown = select! {
-            shown = proven(source, &mut light) => shown,
+            shown = proven(source, &mut light) => {
+                if shown.is_none() {
+                    // Validators of long ago may have led it to seats of their own, and then nothing of an honest node would hold.
+                    light = genesis.clone();
+                }
+                shown
+            },
             () = clock.sleep(within) => {
                 within = within.saturating_mul(2).min(FLOOR_WITHIN_MAX);
                 source.look_elsewhere();

@@ -122,6 +122,36 @@ impl Demand {
             && self.memory_max <= limit.memory_max
             && self.execution_max <= limit.execution_max
     }
+
+    /// The smaller, or the larger, of each part.
+    fn each(&self, other: &Self, of: fn(u64, u64) -> u64) -> Self {
+        let units = |mine: Units, others: Units| Units(of(mine.0, others.0));
+        let bytes = |mine: ByteCount, others: ByteCount| ByteCount(of(mine.0, others.0));
+        Self {
+            units: UnitVector {
+                input: units(self.units.input, other.units.input),
+                cached_input: units(self.units.cached_input, other.units.cached_input),
+                output: units(self.units.output, other.units.output),
+                time: units(self.units.time, other.units.time),
+            },
+            bytes_in: bytes(self.bytes_in, other.bytes_in),
+            bytes_out_max: bytes(self.bytes_out_max, other.bytes_out_max),
+            memory_max: bytes(self.memory_max, other.memory_max),
+            execution_max: Millis(of(self.execution_max.0, other.execution_max.0)),
+        }
+    }
+
+    /// Each part as it is, but not above the same part of `limit`.
+    #[must_use]
+    pub fn at_most(&self, limit: &Self) -> Self {
+        self.each(limit, u64::min)
+    }
+
+    /// Each part as it is, but not below the same part of `other`.
+    #[must_use]
+    pub fn at_least(&self, other: &Self) -> Self {
+        self.each(other, u64::max)
+    }
 }
 record!(Demand {
     units,

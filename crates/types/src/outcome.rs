@@ -17,6 +17,8 @@ impl TxCode {
     pub const OK: Self = Self(0);
     /// Orders would hold more than the stake behind a third of the seats secures: try again later, or lock less.
     pub const ABOVE_SECURED: Self = Self(421);
+    /// The demand is larger than the catalogue of services lets work of the kind be.
+    pub const DEMAND_ABOVE_SERVICE: Self = Self(1_203);
 
     /// Whether the catalogue of services refused the work: it has not the kind, or not in this version.
     #[must_use]

@@ -383,7 +383,9 @@ impl Lanes {
                 .quote(&units)
                 .map_err(|error| MarketError::Spec(error.to_string()))?,
         };
-        let header = session_header(shared, trade, (demand, request))?;
+        let most = shared.offers.demand_max(trade.kind).await;
+        let most = most.map_err(|error| MarketError::Unreachable(error.to_string()))?;
+        let header = session_header(shared, trade, (demand, most.as_ref()), request)?;
         let posted = match shared.options.owner {
             Some(owner) => shared.poster.open_session(owner, header).await?,
             None => shared.poster.post(header).await?,
@@ -500,22 +502,27 @@ fn session_units(demand: &Demand) -> UnitVector {
 }
 
 /// What one request of a session may take at most. Its units alone bound it: one that is a little longer than the first, or goes on with a draft, must
-/// not need a session of its own.
-fn session_demand(demand: &Demand) -> Demand {
+/// not need a session of its own. No more than the catalogue takes, if that is known, but what this request needs in any case: what it needs too much of is refused by the ledger.
+fn session_demand(demand: &Demand, most: Option<&Demand>) -> Demand {
     let bytes = |bytes: usize| ByteCount(u64::try_from(bytes).unwrap_or(u64::MAX));
-    Demand {
+    let wanted = Demand {
         units: session_units(demand),
         bytes_in: bytes(SESSION_SPEC_BYTES_MAX),
         bytes_out_max: bytes(BLOB_BYTES_MAX),
         memory_max: demand.memory_max.max(REQUEST_MEMORY_MAX),
         execution_max: REQUEST_TIME_MAX,
+    };
+    match most {
+        Some(most) => wanted.at_most(most).at_least(demand),
+        None => wanted,
     }
 }
 
 fn session_header<N: Network>(
     shared: &Shared<N>,
     trade: &Trade,
-    (demand, request): (&Demand, Amount),
+    (demand, most): (&Demand, Option<&Demand>),
+    request: Amount,
 ) -> Result<OrderHeader, MarketError> {
     let spec = |error: &dyn core::fmt::Display| MarketError::Spec(error.to_string());
     let options = &shared.options;
@@ -528,7 +535,7 @@ fn session_header<N: Network>(
         version: version_of(trade.kind),
         spec_digest: Digest::ZERO,
         spec_inline: None,
-        demand: session_demand(demand),
+        demand: session_demand(demand, most),
         slots: LANES_PER_SESSION,
         role: SlotRole::Worker,
         rounds: Rounds::Open(OpenRounds {

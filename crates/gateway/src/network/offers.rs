@@ -11,9 +11,10 @@ use fairweir_services::{
 use fairweir_types::{
     Address, Amount,
     node_api::OfferReport,
-    order::{KindId, PriceVector, UnitVector},
+    order::{Demand, KindId, PriceVector, UnitVector},
 };
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -41,8 +42,8 @@ struct Known {
 /// What is on offer of the kinds that this gateway can sell now.
 #[derive(Debug)]
 struct Sold {
-    /// Kinds in force, in the version that this program speaks.
-    kinds: Vec<KindId>,
+    /// Kinds in force, in the version that this program speaks, with the most that one piece of work may ask for.
+    kinds: BTreeMap<KindId, Demand>,
     offers: Vec<OfferReport>,
 }
 
@@ -97,17 +98,19 @@ impl<N: Network> Offers<N> {
         let asked = async {
             let catalogue = self.client.services().await?;
             let mut sold = Sold {
-                kinds: Vec::new(),
+                kinds: BTreeMap::new(),
                 offers: Vec::new(),
             };
             for kind in [Chat::ID, Embedding::ID] {
                 sold.offers.extend(self.client.offers(kind).await?);
                 let ours = version_of(kind);
-                match catalogue.in_force(kind).map(|terms| terms.version) {
-                    Some(version) if version == ours => sold.kinds.push(kind),
-                    Some(version) => tracing::warn!(
-                        %kind, version, ours,
-                        "a kind is at a version that this gateway does not know, so it is not sold: update it"
+                match catalogue.in_force(kind) {
+                    Some(terms) if terms.version == ours => {
+                        sold.kinds.insert(kind, terms.demand_max);
+                    }
+                    Some(terms) => tracing::warn!(
+                        %kind, version = terms.version, ours,
+                        "a kind is at a version that is not this gateway's, so it is not sold: run a release that has the version in force as its newest"
                     ),
                     None => tracing::debug!(%kind, "a kind is not active on this chain"),
                 }
@@ -136,7 +139,7 @@ impl<N: Network> Offers<N> {
         let is_offered = |kind: KindId, id: ModelId| {
             let capability = id.capability();
             let mut offers = sold.offers.iter();
-            sold.kinds.contains(&kind)
+            sold.kinds.contains_key(&kind)
                 && offers.any(|report| {
                     report.offer.kind == kind
                         && report.offer.versions.include(version_of(kind))
@@ -163,11 +166,17 @@ impl<N: Network> Offers<N> {
             .filter(|report| {
                 let offer = &report.offer;
                 offer.kind == trade.kind
+                    && offer.versions.include(version_of(trade.kind))
                     && offer.capabilities.iter().any(|c| *c == trade.capability)
                     && offer.prices.first_above(price_max).is_none()
             })
             .filter_map(|report| report.offer.prices.quote(units).ok());
         Ok(quotes.max())
+    }
+
+    /// The most that the catalogue lets one piece of work of a kind ask for; none of a kind that is not sold.
+    pub(super) async fn demand_max(&self, kind: KindId) -> Result<Option<Demand>, ClientError> {
+        Ok(self.all().await?.kinds.get(&kind).copied())
     }
 
     /// Where a worker is reached.

@@ -64,6 +64,9 @@ fn failed(error: ClientError) -> MarketError {
         ClientError::TxRefused(outcome) if outcome.code == TxCode::ABOVE_SECURED => {
             MarketError::Full(outcome.reason.to_string())
         }
+        ClientError::TxRefused(outcome) if outcome.code == TxCode::DEMAND_ABOVE_SERVICE => {
+            MarketError::Spec(outcome.reason.to_string())
+        }
         ClientError::TxRefused(outcome) if outcome.code.is_of_catalogue() => {
             MarketError::NotTaken(outcome.reason.to_string())
         }

@@ -149,8 +149,20 @@ fn a_session_takes_longer_requests_than_the_one_that_it_was_opened_for() {
         let spec = spec.with_draft(BoundedVec::new(vec![1; draft]).unwrap());
         Chat::demand(&spec).unwrap()
     };
-    let session = session_demand(&demand(10, 24, 0));
+    let session = session_demand(&demand(10, 24, 0), None);
     assert!(demand(11, 24, 0).within(&session));
     assert!(demand(1_000, 2_048, 1_048).within(&session));
     assert!(!demand(1_001, 2_048, 1_048).within(&session));
+    // The catalogue takes less of it at a time, but enough for some requests.
+    let limits = Demand {
+        execution_max: Millis(300_000),
+        ..demand(100, 100, 0)
+    };
+    let limited = session_demand(&demand(10, 24, 0), Some(&limits));
+    assert!(limited.within(&limits));
+    assert!(demand(90, 90, 0).units.within(&limited.units));
+    // Not enough for this one: the ledger refuses it.
+    let large = demand(101, 24, 0);
+    let beyond = session_demand(&large, Some(&limits));
+    assert!(large.units.within(&beyond.units) && !beyond.within(&limits));
 }
