@@ -121,10 +121,28 @@ impl<N: Network> NodeClient<N> {
     /// # Errors
     /// [`ClientError`].
     pub async fn offers(&self, kind: KindId) -> Result<Vec<OfferReport>, ClientError> {
-        let question = NodeRequest::Offers(AskOffers {
-            kind,
-            from: Address::default(),
-        });
+        self.offers_from(kind, Address::default()).await
+    }
+
+    /// An account's offer of a kind, if it is listed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn offer_of(
+        &self,
+        worker: Address,
+        kind: KindId,
+    ) -> Result<Option<OfferReport>, ClientError> {
+        let page = self.offers_from(kind, worker).await?;
+        Ok(page.into_iter().find(|report| report.worker == worker))
+    }
+
+    async fn offers_from(
+        &self,
+        kind: KindId,
+        from: Address,
+    ) -> Result<Vec<OfferReport>, ClientError> {
+        let question = NodeRequest::Offers(AskOffers { kind, from });
         match self.ask(&question, ANSWER_DEADLINE).await? {
             NodeReply::Offers(page) => Ok(page.offers.into_vec()),
             _ => Err(ClientError::OtherAnswer),

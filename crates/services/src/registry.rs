@@ -135,16 +135,27 @@ impl Registry {
     /// The versions of a kind: the newest, and those before it without a gap.
     #[must_use]
     pub fn versions(&self, kind: KindId) -> Option<Versions> {
-        let keys = self.services.range((kind, 0)..=(kind, u16::MAX));
-        let mut known: Option<Versions> = None;
-        for (&(_, version), _) in keys {
-            known = Some(match known {
-                Some(run) if run.newest.checked_add(1) == Some(version) => Versions {
-                    newest: version,
-                    ..run
-                },
-                _ => Versions::only(version),
-            });
+        let mut runs = self.known().into_iter();
+        let newest = runs.rfind(|run| run.kind == kind);
+        newest.map(|run| run.versions)
+    }
+
+    /// Every version of every kind, in ranges without a gap, by kind.
+    #[must_use]
+    pub fn known(&self) -> Vec<KnownKind> {
+        let mut known: Vec<KnownKind> = Vec::new();
+        for &(kind, version) in self.services.keys() {
+            match known.last_mut() {
+                Some(run)
+                    if run.kind == kind && run.versions.newest.checked_add(1) == Some(version) =>
+                {
+                    run.versions.newest = version;
+                }
+                _ => known.push(KnownKind {
+                    kind,
+                    versions: Versions::only(version),
+                }),
+            }
         }
         known
     }

@@ -36,6 +36,22 @@ impl Versions {
     pub const fn include(&self, version: u16) -> bool {
         self.oldest <= version && version <= self.newest
     }
+
+    /// Whether every one of them is one of the others. An empty range lies nowhere.
+    #[must_use]
+    pub const fn lie_within(&self, others: Self) -> bool {
+        self.oldest <= self.newest && others.include(self.oldest) && others.include(self.newest)
+    }
+
+    /// The versions that are in both.
+    #[must_use]
+    pub fn shared(self, other: Self) -> Option<Self> {
+        let shared = Self {
+            oldest: self.oldest.max(other.oldest),
+            newest: self.newest.min(other.newest),
+        };
+        (shared.oldest <= shared.newest).then_some(shared)
+    }
 }
 
 /// A kind with the versions of it that a verifier's program knows.
@@ -198,6 +214,23 @@ mod tests {
         ServiceEntry {
             from: Height(from),
             terms: version.map(|version| ServiceTerms::widest("text", version)),
+        }
+    }
+
+    #[test]
+    fn ranges_share_what_is_in_both() {
+        let range = |(oldest, newest)| Versions { oldest, newest };
+        for (one, other, shared) in [
+            ((1, 3), (2, 5), Some((2, 3))),
+            ((1, 3), (3, 3), Some((3, 3))),
+            ((1, 3), (4, 5), None),
+            ((3, 1), (1, 3), None),
+        ] {
+            let (one, other, shared) = (range(one), range(other), shared.map(range));
+            assert_eq!(one.shared(other), shared);
+            assert_eq!(other.shared(one), shared);
+            assert_eq!(one.lie_within(other), shared == Some(one));
+            assert_eq!(other.lie_within(one), shared == Some(other));
         }
     }
 

@@ -29,7 +29,8 @@ pub(crate) fn check_action(
     }
 }
 
-/// A verifier may keep what it is enrolled for, whatever became of it: open work needs its verifiers until it is paid.
+/// A verifier may keep what it is enrolled for, whatever became of it: open work needs its verifiers until it is paid. It may keep less of it, too:
+/// a program that does not know a version any more takes that one back.
 fn check_enrolment(
     execution: &Execution<'_>,
     sender: Address,
@@ -38,7 +39,7 @@ fn check_enrolment(
     let enrolled: Option<VerifierRecord> = execution.overlay.load(&keys::verifier(sender))?;
     let kept = |known: &KnownKind| {
         let mut kept = enrolled.iter().flat_map(|record| record.kinds.iter());
-        kept.any(|kept| kept == known)
+        kept.any(|kept| kept.kind == known.kind && known.versions.lie_within(kept.versions))
     };
     for known in kinds.iter().filter(|known| !kept(known)) {
         in_force(execution, known.kind, known.versions)?;

@@ -1,6 +1,7 @@
 //! What a process can be. A role registers itself on the ledger, runs its pipeline, and ends with its network.
 
 pub mod candidate;
+mod promised;
 pub mod validator;
 pub mod verifier;
 pub mod worker;

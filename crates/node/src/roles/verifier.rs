@@ -1,7 +1,7 @@
 //! The verifier: re-executes drawn work and says what it found.
 
 use super::{
-    Standing, bond_up_to,
+    Standing, bond_up_to, promised,
     worker::{Equipment, RETRY_PAUSE},
 };
 use commonware_runtime::Clock;
@@ -9,13 +9,16 @@ use fairweir_client::{ClientError, Sender};
 use fairweir_net::Network;
 use fairweir_services::{ChainClient, Registry, pipeline};
 use fairweir_types::{
-    Action, Address, Amount, BoundedVec, catalogue::KnownKind, session::SealKey, tx::EnrolVerifier,
+    Action, Address, Amount, BoundedVec,
+    catalogue::{KnownKind, Versions},
+    session::SealKey,
+    tx::{EnrolVerifier, LeaveVerifiers},
 };
 
 /// Enrols an account as a verifier of what it can check, with the key that what it may read is encrypted to.
 ///
 /// What it is enrolled for already and still knows it keeps, also when the catalogue goes on without that: work that is open then needs its
-/// verifiers until it is paid.
+/// verifiers until it is paid. What its program does not know, of another one that enrolled it, it takes back; with nothing left it leaves.
 ///
 /// # Errors
 /// [`ClientError`].
@@ -26,19 +29,22 @@ pub async fn enrol<N: Network>(
 ) -> Result<(), ClientError> {
     let own = sender.key().address();
     let enrolled = sender.client().account(own).await?.verifies;
-    let kept = enrolled.iter().flat_map(|enrolled| enrolled.kinds.iter());
-    let kept = kept.filter(|known| {
-        let is_active = standing
-            .active
-            .iter()
-            .any(|active| active.kind == known.kind);
-        !is_active && registry.knows(known.kind, known.versions.newest)
-    });
-    let mut kinds: Vec<KnownKind> = standing.active.iter().chain(kept).copied().collect();
+    let present = enrolled.as_ref().map_or(&[][..], |e| e.kinds.as_slice());
+    let kinds = promised::enrolment(present, &registry.known(), &standing.active);
+    for KnownKind { kind, versions } in present.iter().copied() {
+        if !promised::is_covered(KnownKind { kind, versions }, &kinds) {
+            let Versions { oldest, newest } = versions;
+            tracing::warn!(%kind, oldest, newest, "this program does not know all versions that the account is enrolled for; the others are taken back");
+        }
+    }
     if kinds.is_empty() {
+        if enrolled.is_some() {
+            tracing::warn!("nothing is left to verify: the account leaves the pool of verifiers");
+            let leave = Action::LeaveVerifiers(LeaveVerifiers {});
+            sender.send(leave).await?;
+        }
         return Ok(());
     }
-    kinds.sort_by_key(|known| known.kind);
     let kinds = BoundedVec::truncating(kinds);
     let owner = owner.unwrap_or(own);
     let wanted = EnrolVerifier {
@@ -68,7 +74,7 @@ pub async fn register<N: Network>(
     Ok(standing)
 }
 
-/// Enrols again whenever the catalogue lets this verifier check other work than before.
+/// Enrols again, or leaves, whenever the catalogue lets this verifier check other work than before.
 pub async fn keep_enrolled<N: Network>(
     clock: &impl Clock,
     sender: &Sender<N>,

@@ -1,6 +1,10 @@
 //! The worker: offers services, runs what it is matched, hands outputs to buyers. It may verify others' work too.
 
-use super::{Standing, bond_up_to, verifier};
+use super::{
+    Standing, bond_up_to,
+    promised::{self, Offered},
+    verifier,
+};
 use commonware_codec::Encode;
 use commonware_runtime::Clock;
 use fairweir_client::{
@@ -16,14 +20,14 @@ use fairweir_services::{
 use fairweir_types::{
     Action, Address, Amount, BoundedBytes, BoundedVec, Boxed, ByteCount, ChainId, Digest, Height,
     Millis, Units,
-    catalogue::KnownKind,
+    catalogue::{Catalogue, KnownKind, Versions},
     decode,
     limits::BLOB_BYTES_MAX,
     node_api::{BatchLeaves, DeliveryReply, DeskRequest, Refusal},
     order::{Demand, KindId, Name, Offer, PriceVector, Privacy, UnitVector},
     session::Ask,
     session::SealKey,
-    tx::RegisterOffer,
+    tx::{RegisterOffer, WithdrawOffer},
 };
 use futures::{StreamExt as _, future, stream::FuturesUnordered};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -132,6 +136,9 @@ fn offer(
 /// unless they stand as wanted already; one that also verifies enrols with the key that what it may read is encrypted to. Says why the other
 /// kinds are not offered.
 ///
+/// Offers of the account that name what this program does not know, of an earlier program, are taken back first. A worker's account is one
+/// program's: whatever is matched to it comes here, so an offer that is not served here is not served.
+///
 /// # Errors
 /// [`ClientError`].
 pub async fn register<N: Network>(
@@ -140,16 +147,14 @@ pub async fn register<N: Network>(
     registry: &Registry,
     (options, seal_key): (&WorkerOptions, SealKey),
 ) -> Result<Standing, ClientError> {
-    bond_up_to(sender, options.stake).await?;
     let own = sender.key().address();
-    let standing = Standing::of(&sender.client().services().await?, registry);
+    let catalogue = sender.client().services().await?;
+    let standing = Standing::of(&catalogue, registry);
+    let offers = offers_left(sender, &catalogue, (registry, &standing)).await?;
+    bond_up_to(sender, options.stake).await?;
     for &known in &standing.active {
         let wanted = offer(known, own, endpoint, options)?;
-        let offers = sender.client().offers(known.kind).await?;
-        let stands = offers
-            .iter()
-            .any(|report| report.worker == own && report.offer == wanted);
-        if !stands {
+        if offers.get(&known.kind) != Some(&wanted) {
             sender
                 .send(Action::RegisterOffer(Boxed::new(RegisterOffer {
                     offer: wanted,
@@ -163,8 +168,41 @@ pub async fn register<N: Network>(
     Ok(standing)
 }
 
-/// Registers again whenever the catalogue lets this worker do other work than before: a kind that becomes active is offered, and one that
-/// goes on with a version which this program does not know is not, without a restart.
+/// Withdraws the account's offers that this program cannot serve and does not replace; gives those that are left. There are offers of kinds in
+/// the catalogue alone, and a retired kind stays in it.
+async fn offers_left<N: Network>(
+    sender: &Sender<N>,
+    catalogue: &Catalogue,
+    (registry, standing): (&Registry, &Standing),
+) -> Result<BTreeMap<KindId, Offer>, ClientError> {
+    let own = sender.key().address();
+    let known = registry.known();
+    let mut left = BTreeMap::new();
+    for kind in catalogue.services.iter().map(|service| service.kind) {
+        let Some(report) = sender.client().offer_of(own, kind).await? else {
+            continue;
+        };
+        let versions = report.offer.versions;
+        let Versions { oldest, newest } = versions;
+        match promised::offer(KnownKind { kind, versions }, &known, &standing.active) {
+            Offered::Stands => {}
+            Offered::Replaced => {
+                tracing::warn!(%kind, oldest, newest, "this program does not know all versions that the account's offer names; it is replaced");
+            }
+            Offered::Withdrawn => {
+                tracing::warn!(%kind, oldest, newest, "this program does not know all versions that the account's offer names, nor the one in force, if any; it is withdrawn");
+                let withdraw = Action::WithdrawOffer(WithdrawOffer { kind });
+                sender.send(withdraw).await?;
+                continue;
+            }
+        }
+        left.insert(kind, report.offer);
+    }
+    Ok(left)
+}
+
+/// Registers again whenever the catalogue lets this worker do other work than before: a kind that becomes active is offered without a restart.
+/// An offer for a version that ended stands, because it is matched to nothing else; one that names what this program does not know is taken back.
 pub async fn keep_registered<N: Network>(
     clock: &impl Clock,
     sender: &Sender<N>,
