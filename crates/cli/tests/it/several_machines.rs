@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -29,7 +30,7 @@ impl Node {
         Self(child)
     }
 
-    /// Starts one and kills it as soon as it says something.
+    /// Starts one and kills it as soon as it says something; panics if it does not within a minute.
     pub(crate) fn kill_when(data: &Path, says: &str) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fairweir"))
             .arg("--data")
@@ -41,11 +42,61 @@ impl Node {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let is_said = lines.map_while(Result::ok).any(|line| line.contains(says));
+        let (sender, told) = mpsc::channel();
+        let stderr = child.stderr.take().unwrap();
+        // Ends with the node, whose end of the pipe it reads.
+        let reader = std::thread::spawn(move || {
+            let lines = BufReader::new(stderr).lines();
+            for line in lines.map_while(Result::ok) {
+                // Nobody listens any more once it was said.
+                let _ = sender.send(line);
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut said = Vec::new();
+        let is_said = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match told.recv_timeout(left) {
+                Ok(line) if line.contains(says) => break true,
+                Ok(line) => said.push(line),
+                Err(_) => break false,
+            }
+        };
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(is_said, "it never said {says:?}");
+        reader.join().unwrap();
+        assert!(is_said, "it never said {says:?}, but:\n{}", said.join("\n"));
+    }
+
+    /// What one says that ends by itself within a minute; none if it runs on.
+    pub(crate) fn refusal(data: &Path) -> Option<String> {
+        let mut node = Self(
+            Command::new(env!("CARGO_BIN_EXE_fairweir"))
+                .arg("--data")
+                .arg(data)
+                .args(["node", "run"])
+                .env_remove("FAIRWEIR_PASSPHRASE")
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        );
+        let mut stderr = node.0.stderr.take().unwrap();
+        // Read as it comes: a full pipe would hold the node up.
+        let reader = std::thread::spawn(move || {
+            let mut said = String::new();
+            stderr.read_to_string(&mut said).unwrap();
+            said
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            if let Some(status) = node.0.try_wait().unwrap() {
+                assert!(!status.success(), "it ended as if nothing was wrong");
+                return Some(reader.join().unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        None
     }
 }
 
