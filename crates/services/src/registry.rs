@@ -15,7 +15,7 @@ pub struct Registry {
     services: BTreeMap<(KindId, u16), Arc<dyn AnyService>>,
 }
 
-/// Why a kind that this program has cannot be worked for now.
+/// Why a kind that this program has cannot be worked for as the catalogue stands.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotNow {
     /// Nobody voted for it.
@@ -193,7 +193,7 @@ impl Registry {
         Ok(KnownKind { kind, versions })
     }
 
-    /// The kinds that can be worked for now, and why the others cannot.
+    /// The kinds that can be worked for as the catalogue stands, and why the others cannot.
     #[must_use]
     pub fn active(&self, catalogue: &Catalogue) -> (Vec<KnownKind>, Vec<NotNow>) {
         let (mut active, mut others) = (Vec::new(), Vec::new());

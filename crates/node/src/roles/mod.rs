@@ -36,7 +36,7 @@ pub async fn resume_from<N: Network>(
 /// How long a role waits before it looks into the catalogue again.
 const CATALOGUE_PAUSE: Duration = Duration::from_secs(2);
 
-/// What a role can work for now, and why not for the rest.
+/// What a role can work for as the catalogue stands, and why not for the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Kinds in force, in versions that this program knows.
@@ -55,7 +55,7 @@ impl Standing {
 
     fn tell(&self) {
         for why in &self.others {
-            tracing::warn!(%why, "a kind of work is not offered, or checked, for now");
+            tracing::warn!(%why, "a kind of work is neither offered nor checked as the catalogue stands");
         }
     }
 
