@@ -151,10 +151,7 @@ pub(crate) async fn open_alone<E: Runtime>(
         mut parts,
         acknowledged,
     } = prepare(context, config).await?;
-    let plan = wiring.plan().await;
-    if plan.should_sync(false) {
-        return Err(StartError::UnfinishedCopy);
-    }
+    let plan = wiring.whole_plan().await?;
     let (fetcher, unanswered) = follow::fetcher();
     let (receiver, handler) = handler::init(wiring.context.child("handler"), MAILBOX);
     let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
@@ -476,10 +473,7 @@ impl<E: Runtime> Wiring<E> {
         let launch = |task: MarshalTask<E>, stateful: StatefulMailbox<E, App>| {
             task.start(stateful, buffer, resolver)
         };
-        let plan = self.plan().await;
-        if plan.should_sync(false) {
-            return Err(StartError::UnfinishedCopy);
-        }
+        let plan = self.whole_plan().await?;
         let start = BackendStart {
             plan,
             state: StateSource::none(),
@@ -493,6 +487,15 @@ impl<E: Runtime> Wiring<E> {
 
     async fn plan(&self) -> Plan<E> {
         SyncPlan::init(self.context.child("plan"), &self.config.partition_prefix).await
+    }
+
+    /// The plan of a store that is not half a copy.
+    async fn whole_plan(&self) -> Result<Plan<E>, StartError> {
+        let plan = self.plan().await;
+        if plan.should_sync(false) {
+            return Err(StartError::UnfinishedCopy);
+        }
+        Ok(plan)
     }
 
     /// Starts block storage and execution, and loads the state. `launch` gives block storage its ways to other nodes.

@@ -245,7 +245,8 @@ async fn tell(progress: SyncProgress) -> Infallible {
 /// What to do about a store that cannot be read.
 const DAMAGED: &str = "a damaged or truncated store looks like this: `fairweir node repair` sets it aside and gets the chain from other nodes";
 
-/// While a store is opened, whatever panics says what to do about a damaged one: the library's own words speak of its parts.
+/// While a store is opened, whatever panics ends the program, and says what to do about a damaged store: the library's own words speak of its parts. It panics in a
+/// task; whether the rest would come to its end is left to how far that was.
 struct Opening;
 
 impl Opening {
@@ -254,6 +255,8 @@ impl Opening {
         std::panic::set_hook(Box::new(move |panic| {
             before(panic);
             output::progress(format!("error: the chain does not start: {DAMAGED}"));
+            // Nothing was acknowledged yet.
+            std::process::exit(i32::from(code::MACHINE));
         }));
         Self
     }

@@ -68,8 +68,8 @@ impl Node {
         assert!(is_said, "it never said {says:?}, but:\n{}", said.join("\n"));
     }
 
-    /// What one says that ends by itself within a minute; none if it runs on.
-    pub(crate) fn refusal(data: &Path) -> Option<String> {
+    /// The exit code of one that must end by itself, and what it says; panics if it runs on for a minute.
+    pub(crate) fn refusal(data: &Path) -> (Option<i32>, String) {
         let mut node = Self(
             Command::new(env!("CARGO_BIN_EXE_fairweir"))
                 .arg("--data")
@@ -89,14 +89,16 @@ impl Node {
             said
         });
         let deadline = Instant::now() + Duration::from_secs(60);
-        while Instant::now() < deadline {
+        loop {
             if let Some(status) = node.0.try_wait().unwrap() {
-                assert!(!status.success(), "it ended as if nothing was wrong");
-                return Some(reader.join().unwrap());
+                return (status.code(), reader.join().unwrap());
+            }
+            if Instant::now() > deadline {
+                drop(node);
+                panic!("it runs on: {}", reader.join().unwrap());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        None
     }
 }
 

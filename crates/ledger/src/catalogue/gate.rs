@@ -1,6 +1,6 @@
 //! What may be offered, enrolled for and bought in a block.
 
-use super::{CatalogueError, service};
+use super::{CatalogueError, service, terms_in};
 use crate::{
     execution::Execution, fault::Fault, keys, market, registry::VerifierRecord, state::State,
 };
@@ -93,7 +93,6 @@ pub(crate) fn is_in_force(
     header: &OrderHeader,
     height: Height,
 ) -> Result<bool, Fault> {
-    let record = service(state, header.kind)?;
-    let terms = record.as_ref().and_then(|record| record.in_force(height));
+    let terms = terms_in(state, header.kind, height)?;
     Ok(terms.is_some_and(|terms| terms.version == header.version))
 }

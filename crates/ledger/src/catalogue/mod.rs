@@ -96,13 +96,22 @@ pub fn report(state: &dyn State, height: Height) -> Result<Catalogue, Fault> {
     })
 }
 
+/// The terms of a kind in a block, if it is active there.
+fn terms_in(
+    state: &dyn State,
+    kind: KindId,
+    height: Height,
+) -> Result<Option<ServiceTerms>, Fault> {
+    let record = service(state, kind)?;
+    Ok(record.and_then(|record| record.in_force(height).cloned()))
+}
+
 /// Whether verdicts over an order that is posted in a block may go to a referee.
 pub(crate) fn has_appeals(
     state: &dyn State,
     header: &OrderHeader,
     height: Height,
 ) -> Result<bool, Fault> {
-    let record = service(state, header.kind)?;
-    let terms = record.as_ref().and_then(|record| record.in_force(height));
+    let terms = terms_in(state, header.kind, height)?;
     Ok(terms.is_some_and(|terms| terms.has_appeals))
 }
