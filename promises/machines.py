@@ -8,7 +8,7 @@ import struct
 import sys
 import tempfile
 
-from network import Process, require, run
+from network import Process, free_ports, require, run
 
 SWITCH = "fairweir-switch"
 SIOCETHTOOL = 0x8946
@@ -33,10 +33,11 @@ class Loopback:
 
     def __init__(self, count):
         self.names = [f"loopback-{number}" for number in range(1, count + 1)]
+        self.ports = free_ports(2 * count)
 
     def ways(self, machine):
         """Where a node on a machine listens for clients, and for other validators."""
-        return f"127.0.0.1:{7640 + 2 * machine}", f"127.0.0.1:{7641 + 2 * machine}"
+        return tuple(f"127.0.0.1:{port}" for port in self.ports[2 * machine : 2 * machine + 2])
 
     def on(self, _, *command):
         return [str(word) for word in command]

@@ -1,9 +1,11 @@
 """What the promises share: building programs, running a network in a folder of its own, and asking it."""
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +40,29 @@ def keep(promise):
         print(f"broken: {error}")
         sys.exit(1)
     print(figure)
+
+
+def until(what, holds, within=180):
+    """Waits until something holds, and returns it; `what` says it in words."""
+    deadline = time.monotonic() + within
+    while not (found := holds()):
+        require(time.monotonic() < deadline, f"{what}: not within {within:.0f} s")
+        time.sleep(0.2)
+    return found
+
+
+def free_ports(count):
+    """Ports, all different, that nobody uses now, for UDP and TCP."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        while len(ports) < count:
+            streams = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = streams.getsockname()[1]
+            datagrams = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with contextlib.suppress(OSError):
+                datagrams.bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
 
 
 def program(name, release=False):

@@ -4,17 +4,9 @@ import json
 import os
 import pathlib
 import re
-import socket
 import tempfile
 
-from network import Process, ask, run
-
-
-def free_port():
-    """A UDP port that nobody uses now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from network import Process, ask, free_ports, run
 
 
 class Worker:
@@ -23,7 +15,7 @@ class Worker:
     def __init__(self, fairweir, network, folder):
         self.folder, ticket = folder, run(fairweir, "--data", network, "worker", "invite").stdout.strip()
         command = [fairweir, "--data", folder, "--threads", "1", "--json", "worker", "join", ticket]
-        self.command = [*command, "--price", "0.5", "--capacity", "64", "--listen", f"127.0.0.1:{free_port()}"]
+        self.command = [*command, "--price", "0.5", "--capacity", "64", "--listen", f"127.0.0.1:{free_ports(1)[0]}"]
         self.kills = 0
         self.start()
 

@@ -6,7 +6,7 @@ use crate::{
     block::ChainBlock,
     config::{ChainConfig, SyncMode},
     consensus::PARTICIPANTS_MAX,
-    error::StartError,
+    error::{StartError, StoreError},
     follow::Source,
     genesis::{BlockDigest, Scheme},
     gossip::GOSSIP_BYTES_MAX,
@@ -24,6 +24,7 @@ use commonware_macros::select;
 use commonware_p2p::utils::mux;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::channel::oneshot;
+use fairweir_types::Height;
 use futures::future::select_all;
 use rand_core::CryptoRng;
 use std::{fmt, future::Future, pin::pin, time::Duration};
@@ -32,6 +33,8 @@ use std::{fmt, future::Future, pin::pin, time::Duration};
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
 impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
 
+/// Time within which a block that is in the store is executed when a chain is opened.
+const REPLAY_WITHIN: Duration = Duration::from_secs(60);
 /// Time for the parts of a chain to end before it is begun anew, or otherwise.
 const BEGIN_ANEW: Duration = Duration::from_secs(1);
 
@@ -81,6 +84,32 @@ async fn first_ended(parts: Vec<Part>) -> &'static str {
     name
 }
 
+/// Waits until a chain shows what it acknowledged. False for one that no other node gives blocks to, if none came for a while: then some of its own are gone.
+async fn shows(
+    clock: &impl Clock,
+    chain: &ChainHandle,
+    acknowledged: Height,
+    is_alone: bool,
+) -> bool {
+    let mut seen = chain.tip().height;
+    // Closed only when the chain is gone, which somebody else reports.
+    let mut shown = pin!(chain.wait_height(acknowledged));
+    loop {
+        select! {
+            _ = &mut shown => return true,
+            () = clock.sleep(REPLAY_WITHIN) => {},
+        }
+        let newest = chain.tip().height;
+        if newest == seen && is_alone {
+            return false;
+        }
+        if newest == seen {
+            tracing::warn!(%newest, %acknowledged, "blocks that were here are missing: other nodes are asked for them");
+        }
+        seen = newest;
+    }
+}
+
 /// Hands out the chain once it shows everything that it ever acknowledged, and runs until a part ends.
 async fn run(
     clock: impl Clock,
@@ -91,14 +120,24 @@ async fn run(
         chain,
         parts,
         acknowledged,
+        is_alone,
     } = opened;
     let mut ended = pin!(first_ended(parts));
     let asked = chain.clone();
     let mut stopped = pin!(asked.core().rules.stopped(&clock));
     select! {
         name = &mut ended => return Ended::Part(name),
-        // Closed only when the chain is gone, which the other arm reports.
-        _ = chain.wait_height(acknowledged) => {},
+        // What was acknowledged may lie before the rules that this program cannot follow, and not be replayed to its end.
+        stop = &mut stopped => {
+            let _ = sender.send(Err(StartError::Upgrade(stop)));
+            return Ended::Upgrade(stop);
+        },
+        is_shown = shows(&clock, &chain, acknowledged, is_alone) => if !is_shown {
+            let newest = chain.tip().height;
+            let missing = StoreError::new(format!("blocks {newest} to {acknowledged} were here, and those behind the first are not there any more"));
+            let _ = sender.send(Err(missing.into()));
+            return Ended::Part("start");
+        },
     }
     // Without a receiver nobody wants the chain, and it stops.
     if sender.send(Ok(chain)).is_err() {

@@ -96,6 +96,8 @@ pub(crate) struct Opened {
     pub(crate) parts: Vec<Part>,
     /// The highest block of which anything was acknowledged before the start.
     pub(crate) acknowledged: Height,
+    /// Whether no other node gives it blocks.
+    pub(crate) is_alone: bool,
 }
 
 /// Opens the store, loads the state and starts every part of a validator.
@@ -175,6 +177,7 @@ pub(crate) async fn open_alone<E: Runtime>(
         chain: ChainHandle::new(core, backend.marshal),
         parts,
         acknowledged,
+        is_alone: true,
     })
 }
 
@@ -263,6 +266,7 @@ fn opened<E: Runtime>(
         chain,
         parts,
         acknowledged,
+        is_alone: false,
     }
 }
 
@@ -523,11 +527,13 @@ impl<E: Runtime> Wiring<E> {
             (&mut databases).now_or_never().is_none(),
             "the task that answers has not started"
         );
-        let mut parts = vec![
-            ("marshal", launch(marshal_task, stateful.clone())),
-            ("execution", stateful_task.start()),
-        ];
+        let mut storage = launch(marshal_task, stateful.clone());
+        let mut execution = stateful_task.start();
+        let ended = |part| StoreError::new(format!("{part} ended while it was opened"));
         let database = select! {
+            // First: what ends drops the question about the state, too.
+            _ = &mut storage => return Err(ended("the storage of blocks").into()),
+            _ = &mut execution => return Err(ended("the execution of blocks").into()),
             database = &mut databases => database,
             () = state.given_up() => {
                 let height = begun.unwrap_or(Height::ZERO);
@@ -539,7 +545,11 @@ impl<E: Runtime> Wiring<E> {
             .context
             .child("state_server")
             .spawn(move |_| state_server::run(database, questions));
-        parts.push(("state", serving));
+        let parts = vec![
+            ("marshal", storage),
+            ("execution", execution),
+            ("state", serving),
+        ];
         Ok(Backend {
             marshal,
             stateful,

@@ -62,7 +62,7 @@ pub(crate) fn status(chain_id: &ChainId, height: Height) -> Status {
     }
 }
 
-/// A client of a node that gives these answers.
+/// A client of a node that gives these answers, and is silent where there are none.
 pub(crate) fn client_of(
     context: &Context,
     mut answers: impl FnMut(NodeRequest) -> Vec<NodeReply> + Send + 'static,
@@ -73,9 +73,15 @@ pub(crate) fn client_of(
     let mut incoming = network.accept(NODE, 4).unwrap();
     context.child("node").spawn(move |_| async move {
         let _network = network;
+        let mut silent = Vec::new();
         while let Some((_, mut stream)) = incoming.next().await {
             let frame = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE);
-            for answer in answers(decode(&frame.await.unwrap()).unwrap()) {
+            let answers = answers(decode(&frame.await.unwrap()).unwrap());
+            if answers.is_empty() {
+                silent.push(stream);
+                continue;
+            }
+            for answer in answers {
                 stream
                     .send(&answer.encode(), ANSWER_DEADLINE)
                     .await

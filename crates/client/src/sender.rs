@@ -1,6 +1,6 @@
 //! Sending transactions of one account.
 
-use crate::{ClientError, NodeClient};
+use crate::{ClientError, NodeClient, protocol::SUBMIT_DEADLINE};
 use commonware_codec::EncodeSize;
 use fairweir_net::Network;
 use fairweir_types::{
@@ -8,12 +8,14 @@ use fairweir_types::{
     node_api::{AccountReport, Included},
 };
 use futures::lock::Mutex;
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// Blocks for which a transaction stays valid: long enough for a busy chain, short enough to be forgotten.
 const EXPIRY_BLOCKS: u64 = 2_000;
 /// How often a transaction is offered again when the reply was lost, and how often it is rebuilt with a fresh nonce.
 const ATTEMPTS_MAX: usize = 6;
+/// How long after the first attempt another one is begun. The last one has its own deadline besides.
+const ATTEMPTS_WITHIN: Duration = SUBMIT_DEADLINE.saturating_mul(2);
 /// Bytes that an envelope adds to its action, at most, for the fee.
 const ENVELOPE_BYTES: u64 = 256;
 /// Bytes that a node's suggested fee is for.
@@ -65,21 +67,25 @@ impl<N: Network> Sender<N> {
         &self.client
     }
 
-    /// Sends an action and waits until it is final; a refused action is a value here, see [`Sender::send`].
+    /// Sends an action and waits until it is final; a refused action is a value here, see [`Sender::send`]. Gives up after three minutes.
     ///
     /// # Errors
     /// [`ClientError`] when it is not known to be included.
     pub async fn include(&self, action: Action) -> Result<Included, ClientError> {
         let mut known = self.turn.lock().await;
+        let until = self.now().saturating_add(ATTEMPTS_WITHIN);
         let mut rebuilt = 0;
         loop {
             let tip = match *known {
                 Some(tip) => tip,
-                None => again(|| self.client.status()).await?.header.height,
+                None => {
+                    let status = self.again(until, || self.client.status());
+                    status.await?.header.height
+                }
             };
             *known = Some(tip);
-            let tx = self.build(action.clone(), tip).await?;
-            match self.offer(&tx).await {
+            let tx = self.build(action.clone(), tip, until).await?;
+            match self.again(until, || self.client.submit(&tx)).await {
                 Ok(included) => {
                     *known = Some(included.height.max(tip));
                     return Ok(included);
@@ -89,7 +95,8 @@ impl<N: Network> Sender<N> {
                     if matches!(
                         refusal.code.as_str(),
                         "nonce_too_low" | "underpriced" | "dropped" | "expired"
-                    ) && rebuilt < ATTEMPTS_MAX =>
+                    ) && rebuilt < ATTEMPTS_MAX
+                        && self.now() < until =>
                 {
                     *known = None;
                     rebuilt += 1;
@@ -112,8 +119,14 @@ impl<N: Network> Sender<N> {
         }
     }
 
-    async fn build(&self, action: Action, tip: Height) -> Result<SignedTx, ClientError> {
-        let account = again(|| self.client.account(self.key.address())).await?;
+    async fn build(
+        &self,
+        action: Action,
+        tip: Height,
+        until: Duration,
+    ) -> Result<SignedTx, ClientError> {
+        let account = self.again(until, || self.client.account(self.key.address()));
+        let account = account.await?;
         let transaction = Transaction {
             chain_id: self.chain_id.clone(),
             sender: self.key.account_key(),
@@ -125,22 +138,28 @@ impl<N: Network> Sender<N> {
         Ok(transaction.sign(&self.key))
     }
 
-    async fn offer(&self, tx: &SignedTx) -> Result<Included, ClientError> {
-        again(|| self.client.submit(tx)).await
-    }
-}
-
-/// Asks again when the connection was lost. The deadline of the lost attempt paces us.
-async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, ClientError>
-where
-    F: Future<Output = Result<T, ClientError>>,
-{
-    let mut attempts = 0;
-    loop {
-        match ask().await {
-            Err(ClientError::Net(_)) if attempts < ATTEMPTS_MAX => attempts += 1,
-            other => return other,
+    /// Asks again when the connection was lost, until a time of [`Network::now`]. The deadline of the lost attempt paces us.
+    async fn again<T, F>(
+        &self,
+        until: Duration,
+        ask: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>> + Send,
+    {
+        let mut attempts = 0;
+        loop {
+            match ask().await {
+                Err(ClientError::Net(_)) if attempts < ATTEMPTS_MAX && self.now() < until => {
+                    attempts += 1;
+                }
+                other => return other,
+            }
         }
+    }
+
+    fn now(&self) -> Duration {
+        self.client.network().now()
     }
 }
 
@@ -245,6 +264,34 @@ mod tests {
                 sender.clone().send(action()).await.unwrap();
             }
             assert_eq!(node.lock().unwrap().statuses, 2);
+        });
+    }
+
+    #[test]
+    fn a_node_that_takes_no_transactions_is_given_up() {
+        deterministic::Runner::seeded(2).start(|context| async move {
+            let chain_id = ChainId::new("dev-sender").unwrap();
+            let mut node = Node {
+                height: 10,
+                nonce: 0,
+                statuses: 0,
+            };
+            let chain = chain_id.clone();
+            let client = client_of(&context, move |request| match request {
+                NodeRequest::Submit(_) => vec![],
+                other => vec![answer(&mut node, &chain, other)],
+            });
+            let key = SecretKey::from_seed([3; 32]).unwrap();
+            let sender = Sender::new(client, chain_id, key);
+            let before = sender.now();
+            let action = Action::Bond(Bond {
+                amount: Amount::ZERO,
+            });
+            let error = sender.send(action).await.unwrap_err();
+            assert!(matches!(error, ClientError::Net(_)), "{error}");
+            let took = sender.now() - before;
+            let most = ATTEMPTS_WITHIN + SUBMIT_DEADLINE;
+            assert!(took >= ATTEMPTS_WITHIN && took <= most, "{took:?}");
         });
     }
 }

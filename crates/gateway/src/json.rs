@@ -3,6 +3,7 @@
 use fairweir_client::orders::slot_of;
 use fairweir_types::{
     Address, Amount, Event,
+    catalogue::{KnownKind, Versions},
     node_api::{AccountReport, AuditReport, DelegateReport, SecuredReport, Status, SupplyReport},
     order::{NonMatch, OrderId, SlotId, UnitVector},
     receipt::{Randomness, Tier, Verdict},
@@ -478,6 +479,11 @@ pub fn delegate(granted: &DelegateReport) -> Value {
     })
 }
 
+fn known_kind(known: &KnownKind) -> Value {
+    let Versions { oldest, newest } = known.versions;
+    json!({ "kind": known.kind.0, "versions": [oldest, newest] })
+}
+
 /// An account.
 #[must_use]
 pub fn account(account: &AccountReport) -> Value {
@@ -489,6 +495,6 @@ pub fn account(account: &AccountReport) -> Value {
         "unbonding": coins(account.unbonding),
         "exposure": coins(account.exposure),
         "delegates": account.delegates.iter().map(delegate).collect::<Vec<_>>(),
-        "verifies": account.verifies.as_ref().map(|enrolled| enrolled.kinds.iter().map(|known| known.kind.0).collect::<Vec<_>>()),
+        "verifies": account.verifies.as_ref().map(|enrolled| enrolled.kinds.iter().map(known_kind).collect::<Vec<_>>()),
     })
 }

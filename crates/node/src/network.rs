@@ -14,7 +14,7 @@ use fairweir_services::{
 use fairweir_types::{
     AccountKey, Address, Amount, BoundedVec, ChainId, Digest, Genesis, GenesisAccount, LengthError,
     Millis, Validator,
-    catalogue::GenesisService,
+    catalogue::{GenesisService, KnownKind},
     genesis::{GenesisError, GenesisParam},
 };
 use std::{
@@ -199,11 +199,21 @@ pub fn open_or_found(
     })
 }
 
+/// Every version of every kind of work that this program knows.
+#[must_use]
+pub fn known_services() -> Vec<KnownKind> {
+    whole_registry().known()
+}
+
 /// The kinds of work that a network is founded with if nobody says otherwise: all that this program knows, from the first block on.
 #[must_use]
 pub fn founding_services() -> Vec<GenesisService> {
+    whole_registry().founding()
+}
+
+fn whole_registry() -> Registry {
     let none: Arc<dyn Models> = Arc::new(NoModels);
-    Registry::with_models(&none).founding()
+    Registry::with_models(&none)
 }
 
 /// The genesis of a network in one process.

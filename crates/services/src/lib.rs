@@ -28,7 +28,7 @@ pub use contract::{
     Metered, Served, SpecError, Verifier, Words,
 };
 pub use recompute::{Recompute, Recomputed};
-pub use registry::{NotNow, Registry};
+pub use registry::{NotNow, Registry, known_with};
 pub use service::{AnyService, Evidence, Executed, Service, trace_for};
 pub use world::{
     BlobError, Blobs, ChainClient, ChainError, Discard, Env, Outlet, OutletClosed, PastOrder,

@@ -167,7 +167,6 @@ impl Registry {
     pub fn check(&self, catalogue: &Catalogue, kind: KindId) -> Result<KnownKind, NotNow> {
         let service = catalogue.get(kind);
         let service = service.ok_or(NotNow::NotInCatalogue { kind })?;
-        let versions = self.versions(kind).unwrap_or_default();
         let Some(terms) = catalogue.in_force(kind) else {
             let next = Height(catalogue.height.get().saturating_add(1));
             let planned = service.planned(next).find(|entry| entry.terms.is_some());
@@ -182,15 +181,15 @@ impl Registry {
                 },
             });
         };
-        if !versions.include(terms.version) {
-            return Err(NotNow::OtherVersion {
+        known_with(&self.known(), kind, terms.version).ok_or_else(|| {
+            let newest = self.versions(kind).unwrap_or_default();
+            NotNow::OtherVersion {
                 kind,
                 in_force: terms.version,
-                oldest: versions.oldest,
-                newest: versions.newest,
-            });
-        }
-        Ok(KnownKind { kind, versions })
+                oldest: newest.oldest,
+                newest: newest.newest,
+            }
+        })
     }
 
     /// The kinds that can be worked for as the catalogue stands, and why the others cannot.
@@ -215,6 +214,13 @@ impl Registry {
         });
         services.collect()
     }
+}
+
+/// The range of versions of a kind that has this one.
+#[must_use]
+pub fn known_with(known: &[KnownKind], kind: KindId, version: u16) -> Option<KnownKind> {
+    let mut runs = known.iter().filter(|run| run.kind == kind);
+    runs.find(|run| run.versions.include(version)).copied()
 }
 
 fn keyed(service: Arc<dyn AnyService>) -> ((KindId, u16), Arc<dyn AnyService>) {
@@ -280,6 +286,20 @@ mod tests {
         assert_eq!(missing, NotNow::NotInCatalogue { kind: TEXT });
         let (active, others) = registry.active(&catalogue(&[(1, Some(2))]));
         assert_eq!((active.len(), others.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_version_before_a_gap_is_known() {
+        let run = |oldest, newest| KnownKind {
+            kind: TEXT,
+            versions: Versions { oldest, newest },
+        };
+        let known = [run(1, 2), run(4, 5)];
+        let with = |version| known_with(&known, TEXT, version);
+        assert_eq!(with(2), Some(run(1, 2)));
+        assert_eq!(with(3), None);
+        assert_eq!(with(5), Some(run(4, 5)));
+        assert_eq!(known_with(&known, KindId(2), 5), None);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 use crate::{Global, connection::with_connection, output};
 use fairweir_gateway::json;
 use fairweir_node::network;
+use fairweir_services::known_with;
 use fairweir_types::{
     Height,
-    catalogue::{Catalogue, GenesisService, ServiceReport},
+    catalogue::{Catalogue, KnownKind, ServiceReport, Versions},
+    order::KindId,
 };
 
 const AFTER_HELP: &str = "\
@@ -30,7 +32,7 @@ impl Services {
             output::json_pretty(&json::catalogue(&catalogue));
             return Ok(());
         }
-        for line in lines(&catalogue, &network::founding_services()) {
+        for line in lines(&catalogue, &network::known_services()) {
             output::line(line);
         }
         Ok(())
@@ -58,7 +60,7 @@ pub(crate) fn summary(catalogue: &Catalogue) -> String {
     }
 }
 
-fn lines(catalogue: &Catalogue, known: &[GenesisService]) -> Vec<String> {
+fn lines(catalogue: &Catalogue, known: &[KnownKind]) -> Vec<String> {
     let next = Height(catalogue.height.get().saturating_add(1));
     let mut lines: Vec<String> = catalogue
         .services
@@ -73,15 +75,31 @@ fn lines(catalogue: &Catalogue, known: &[GenesisService]) -> Vec<String> {
     lines
 }
 
-fn line(service: &ServiceReport, next: Height, known: &[GenesisService]) -> String {
+/// What this program knows of a version of a kind.
+fn here(known: &[KnownKind], kind: KindId, version: u16) -> String {
+    if known_with(known, kind, version).is_some() {
+        return "this program knows it".to_owned();
+    }
+    let ranges = known.iter().filter(|run| run.kind == kind).map(|run| {
+        let Versions { oldest, newest } = run.versions;
+        if oldest == newest {
+            newest.to_string()
+        } else {
+            format!("{oldest} to {newest}")
+        }
+    });
+    let ranges: Vec<String> = ranges.collect();
+    if ranges.is_empty() {
+        "this program does not know it".to_owned()
+    } else {
+        format!("this program knows version {} only", ranges.join(" and "))
+    }
+}
+
+fn line(service: &ServiceReport, next: Height, known: &[KnownKind]) -> String {
     let mut words = match service.in_force(next) {
         Some(terms) => {
-            let ours = known.iter().find(|known| known.kind == service.kind);
-            let here = match ours.map(|known| known.terms.version) {
-                Some(ours) if ours == terms.version => "this program knows it".to_owned(),
-                Some(ours) => format!("this program knows version {ours} only"),
-                None => "this program does not know it".to_owned(),
-            };
+            let here = here(known, service.kind, terms.version);
             let limits = &terms.demand_max;
             format!(
                 "active, version {}; {here}; at most {} units in, {} out, {} s{}",
@@ -118,7 +136,6 @@ mod tests {
     use fairweir_types::{
         BoundedVec,
         catalogue::{ServiceEntry, ServiceTerms},
-        order::KindId,
     };
 
     fn entry(name: &str, from: u64, version: Option<u16>) -> ServiceEntry {
@@ -145,9 +162,9 @@ mod tests {
                 service(9, vec![entry("echo", 50, Some(1))]),
             ]),
         };
-        let known = [GenesisService {
+        let known = [KnownKind {
             kind: KindId(1),
-            terms: ServiceTerms::widest("text", 1),
+            versions: Versions::only(1),
         }];
         assert_eq!(
             lines(&catalogue, &known).join("\n"),
@@ -159,5 +176,24 @@ mod tests {
             summary(&catalogue),
             "services   text 1; 2 change(s) planned, see `fairweir services`"
         );
+    }
+
+    #[test]
+    fn every_version_that_the_program_knows_counts() {
+        let run = |oldest, newest| KnownKind {
+            kind: KindId(1),
+            versions: Versions { oldest, newest },
+        };
+        let known = [run(1, 2), run(4, 4)];
+        let words = [1, 3, 4].map(|version| here(&known, KindId(1), version));
+        assert_eq!(
+            words,
+            [
+                "this program knows it",
+                "this program knows version 1 to 2 and 4 only",
+                "this program knows it"
+            ]
+        );
+        assert_eq!(here(&known, KindId(2), 1), "this program does not know it");
     }
 }

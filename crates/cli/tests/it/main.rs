@@ -13,19 +13,41 @@ mod several_machines;
 use std::{
     net::UdpSocket,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
 };
 
+/// How long a command may take: longer than any of its own deadlines.
+const COMMAND_WITHIN: Duration = Duration::from_secs(200);
+
+/// Runs a command to its end; panics with its words if it does not come.
+#[track_caller]
 fn fairweir(data: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fairweir"))
+    let child = Command::new(env!("CARGO_BIN_EXE_fairweir"))
         .arg("--data")
         .arg(data)
         .args(words)
         .env_remove("FAIRWEIR_NODE")
         .env_remove("FAIRWEIR_PASSPHRASE")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    let (sender, ended) = mpsc::channel();
+    // Reads both pipes as they fill.
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    match ended.recv_timeout(COMMAND_WITHIN) {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            let killed = Command::new("kill").args(["-9", &id.to_string()]).status();
+            let output = ended.recv().unwrap().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            panic!("{words:?} does not end ({killed:?}): {said}");
+        }
+    }
 }
 
 #[track_caller]

@@ -1,6 +1,6 @@
 //! A network that several folders found together, each with a process of its own.
 
-use super::{assert_fails, fairweir};
+use super::{COMMAND_WITHIN, assert_fails, fairweir};
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -167,6 +167,7 @@ pub(crate) fn status_at(data: &Path, height: u64) -> serde_json::Value {
 
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).unwrap();
+    stream.set_read_timeout(Some(COMMAND_WITHIN)).unwrap();
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n"

@@ -9,7 +9,7 @@ use crate::{
     explorer::{
         api::cursor,
         error::IndexError,
-        records::{self, Account, Demand, Enrolment, Node, Offer, Prices, Slash, Units},
+        records::{self, Account, Demand, Enrolment, KnownKind, Node, Offer, Prices, Slash, Units},
         store::Writing,
         tables::{ACCOUNT_EVENTS, OF_TRANSACTION, seq},
     },
@@ -17,7 +17,7 @@ use crate::{
 };
 use fairweir_client::{FinalBlock, orders::slot_of};
 use fairweir_types::{
-    Action, Address, Amount, Event, Genesis, SignedTx, TxOutcome,
+    Action, Address, Amount, Event, Genesis, SignedTx, TxOutcome, catalogue,
     order::{self, PriceVector, SlotId, UnitVector},
     tx,
 };
@@ -258,12 +258,19 @@ async fn enrolled(
     let enrolment = Enrolment {
         height: place.height,
         owner: enrol.owner.to_string(),
-        kinds: enrol.kinds.iter().map(|known| known.kind.0).collect(),
+        kinds: enrol.kinds.iter().map(known_kind).collect(),
     };
     change_node(writing, place, verifier, |node| {
         node.verifier = Some(enrolment);
     })
     .await
+}
+
+fn known_kind(known: &catalogue::KnownKind) -> KnownKind {
+    KnownKind {
+        kind: known.kind.0,
+        versions: vec![known.versions.oldest, known.versions.newest],
+    }
 }
 
 async fn event(writing: &mut Writing, place: Place, event: &Event) -> Result<(), IndexError> {

@@ -327,7 +327,12 @@ records! {
     Enrolment {
         height: u64,
         owner: String,
-        kinds: Vec<u16>,
+        kinds: Vec<KnownKind>,
+    }
+    /// A kind with a range of its versions, from oldest to newest; a kind may have several.
+    KnownKind {
+        kind: u16,
+        versions: Vec<u16>,
     }
     /// A worker or verifier.
     Node {

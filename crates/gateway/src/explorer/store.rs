@@ -16,7 +16,7 @@ const CONNECTIONS_MAX: u32 = 8;
 /// How long a question waits for a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The version of the tables: an index of another is thrown away and made anew from the blocks.
-pub(crate) const FORMAT: &str = "3";
+pub(crate) const FORMAT: &str = "4";
 
 /// What an index is of, and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -38,12 +38,7 @@ pub async fn enrol<N: Network>(
         }
     }
     if kinds.is_empty() {
-        if enrolled.is_some() {
-            tracing::warn!("nothing is left to verify: the account leaves the pool of verifiers");
-            let leave = Action::LeaveVerifiers(LeaveVerifiers {});
-            sender.send(leave).await?;
-        }
-        return Ok(());
+        return leave(sender).await;
     }
     let kinds = BoundedVec::truncating(kinds);
     let owner = owner.unwrap_or(own);
@@ -56,6 +51,20 @@ pub async fn enrol<N: Network>(
         return Ok(());
     }
     sender.send(Action::EnrolVerifier(wanted)).await.map(|_| ())
+}
+
+/// Leaves the pool of verifiers, if the account is in it: an earlier program enrolled it, and what it was drawn for nobody here would check.
+///
+/// # Errors
+/// [`ClientError`].
+pub(super) async fn leave<N: Network>(sender: &Sender<N>) -> Result<(), ClientError> {
+    let own = sender.key().address();
+    if sender.client().account(own).await?.verifies.is_none() {
+        return Ok(());
+    }
+    tracing::warn!("nothing is verified here: the account leaves the pool of verifiers");
+    let leave = Action::LeaveVerifiers(LeaveVerifiers {});
+    sender.send(leave).await.map(|_| ())
 }
 
 /// Bonds the stake and enrols for what the chain's catalogue has in a version that this program knows.

@@ -133,7 +133,7 @@ fn offer(
 }
 
 /// Bonds the stake and registers an offer for every kind of the registry that the chain's catalogue has in a version that this program knows,
-/// unless they stand as wanted already; one that also verifies enrols with the key that what it may read is encrypted to. Says why the other
+/// unless they stand as wanted already; one that also verifies enrols with the key that what it may read is encrypted to, one that does not leaves the pool of verifiers. Says why the other
 /// kinds are not offered.
 ///
 /// Offers of the account that name what this program does not know, of an earlier program, are taken back first. A worker's account is one
@@ -164,6 +164,8 @@ pub async fn register<N: Network>(
     }
     if options.verifies {
         verifier::enrol(sender, (registry, &standing), (options.owner, seal_key)).await?;
+    } else {
+        verifier::leave(sender).await?;
     }
     Ok(standing)
 }

@@ -53,6 +53,7 @@ fn schemas() -> Value {
         records::Settlement,
         records::Refund,
         records::Enrolment,
+        records::KnownKind,
         AccountNow,
         Holdings,
         Status,
