@@ -138,7 +138,8 @@ impl<N: Network> Sender<N> {
         Ok(transaction.sign(&self.key))
     }
 
-    /// Asks again when the connection was lost, until a time of [`Network::now`]. The deadline of the lost attempt paces us.
+    /// Asks again when the connection was lost, or the node had no place left to wait in, until a time of [`Network::now`]. What the lost
+    /// attempt took paces us.
     async fn again<T, F>(
         &self,
         until: Duration,
@@ -150,7 +151,7 @@ impl<N: Network> Sender<N> {
         let mut attempts = 0;
         loop {
             match ask().await {
-                Err(ClientError::Net(_)) if attempts < ATTEMPTS_MAX && self.now() < until => {
+                Err(error) if is_lost(&error) && attempts < ATTEMPTS_MAX && self.now() < until => {
                     attempts += 1;
                 }
                 other => return other,
@@ -161,6 +162,10 @@ impl<N: Network> Sender<N> {
     fn now(&self) -> Duration {
         self.client.network().now()
     }
+}
+
+fn is_lost(error: &ClientError) -> bool {
+    matches!(error, ClientError::Net(_)) || error.refusal_code() == Some("busy")
 }
 
 /// The node's suggestion for an ordinary transaction, in proportion for longer ones.

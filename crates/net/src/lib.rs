@@ -99,8 +99,8 @@ pub trait FrameStream: Debug + Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`NetError::FrameTooLarge`] (nothing more can be received), [`NetError::DeadlinePassed`], [`NetError::Truncated`],
-    /// [`NetError::Closed`].
+    /// [`NetError::FrameTooLarge`] (a call with a larger limit may still receive it, unless it is longer than
+    /// [`FRAME_BYTES_MAX`]), [`NetError::DeadlinePassed`], [`NetError::Truncated`], [`NetError::Closed`].
     fn recv(
         &mut self,
         limit: usize,

@@ -1,13 +1,16 @@
 //! Answering clients.
 
-use crate::blob_store::BlobStore;
+use crate::{
+    blob_store::BlobStore,
+    places::{GivesWay, Places},
+};
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
 use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
 use fairweir_ledger::{
     Fault, audit, candidates, catalogue, governance, report, secured, upgrades, validators,
 };
-use fairweir_net::{FrameStream, Incoming, read_request, reply};
+use fairweir_net::{FrameStream, Incoming, NetError, PeerId, read_request, reply};
 use fairweir_types::{
     Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
     limits::{EVENT_PAGE_MAX, OUTCOME_PAGE_MAX},
@@ -18,22 +21,61 @@ use fairweir_types::{
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-/// Questions that are answered at the same time; further ones wait in the network's bounded queue.
-const ANSWERING_MAX: usize = 512;
-/// Of these, followers, who stay: the other places are for short questions.
+/// Questions under way at the same time; further ones wait in the network's bounded queue. More than all [`Counters`] together, whose
+/// places are given up for others: what is left is for answers, and those take as long as this node does.
+const UNDER_WAY_MAX: usize = 2_048;
+/// Followers, who stay.
 const FOLLOWERS_MAX: usize = 384;
+/// Submissions that wait for their block. A client's own nonces may keep it waiting for ever.
+const SUBMISSIONS_MAX: usize = 512;
+/// Questions that are read, and answers that are taken: each as slowly as the client likes, within the deadline.
+const SMALL_MAX: usize = 384;
+/// Questions above [`SMALL_BYTES_MAX`] that are read: uploads of blobs, and exhibits.
+const LARGE_QUESTIONS_MAX: usize = 32;
+/// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state.
+const LARGE_ANSWERS_MAX: usize = 128;
+/// Bytes of what most questions and answers are below.
+const SMALL_BYTES_MAX: usize = 64 * 1_024;
+
+const _: () = assert!(
+    FOLLOWERS_MAX + SUBMISSIONS_MAX + 2 * SMALL_MAX + LARGE_QUESTIONS_MAX + LARGE_ANSWERS_MAX
+        < UNDER_WAY_MAX
+);
+
+/// Where a client waits for itself or for the chain. Bounded in bytes too: some 600 MB at the most, if all of them are held by who sends and
+/// takes nothing but the longest messages.
+#[derive(Debug)]
+struct Counters {
+    followers: Places,
+    submissions: Places,
+    small_questions: Places,
+    small_answers: Places,
+    large_questions: Places,
+    large_answers: Places,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let over_soon = |max| Places::new(max, GivesWay::Oldest);
+        Self {
+            followers: Places::new(FOLLOWERS_MAX, GivesWay::Newest),
+            submissions: over_soon(SUBMISSIONS_MAX),
+            small_questions: over_soon(SMALL_MAX),
+            small_answers: over_soon(SMALL_MAX),
+            large_questions: over_soon(LARGE_QUESTIONS_MAX),
+            large_answers: over_soon(LARGE_ANSWERS_MAX),
+        }
+    }
+}
 
 /// What answers clients of a node.
 #[derive(Clone, Debug)]
 pub struct Api {
     chain: ChainHandle,
     blobs: Arc<BlobStore>,
-    followers: Arc<AtomicUsize>,
+    counters: Arc<Counters>,
 }
 
 fn refused(code: &str, reason: &str) -> NodeReply {
@@ -58,7 +100,7 @@ impl Api {
         Self {
             chain,
             blobs: Arc::new(blobs),
-            followers: Arc::default(),
+            counters: Arc::default(),
         }
     }
 
@@ -66,46 +108,77 @@ impl Api {
     pub async fn serve<S: FrameStream>(self, mut incoming: Incoming<S>) {
         let mut answering = FuturesUnordered::new();
         loop {
-            if answering.len() >= ANSWERING_MAX {
+            if answering.len() >= UNDER_WAY_MAX {
                 answering.next().await;
                 continue;
             }
             // An empty set is always ready with nothing: then only the network can be waited for.
             if answering.is_empty() {
-                let Some((_, stream)) = incoming.next().await else {
+                let Some((peer, stream)) = incoming.next().await else {
                     return;
                 };
-                answering.push(self.clone().converse(stream));
+                answering.push(self.clone().converse(peer, stream));
                 continue;
             }
             select_biased! {
                 next = incoming.next().fuse() => {
-                    let Some((_, stream)) = next else { return };
-                    answering.push(self.clone().converse(stream));
+                    let Some((peer, stream)) = next else { return };
+                    answering.push(self.clone().converse(peer, stream));
                 }
                 _ = answering.next() => {}
             }
         }
     }
 
-    async fn converse<S: FrameStream>(self, mut stream: S) {
-        let Ok(frame) = read_request(&mut stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE).await else {
+    async fn converse<S: FrameStream>(self, peer: PeerId, mut stream: S) {
+        let Some(frame) = self.read(peer, &mut stream).await else {
             return;
         };
-        let answer = match decode(&frame) {
-            Ok(NodeRequest::Follow(follow)) => return self.follow(stream, follow.from).await,
-            Ok(question) => self.answer(question).await,
+        let question = decode(&frame);
+        // An answer may take its time.
+        drop(frame);
+        let answer = match question {
+            Ok(NodeRequest::Follow(follow)) => return self.follow(peer, stream, follow.from).await,
+            Ok(question) => self.answer(peer, question).await,
             Err(error) => refused("malformed", &error.to_string()),
         };
-        // A client that is gone needs no answer.
-        if let Err(error) = reply(stream, &answer.encode(), ANSWER_DEADLINE).await {
-            tracing::debug!(%error, "a client did not take its answer");
+        self.say(peer, stream, &answer).await;
+    }
+
+    /// Reads a question; none of a client that takes too long for it while others come.
+    async fn read<S: FrameStream>(&self, peer: PeerId, stream: &mut S) -> Option<Vec<u8>> {
+        let reading = read_request(stream, SMALL_BYTES_MAX, ANSWER_DEADLINE);
+        let places = &self.counters.small_questions;
+        match places.within(peer, reading).await? {
+            Err(NetError::FrameTooLarge { found, .. }) if found <= MESSAGE_BYTES_MAX => {
+                let reading = read_request(stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE);
+                let places = &self.counters.large_questions;
+                places.within(peer, reading).await?.ok()
+            }
+            read => read.ok(),
         }
     }
 
-    async fn answer(&self, question: NodeRequest) -> NodeReply {
+    /// Gives an answer; not to a client that takes too long for it while others come.
+    async fn say<S: FrameStream>(&self, peer: PeerId, stream: S, answer: &NodeReply) {
+        let answer = answer.encode();
+        let places = if answer.len() <= SMALL_BYTES_MAX {
+            &self.counters.small_answers
+        } else {
+            &self.counters.large_answers
+        };
+        let replying = reply(stream, &answer, ANSWER_DEADLINE);
+        match places.within(peer, replying).await {
+            Some(Ok(())) => {}
+            // A client that is gone needs no answer.
+            Some(Err(error)) => tracing::debug!(%error, "a client did not take its answer"),
+            None => tracing::debug!(%peer, "a client was too slow to take its answer"),
+        }
+    }
+
+    async fn answer(&self, peer: PeerId, question: NodeRequest) -> NodeReply {
         match question {
-            NodeRequest::Submit(submit) => self.submit(submit.tx.as_slice()).await,
+            NodeRequest::Submit(submit) => self.submit(peer, submit.tx.into_vec()).await,
             NodeRequest::Status(_) => self.status().await,
             NodeRequest::Genesis(_) => NodeReply::Genesis(Boxed::new(self.chain.genesis().clone())),
             NodeRequest::Account(ask) => {
@@ -235,8 +308,11 @@ impl Api {
         }))
     }
 
-    async fn submit(&self, bytes: &[u8]) -> NodeReply {
-        let tx = match SignedTx::decode_bounded(bytes) {
+    async fn submit(&self, peer: PeerId, bytes: Vec<u8>) -> NodeReply {
+        let tx = SignedTx::decode_bounded(&bytes);
+        // The pool holds it from here on, within its own bounds.
+        drop(bytes);
+        let tx = match tx {
             Ok(tx) => tx,
             Err(error) => {
                 let error = SubmitError::Form(error);
@@ -258,7 +334,15 @@ impl Api {
         if let Err(error) = self.chain.offer(tx).await {
             return refused(error.code(), &error.to_string());
         }
-        match self.chain.wait_outcome(digest).await {
+        let waiting = self.chain.wait_outcome(digest);
+        let waited = self.counters.submissions.within(peer, waiting).await;
+        let Some(outcome) = waited else {
+            return refused(
+                "busy",
+                "the transaction waits, and too many clients with it: send it again to hear what became of it",
+            );
+        };
+        match outcome {
             Ok(included) => NodeReply::Included(Included {
                 height: included.height,
                 outcome: included.outcome,
@@ -365,20 +449,17 @@ impl Api {
         }
     }
 
-    async fn follow<S: FrameStream>(&self, stream: S, from: Height) {
-        // Not exact under a race, but all followers run on one task.
-        if self.followers.fetch_add(1, Ordering::Relaxed) < FOLLOWERS_MAX {
-            self.send_pages(stream, from).await;
-        } else {
+    async fn follow<S: FrameStream>(&self, peer: PeerId, stream: S, from: Height) {
+        let place = self.counters.followers.take(peer);
+        let Some(place) = place else {
             let answer = refused(
                 "busy",
                 "this node has as many followers as it takes; ask again later",
             );
-            if let Err(error) = reply(stream, &answer.encode(), ANSWER_DEADLINE).await {
-                tracing::debug!(%error, "a follower did not take its refusal");
-            }
-        }
-        self.followers.fetch_sub(1, Ordering::Relaxed);
+            return self.say(peer, stream, &answer).await;
+        };
+        // Whoever loses its place can come back, and follow from the height that it has seen.
+        place.within(self.send_pages(stream, from)).await;
     }
 
     async fn send_pages<S: FrameStream>(&self, mut stream: S, from: Height) {

@@ -10,6 +10,7 @@ mod keystore;
 pub mod models;
 pub mod network;
 mod output_store;
+mod places;
 mod referee;
 pub mod roles;
 mod ticket;

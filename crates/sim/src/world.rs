@@ -9,7 +9,7 @@ use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use fairweir_chain::{ChainConfig, ChainHandle};
 use fairweir_ledger::report;
 use fairweir_net::{
-    Network as _, PeerId,
+    Network as _, PeerAddr, PeerId,
     memory::{Hub, Link, MemoryNetwork},
 };
 use fairweir_node::{
@@ -171,7 +171,8 @@ impl World {
         started.expect("the actor registers");
     }
 
-    fn join(&self, name: &str) -> MemoryNetwork<Context> {
+    /// A place in the network for a name.
+    pub(crate) fn join(&self, name: &str) -> MemoryNetwork<Context> {
         self.hub
             .join(peer(name))
             .expect("everybody joins once in a life")
@@ -187,6 +188,11 @@ impl World {
             self.node.local_addr(),
             self.genesis.clone(),
         )
+    }
+
+    /// Where its node is reached.
+    pub(crate) fn node_addr(&self) -> PeerAddr {
+        self.node.local_addr()
     }
 
     /// Its clock.

@@ -2,8 +2,11 @@
 
 use crate::harness::{config, genesis, start_solo, transfer, user};
 use commonware_cryptography::Signer as _;
-use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
-use fairweir_chain::{FinalisedBlock, IncludedTx, StartError, start, transport};
+use commonware_runtime::{
+    Blob as _, Clock as _, ReadOptions, Runner as _, Storage as _, Supervisor as _, WriteOptions,
+    deterministic,
+};
+use fairweir_chain::{ChainConfig, FinalisedBlock, IncludedTx, StartError, open, start, transport};
 use fairweir_types::{ChainId, Digest, Height};
 use std::time::Duration;
 
@@ -99,5 +102,50 @@ fn a_stopped_chain_starts_again_in_the_same_runtime() {
                 "a stopped chain answers nothing"
             );
         }
+    });
+}
+
+/// Writes what one chain's store has of a part into another one's, and makes it durable.
+async fn copy(context: &deterministic::Context, from: &str, to: &str) {
+    for name in context.scan(from).await.unwrap() {
+        let (source, bytes) = context.open(from, &name).await.unwrap();
+        let length = usize::try_from(bytes).unwrap();
+        let read = source.read_at(0, length, ReadOptions::default()).await;
+        let (target, _) = context.open(to, &name).await.unwrap();
+        let written = read.unwrap().coalesce().freeze();
+        let write = target.write_at(0, written, WriteOptions::default());
+        write.await.unwrap();
+        target.sync().await.unwrap();
+    }
+}
+
+#[test]
+fn a_store_that_acknowledged_more_than_it_has_is_refused_when_nobody_else_can_give_it() {
+    let (genesis, keys) = genesis(1);
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        let config = config(&genesis, &keys[0]);
+        let (chain, task) = start_solo(&context, config.clone()).await;
+        let tx = chain.submit(transfer(&user(1), 0)).unwrap();
+        chain.wait_outcome(tx).await.unwrap();
+        task.stop();
+        task.ended().await;
+        for part in ["metadata", "key", "value"] {
+            let (from, to) = (
+                format!("{}-records-{part}", config.partition_prefix),
+                format!("rest-records-{part}"),
+            );
+            copy(&context, &from, &to).await;
+        }
+        let rest = ChainConfig {
+            partition_prefix: "rest".to_owned(),
+            ..config
+        };
+        let error = open(context.child("rest"), rest).await.unwrap_err();
+        let said = error.to_string();
+        assert!(matches!(error, StartError::Store(_)), "{said}");
+        assert!(
+            format!("{error:?}").contains("not there any more"),
+            "{error:?}"
+        );
     });
 }

@@ -255,13 +255,11 @@ impl Fabric {
         if arrives > now {
             return RecvStep::At(arrives);
         }
+        let length = pipe.parcels.front().map(|parcel| parcel.frame.len());
+        if let Some(length) = length.filter(|length| *length > limit) {
+            return RecvStep::TooLarge(length);
+        }
         match (pipe.parcels.pop_front(), pipe.end) {
-            (Some(Parcel { frame, .. }), _) if frame.len() > limit => {
-                pipe.drop_parcels();
-                pipe.reader_gone = true;
-                pipe.changed();
-                RecvStep::TooLarge(frame.len())
-            }
             (Some(Parcel { frame, .. }), _) => {
                 pipe.held_bytes -= frame.len();
                 pipe.changed();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,6 +26,14 @@ const CONNECTIONS_MAX: usize = 256;
 /// Most incoming connections of one peer: one in use, and some that it lost and we have not yet given up.
 const CONNECTIONS_PER_PEER_MAX: usize = 8;
 
+/// Most incoming connections from one place of the internet, handshakes included: identities cost nothing, addresses do. This machine's own
+/// programs are not counted.
+const CONNECTIONS_PER_SITE_MAX: usize = 64;
+
+/// Incoming connections from which on whoever begins another one must show first that it receives what is sent to its address: a forged one
+/// takes no place then. It costs a round trip.
+const CONNECTIONS_UNASKED_MAX: usize = 64;
+
 /// Time for the handshake of a connection, and of a stream. Both are a round trip or two.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -37,7 +46,29 @@ pub(super) struct Acceptor {
 
 struct Shared {
     registry: Arc<Registry<QuicStream>>,
-    connections: Mutex<BTreeMap<PeerId, usize>>,
+    peers: Counts<PeerId>,
+    sites: Counts<Site>,
+}
+
+/// Where connections come from: an address of version 4, or the network of one of version 6, which has more than anybody could count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Site(IpAddr);
+
+impl Site {
+    /// Nowhere for this machine.
+    fn of(addr: SocketAddr) -> Option<Self> {
+        let ip = addr.ip().to_canonical();
+        if ip.is_loopback() {
+            return None;
+        }
+        Some(Self(match ip {
+            IpAddr::V4(_) => ip,
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, ..] = ip.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        }))
+    }
 }
 
 impl Acceptor {
@@ -48,7 +79,8 @@ impl Acceptor {
     ) -> Self {
         let shared = Shared {
             registry,
-            connections: Mutex::new(BTreeMap::new()),
+            peers: Counts::default(),
+            sites: Counts::default(),
         };
         Self {
             endpoint,
@@ -62,20 +94,41 @@ impl Acceptor {
         let mut connections = JoinSet::new();
         while let Some(incoming) = self.endpoint.accept().await {
             reap(&mut connections);
-            if connections.len() >= CONNECTIONS_MAX || !self.allows(&incoming.remote_addr()) {
-                tracing::debug!(from = ?incoming.remote_addr(), "connection refused");
-                incoming.refuse();
+            if connections.len() >= CONNECTIONS_UNASKED_MAX && !incoming.remote_addr_validated() {
+                // It comes again, with the proof; nothing is kept of it until then.
+                let _ = incoming.retry();
                 continue;
             }
-            connections.spawn(serve(incoming, self.shared.clone()));
+            let from = incoming.remote_addr();
+            let Some(counted) = self.admit(&from, connections.len()) else {
+                tracing::debug!(?from, "connection refused");
+                incoming.refuse();
+                continue;
+            };
+            let serving = serve(incoming, self.shared.clone());
+            connections.spawn(async move {
+                serving.await;
+                drop(counted);
+            });
         }
     }
 
-    fn allows(&self, addr: &IncomingAddr) -> bool {
-        match addr {
-            IncomingAddr::Ip(addr) => self.policy.check(*addr).is_ok(),
+    /// Lets a connection in beside so many others; what it gives counts it for its site, if it has one.
+    fn admit(&self, from: &IncomingAddr, others: usize) -> Option<Option<Counted<Site>>> {
+        let IncomingAddr::Ip(addr) = from else {
             // A relay is somewhere else, and we use none.
-            _ => false,
+            return None;
+        };
+        if others >= CONNECTIONS_MAX || self.policy.check(*addr).is_err() {
+            return None;
+        }
+        match Site::of(*addr) {
+            Some(site) => self
+                .shared
+                .sites
+                .take(site, CONNECTIONS_PER_SITE_MAX)
+                .map(Some),
+            None => Some(None),
         }
     }
 }
@@ -99,7 +152,7 @@ async fn serve(incoming: endpoint::Incoming, shared: Arc<Shared>) {
         Err(_) => return,
     };
     let peer = PeerId::new(*connection.remote_id().as_bytes());
-    let Some(_place) = Place::take(&shared, peer) else {
+    let Some(_place) = shared.peers.take(peer, CONNECTIONS_PER_PEER_MAX) else {
         connection.close(TOO_MANY_CONNECTIONS, b"too many connections");
         return;
     };
@@ -149,42 +202,83 @@ async fn greet(
     }
 }
 
-/// One of a peer's connections, counted until dropped.
-struct Place {
-    shared: Arc<Shared>,
-    peer: PeerId,
+/// How many connections each has.
+struct Counts<K>(Arc<Mutex<BTreeMap<K, usize>>>);
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
 }
 
-impl Place {
-    fn take(shared: &Arc<Shared>, peer: PeerId) -> Option<Self> {
-        let mut connections = shared
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = connections.entry(peer).or_insert(0);
-        if *count >= CONNECTIONS_PER_PEER_MAX {
+impl<K: Copy + Ord> Counts<K> {
+    /// Counts one more, unless there are `max`.
+    fn take(&self, of: K, max: usize) -> Option<Counted<K>> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(of).or_insert(0);
+        if *count >= max {
             return None;
         }
         *count += 1;
-        Some(Self {
-            shared: shared.clone(),
-            peer,
+        Some(Counted {
+            counts: Arc::clone(&self.0),
+            of,
         })
     }
 }
 
-impl Drop for Place {
+/// One connection, counted until dropped.
+struct Counted<K: Copy + Ord> {
+    counts: Arc<Mutex<BTreeMap<K, usize>>>,
+    of: K,
+}
+
+impl<K: Copy + Ord> Drop for Counted<K> {
     fn drop(&mut self) {
-        let mut connections = self
-            .shared
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = connections.get_mut(&self.peer) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.of) {
             *count -= 1;
             if *count == 0 {
-                connections.remove(&self.peer);
+                counts.remove(&self.of);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    fn site(addr: &str) -> Option<Site> {
+        Site::of(addr.parse().unwrap())
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one_site() {
+        assert_eq!(site("127.0.0.1:7"), None);
+        assert_eq!(site("[::1]:7"), None);
+        assert_eq!(site("[::ffff:127.0.0.1]:7"), None);
+        assert_eq!(site("10.0.0.1:7"), site("10.0.0.1:8"));
+        assert_eq!(site("10.0.0.1:7"), site("[::ffff:10.0.0.1]:7"));
+        assert_ne!(site("10.0.0.1:7"), site("10.0.0.2:7"));
+        assert_eq!(site("[2001:db8:1:2::3]:7"), site("[2001:db8:1:2:9::4]:7"));
+        assert_ne!(site("[2001:db8:1:2::3]:7"), site("[2001:db8:1:3::3]:7"));
+    }
+
+    #[test]
+    fn a_site_has_so_many_places_and_each_comes_back() {
+        let counts = Counts::default();
+        let held: Vec<_> = (0..3).map(|_| counts.take(1, 3).unwrap()).collect();
+        assert!(counts.take(1, 3).is_none());
+        let _other = counts.take(2, 3).unwrap();
+        drop(held);
+        assert!(counts.take(1, 3).is_some());
+        assert_eq!(
+            counts.0.lock().unwrap().len(),
+            1,
+            "who has none is forgotten"
+        );
     }
 }

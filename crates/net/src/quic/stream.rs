@@ -93,9 +93,11 @@ impl QuicStream {
     fn begin_body(&mut self, length: u32, limit: usize) -> Result<(), NetError> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > limit {
-            self.receiving = Receiving::Broken;
-            // An error says that the peer has closed the stream, which is as good.
-            let _ = self.inward.stop(ABANDONED);
+            if length > FRAME_BYTES_MAX {
+                self.receiving = Receiving::Broken;
+                // An error says that the peer has closed the stream, which is as good.
+                let _ = self.inward.stop(ABANDONED);
+            }
             return Err(NetError::FrameTooLarge {
                 limit,
                 found: length,

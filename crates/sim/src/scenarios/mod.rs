@@ -12,6 +12,7 @@ mod inference_day;
 mod inflated_units;
 mod lossy;
 mod lying_verifier;
+mod older_promises;
 mod other_seed;
 mod other_template;
 mod retired_kind;
@@ -21,6 +22,7 @@ mod session_day;
 mod session_top_up;
 mod silent_verifier;
 mod skipped_layer;
+mod squatters;
 mod three_bit_weights;
 mod withheld_opening;
 mod withheld_receipt;
@@ -69,6 +71,7 @@ pub const ALL: &[Scenario] = &[
     story("session-day", session_day::run),
     story("session-top-up", session_top_up::run),
     story("retired-kind", retired_kind::run),
+    story("older-promises", older_promises::run),
     story("session-wrong-output", session_cheat::wrong_output),
     story("session-inflated-claim", session_cheat::inflated_claim),
     story("session-withheld-leaves", session_cheat::withheld_leaves),
@@ -82,6 +85,7 @@ pub const ALL: &[Scenario] = &[
     story("decoy", forged_verdict::decoy),
     story("lossy", lossy::run),
     story("cut-worker", cut_worker::run),
+    story("squatters", squatters::run),
     story("crashes", crashes::run),
     story("determinism", determinism::run),
 ];

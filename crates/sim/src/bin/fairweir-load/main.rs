@@ -1,8 +1,10 @@
 //! Load for a running node, and the check that nothing acknowledged was lost.
 //!
 //! `run` sends transfers and writes down each that the node acknowledged; `check` asks for every one of them again; `replay`
-//! executes every block again from genesis and compares what the headers commit to.
+//! executes every block again from genesis and compares what the headers commit to; `spam` does what nobody should.
 #![expect(clippy::print_stdout, reason = "a tool of the command line")]
+
+mod spam;
 
 use clap::{Parser, Subcommand};
 use commonware_codec::Encode as _;
@@ -27,6 +29,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr},
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -74,6 +77,15 @@ enum What {
         #[arg(long)]
         also: Vec<PathBuf>,
     },
+    /// Throw at the node whatever it must refuse, and hold whatever it gives; says as JSON how often each attempt ended how.
+    Spam {
+        /// Seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Identities, each with an account and connections of its own.
+        #[arg(long, default_value_t = 16)]
+        peers: u32,
+    },
     /// Ask for every acknowledged transaction again; fails if one is missing or in another block.
     Check {
         /// What `run` wrote.
@@ -118,6 +130,9 @@ fn main() -> Result<(), Failure> {
                 window,
                 also,
             } => flood(&load.data, &client, &also, (count, senders, window)).await,
+            What::Spam { seconds, peers } => {
+                spam::spam(&load.data, &client, (seconds, peers)).await
+            }
             What::Check { log, skip } => check(&client, &log, skip).await,
             What::Replay { at } => replay(&client, at.map(Height)).await,
             What::Latency { count } => latency(&load.data, &client, count).await,
@@ -161,7 +176,11 @@ fn account(number: u32) -> Result<SecretKey, Failure> {
     Ok(SecretKey::from_seed(seed)?)
 }
 
-async fn fund(data: &Path, client: &NodeClient<QuicNetwork>, senders: u32) -> Result<(), Failure> {
+async fn fund(
+    data: &Path,
+    client: &NodeClient<QuicNetwork>,
+    accounts: Range<u32>,
+) -> Result<(), Failure> {
     let data = DataDir::open(data)?;
     // As the command line does: the environment's, else the one that lies beside a development network's keys.
     let passphrase = match std::env::var("FAIRWEIR_PASSPHRASE") {
@@ -172,7 +191,7 @@ async fn fund(data: &Path, client: &NodeClient<QuicNetwork>, senders: u32) -> Re
     let chain_id = client.status().await?.header.chain_id;
     let buyer = Sender::new(client.clone(), chain_id, keys.account(names::BUYER)?);
     let wanted = Amount::from_coins(100).unwrap_or(Amount::MAX);
-    for number in 0..senders {
+    for number in accounts {
         let to = account(number)?.address();
         if client.account(to).await?.balance < Amount::from_coins(10).unwrap_or(Amount::MAX) {
             buyer
@@ -206,7 +225,7 @@ async fn run(
     seconds: u64,
     senders: u32,
 ) -> Result<(), Failure> {
-    fund(data, client, senders).await?;
+    fund(data, client, 0..senders).await?;
     let log = Arc::new(Mutex::new(
         OpenOptions::new().create(true).append(true).open(log)?,
     ));
@@ -280,7 +299,7 @@ async fn flood(
     also: &[PathBuf],
     (count, senders, window): (usize, u32, usize),
 ) -> Result<(), Failure> {
-    fund(data, client, senders).await?;
+    fund(data, client, 0..senders).await?;
     let mut clients = vec![client.clone()];
     for data in also {
         clients.push(connect(data).await?);
@@ -466,7 +485,7 @@ async fn latency(
     client: &NodeClient<QuicNetwork>,
     count: usize,
 ) -> Result<(), Failure> {
-    fund(data, client, 2).await?;
+    fund(data, client, 0..2).await?;
     let mut times = Vec::new();
     for _ in 0..count {
         let tx = transfer(client, 0, 1).await?;
