@@ -61,6 +61,9 @@ enum What {
         /// Accounts that send at the same time.
         #[arg(long, default_value_t = 8)]
         senders: u32,
+        /// Go on when the node refuses or is not reached, until the time is up.
+        #[arg(long)]
+        patient: bool,
     },
     /// Send so many transfers as fast as the network takes them; says how many became final in a second, and how long each took.
     Flood {
@@ -123,7 +126,8 @@ fn main() -> Result<(), Failure> {
                 log,
                 seconds,
                 senders,
-            } => run(&load.data, &client, &log, seconds, senders).await,
+                patient,
+            } => run(&load.data, &client, &log, seconds, (senders, patient)).await,
             What::Flood {
                 count,
                 senders,
@@ -223,35 +227,52 @@ async fn run(
     client: &NodeClient<QuicNetwork>,
     log: &Path,
     seconds: u64,
-    senders: u32,
+    (senders, patient): (u32, bool),
 ) -> Result<(), Failure> {
     fund(data, client, 0..senders).await?;
     let log = Arc::new(Mutex::new(
         OpenOptions::new().create(true).append(true).open(log)?,
     ));
     let until = Instant::now() + Duration::from_secs(seconds);
-    let sending = (0..senders).map(|number| send(client, Arc::clone(&log), number, senders, until));
-    let acknowledged: u64 = join_all(sending).await.into_iter().sum();
+    let sending = (0..senders).map(|number| {
+        send(
+            client,
+            Arc::clone(&log),
+            (number, senders),
+            (until, patient),
+        )
+    });
+    let sent = join_all(sending).await;
+    let acknowledged: u64 = sent.iter().map(|(acknowledged, _)| acknowledged).sum();
     println!("{acknowledged} transactions acknowledged");
+    for refusal in sent.iter().filter_map(|(_, refusal)| refusal.as_ref()) {
+        println!("{refusal}");
+    }
     Ok(())
 }
 
-/// Sends one transfer after the other; ends when the time is up or the node is gone.
+/// Sends one transfer after the other until the time is up, or, unless it is patient, one is refused or the node is gone. Says how many were
+/// acknowledged, and what was said last to one that was not.
 async fn send(
     client: &NodeClient<QuicNetwork>,
     log: Arc<Mutex<File>>,
-    number: u32,
-    senders: u32,
-    until: Instant,
-) -> u64 {
-    let mut acknowledged = 0;
+    (number, senders): (u32, u32),
+    (until, patient): (Instant, bool),
+) -> (u64, Option<String>) {
+    let (mut acknowledged, mut refusal) = (0, None);
     while Instant::now() < until {
         match send_one(client, &log, number, senders).await {
             Ok(()) => acknowledged += 1,
-            Err(_) => break,
+            Err(error) => {
+                refusal = Some(error.to_string());
+                if !patient {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
-    acknowledged
+    (acknowledged, refusal)
 }
 
 async fn send_one(

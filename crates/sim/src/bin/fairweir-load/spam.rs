@@ -28,7 +28,7 @@ const RICH: u32 = 1_000;
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between one attempt and the next of the same stream.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(500);
 /// What must never be.
 const INCLUDED: &str = "included";
 /// A fee that is enough for a transfer.
