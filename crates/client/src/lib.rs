@@ -13,7 +13,7 @@ pub mod sessions;
 pub mod verify;
 
 pub use blocks::{BlockError, BlockStream, FinalBlock};
-pub use error::ClientError;
+pub use error::{ClientError, WAITING};
 pub use node_client::{EventStream, NodeClient};
 pub use seats::{handover_at, learn_seats, take_over};
 pub use sender::Sender;

@@ -67,7 +67,7 @@ impl<N: Network> Sender<N> {
         &self.client
     }
 
-    /// Sends an action and waits until it is final; a refused action is a value here, see [`Sender::send`]. Gives up after three minutes.
+    /// Sends an action and waits until it is final; a refused action is a value here, see [`Sender::send`]. Gives up after four minutes at most.
     ///
     /// # Errors
     /// [`ClientError`] when it is not known to be included.
@@ -138,8 +138,8 @@ impl<N: Network> Sender<N> {
         Ok(transaction.sign(&self.key))
     }
 
-    /// Asks again when the connection was lost, or the node had no place left to wait in, until a time of [`Network::now`]. What the lost
-    /// attempt took paces us.
+    /// Asks again when the connection was lost, or the node had no place left to wait in, until a time of [`Network::now`]. The deadline of
+    /// the lost attempt paces us, where there was one.
     async fn again<T, F>(
         &self,
         until: Duration,
@@ -151,7 +151,9 @@ impl<N: Network> Sender<N> {
         let mut attempts = 0;
         loop {
             match ask().await {
-                Err(error) if is_lost(&error) && attempts < ATTEMPTS_MAX && self.now() < until => {
+                Err(error)
+                    if error.may_be_included() && attempts < ATTEMPTS_MAX && self.now() < until =>
+                {
                     attempts += 1;
                 }
                 other => return other,
@@ -162,10 +164,6 @@ impl<N: Network> Sender<N> {
     fn now(&self) -> Duration {
         self.client.network().now()
     }
-}
-
-fn is_lost(error: &ClientError) -> bool {
-    matches!(error, ClientError::Net(_)) || error.refusal_code() == Some("busy")
 }
 
 /// The node's suggestion for an ordinary transaction, in proportion for longer ones.

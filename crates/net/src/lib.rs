@@ -107,6 +107,11 @@ pub trait FrameStream: Debug + Send + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<Option<Vec<u8>>, NetError>> + Send;
 
+    /// Ready once the peer takes nothing more of this stream. Dropping the future loses nothing.
+    ///
+    /// Ask before [`FrameStream::finish`]; afterwards it may also mean that everything arrived.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+
     /// Says that no more frames come from this side; receiving goes on. A second call does nothing.
     ///
     /// # Errors

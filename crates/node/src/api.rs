@@ -6,7 +6,10 @@ use crate::{
 };
 use commonware_codec::Encode;
 use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
-use fairweir_client::protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX};
+use fairweir_client::{
+    WAITING,
+    protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX},
+};
 use fairweir_ledger::{
     Fault, audit, candidates, catalogue, governance, report, secured, upgrades, validators,
 };
@@ -21,19 +24,20 @@ use fairweir_types::{
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 /// Questions under way at the same time; further ones wait in the network's bounded queue. More than all [`Counters`] together, whose
 /// places are given up for others: what is left is for answers, and those take as long as this node does.
-const UNDER_WAY_MAX: usize = 2_048;
+const UNDER_WAY_MAX: usize = 5_120;
 /// Followers, who stay.
 const FOLLOWERS_MAX: usize = 384;
 /// Submissions that wait for their block. A client's own nonces may keep it waiting for ever.
-const SUBMISSIONS_MAX: usize = 512;
+const SUBMISSIONS_MAX: usize = 2_048;
 /// Questions that are read, and answers that are taken: each as slowly as the client likes, within the deadline.
-const SMALL_MAX: usize = 384;
-/// Questions above [`SMALL_BYTES_MAX`] that are read: uploads of blobs, and exhibits.
-const LARGE_QUESTIONS_MAX: usize = 32;
+const SMALL_MAX: usize = 1_024;
+/// Questions above [`SMALL_BYTES_MAX`] that are read: uploads of blobs, and exhibits. More than one site has connections: if it holds them all,
+/// some identity of it holds two, and those give way first.
+const LARGE_QUESTIONS_MAX: usize = 96;
 /// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state.
 const LARGE_ANSWERS_MAX: usize = 128;
 /// Bytes of what most questions and answers are below.
@@ -44,8 +48,9 @@ const _: () = assert!(
         < UNDER_WAY_MAX
 );
 
-/// Where a client waits for itself or for the chain. Bounded in bytes too: some 600 MB at the most, if all of them are held by who sends and
-/// takes nothing but the longest messages.
+/// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 1.1 GB
+/// (2 × 1,024 of 64 KiB and 96 + 128 of 4.06 MiB), twice that for what is read in a vector that grows, if all places are held by who sends the
+/// longest messages and takes nothing. The transport's windows come on top.
 #[derive(Debug)]
 struct Counters {
     followers: Places,
@@ -139,10 +144,18 @@ impl Api {
         drop(frame);
         let answer = match question {
             Ok(NodeRequest::Follow(follow)) => return self.follow(peer, stream, follow.from).await,
-            Ok(question) => self.answer(peer, question).await,
+            Ok(question) => {
+                let mut answering = pin!(self.answer(peer, question).fuse());
+                let mut gone = pin!(stream.gone().fuse());
+                select_biased! {
+                    answer = answering => answer,
+                    // What waits for the chain may wait long, and nobody for it.
+                    () = gone => return,
+                }
+            }
             Err(error) => refused("malformed", &error.to_string()),
         };
-        self.say(peer, stream, &answer).await;
+        self.say(peer, stream, answer).await;
     }
 
     /// Reads a question; none of a client that takes too long for it while others come.
@@ -160,8 +173,10 @@ impl Api {
     }
 
     /// Gives an answer; not to a client that takes too long for it while others come.
-    async fn say<S: FrameStream>(&self, peer: PeerId, stream: S, answer: &NodeReply) {
-        let answer = answer.encode();
+    async fn say<S: FrameStream>(&self, peer: PeerId, stream: S, answer: NodeReply) {
+        let bytes = answer.encode();
+        drop(answer);
+        let answer = bytes;
         let places = if answer.len() <= SMALL_BYTES_MAX {
             &self.counters.small_answers
         } else {
@@ -338,8 +353,8 @@ impl Api {
         let waited = self.counters.submissions.within(peer, waiting).await;
         let Some(outcome) = waited else {
             return refused(
-                "busy",
-                "the transaction waits, and too many clients with it: send it again to hear what became of it",
+                WAITING,
+                "the transaction is in the pool and may get into a block; too many clients wait with it for this node to say when: whoever sends the same bytes again hears what became of it",
             );
         };
         match outcome {
@@ -456,7 +471,7 @@ impl Api {
                 "busy",
                 "this node has as many followers as it takes; ask again later",
             );
-            return self.say(peer, stream, &answer).await;
+            return self.say(peer, stream, answer).await;
         };
         // Whoever loses its place can come back, and follow from the height that it has seen.
         place.within(self.send_pages(stream, from)).await;
@@ -465,8 +480,16 @@ impl Api {
     async fn send_pages<S: FrameStream>(&self, mut stream: S, from: Height) {
         let mut blocks = self.chain.subscribe(from);
         loop {
-            let pages = match blocks.next().await {
-                Ok(block) => pages_of(&block),
+            let block = {
+                let mut next = pin!(blocks.next().fuse());
+                let mut gone = pin!(stream.gone().fuse());
+                select_biased! {
+                    block = next => block,
+                    () = gone => return,
+                }
+            };
+            let block = match block {
+                Ok(block) => block,
                 Err(error) => {
                     tracing::debug!(%error, "a follower is let go");
                     let answer = refused(error.code(), &error.to_string());
@@ -475,7 +498,7 @@ impl Api {
                     return;
                 }
             };
-            for page in pages {
+            for page in pages_of(&block) {
                 // A follower that does not read is let go; it can come back from the height it has seen.
                 if stream
                     .send(&NodeReply::Events(page).encode(), ANSWER_DEADLINE)
@@ -500,20 +523,17 @@ fn outcome_page(block: &FinalisedBlock, first: u32) -> OutcomePage {
 }
 
 /// A block's events in pages; a block without events is one empty page, so that followers see that the chain lives.
-fn pages_of(block: &FinalisedBlock) -> Vec<EventPage> {
-    let page = |first: usize, events: &[fairweir_types::Event]| EventPage {
-        height: block.block.header.height,
-        time: block.block.header.time,
-        first: u32::try_from(first).unwrap_or(u32::MAX),
-        more: first.saturating_add(events.len()) < block.events.len(),
-        events: BoundedVec::truncating(events.iter().cloned()),
-    };
-    if block.events.is_empty() {
-        return vec![page(0, &[])];
-    }
-    let starts = (0..).step_by(EVENT_PAGE_MAX);
-    starts
-        .zip(block.events.chunks(EVENT_PAGE_MAX))
-        .map(|(first, events)| page(first, events))
-        .collect()
+fn pages_of(block: &FinalisedBlock) -> impl Iterator<Item = EventPage> {
+    let events = block.events.as_slice();
+    let starts = (0..events.len().max(1)).step_by(EVENT_PAGE_MAX);
+    starts.map(move |first| {
+        let left = events.get(first..).unwrap_or_default();
+        EventPage {
+            height: block.block.header.height,
+            time: block.block.header.time,
+            first: u32::try_from(first).unwrap_or(u32::MAX),
+            more: left.len() > EVENT_PAGE_MAX,
+            events: BoundedVec::truncating(left.iter().cloned()),
+        }
+    })
 }

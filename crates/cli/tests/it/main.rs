@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How long a command may take: longer than any of its own deadlines.
-const COMMAND_WITHIN: Duration = Duration::from_secs(200);
+const COMMAND_WITHIN: Duration = Duration::from_secs(240);
 
 /// Runs a command to its end; panics with its words if it does not come.
 #[track_caller]

@@ -4,7 +4,7 @@
 use super::board::{Board, Listening};
 use crate::market::MarketError;
 use commonware_codec::EncodeSize as _;
-use fairweir_client::{ClientError, Sender};
+use fairweir_client::{ClientError, Sender, WAITING};
 use fairweir_net::Network;
 use fairweir_types::{
     Action, Address, Amount, Boxed, Height, Rounding, SignedTx, Transaction, TxCode,
@@ -157,7 +157,8 @@ impl<N: Network> Poster<N> {
                 Ok(included) => return Err(failed(ClientError::TxRefused(included.outcome))),
                 // Another program may send for the account, or the fee rose, or the node lost what it had.
                 Err(ClientError::Refused(refusal))
-                    if refusal.code.as_str() != "cannot_pay_fee" && attempt < ATTEMPTS_MAX =>
+                    if !matches!(refusal.code.as_str(), "cannot_pay_fee" | WAITING)
+                        && attempt < ATTEMPTS_MAX =>
                 {
                     tracing::debug!(code = %refusal.code, "an action is offered again");
                     attempt += 1;
@@ -205,12 +206,12 @@ impl<N: Network> Poster<N> {
         Ok((tx.sign(key), fee, nonce))
     }
 
-    /// A lost reply is no lost transaction: the same bytes are offered again.
+    /// A lost reply is no lost transaction, nor is one that waits in the node's pool without us: the same bytes are offered again.
     async fn submit(&self, tx: &SignedTx) -> Result<Included, ClientError> {
         let mut attempt = 0;
         loop {
             match self.sender.client().submit(tx).await {
-                Err(ClientError::Net(_)) if attempt < ATTEMPTS_MAX => {
+                Err(error) if error.may_be_included() && attempt < ATTEMPTS_MAX => {
                     attempt += 1;
                     sleep(PAUSE * attempt).await;
                 }
@@ -227,4 +228,119 @@ fn fee(fee_min: Amount, action: &Action) -> Amount {
         .saturating_add(ENVELOPE_BYTES);
     let scaled = fee_min.checked_mul_ratio(bytes, ORDINARY_TX_BYTES, Rounding::Up);
     scaled.unwrap_or(fee_min).max(fee_min)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+    use commonware_codec::Encode as _;
+    use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, PeerId, Protocol};
+    use fairweir_types::{
+        BoundedText, ChainId, Digest, SecretKey, TxOutcome, decode,
+        node_api::{AccountReport, NodeReply, NodeRequest, Refusal},
+        tx::Bond,
+    };
+    use std::sync::Mutex as StdMutex;
+
+    /// A node that twice has no place to wait for a transaction, and then says that it is in a block.
+    #[derive(Clone, Debug, Default)]
+    struct Node {
+        submitted: Arc<StdMutex<Vec<Vec<u8>>>>,
+    }
+
+    #[derive(Debug)]
+    struct Asked {
+        node: Node,
+        question: Vec<u8>,
+    }
+
+    impl Network for Node {
+        type Stream = Asked;
+
+        fn local_addr(&self) -> PeerAddr {
+            PeerAddr::from_id(PeerId::new([1; 32]))
+        }
+
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        async fn open(
+            &self,
+            _: &PeerAddr,
+            _: Protocol,
+            _: Duration,
+        ) -> Result<Self::Stream, NetError> {
+            Ok(Asked {
+                node: self.clone(),
+                question: Vec::new(),
+            })
+        }
+
+        fn accept(&self, _: Protocol, _: usize) -> Result<Incoming<Self::Stream>, NetError> {
+            Err(NetError::Closed)
+        }
+
+        async fn close(&self) {}
+    }
+
+    impl FrameStream for Asked {
+        async fn send(&mut self, frame: &[u8], _: Duration) -> Result<(), NetError> {
+            self.question = frame.to_vec();
+            Ok(())
+        }
+
+        async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
+            let NodeRequest::Submit(submit) = decode(&self.question).unwrap() else {
+                let reply = NodeReply::Account(AccountReport::default());
+                return Ok(Some(reply.encode().to_vec()));
+            };
+            let mut submitted = self.node.submitted.lock().unwrap();
+            submitted.push(submit.tx.into_vec());
+            let reply = if submitted.len() < 3 {
+                NodeReply::Refused(Refusal {
+                    code: BoundedText::truncating(WAITING),
+                    reason: BoundedText::truncating("it waits"),
+                })
+            } else {
+                NodeReply::Included(Included {
+                    height: Height(7),
+                    outcome: TxOutcome {
+                        tx: Digest::ZERO,
+                        code: TxCode::OK,
+                        reason: BoundedText::truncating(""),
+                    },
+                })
+            };
+            Ok(Some(reply.encode().to_vec()))
+        }
+
+        async fn gone(&mut self) {
+            std::future::pending().await
+        }
+
+        async fn finish(&mut self) -> Result<(), NetError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_in_the_pool_is_sent_again_and_not_signed_again() {
+        let node = Node::default();
+        let client = fairweir_client::NodeClient::new(node.clone(), node.local_addr());
+        let key = SecretKey::from_seed([7; 32]).unwrap();
+        let sender = Sender::new(client, ChainId::new("dev-test").unwrap(), key);
+        let poster = Poster::new(sender, Arc::new(Board::default()));
+        let action = Action::Bond(Bond {
+            amount: Amount::ZERO,
+        });
+        poster.send(action).await.unwrap();
+        let submitted = node.submitted.lock().unwrap();
+        assert_eq!(submitted.len(), 3);
+        assert!(submitted.iter().all(|tx| *tx == submitted[0]));
+    }
 }

@@ -228,6 +228,14 @@ impl Fabric {
         SendStep::Sent
     }
 
+    /// The version of a pipe whose reader is there as far as its writer knows.
+    pub(super) fn listened_to(&self, id: PipeId) -> Option<u64> {
+        let (from, to) = self.ends(id)?;
+        let pipe = self.pipes.get(&id)?;
+        let stop_heard = !self.is_cut(to, from);
+        (!(pipe.reader_gone && stop_heard)).then_some(pipe.version)
+    }
+
     pub(super) fn recv(&mut self, now: SystemTime, id: PipeId, limit: usize) -> RecvStep {
         let cut = self
             .ends(id)

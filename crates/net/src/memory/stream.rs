@@ -98,6 +98,15 @@ impl<C: Clock> FrameStream for MemoryStream<C> {
         self.shared.within(deadline, Operation::Receive, pull).await
     }
 
+    async fn gone(&mut self) {
+        let pipe = self.ends.outward;
+        loop {
+            let version = self.shared.lock().fabric.listened_to(pipe);
+            let Some(version) = version else { return };
+            self.changed(Side::Writer, version).await;
+        }
+    }
+
     async fn finish(&mut self) -> Result<(), NetError> {
         if self.torn {
             return Err(NetError::Closed);

@@ -32,7 +32,10 @@ const CONNECTIONS_PER_SITE_MAX: usize = 64;
 
 /// Incoming connections from which on whoever begins another one must show first that it receives what is sent to its address: a forged one
 /// takes no place then. It costs a round trip.
-const CONNECTIONS_UNASKED_MAX: usize = 64;
+const CONNECTIONS_UNASKED_MAX: usize = 32;
+
+// Else forged addresses could fill the places of the site that they name.
+const _: () = assert!(CONNECTIONS_UNASKED_MAX < CONNECTIONS_PER_SITE_MAX);
 
 /// Time for the handshake of a connection, and of a stream. Both are a round trip or two.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -42,6 +45,8 @@ pub(super) struct Acceptor {
     endpoint: Endpoint,
     policy: DialPolicy,
     shared: Arc<Shared>,
+    /// Connections from which on whoever begins another one is asked to prove its address.
+    asks_from: usize,
 }
 
 struct Shared {
@@ -86,7 +91,15 @@ impl Acceptor {
             endpoint,
             policy,
             shared: Arc::new(shared),
+            asks_from: CONNECTIONS_UNASKED_MAX,
         }
+    }
+
+    /// The same with another number of connections from which on addresses are asked for.
+    #[cfg(test)]
+    pub(super) const fn asking_from(mut self, connections: usize) -> Self {
+        self.asks_from = connections;
+        self
     }
 
     /// Runs until the endpoint closes.
@@ -94,7 +107,7 @@ impl Acceptor {
         let mut connections = JoinSet::new();
         while let Some(incoming) = self.endpoint.accept().await {
             reap(&mut connections);
-            if connections.len() >= CONNECTIONS_UNASKED_MAX && !incoming.remote_addr_validated() {
+            if connections.len() >= self.asks_from && !incoming.remote_addr_validated() {
                 // It comes again, with the proof; nothing is kept of it until then.
                 let _ = incoming.retry();
                 continue;

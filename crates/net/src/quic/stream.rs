@@ -161,6 +161,11 @@ impl FrameStream for QuicStream {
         within(deadline, Operation::Receive, self.read(limit)).await
     }
 
+    async fn gone(&mut self) {
+        // Lost connections are errors here, and gone as well.
+        let _ = self.outward.stopped().await;
+    }
+
     async fn finish(&mut self) -> Result<(), NetError> {
         match self.sending {
             Sending::Finished => Ok(()),

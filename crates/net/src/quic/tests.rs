@@ -1,7 +1,7 @@
 //! What a peer can do that speaks QUIC but not our protocol.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use commonware_runtime::{Runner as _, tokio::Runner};
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio::Runner};
 use iroh::{EndpointAddr, PublicKey, TransportAddr, endpoint::Connection};
 
 use super::{
@@ -110,5 +110,25 @@ fn one_peer_cannot_take_all_connections() {
         assert_eq!(meaning, NetError::Busy { peer });
         stranger.close().await;
         network.close().await;
+    });
+}
+
+#[test]
+fn whoever_is_asked_to_prove_its_address_gets_in() {
+    Runner::default().start(|context| async move {
+        let door = endpoint(&options(1)).await.unwrap();
+        let registry = Arc::new(Registry::new());
+        let mut incoming = registry.register(PROTOCOL, 1).unwrap();
+        let policy = DialPolicy::LoopbackOnly;
+        let acceptor = Acceptor::new(door.clone(), policy, registry).asking_from(0);
+        let accepting = context.child("accept").spawn(move |_| acceptor.run());
+        let address = local_addr(&door, &options(1)).unwrap();
+        let client = QuicNetwork::bind(options(2)).await.unwrap();
+        client.open(&address, PROTOCOL, LONG).await.unwrap();
+        let (peer, _) = incoming.next().await.unwrap();
+        assert_eq!(peer, client.local_addr().id());
+        client.close().await;
+        door.close().await;
+        accepting.await.unwrap();
     });
 }

@@ -9,7 +9,7 @@ use fairweir_net::{
     FRAME_BYTES_MAX, FrameStream, Incoming, NetError, Network, Operation, PeerAddr, PeerId,
     Protocol, STREAM_WINDOW_BYTES, read_request, reply, request,
 };
-use futures::future::join_all;
+use futures::{FutureExt as _, future::join_all};
 
 /// What a promise is tested on.
 pub(crate) struct World<C, N> {
@@ -43,6 +43,7 @@ macro_rules! contract_tests {
             large_frame_arrives_whole
             empty_frame_is_a_frame
             frame_over_the_senders_limit_is_refused_and_the_stream_lives
+            who_drops_a_stream_is_gone
             frame_over_the_readers_limit_waits_for_a_larger_one
             unknown_protocol_is_named
             protocol_is_taken_once
@@ -159,6 +160,14 @@ pub(crate) async fn frame_over_the_senders_limit_is_refused_and_the_stream_lives
     assert_eq!(refused, Err(NetError::FrameTooLarge { limit, found }));
     ours.send(b"small", LONG).await.unwrap();
     assert_eq!(theirs.recv(5, LONG).await, Ok(Some(b"small".to_vec())));
+}
+
+pub(crate) async fn who_drops_a_stream_is_gone<C: Spawner, N: Network>(world: World<C, N>) {
+    let (mut ours, theirs, _incoming) = pair(&world).await;
+    ours.send(b"a question", LONG).await.unwrap();
+    assert_eq!(ours.gone().now_or_never(), None);
+    drop(theirs);
+    ours.gone().await;
 }
 
 pub(crate) async fn frame_over_the_readers_limit_waits_for_a_larger_one<C: Spawner, N: Network>(

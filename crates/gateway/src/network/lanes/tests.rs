@@ -98,6 +98,10 @@ impl FrameStream for Answer {
         Ok(Some(NodeReply::Offers(page).encode().to_vec()))
     }
 
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
     async fn finish(&mut self) -> Result<(), NetError> {
         Ok(())
     }

@@ -9,10 +9,10 @@ use fairweir_client::{
 use fairweir_net::{FrameStream as _, NetError, Network as _, quic::QuicNetwork};
 use fairweir_node::random_seed;
 use fairweir_types::{
-    Action, Address, Amount, BoundedBytes, ChainId, Height, Nonce, SecretKey, SignedTx,
+    Action, Address, Amount, BoundedBytes, ChainId, Digest, Height, Nonce, SecretKey, SignedTx,
     Transaction, decode,
     limits::BLOB_BYTES_MAX,
-    node_api::{AskBody, Follow, NodeReply, NodeRequest, PutBlob, Submit},
+    node_api::{AskBody, Follow, GetBlob, NodeReply, NodeRequest, PutBlob, Submit},
     tx,
 };
 use std::{
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
 /// What must never be.
 const INCLUDED: &str = "included";
+/// A time in which little is sent.
+const MOMENT: Duration = Duration::from_millis(2);
 /// A fee that is enough for a transfer.
 const FEE: u64 = 10_000_000;
 /// Streams of each kind that an identity holds at a time.
@@ -71,7 +73,9 @@ enum Abuse {
     Silent,
     /// Followers that do not read.
     Follower,
-    /// Blocks that are asked for and not taken.
+    /// Large questions that are cut in the middle.
+    Half,
+    /// Blobs that are asked for and not taken.
     Untaken,
     /// Transactions that wait for a nonce that never comes.
     Waiting,
@@ -94,7 +98,7 @@ const ATTEMPTS: [Abuse; 13] = [
     Abuse::Blob,
 ];
 /// Many at a time, all the while.
-const HOLDS: [Abuse; 3] = [Abuse::Silent, Abuse::Follower, Abuse::Untaken];
+const HOLDS: [Abuse; 4] = [Abuse::Silent, Abuse::Follower, Abuse::Half, Abuse::Untaken];
 
 /// How often each attempt ended how.
 type Ends = Arc<Mutex<BTreeMap<(Abuse, String), u64>>>;
@@ -109,6 +113,8 @@ struct Target {
     in_block: Height,
     /// Its sender's next nonce.
     next: Nonce,
+    /// A blob as large as it may be.
+    blob: Digest,
 }
 
 /// Throws everything at a node for so long, from so many identities; prints as JSON how often each ended how.
@@ -157,11 +163,13 @@ async fn target(client: &NodeClient<QuicNetwork>) -> Result<Target, Failure> {
     let included = super::transfer(client, RICH, RICH + 1).await?;
     let in_block = client.submit(&included).await?.height;
     let next = client.account(account(RICH)?.address()).await?.nonce;
+    let blob = client.put_blob(vec![0; BLOB_BYTES_MAX]).await?;
     Ok(Target {
         chain_id: status.header.chain_id,
         included,
         in_block,
         next,
+        blob,
     })
 }
 
@@ -198,10 +206,10 @@ async fn throw(
     }
     for abuse in HOLDS {
         for _ in 0..HELD {
-            let (client, ends) = (client.clone(), Arc::clone(ends));
+            let (client, blob, ends) = (client.clone(), target.blob, Arc::clone(ends));
             holding.spawn(async move {
                 while Instant::now() < until {
-                    let end = hold(&client, abuse, until).await;
+                    let end = hold(&client, (abuse, blob), until).await;
                     note(
                         &ends,
                         abuse,
@@ -327,10 +335,10 @@ fn body(height: Height) -> Vec<u8> {
     NodeRequest::Body(AskBody { height }).encode().to_vec()
 }
 
-/// Takes a stream and does not give it back for a while.
+/// Takes a stream and does not give it back for a while; an error if it was not there any more then.
 async fn hold(
     client: &NodeClient<QuicNetwork>,
-    abuse: Abuse,
+    (abuse, blob): (Abuse, Digest),
     until: Instant,
 ) -> Result<(), NetError> {
     let mut stream = client.network().open(client.node(), NODE, PATIENCE).await?;
@@ -339,9 +347,22 @@ async fn hold(
             let follow = NodeRequest::Follow(Follow { from: Height(1) });
             stream.send(&follow.encode(), PATIENCE).await?;
         }
-        Abuse::Untaken => stream.send(&body(Height(1)), PATIENCE).await?,
+        Abuse::Half => {
+            // More than the windows take at once, so that the deadline cuts it.
+            let cut = stream.send(&vec![0; MESSAGE_BYTES_MAX], MOMENT).await;
+            if !matches!(cut, Err(NetError::DeadlinePassed { .. })) {
+                return cut;
+            }
+        }
+        Abuse::Untaken => {
+            let get = NodeRequest::GetBlob(GetBlob { digest: blob });
+            stream.send(&get.encode(), PATIENCE).await?;
+        }
         _ => {}
     }
     tokio::time::sleep(PATIENCE.min(until.saturating_duration_since(Instant::now()))).await;
-    Ok(())
+    match stream.recv(MESSAGE_BYTES_MAX, MOMENT).await {
+        Ok(_) | Err(NetError::DeadlinePassed { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

@@ -240,6 +240,10 @@ impl FrameStream for Stream {
         Ok(Some(reply.encode().to_vec()))
     }
 
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
     async fn finish(&mut self) -> Result<(), NetError> {
         Ok(())
     }

@@ -97,6 +97,10 @@ impl FrameStream for Answer {
         })
     }
 
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
     async fn finish(&mut self) -> Result<(), NetError> {
         Ok(())
     }
