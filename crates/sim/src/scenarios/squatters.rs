@@ -19,7 +19,7 @@ use fairweir_types::{
 use std::time::Duration;
 
 /// Accounts whose transactions wait, and how many of each do: as many as the pool takes.
-const ACCOUNTS: usize = 3;
+const ACCOUNTS: usize = 2;
 const WAITING: u64 = 255;
 const FOLLOWERS: usize = 400;
 /// So few that the simulated network, which bounds all streams of a peer together, has room for others.
