@@ -39,7 +39,7 @@ const SMALL_MAX: usize = 1_024;
 /// some identity of it holds two, and those give way first.
 const LARGE_QUESTIONS_MAX: usize = 96;
 /// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state.
-const LARGE_ANSWERS_MAX: usize = 128;
+const LARGE_ANSWERS_MAX: usize = 96;
 /// Bytes of what most questions and answers are below.
 const SMALL_BYTES_MAX: usize = 64 * 1_024;
 
@@ -48,9 +48,9 @@ const _: () = assert!(
         < UNDER_WAY_MAX
 );
 
-/// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 1.1 GB
-/// (2 × 1,024 of 64 KiB and 96 + 128 of 4.06 MiB), twice that for what is read in a vector that grows, if all places are held by who sends the
-/// longest messages and takes nothing. The transport's windows come on top.
+/// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 1 GB
+/// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB, a quarter more for what is read), if all places are held by who sends the longest messages and takes
+/// nothing. The transport's windows come on top.
 #[derive(Debug)]
 struct Counters {
     followers: Places,

@@ -129,7 +129,15 @@ impl QuicStream {
 impl Receiving {
     fn push(&mut self, chunk: &[u8]) {
         match self {
-            Self::Length(bytes) | Self::Body { body: bytes, .. } => bytes.extend_from_slice(chunk),
+            Self::Length(bytes) => bytes.extend_from_slice(chunk),
+            Self::Body { length, body } => {
+                if body.capacity() - body.len() < chunk.len() {
+                    // A quarter more than what came, and no more than what is to come: doubled, it would be up to twice the frame.
+                    let more = chunk.len().max(body.len() / 4);
+                    body.reserve_exact(more.min(*length - body.len()));
+                }
+                body.extend_from_slice(chunk);
+            }
             Self::Finished | Self::Broken => {}
         }
     }

@@ -36,7 +36,7 @@ const MOMENT: Duration = Duration::from_millis(2);
 /// A fee that is enough for a transfer.
 const FEE: u64 = 10_000_000;
 /// Streams of each kind that an identity holds at a time.
-const HELD: usize = 64;
+const HELD: usize = 24;
 /// Transactions of each account that wait for a nonce that never comes.
 const WAITING: u64 = 255;
 
