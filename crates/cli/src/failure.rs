@@ -1,6 +1,6 @@
 //! Failures with exit codes, and how they are shown: the step first, then each cause once.
 
-use fairweir_client::{ClientError, verify::VerifyError};
+use fairweir_client::{ClientError, WAITING, verify::VerifyError};
 use fairweir_node::{ConfigError, DataDirError, KeystoreError};
 use std::process::ExitCode;
 
@@ -55,6 +55,10 @@ impl From<anyhow::Error> for Exit {
 
 impl From<ClientError> for Exit {
     fn from(error: ClientError) -> Self {
+        // As uncertain as a lost reply.
+        if error.refusal_code() == Some(WAITING) {
+            return Self::new(code::UNREACHABLE, error);
+        }
         let code = match &error {
             ClientError::Net(_) | ClientError::StreamEnded => code::UNREACHABLE,
             ClientError::Refused(_) | ClientError::TxRefused(_) | ClientError::TooLong(_) => {

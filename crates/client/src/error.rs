@@ -34,17 +34,11 @@ pub enum ClientError {
     StreamEnded,
 }
 
-/// The code of a transaction that waits in a node's pool, while the node has no place left to wait for it.
+/// The code of a transaction that waits in a node's pool, while the node has no place left to wait for it. The same bytes can be sent again, and the
+/// node says what became of them; others would be another transaction.
 pub const WAITING: &str = "waiting";
 
 impl ClientError {
-    /// Whether a transaction that was sent may get into a block all the same: the reply was lost, or the node does not wait for it. The same
-    /// bytes can be sent again, and the node says what became of them; others would be another transaction.
-    #[must_use]
-    pub fn may_be_included(&self) -> bool {
-        matches!(self, Self::Net(_)) || self.refusal_code() == Some(WAITING)
-    }
-
     /// Whether asking again may help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

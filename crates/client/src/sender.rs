@@ -1,6 +1,6 @@
 //! Sending transactions of one account.
 
-use crate::{ClientError, NodeClient, protocol::SUBMIT_DEADLINE};
+use crate::{ClientError, NodeClient, WAITING, protocol::SUBMIT_DEADLINE};
 use commonware_codec::EncodeSize;
 use fairweir_net::Network;
 use fairweir_types::{
@@ -67,7 +67,8 @@ impl<N: Network> Sender<N> {
         &self.client
     }
 
-    /// Sends an action and waits until it is final; a refused action is a value here, see [`Sender::send`]. Gives up after four minutes at most.
+    /// Sends an action and waits until it is final; a refused action is a value here, see [`Sender::send`]. Gives up after four minutes, or
+    /// with the first block after two where the node has no place to wait for the transaction.
     ///
     /// # Errors
     /// [`ClientError`] when it is not known to be included.
@@ -85,7 +86,7 @@ impl<N: Network> Sender<N> {
             };
             *known = Some(tip);
             let tx = self.build(action.clone(), tip, until).await?;
-            match self.again(until, || self.client.submit(&tx)).await {
+            match self.offer(&tx, tip, until).await {
                 Ok(included) => {
                     *known = Some(included.height.max(tip));
                     return Ok(included);
@@ -138,8 +139,36 @@ impl<N: Network> Sender<N> {
         Ok(transaction.sign(&self.key))
     }
 
-    /// Asks again when the connection was lost, or the node had no place left to wait in, until a time of [`Network::now`]. The deadline of
-    /// the lost attempt paces us, where there was one.
+    /// Offers a transaction until the node says what became of it, or a time of [`Network::now`] has come.
+    async fn offer(
+        &self,
+        tx: &SignedTx,
+        tip: Height,
+        until: Duration,
+    ) -> Result<Included, ClientError> {
+        loop {
+            match self.again(until, || self.client.submit(tx)).await {
+                Err(error) if error.refusal_code() == Some(WAITING) && self.now() < until => {
+                    if self.block_after(tip).await.is_err() {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Waits for the block that comes next, or for one that is there already above a height: what waits in a pool leaves it with one.
+    async fn block_after(&self, height: Height) -> Result<(), ClientError> {
+        let tip = self.client.status().await?.header.height.max(height);
+        let mut blocks = self
+            .client
+            .follow(Height(tip.get().saturating_add(1)))
+            .await?;
+        blocks.next().await.map(|_| ())
+    }
+
+    /// Asks again when the connection was lost, until a time of [`Network::now`]. The deadline of the lost attempt paces us.
     async fn again<T, F>(
         &self,
         until: Duration,
@@ -151,9 +180,7 @@ impl<N: Network> Sender<N> {
         let mut attempts = 0;
         loop {
             match ask().await {
-                Err(error)
-                    if error.may_be_included() && attempts < ATTEMPTS_MAX && self.now() < until =>
-                {
+                Err(ClientError::Net(_)) if attempts < ATTEMPTS_MAX && self.now() < until => {
                     attempts += 1;
                 }
                 other => return other,
@@ -188,8 +215,8 @@ mod tests {
     use crate::scripted::{client_of, status};
     use commonware_runtime::{Runner as _, deterministic};
     use fairweir_types::{
-        BoundedText, Boxed, Nonce, TxOutcome,
-        node_api::{NodeReply, NodeRequest, Refusal},
+        BoundedText, BoundedVec, Boxed, Millis, Nonce, TxOutcome,
+        node_api::{EventPage, NodeReply, NodeRequest, Refusal},
         outcome::TxCode,
         tx::Bond,
     };
@@ -295,6 +322,54 @@ mod tests {
             let took = sender.now() - before;
             let most = ATTEMPTS_WITHIN + SUBMIT_DEADLINE;
             assert!(took >= ATTEMPTS_WITHIN && took <= most, "{took:?}");
+        });
+    }
+
+    #[test]
+    fn what_waits_in_the_pool_is_sent_again_with_each_block() {
+        deterministic::Runner::seeded(3).start(|context| async move {
+            let chain_id = ChainId::new("dev-sender").unwrap();
+            let mut node = Node {
+                height: 10,
+                nonce: 0,
+                statuses: 0,
+            };
+            let submitted = Arc::new(StdMutex::new(Vec::new()));
+            let (chain, seen) = (chain_id.clone(), Arc::clone(&submitted));
+            let client = client_of(&context, move |request| {
+                if let NodeRequest::Submit(submit) = &request {
+                    let mut seen = seen.lock().unwrap();
+                    seen.push(submit.tx.clone());
+                    // More often than a lost reply is asked for again.
+                    if seen.len() <= 2 * ATTEMPTS_MAX {
+                        return vec![NodeReply::Refused(Refusal {
+                            code: BoundedText::truncating(WAITING),
+                            reason: BoundedText::truncating("it waits"),
+                        })];
+                    }
+                }
+                if let NodeRequest::Follow(follow) = request {
+                    return vec![NodeReply::Events(EventPage {
+                        height: follow.from,
+                        time: Millis(0),
+                        first: 0,
+                        more: false,
+                        events: BoundedVec::default(),
+                    })];
+                }
+                vec![answer(&mut node, &chain, request)]
+            });
+            let key = SecretKey::from_seed([3; 32]).unwrap();
+            let action = Action::Bond(Bond {
+                amount: Amount::ZERO,
+            });
+            Sender::new(client, chain_id, key)
+                .send(action)
+                .await
+                .unwrap();
+            let submitted = submitted.lock().unwrap();
+            assert_eq!(submitted.len(), 2 * ATTEMPTS_MAX + 1);
+            assert!(submitted.iter().all(|tx| *tx == submitted[0]));
         });
     }
 }

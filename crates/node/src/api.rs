@@ -15,7 +15,8 @@ use fairweir_ledger::{
 };
 use fairweir_net::{FrameStream, Incoming, NetError, PeerId, read_request, reply};
 use fairweir_types::{
-    Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, SignedTx, decode,
+    Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, Millis, SignedTx,
+    decode,
     limits::{EVENT_PAGE_MAX, OUTCOME_PAGE_MAX},
     merkle,
     node_api::{
@@ -49,8 +50,8 @@ const _: () = assert!(
 );
 
 /// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 1 GB
-/// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB, a quarter more for what is read), if all places are held by who sends the longest messages and takes
-/// nothing. The transport's windows come on top.
+/// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB), if all places are held by who sends the longest messages and takes
+/// nothing. The transport's windows, and the events of the block that each follower reads, come on top.
 #[derive(Debug)]
 struct Counters {
     followers: Places,
@@ -498,7 +499,11 @@ impl Api {
                     return;
                 }
             };
-            for page in pages_of(&block) {
+            // The rest of the block is let go while the follower reads.
+            let FinalisedBlock { block, events, .. } = block;
+            let place = (block.header.height, block.header.time);
+            drop(block);
+            for page in pages_of(place, &events) {
                 // A follower that does not read is let go; it can come back from the height it has seen.
                 if stream
                     .send(&NodeReply::Events(page).encode(), ANSWER_DEADLINE)
@@ -522,15 +527,18 @@ fn outcome_page(block: &FinalisedBlock, first: u32) -> OutcomePage {
     }
 }
 
-/// A block's events in pages; a block without events is one empty page, so that followers see that the chain lives.
-fn pages_of(block: &FinalisedBlock) -> impl Iterator<Item = EventPage> {
-    let events = block.events.as_slice();
+/// The events of a block, with its height and time, in pages; a block without events is one empty page, so that followers see that the chain
+/// lives.
+fn pages_of(
+    (height, time): (Height, Millis),
+    events: &[fairweir_types::Event],
+) -> impl Iterator<Item = EventPage> {
     let starts = (0..events.len().max(1)).step_by(EVENT_PAGE_MAX);
     starts.map(move |first| {
         let left = events.get(first..).unwrap_or_default();
         EventPage {
-            height: block.block.header.height,
-            time: block.block.header.time,
+            height,
+            time,
             first: u32::try_from(first).unwrap_or(u32::MAX),
             more: left.len() > EVENT_PAGE_MAX,
             events: BoundedVec::truncating(left.iter().cloned()),

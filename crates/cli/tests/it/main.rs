@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a command may take: longer than any of its own deadlines.
+/// How long a command may take: longer than it waits for a transaction.
 const COMMAND_WITHIN: Duration = Duration::from_secs(240);
 
 /// Runs a command to its end; panics with its words if it does not come.

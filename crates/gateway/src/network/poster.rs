@@ -4,7 +4,7 @@
 use super::board::{Board, Listening};
 use crate::market::MarketError;
 use commonware_codec::EncodeSize as _;
-use fairweir_client::{ClientError, Sender, WAITING};
+use fairweir_client::{ClientError, Sender, WAITING, protocol::SUBMIT_DEADLINE};
 use fairweir_net::Network;
 use fairweir_types::{
     Action, Address, Amount, Boxed, Height, Rounding, SignedTx, Transaction, TxCode,
@@ -14,7 +14,10 @@ use fairweir_types::{
     tx::{OpenSession, PostOrder},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::{sync::Mutex, time::sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 
 /// Blocks for which a transaction stays valid: while it is, the order is not posted again, so it should not be long.
 const EXPIRY_BLOCKS: u64 = 400;
@@ -22,6 +25,10 @@ const EXPIRY_BLOCKS: u64 = 400;
 const ATTEMPTS_MAX: u32 = 8;
 /// Time before that.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Time between one offer and the next of what waits in the node's pool.
+const BLOCK_PAUSE: Duration = Duration::from_millis(250);
+/// How long what waits there is asked for: as long as a lone submission may take.
+const WAITING_MAX: Duration = SUBMIT_DEADLINE;
 /// Bytes that an envelope adds to its action, at most, for the fee.
 const ENVELOPE_BYTES: u64 = 256;
 /// Bytes that a node's suggested fee is for.
@@ -208,10 +215,15 @@ impl<N: Network> Poster<N> {
 
     /// A lost reply is no lost transaction, nor is one that waits in the node's pool without us: the same bytes are offered again.
     async fn submit(&self, tx: &SignedTx) -> Result<Included, ClientError> {
+        let until = Instant::now() + WAITING_MAX;
         let mut attempt = 0;
         loop {
             match self.sender.client().submit(tx).await {
-                Err(error) if error.may_be_included() && attempt < ATTEMPTS_MAX => {
+                // It leaves the pool with a block, if ever: there is nothing to be sooner for.
+                Err(error) if error.refusal_code() == Some(WAITING) && Instant::now() < until => {
+                    sleep(BLOCK_PAUSE).await;
+                }
+                Err(ClientError::Net(_)) if attempt < ATTEMPTS_MAX => {
                     attempt += 1;
                     sleep(PAUSE * attempt).await;
                 }
@@ -246,7 +258,10 @@ mod tests {
     };
     use std::sync::Mutex as StdMutex;
 
-    /// A node that twice has no place to wait for a transaction, and then says that it is in a block.
+    /// How often the node has no place: more often than anything else is tried again.
+    const REFUSALS: usize = 20;
+
+    /// A node that has no place to wait for a transaction for a while, and then says that it is in a block.
     #[derive(Clone, Debug, Default)]
     struct Node {
         submitted: Arc<StdMutex<Vec<Vec<u8>>>>,
@@ -301,7 +316,7 @@ mod tests {
             };
             let mut submitted = self.node.submitted.lock().unwrap();
             submitted.push(submit.tx.into_vec());
-            let reply = if submitted.len() < 3 {
+            let reply = if submitted.len() <= REFUSALS {
                 NodeReply::Refused(Refusal {
                     code: BoundedText::truncating(WAITING),
                     reason: BoundedText::truncating("it waits"),
@@ -340,7 +355,7 @@ mod tests {
         });
         poster.send(action).await.unwrap();
         let submitted = node.submitted.lock().unwrap();
-        assert_eq!(submitted.len(), 3);
+        assert_eq!(submitted.len(), REFUSALS + 1);
         assert!(submitted.iter().all(|tx| *tx == submitted[0]));
     }
 }

@@ -232,8 +232,9 @@ impl Fabric {
     pub(super) fn listened_to(&self, id: PipeId) -> Option<u64> {
         let (from, to) = self.ends(id)?;
         let pipe = self.pipes.get(&id)?;
-        let stop_heard = !self.is_cut(to, from);
-        (!(pipe.reader_gone && stop_heard)).then_some(pipe.version)
+        let has_stopped = pipe.reader_gone && !self.is_cut(to, from);
+        let is_broken = matches!(pipe.end, Some(End::Reset(_) | End::ResetAt(_)));
+        (!has_stopped && !is_broken).then_some(pipe.version)
     }
 
     pub(super) fn recv(&mut self, now: SystemTime, id: PipeId, limit: usize) -> RecvStep {

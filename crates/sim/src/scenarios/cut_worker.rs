@@ -1,4 +1,4 @@
-//! A worker is cut off in the middle of its work. Another one takes over; once the link is back, the first works again.
+//! A worker is cut off when work comes to it. Another one takes over; once the link is back, the first works again.
 
 use super::settled;
 use crate::{Plan, World, play};
@@ -12,6 +12,8 @@ pub(super) fn run(seed: u64) {
         let buyer = world.buyer(1);
         let text = super::text(seed, 0, 5);
         let before = buyer.balance().await.expect("the node answers");
+        // Before the match: after it the worker might be done first. It is the cheapest, and its offer stands.
+        world.cut(&names::worker(1));
         let posted = buyer.post(&text).await.expect("the order is posted");
         let mut blocks = world.chain().subscribe(posted.height);
         let cut_off = loop {
@@ -25,7 +27,6 @@ pub(super) fn run(seed: u64) {
             }
         };
         drop(blocks);
-        world.cut(&names::worker(1));
         let purchase = buyer.complete(world.context(), &text, posted, before).await;
         let purchase = purchase.expect("the order comes to an end");
         let replacement = settled(&purchase).paid.to;
