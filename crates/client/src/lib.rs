@@ -16,4 +16,4 @@ pub use blocks::{BlockError, BlockStream, FinalBlock};
 pub use error::{ClientError, WAITING};
 pub use node_client::{EventStream, NodeClient};
 pub use seats::{handover_at, learn_seats, take_over};
-pub use sender::Sender;
+pub use sender::{Sender, fee};

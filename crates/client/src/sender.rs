@@ -4,8 +4,7 @@ use crate::{ClientError, NodeClient, WAITING, protocol::SUBMIT_DEADLINE};
 use commonware_codec::EncodeSize;
 use fairweir_net::Network;
 use fairweir_types::{
-    Action, Amount, ChainId, Height, SecretKey, SignedTx, Transaction,
-    node_api::{AccountReport, Included},
+    Action, Amount, ChainId, Height, Rounding, SecretKey, SignedTx, Transaction, node_api::Included,
 };
 use futures::lock::Mutex;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -132,7 +131,7 @@ impl<N: Network> Sender<N> {
             chain_id: self.chain_id.clone(),
             sender: self.key.account_key(),
             nonce: account.nonce,
-            fee: fee(&account, &action),
+            fee: fee(account.fee_min, &action),
             expiry: Height(tip.get().saturating_add(EXPIRY_BLOCKS)),
             action,
         };
@@ -193,16 +192,14 @@ impl<N: Network> Sender<N> {
     }
 }
 
-/// The node's suggestion for an ordinary transaction, in proportion for longer ones.
-fn fee(account: &AccountReport, action: &Action) -> Amount {
+/// What an action pays as a fee: the node's suggestion for an ordinary transaction, in proportion for longer ones, rounded up.
+#[must_use]
+pub fn fee(fee_min: Amount, action: &Action) -> Amount {
     let bytes = u64::try_from(action.encode_size())
         .unwrap_or(u64::MAX)
         .saturating_add(ENVELOPE_BYTES);
-    let scaled =
-        account
-            .fee_min
-            .checked_mul_ratio(bytes, ORDINARY_TX_BYTES, fairweir_types::Rounding::Up);
-    scaled.unwrap_or(account.fee_min).max(account.fee_min)
+    let scaled = fee_min.checked_mul_ratio(bytes, ORDINARY_TX_BYTES, Rounding::Up);
+    scaled.unwrap_or(fee_min).max(fee_min)
 }
 
 #[cfg(test)]
@@ -216,7 +213,7 @@ mod tests {
     use commonware_runtime::{Runner as _, deterministic};
     use fairweir_types::{
         BoundedText, BoundedVec, Boxed, Millis, Nonce, TxOutcome,
-        node_api::{EventPage, NodeReply, NodeRequest, Refusal},
+        node_api::{AccountReport, EventPage, NodeReply, NodeRequest, Refusal},
         outcome::TxCode,
         tx::Bond,
     };

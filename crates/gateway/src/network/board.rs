@@ -1,15 +1,13 @@
 //! What the chain says of our orders: one follower of its events for all requests.
 
-use super::{lanes::Lanes, offers::Offers, receipts::Receipts};
-use fairweir_client::{ClientError, NodeClient, orders, sessions};
+use super::audit::Auditor;
+use fairweir_client::{ClientError, NodeClient, orders};
 use fairweir_net::Network;
 use fairweir_types::{
-    Address, Amount, Event, Height, SecretKey,
-    event::{BatchPosted, LaneOpened, Matched, RefundReason, SlashReason},
+    Address, Amount, Event, Height,
+    event::{LaneOpened, Matched, RefundReason, SlashReason},
     node_api::EventPage,
     order::OrderId,
-    session::{Leaf, Numbers},
-    sum_tree,
 };
 use std::{
     collections::BTreeMap,
@@ -24,8 +22,6 @@ use tokio_util::task::TaskTracker;
 
 /// Time before a lost connection to the node is made again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How often a worker is asked for a batch's leaves.
-const AUDIT_TRIES: u32 = 4;
 
 /// What is told about an order.
 #[derive(Clone, Debug)]
@@ -117,12 +113,9 @@ pub(super) struct Follower<N> {
     pub(super) account: Address,
     /// Whose money it spends: its own, or its owner's.
     pub(super) payer: Address,
-    pub(super) key: SecretKey,
     pub(super) tasks: TaskTracker,
     pub(super) board: Arc<Board>,
-    pub(super) receipts: Arc<Receipts>,
-    pub(super) lanes: Arc<Lanes>,
-    pub(super) offers: Arc<Offers<N>>,
+    pub(super) auditor: Auditor<N>,
 }
 
 impl<N: Network> Follower<N> {
@@ -134,7 +127,7 @@ impl<N: Network> Follower<N> {
             if let Err(error) = self.follow(from, &mut told_until).await {
                 tracing::warn!(%error, "the chain's events are followed again");
             }
-            self.offers.forget();
+            self.auditor.offers.forget();
             sleep(PAUSE).await;
         }
     }
@@ -158,10 +151,16 @@ impl<N: Network> Follower<N> {
     }
 
     fn tell(&self, page: &EventPage) {
+        let Auditor {
+            receipts,
+            lanes,
+            offers,
+            ..
+        } = &self.auditor;
         for (index, event) in page.events.iter().enumerate() {
             match event {
                 Event::OfferRegistered(_) | Event::OfferWithdrawn(_) | Event::ServiceSet(_) => {
-                    self.offers.forget()
+                    offers.forget()
                 }
                 Event::OrderPosted(posted) if posted.poster == self.account => {
                     let escrow = posted.escrow;
@@ -172,19 +171,21 @@ impl<N: Network> Follower<N> {
                     self.board.tell(matched.slot_id.order, &told);
                 }
                 Event::LaneOpened(opened) if opened.payers.include(self.account) => {
-                    self.receipts.open_lane(opened);
+                    receipts.open_lane(opened);
                     let told = Told::LaneOpened(Box::new((**opened).clone()));
                     self.board.tell(opened.slot_id.order, &told);
                 }
                 // Its session's owner may close it too.
-                Event::LaneClosing(closing) => self.lanes.end(closing.slot_id),
-                Event::BatchPosted(posted) if self.receipts.is_ours(&posted.lane) => {
-                    self.audit(posted);
+                Event::LaneClosing(closing) => lanes.end(closing.slot_id),
+                Event::BatchPosted(posted) if receipts.is_ours(&posted.lane) => {
+                    let (auditor, posted) = (self.auditor.clone(), posted.clone());
+                    self.tasks
+                        .spawn(async move { auditor.audit(&posted).await });
                 }
                 Event::BatchSettled(settled) if settled.payers.include(self.account) => {
                     let position = usize::try_from(page.first).unwrap_or(usize::MAX);
                     let place = (page.height, position.saturating_add(index));
-                    self.receipts.settle_batch(settled, place);
+                    receipts.settle_batch(settled, place);
                 }
                 Event::Unmatched(unmatched) => {
                     let reasons = unmatched
@@ -201,7 +202,7 @@ impl<N: Network> Follower<N> {
                         .tell(replaced.slot_id.order, &Told::Replaced { reason });
                 }
                 Event::Refunded(refunded) if refunded.buyer == self.payer => {
-                    self.receipts.refund_batch(refunded.slot_id);
+                    receipts.refund_batch(refunded.slot_id);
                     let reason = refunded.reason;
                     self.board
                         .tell(refunded.slot_id.order, &Told::Refunded { reason });
@@ -209,45 +210,8 @@ impl<N: Network> Follower<N> {
                 _ => {}
             }
             if let Some((slot_id, end)) = orders::end_of(page, index) {
-                self.receipts.end(slot_id, end);
+                receipts.end(slot_id, end);
             }
         }
-    }
-
-    /// Asks the worker for the leaves of a batch: they must give the root that it posted, and they place our receipts under it.
-    fn audit(&self, posted: &BatchPosted) {
-        let Some(kind) = self.receipts.kind_of(&posted.lane) else {
-            return;
-        };
-        let (receipts, offers) = (Arc::clone(&self.receipts), Arc::clone(&self.offers));
-        let lanes = Arc::clone(&self.lanes);
-        let (network, key) = (self.client.network().clone(), self.key.clone());
-        let posted = *posted;
-        self.tasks.spawn(async move {
-            for tries in 1..=AUDIT_TRIES {
-                let reach = offers.reach(kind, posted.worker).await;
-                let Ok(Some(reach)) = reach else { return };
-                match sessions::leaves(&network, &reach.endpoint, &key, posted.slot_id).await {
-                    Ok(leaves) => {
-                        let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
-                        let is_whole = sum_tree::root(&nodes) == Ok(posted.root)
-                            && Numbers::of(&leaves) == Some(posted.numbers);
-                        if !is_whole {
-                            tracing::warn!(worker = %posted.worker, "a worker's leaves are not those of the root that it posted");
-                        } else if !receipts.locate(posted.slot_id, &posted.lane, &leaves) {
-                            tracing::warn!(worker = %posted.worker, "a worker claims another receipt than the one that it gave us");
-                        } else {
-                            return;
-                        }
-                        lanes.end(posted.lane);
-                        return;
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, tries, "a batch's leaves were not given");
-                        sleep(PAUSE * tries).await;
-                    }
-                }
-            }
-        });
     }
 }

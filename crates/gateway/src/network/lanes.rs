@@ -555,4 +555,4 @@ fn session_header<N: Network>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

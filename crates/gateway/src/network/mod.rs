@@ -1,5 +1,6 @@
 //! The market on the network: orders are posted, followed, and their outputs taken from the workers.
 
+mod audit;
 mod board;
 mod given;
 mod lane;
@@ -14,6 +15,7 @@ mod request;
 use crate::market::{
     ChatRun, CostTeller, Embedded, Market, MarketError, Model, Purchase, ReceiptError, Relayed,
 };
+use audit::Auditor;
 use board::{Board, Follower};
 use commonware_codec::Encode as _;
 use fairweir_client::{ClientError, Sender, orders};
@@ -160,16 +162,21 @@ impl<N: Network> NetworkMarket<N> {
         let receipts = Arc::new(Receipts::default());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lanes = Arc::new(Lanes::default());
-        let follower = Follower {
-            lanes: Arc::clone(&lanes),
-            client,
+        let auditor = Auditor {
+            network: client.network().clone(),
             key: sender.key().clone(),
+            receipts: Arc::clone(&receipts),
+            lanes: Arc::clone(&lanes),
+            offers: Arc::clone(&offers),
+            stop: stop.clone(),
+        };
+        let follower = Follower {
+            client,
             tasks: tasks.clone(),
             account: sender.key().address(),
             payer: options.owner.unwrap_or(sender.key().address()),
             board: Arc::clone(&board),
-            receipts: Arc::clone(&receipts),
-            offers: Arc::clone(&offers),
+            auditor,
         };
         let stopped = stop.clone();
         tasks.spawn(async move {

@@ -3,11 +3,10 @@
 
 use super::board::{Board, Listening};
 use crate::market::MarketError;
-use commonware_codec::EncodeSize as _;
 use fairweir_client::{ClientError, Sender, WAITING, protocol::SUBMIT_DEADLINE};
 use fairweir_net::Network;
 use fairweir_types::{
-    Action, Address, Amount, Boxed, Height, Rounding, SignedTx, Transaction, TxCode,
+    Action, Address, Amount, Boxed, Height, SignedTx, Transaction, TxCode,
     node_api::Included,
     order::{OrderHeader, OrderId},
     quantity::Nonce,
@@ -29,11 +28,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const BLOCK_PAUSE: Duration = Duration::from_millis(250);
 /// How long what waits there is asked for: as long as a lone submission may take.
 const WAITING_MAX: Duration = SUBMIT_DEADLINE;
-/// Bytes that an envelope adds to its action, at most, for the fee.
-const ENVELOPE_BYTES: u64 = 256;
-/// Bytes that a node's suggested fee is for.
-const ORDINARY_TX_BYTES: u64 = 512;
-
 /// What is known of the account.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
@@ -201,7 +195,7 @@ impl<N: Network> Poster<N> {
         let next = nonce.next().ok_or(ClientError::OtherAnswer)?;
         state.offered.insert(nonce);
         state.standing = Some(Standing { nonce: next, ..now });
-        let fee = fee(now.fee_min, &action);
+        let fee = fairweir_client::fee(now.fee_min, &action);
         let tx = Transaction {
             chain_id: self.sender.chain_id().clone(),
             sender: key.account_key(),
@@ -231,15 +225,6 @@ impl<N: Network> Poster<N> {
             }
         }
     }
-}
-
-/// The node's suggestion for an ordinary transaction, in proportion for longer ones.
-fn fee(fee_min: Amount, action: &Action) -> Amount {
-    let bytes = u64::try_from(action.encode_size())
-        .unwrap_or(u64::MAX)
-        .saturating_add(ENVELOPE_BYTES);
-    let scaled = fee_min.checked_mul_ratio(bytes, ORDINARY_TX_BYTES, Rounding::Up);
-    scaled.unwrap_or(fee_min).max(fee_min)
 }
 
 #[cfg(test)]

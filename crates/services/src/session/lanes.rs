@@ -1,6 +1,7 @@
 //! The worker's desk for requests: what it serves, for whom, and what it keeps until it is paid.
 
 mod claims;
+mod settled;
 
 pub(super) use claims::{Claimable, Showing, Stragglers};
 
@@ -18,6 +19,7 @@ use fairweir_types::{
     receipt::SignedStop,
     session::{Ask, Credit, Kept, KeptBatch, KeptRequest, SignedVoucher},
 };
+use settled::SettledLeaves;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
@@ -194,6 +196,7 @@ struct State {
     lanes: BTreeMap<SlotId, Lane>,
     flights: BTreeMap<SlotId, (SlotId, Flight)>,
     batches: BTreeMap<SlotId, (SlotId, u32)>,
+    settled: SettledLeaves,
     bytes: usize,
     shelf: Option<Arc<dyn Shelf>>,
     /// What was kept of lanes that were not seen again yet.

@@ -35,8 +35,40 @@ struct Answer {
     asked: Vec<u8>,
 }
 
-fn workers() -> [Address; 3] {
+pub(in crate::network) fn workers() -> [Address; 3] {
     [1, 2, 3].map(|number| Address([number; 20]))
+}
+
+/// What a node says that knows the offers of the three workers.
+pub(in crate::network) fn answer(asked: &[u8]) -> Vec<u8> {
+    if let Ok(NodeRequest::Services(_)) = decode(asked) {
+        let catalogue = Catalogue::default();
+        let reply = NodeReply::Services(Boxed::new(catalogue));
+        return reply.encode().to_vec();
+    }
+    let offers = workers().map(|worker| OfferReport {
+        worker,
+        offer: Offer {
+            kind: Chat::ID,
+            versions: Versions::only(Chat::VERSION),
+            digest: Digest::ZERO,
+            prices: PriceVector::default(),
+            capacity: 1,
+            collateral: Amount::ZERO,
+            demand_max: demand(),
+            level: 0,
+            capabilities: BoundedVec::default(),
+            region: None,
+            privacy_max: Privacy::Public,
+            owner: worker,
+            endpoint: BoundedBytes::new(machine().to_bytes()).unwrap(),
+        },
+        open: 0,
+    });
+    let page = OfferPage {
+        offers: BoundedVec::truncating(offers),
+    };
+    NodeReply::Offers(page).encode().to_vec()
 }
 
 impl Network for Node {
@@ -68,34 +100,7 @@ impl FrameStream for Answer {
     }
 
     async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
-        if let Ok(NodeRequest::Services(_)) = decode(&self.asked) {
-            let catalogue = Catalogue::default();
-            let reply = NodeReply::Services(Boxed::new(catalogue));
-            return Ok(Some(reply.encode().to_vec()));
-        }
-        let offers = workers().map(|worker| OfferReport {
-            worker,
-            offer: Offer {
-                kind: Chat::ID,
-                versions: Versions::only(Chat::VERSION),
-                digest: Digest::ZERO,
-                prices: PriceVector::default(),
-                capacity: 1,
-                collateral: Amount::ZERO,
-                demand_max: demand(),
-                level: 0,
-                capabilities: BoundedVec::default(),
-                region: None,
-                privacy_max: Privacy::Public,
-                owner: worker,
-                endpoint: BoundedBytes::new(machine().to_bytes()).unwrap(),
-            },
-            open: 0,
-        });
-        let page = OfferPage {
-            offers: BoundedVec::truncating(offers),
-        };
-        Ok(Some(NodeReply::Offers(page).encode().to_vec()))
+        Ok(Some(answer(&self.asked)))
     }
 
     async fn gone(&mut self) {

@@ -10,8 +10,8 @@ use fairweir_types::{
     node_api::DeliveryRequest,
     order::SlotId,
     session::{
-        Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, Numbers, SampledLeaf, SignedVoucher,
-        batch_slot, position_of, root_of,
+        Kept, KeptBatch, KeptRequest, Leaf, LeafOpening, Numbers, Payers, SampledLeaf,
+        SignedVoucher, batch_slot, position_of, root_of,
     },
     tx::ShareLeaves,
 };
@@ -259,32 +259,23 @@ impl Lanes {
         }
     }
 
-    /// Gives a batch's leaves to the session's buyer, who can then check the root and prove its receipts.
+    /// Gives a batch's leaves to the session's buyer, who can then check the root and prove its receipts; of a settled batch as long as there is room.
     ///
     /// # Errors
     /// [`AskError::NoSuchLane`] or [`AskError::NotABuyer`].
     pub fn leaves(&self, request: &DeliveryRequest) -> Result<Vec<Leaf>, AskError> {
         let state = self.state();
-        let (lane_id, number) = state
-            .batches
-            .get(&request.slot_id)
+        let (payers, leaves) = state
+            .leaves_of(request.slot_id)
+            .or_else(|| state.settled.of(request.slot_id))
             .ok_or(AskError::NoSuchLane)?;
-        let lane = state.lanes.get(lane_id).ok_or(AskError::NoSuchLane)?;
-        let is_buyer = lane.opened.payers.include(request.buyer.address())
+        let is_buyer = payers.include(request.buyer.address())
             && request.buyer.verify(
                 Purpose::Delivery,
                 &request.slot_id.encode(),
                 &request.signature,
             );
-        if !is_buyer {
-            return Err(AskError::NotABuyer);
-        }
-        let batch = lane.batches.get(number).ok_or(AskError::NoSuchLane)?;
-        let leaves = batch
-            .indices
-            .iter()
-            .filter_map(|index| lane.kept.get(index));
-        Ok(leaves.map(KeptRequest::leaf).collect())
+        is_buyer.then_some(leaves).ok_or(AskError::NotABuyer)
     }
 
     /// The requests of a batch, in the order of their leaves.
@@ -355,9 +346,12 @@ impl Lanes {
             .collect()
     }
 
-    /// A batch is settled or refunded: its requests are forgotten.
+    /// A batch is settled or refunded: its requests are forgotten, but not what their buyer proves its receipts by.
     pub(in crate::session) fn settled(&self, slot_id: SlotId) {
         let mut state = self.state();
+        if let Some((payers, leaves)) = state.leaves_of(slot_id) {
+            state.settled.keep(slot_id, payers, leaves);
+        }
         let Some((lane_id, number)) = state.batches.remove(&slot_id) else {
             return;
         };
@@ -379,5 +373,20 @@ impl Lanes {
                 shelf.forget(kept.request.slot_id());
             }
         }
+    }
+}
+
+impl State {
+    /// The leaves of a batch that is not settled, and who may have them.
+    fn leaves_of(&self, slot_id: SlotId) -> Option<(Payers, Vec<Leaf>)> {
+        let (lane_id, number) = self.batches.get(&slot_id)?;
+        let lane = self.lanes.get(lane_id)?;
+        let batch = lane.batches.get(number)?;
+        let requests = batch
+            .indices
+            .iter()
+            .filter_map(|index| lane.kept.get(index));
+        let leaves = requests.map(KeptRequest::leaf).collect();
+        Some((lane.opened.payers, leaves))
     }
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::{pipeline::Shelf, session::lanes::Claimable};
 use fairweir_types::{
+    keys::Purpose,
+    node_api::DeliveryRequest,
     receipt::SignedStop,
     session::{KeptRequest, Leaf, missing_leaf_trace},
 };
@@ -218,6 +220,39 @@ fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
         })
         .collect();
     assert_eq!(left.len(), 1, "what is settled is kept no more");
+}
+
+/// The question of an account for the leaves of a batch.
+fn question(account: &SecretKey, batch: SlotId) -> DeliveryRequest {
+    DeliveryRequest {
+        slot_id: batch,
+        buyer: account.account_key(),
+        signature: account.sign(Purpose::Delivery, &batch.encode()),
+    }
+}
+
+#[test]
+fn a_buyer_gets_its_leaves_after_the_batch_is_settled_and_the_lane_closed() {
+    let lanes = lanes();
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    serve(&lanes, &mut account, "one");
+    let claim = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    lanes.posted(&posted(root_of(&claim.leaves).unwrap(), 0, 1));
+    let batch = batch_slot(&lane_id(), 0);
+    let asked = |key: SecretKey| lanes.leaves(&question(&key, batch));
+    assert_eq!(asked(buyer()).unwrap(), claim.leaves);
+    lanes.settled(batch);
+    lanes.closed(lane_id());
+    assert_eq!(asked(buyer()).unwrap(), claim.leaves);
+    assert_eq!(asked(key(7)).unwrap_err().code(), "not_the_buyer");
+    // Who says that it is the buyer, and cannot sign for it.
+    let forged = DeliveryRequest {
+        buyer: buyer().account_key(),
+        ..question(&key(7), batch)
+    };
+    let refused = lanes.leaves(&forged).unwrap_err();
+    assert_eq!(refused.code(), "not_the_buyer");
 }
 
 #[test]

@@ -1,0 +1,215 @@
+//! Workers that give the leaves of their batches late, wrong or never, in virtual time.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failing test should stop at the line that fails"
+)]
+
+use super::*;
+use crate::network::{
+    lane::{OpenLane, Trade},
+    lanes::tests::{answer, workers},
+    receipts::Standing,
+    request::tests::{lane_of, machine, shared},
+};
+use commonware_codec::Encode as _;
+use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
+use fairweir_services::{Kind as _, inference::chat::Chat};
+use fairweir_types::{
+    Amount, BoundedBytes, BoundedVec, ChainId, Digest, decode,
+    node_api::{BatchLeaves, Delivery, DeliveryReply, DeskRequest},
+    order::{Name, SlotId, UnitVector},
+    receipt::{Disclosure, Receipt, SignedReceipt},
+    session::{batch_slot, request_slot},
+};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::time::Instant;
+
+/// A machine that is node and worker at once. It does not answer so many questions for leaves, and gives these then.
+#[derive(Clone, Debug)]
+struct Worker {
+    silent: Arc<AtomicU32>,
+    leaves: Vec<Leaf>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    worker: Worker,
+    frame: Vec<u8>,
+}
+
+impl Network for Worker {
+    type Stream = Asked;
+
+    fn local_addr(&self) -> PeerAddr {
+        machine()
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn open(&self, _: &PeerAddr, _: Protocol, _: Duration) -> Result<Asked, NetError> {
+        Ok(Asked {
+            worker: self.clone(),
+            frame: Vec::new(),
+        })
+    }
+
+    fn accept(&self, _: Protocol, _: usize) -> Result<Incoming<Asked>, NetError> {
+        Err(NetError::Closed)
+    }
+
+    async fn close(&self) {}
+}
+
+impl FrameStream for Asked {
+    async fn send(&mut self, frame: &[u8], _: Duration) -> Result<(), NetError> {
+        self.frame = frame.to_vec();
+        Ok(())
+    }
+
+    async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
+        let Ok(DeskRequest::Leaves(_)) = decode(&self.frame) else {
+            return Ok(Some(answer(&self.frame)));
+        };
+        let silent = &self.worker.silent;
+        let count_down = |left: u32| left.checked_sub(1);
+        if silent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down)
+            .is_ok()
+        {
+            return Err(NetError::Closed);
+        }
+        let leaves = BoundedVec::truncating(self.worker.leaves.iter().copied());
+        let reply = DeliveryReply::Leaves(BatchLeaves { leaves });
+        Ok(Some(reply.encode().to_vec()))
+    }
+
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
+    async fn finish(&mut self) -> Result<(), NetError> {
+        Ok(())
+    }
+}
+
+fn lane_id() -> SlotId {
+    lane_of(0, workers()[0], machine()).opened.slot_id
+}
+
+/// What the worker gave us for request number `index`.
+fn delivery(index: u64) -> Delivery {
+    let receipt = Receipt {
+        chain_id: ChainId::new("dev-test").unwrap(),
+        slot_id: request_slot(&lane_id(), index),
+        attempt: 0,
+        kind: Chat::ID,
+        version: 1,
+        spec_digest: Digest::ZERO,
+        units: UnitVector::default(),
+        disclosure: Digest::ZERO,
+        output_commitment: Digest::ZERO,
+    };
+    Delivery {
+        receipt: SignedReceipt::sign(receipt, &SecretKey::from_seed([8; 32]).unwrap()),
+        salt: [0; 32],
+        output: BoundedBytes::default(),
+        disclosure: Disclosure::default(),
+    }
+}
+
+/// The leaves of two requests, of which the second is another gateway's.
+fn leaves() -> Vec<Leaf> {
+    let leaf = |index| Leaf {
+        index,
+        amount: Amount::from_base_units(5).unwrap(),
+        receipt: delivery(index).receipt.receipt.digest(),
+    };
+    vec![leaf(0), leaf(1)]
+}
+
+/// What came of an audit.
+struct Outcome {
+    /// Whether our receipt has its place in the batch.
+    is_placed: bool,
+    /// Whether the lane may get more requests.
+    goes_on: bool,
+    took: Duration,
+}
+
+/// A batch with `claimed` is posted by a worker that does not answer `silent` times, and gives `given` then.
+async fn outcome(silent: u32, given: Vec<Leaf>, claimed: &[Leaf]) -> Outcome {
+    let network = Worker {
+        silent: Arc::new(AtomicU32::new(silent)),
+        leaves: given,
+    };
+    let shared = shared(&network);
+    let lane: Arc<OpenLane> = lane_of(0, workers()[0], machine());
+    let trade = Trade {
+        kind: Chat::ID,
+        capability: Name::new("model").unwrap(),
+    };
+    shared.lanes.put(trade, Arc::clone(&lane));
+    let receipts = Arc::clone(&shared.receipts);
+    receipts.open_lane(&lane.opened);
+    let ours = request_slot(&lane_id(), 0);
+    receipts.expect(ours, Vec::new());
+    receipts.deliver(ours, &delivery(0));
+    let auditor = Auditor {
+        network,
+        key: SecretKey::from_seed([7; 32]).unwrap(),
+        receipts: Arc::clone(&receipts),
+        lanes: Arc::clone(&shared.lanes),
+        offers: Arc::clone(&shared.offers),
+        stop: CancellationToken::new(),
+    };
+    let nodes: Vec<_> = claimed.iter().map(Leaf::node).collect();
+    let posted = BatchPosted {
+        slot_id: batch_slot(&lane_id(), 0),
+        lane: lane_id(),
+        number: 0,
+        worker: workers()[0],
+        root: sum_tree::root(&nodes).unwrap(),
+        count: 2,
+        numbers: Numbers::of(claimed).unwrap(),
+    };
+    let since = Instant::now();
+    auditor.audit(&posted).await;
+    let took = since.elapsed();
+    // A receipt without a place does not hear how its batch ends.
+    receipts.refund_batch(posted.slot_id);
+    Outcome {
+        is_placed: matches!(receipts.standing(ours), Standing::Refunded),
+        goes_on: lane.ready_at(Instant::now()).is_some(),
+        took,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_find_their_places_though_the_worker_is_away_for_minutes() {
+    for (silent, at_most) in [(0, 1), (4, 4), (20, 200)] {
+        let outcome = outcome(silent, leaves(), &leaves()).await;
+        assert!(outcome.is_placed && outcome.goes_on, "{silent}");
+        assert!(outcome.took <= Duration::from_secs(at_most), "{silent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_never_gives_its_leaves_gets_no_more_requests() {
+    let outcome = outcome(u32::MAX, leaves(), &leaves()).await;
+    assert!(!outcome.is_placed && !outcome.goes_on);
+    assert_eq!(outcome.took, LEAVES_WITHIN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_claims_something_else_gets_no_more_requests() {
+    let mut dearer = leaves();
+    dearer[1].amount = Amount::from_base_units(6).unwrap();
+    let not_the_root = outcome(0, leaves(), &dearer).await;
+    assert!(!not_the_root.is_placed && !not_the_root.goes_on);
+    let mut swapped = leaves();
+    swapped[0].receipt = Digest::ZERO;
+    let not_our_receipt = outcome(0, swapped.clone(), &swapped).await;
+    assert!(!not_our_receipt.is_placed && !not_our_receipt.goes_on);
+}
