@@ -3,10 +3,11 @@
 import json
 import pathlib
 import tempfile
+import time
 import urllib.error
 import urllib.request
 
-from network import Process, run
+from network import Process, require, run
 
 MODEL = "SmolLM2-135M-Instruct"
 
@@ -40,6 +41,38 @@ def asked(url, key, question):
             return body, answer.read(), answer.status
     except urllib.error.HTTPError as error:
         return body, error.read(), error.code
+
+
+def receipt(url, key, name):
+    """A receipt file; `None` when there is none yet, and `False` when there never will be."""
+    request = urllib.request.Request(f"{url}/fairweir/receipts/{name}", headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return None if answer.status == 202 else answer.read()
+    except urllib.error.HTTPError as error:
+        if error.code == 404 and json.load(error)["error"]["code"] in ("receipt_unclaimed", "receipt_refunded"):
+            return False
+        raise
+
+
+def receipts(url, key, names, within=60):
+    """What receipt() says of each, once it says something of all."""
+    deadline, said = time.monotonic() + within, dict.fromkeys(names)
+    while True:
+        said |= {name: receipt(url, key, name) for name, found in said.items() if found is None}
+        waiting = sum(found is None for found in said.values())
+        if not waiting:
+            return said
+        require(time.monotonic() < deadline, f"{waiting} of {len(said)} receipts are pending after {within} s")
+        time.sleep(2)
+
+
+def verified(fairweir, data, content):
+    """What the command line says of a receipt file, offline."""
+    with tempfile.NamedTemporaryFile(suffix=".fwr") as file:
+        file.write(content)
+        file.flush()
+        return json.loads(run(fairweir, "--data", data, "--json", "verify", file.name).stdout)
 
 
 def left(fairweir, data, address):

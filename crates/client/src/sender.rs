@@ -212,10 +212,11 @@ mod tests {
     use crate::scripted::{client_of, status};
     use commonware_runtime::{Runner as _, deterministic};
     use fairweir_types::{
-        BoundedText, BoundedVec, Boxed, Millis, Nonce, TxOutcome,
+        BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Millis, Nonce, TxOutcome,
         node_api::{AccountReport, EventPage, NodeReply, NodeRequest, Refusal},
+        order::{OrderId, SlotId},
         outcome::TxCode,
-        tx::Bond,
+        tx::{Bond, Exhibit},
     };
     use std::sync::Mutex as StdMutex;
 
@@ -368,5 +369,36 @@ mod tests {
             assert_eq!(submitted.len(), 2 * ATTEMPTS_MAX + 1);
             assert!(submitted.iter().all(|tx| *tx == submitted[0]));
         });
+    }
+
+    #[test]
+    fn a_fee_is_the_suggested_one_or_in_proportion_for_what_is_long() {
+        let coins = |units| Amount::from_base_units(units).unwrap();
+        let exhibit = |bytes| {
+            let empty = Exhibit {
+                slot_id: SlotId {
+                    order: OrderId(Digest::ZERO),
+                    slot: 0,
+                },
+                shown: BoundedBytes::default(),
+            };
+            let overhead = Action::Exhibit(Boxed::new(empty.clone())).encode_size();
+            let shown = vec![0; bytes - overhead - 1];
+            let action = Action::Exhibit(Boxed::new(Exhibit {
+                shown: BoundedBytes::new(shown).unwrap(),
+                ..empty
+            }));
+            assert_eq!(action.encode_size(), bytes, "a length of two bytes");
+            action
+        };
+        for (bytes, expected) in [(256, 1_000), (257, 1_002), (768, 2_000), (1_280, 3_000)] {
+            assert_eq!(
+                fee(coins(1_000), &exhibit(bytes)),
+                coins(expected),
+                "{bytes}"
+            );
+        }
+        let short = Action::Bond(Bond { amount: coins(1) });
+        assert_eq!(fee(coins(1_000), &short), coins(1_000));
     }
 }

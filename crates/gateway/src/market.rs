@@ -167,6 +167,11 @@ pub enum ReceiptError {
     /// It was refunded.
     #[error("the order was refunded, there is no receipt")]
     Refunded,
+    /// The worker gave it, and did not claim it while it could.
+    #[error(
+        "the worker never claimed what it is owed for this request, or does not prove that it did: there is no receipt"
+    )]
+    Unclaimed,
     /// It could not be put together.
     #[error("{0}")]
     Market(#[from] MarketError),

@@ -295,6 +295,10 @@ async fn receipt(
             error.to_string(),
             Some("receipt_refunded"),
         )),
+        Err(error @ ReceiptError::Unclaimed) => Err(ApiError::not_found(
+            error.to_string(),
+            Some("receipt_unclaimed"),
+        )),
         Err(ReceiptError::Market(error)) => Err(error.into()),
     }
 }

@@ -594,7 +594,7 @@ pub enum DeskRequest {
     Ask(Boxed<Ask>),
     /// More credit for a request of a session.
     Credit(Boxed<Credit>),
-    /// The leaves of a batch of the buyer's session, while it is not settled.
+    /// The leaves of a batch of the buyer's session: until it is settled, and after that as long as the worker has room for them.
     Leaves(DeliveryRequest),
 }
 choice!(DeskRequest {

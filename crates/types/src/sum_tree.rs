@@ -122,25 +122,56 @@ pub enum SumPathError {
     OtherRoot,
 }
 
-/// The path of the leaf at `position`, if there is one and the sum does not exceed the cap.
-#[must_use]
-pub fn path(leaves: &[SumNode], position: usize) -> Option<SumPath> {
-    leaves.get(position)?;
-    let mut siblings = BoundedVec::default();
-    let mut level = leaves.to_vec();
-    let mut at = position;
-    while level.len() > 1 {
-        if let Some(sibling) = level.get(at ^ 1) {
-            siblings.push(*sibling).ok()?;
+/// All nodes over some leaves, for the paths of many of them.
+#[derive(Clone, Debug)]
+pub struct SumTree {
+    /// From the leaves upwards.
+    levels: Vec<Vec<SumNode>>,
+    /// Of the leaves.
+    count: u64,
+}
+
+impl SumTree {
+    /// The tree over leaves. Costs O(leaves).
+    ///
+    /// # Errors
+    /// [`AmountError`] when the sum exceeds the cap.
+    pub fn new(leaves: Vec<SumNode>) -> Result<Self, AmountError> {
+        let count = count_of(&leaves);
+        let (mut levels, mut level) = (Vec::new(), leaves);
+        while level.len() > 1 {
+            let above = level_up(&level)?;
+            levels.push(std::mem::replace(&mut level, above));
         }
-        level = level_up(&level).ok()?;
-        at >>= 1;
+        levels.push(level);
+        Ok(Self { levels, count })
     }
-    Some(SumPath {
-        position: u64::try_from(position).ok()?,
-        count: count_of(leaves),
-        siblings,
-    })
+
+    /// What [`root`] gives for the leaves.
+    #[must_use]
+    pub fn root(&self) -> SumNode {
+        let top = self.levels.last().and_then(|level| level.first());
+        sealed(self.count, &top.copied().unwrap_or_default())
+    }
+
+    /// The path of the leaf at `position`, if there is one. Costs O(log leaves).
+    #[must_use]
+    pub fn path(&self, position: usize) -> Option<SumPath> {
+        self.levels.first()?.get(position)?;
+        let mut siblings = BoundedVec::default();
+        let mut at = position;
+        for level in &self.levels {
+            if let Some(sibling) = level.get(at ^ 1) {
+                siblings.push(*sibling).ok()?;
+            }
+            at >>= 1;
+        }
+        Some(SumPath {
+            position: u64::try_from(position).ok()?,
+            count: self.count,
+            siblings,
+        })
+    }
 }
 
 impl SumPath {
@@ -229,11 +260,14 @@ mod tests {
     fn every_leaf_of_every_small_tree_proves_itself_and_its_amount() {
         for count in 1..40u64 {
             let leaves = leaves(count);
+            let tree = SumTree::new(leaves.clone()).unwrap();
             let root = root(&leaves).unwrap();
+            assert_eq!(tree.root(), root);
+            assert!(tree.path(leaves.len()).is_none());
             let total = Amount::sum(leaves.iter().map(|leaf| leaf.sum)).unwrap();
             assert_eq!(root.sum, total);
             for (position, node) in leaves.iter().enumerate() {
-                let path = path(&leaves, position).unwrap();
+                let path = tree.path(position).unwrap();
                 assert_eq!(path.verify(node, &root), Ok(()));
                 let before =
                     Amount::sum(leaves.iter().take(position).map(|leaf| leaf.sum)).unwrap();
@@ -261,7 +295,7 @@ mod tests {
     fn a_sibling_cannot_trade_its_amount_with_its_leaf() {
         let leaves = leaves(4);
         let root = root(&leaves).unwrap();
-        let mut path = path(&leaves, 1).unwrap();
+        let mut path = SumTree::new(leaves.clone()).unwrap().path(1).unwrap();
         let [first, second] = path.siblings.as_mut_slice() else {
             panic!("a tree of four has two levels");
         };
@@ -273,5 +307,6 @@ mod tests {
     fn sums_above_the_cap_have_no_root() {
         let most = leaf(b"a", Amount::MAX);
         assert!(root(&[most, most]).is_err());
+        assert!(SumTree::new(vec![most, most]).is_err());
     }
 }

@@ -8,13 +8,15 @@ use fairweir_types::{
     event::BatchPosted,
     order::KindId,
     session::{Leaf, Numbers},
-    sum_tree,
+    sum_tree::SumTree,
 };
 use std::{sync::Arc, time::Duration};
+use thiserror::Error;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A worker that starts again right after it claimed is waited for: without the leaves our receipts cannot be proved, for all that they are settled.
+/// Loading its models takes it minutes at most.
 const LEAVES_WITHIN: Duration = Duration::from_secs(600);
 /// Time before it is asked again, doubled each time up to the longest.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -33,7 +35,7 @@ pub(super) struct Auditor<N> {
 
 impl<N: Network> Auditor<N> {
     /// Asks the worker for the leaves of a batch of ours: they must give the root that it posted, and they place our receipts under it. A worker
-    /// that gives others, or none in ten minutes, gets no more requests in that lane.
+    /// that gives others gets no more requests in that lane; of one that gives none the receipts cannot be proved.
     pub(super) async fn audit(&self, posted: &BatchPosted) {
         let Some(kind) = self.receipts.kind_of(&posted.lane) else {
             return;
@@ -42,14 +44,19 @@ impl<N: Network> Auditor<N> {
             leaves = timeout(LEAVES_WITHIN, self.leaves(kind, posted)) => leaves,
             () = self.stop.cancelled() => return,
         };
-        let wrong = match leaves {
-            Ok(leaves) => self.wrong_with(posted, &leaves),
-            Err(_) => Some("it does not give the leaves of its batch"),
-        };
-        if let Some(reason) = wrong {
-            tracing::warn!(worker = %posted.worker, batch = %posted.slot_id, reason, "a worker's claim cannot be followed: its lane gets no more requests");
-            self.lanes.end(posted.lane);
+        let (worker, batch) = (posted.worker, posted.slot_id);
+        match leaves.map(|leaves| self.place(posted, &leaves)) {
+            Ok(Ok(())) => {}
+            Ok(Err(wrong)) => {
+                tracing::warn!(%worker, %batch, %wrong, "a worker claims what is not so: its lane gets no more requests");
+                self.lanes.end(posted.lane);
+            }
+            // Not wrong work: it, or our own node, may have been away.
+            Err(_) => {
+                tracing::warn!(%worker, %batch, "a batch has no receipts: its worker did not give the leaves in {LEAVES_WITHIN:?}")
+            }
         }
+        self.receipts.end_audit(&posted.lane);
     }
 
     /// The leaves as soon as the worker gives them.
@@ -59,7 +66,7 @@ impl<N: Network> Auditor<N> {
             match self.ask(kind, posted).await {
                 Ok(Some(leaves)) => return leaves,
                 Ok(None) => {
-                    tracing::debug!(worker = %posted.worker, "the worker of a batch offers nothing now")
+                    tracing::debug!(worker = %posted.worker, "it is not known where the worker of a batch is")
                 }
                 Err(error) => {
                     tracing::debug!(worker = %posted.worker, %error, "a batch's leaves were not given")
@@ -75,26 +82,39 @@ impl<N: Network> Auditor<N> {
         kind: KindId,
         posted: &BatchPosted,
     ) -> Result<Option<Vec<Leaf>>, ClientError> {
-        let Some(reach) = self.offers.reach(kind, posted.worker).await? else {
+        // Where its offer says, or where it was when it still had one: open work goes on without.
+        let offered = self.offers.reach(kind, posted.worker).await;
+        let offered = offered.ok().flatten().map(|reach| reach.endpoint);
+        let Some(endpoint) = offered.or_else(|| self.receipts.endpoint_of(&posted.lane)) else {
             return Ok(None);
         };
-        let asked = sessions::leaves(&self.network, &reach.endpoint, &self.key, posted.slot_id);
+        let asked = sessions::leaves(&self.network, &endpoint, &self.key, posted.slot_id);
         asked.await.map(Some)
     }
 
-    /// What is wrong with the leaves; without anything, each receipt of ours knows its place.
-    fn wrong_with(&self, posted: &BatchPosted, leaves: &[Leaf]) -> Option<&'static str> {
-        let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
-        let is_whole = sum_tree::root(&nodes) == Ok(posted.root)
-            && Numbers::of(leaves) == Some(posted.numbers);
-        if !is_whole {
-            Some("the leaves are not those of the root that it posted")
-        } else if !self.receipts.locate(posted.slot_id, &posted.lane, leaves) {
-            Some("it claims another receipt than the one that it gave us")
+    /// Gives each receipt of ours its place.
+    fn place(&self, posted: &BatchPosted, leaves: &[Leaf]) -> Result<(), Wrong> {
+        let tree = SumTree::new(leaves.iter().map(Leaf::node).collect());
+        let tree = tree.map_err(|_| Wrong::Root)?;
+        if tree.root() != posted.root || Numbers::of(leaves) != Some(posted.numbers) {
+            return Err(Wrong::Root);
+        }
+        let batch = (posted.slot_id, &posted.lane);
+        if self.receipts.locate(batch, leaves, &tree) {
+            Ok(())
         } else {
-            None
+            Err(Wrong::Receipt)
         }
     }
+}
+
+/// What a worker's claim is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+enum Wrong {
+    #[error("the leaves are not those of the root that it posted")]
+    Root,
+    #[error("a leaf is of another receipt than the one that it gave us")]
+    Receipt,
 }
 
 #[cfg(test)]

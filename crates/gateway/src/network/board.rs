@@ -177,7 +177,9 @@ impl<N: Network> Follower<N> {
                 }
                 // Its session's owner may close it too.
                 Event::LaneClosing(closing) => lanes.end(closing.slot_id),
+                Event::LaneClosed(closed) => receipts.close_lane(&closed.slot_id),
                 Event::BatchPosted(posted) if receipts.is_ours(&posted.lane) => {
+                    receipts.begin_audit(&posted.lane);
                     let (auditor, posted) = (self.auditor.clone(), posted.clone());
                     self.tasks
                         .spawn(async move { auditor.audit(&posted).await });

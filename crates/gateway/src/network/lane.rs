@@ -114,7 +114,7 @@ impl KeptLane {
         left.unwrap_or_default().min(OPEN_FOR)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let ends = self.ends.duration_since(UNIX_EPOCH).unwrap_or_default();
         let Mark { next, promised } = self.mark;
         (

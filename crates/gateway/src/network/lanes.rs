@@ -360,6 +360,8 @@ impl Lanes {
                     lanes: Vec::new(),
                 });
             }
+            // The chain does not tell again that it was opened.
+            shared.receipts.open_lane(&kept.opened);
             if let Err(error) = self.join(shared, kept).await {
                 tracing::warn!(%slot_id, %error, "a lane is not taken up again");
             }
@@ -434,11 +436,15 @@ impl Lanes {
         let Some(reach) = reach else {
             return Ok(false);
         };
-        let (order, trade) = (kept.opened.slot_id.order, kept.trade.clone());
+        let (slot_id, trade) = (kept.opened.slot_id, kept.trade.clone());
+        shared.receipts.reach_lane(&slot_id, &reach.endpoint);
         let at = (shared.sender.chain_id(), shared.options.sessions.clone());
         let lane = Arc::new(OpenLane::new(at, kept, reach));
         let mut sessions = self.sessions();
-        if let Some(session) = sessions.iter_mut().find(|session| session.order == order) {
+        if let Some(session) = sessions
+            .iter_mut()
+            .find(|session| session.order == slot_id.order)
+        {
             session.lanes.push(Arc::clone(&lane));
         }
         drop(sessions);

@@ -332,6 +332,7 @@ impl<N: Network> Market for NetworkMarket<N> {
                 Standing::Unknown => Err(ReceiptError::Unknown),
                 Standing::NotSettled => Err(ReceiptError::NotSettled),
                 Standing::Refunded => Err(ReceiptError::Refunded),
+                Standing::Unclaimed => Err(ReceiptError::Unclaimed),
                 Standing::InBatch(batched) => {
                     let receipts::Batched {
                         in_batch,

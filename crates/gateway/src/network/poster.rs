@@ -28,6 +28,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const BLOCK_PAUSE: Duration = Duration::from_millis(250);
 /// How long what waits there is asked for: as long as a lone submission may take.
 const WAITING_MAX: Duration = SUBMIT_DEADLINE;
+
 /// What is known of the account.
 #[derive(Clone, Copy, Debug)]
 struct Standing {

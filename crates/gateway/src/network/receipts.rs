@@ -1,6 +1,7 @@
 //! What receipts are put together from.
 
 use fairweir_client::orders::{Settlement, SlotEnd};
+use fairweir_net::PeerAddr;
 use fairweir_types::{
     Height,
     event::{BatchSettled, LaneOpened},
@@ -8,7 +9,7 @@ use fairweir_types::{
     order::{KindId, SlotId},
     proof::InBatch,
     session::{Leaf, request_slot},
-    sum_tree::{self, SumPath},
+    sum_tree::{SumPath, SumTree},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,6 +26,8 @@ const BYTES_MAX: usize = 256 * 1_024 * 1_024;
 #[derive(Debug, Default)]
 struct Entry {
     spec: Vec<u8>,
+    /// The lane that its request is in, for a request of a session.
+    lane: Option<SlotId>,
     delivery: Option<Delivery>,
     end: Option<SlotEnd>,
     /// Where it is under the root of a batch, for a request of a session.
@@ -37,6 +40,18 @@ struct Place {
     batch: SlotId,
     leaf: Leaf,
     path: SumPath,
+}
+
+/// A lane of ours.
+#[derive(Debug)]
+struct OurLane {
+    slot_id: SlotId,
+    kind: KindId,
+    /// Where its worker was reached when we began to use it.
+    endpoint: Option<PeerAddr>,
+    /// Batches whose leaves the worker was not heard about yet.
+    audits: usize,
+    is_closed: bool,
 }
 
 /// How a batch ended.
@@ -64,7 +79,7 @@ struct Newest {
     /// Batches of our sessions that ended, newest last.
     batches: VecDeque<(SlotId, BatchEnd)>,
     /// Lanes of our sessions, newest last.
-    lanes: VecDeque<(SlotId, KindId)>,
+    lanes: VecDeque<OurLane>,
 }
 
 /// The newest receipts.
@@ -76,6 +91,8 @@ pub(super) enum Standing {
     Unknown,
     NotSettled,
     Refunded,
+    /// Its lane is closed, and it is in none of the batches that were proved to us.
+    Unclaimed,
     Settled(Box<(Settlement, Delivery, Vec<u8>)>),
     /// With many others.
     InBatch(Box<Batched>),
@@ -97,9 +114,19 @@ impl Receipts {
 
     /// An order is to be posted.
     pub(super) fn expect(&self, slot_id: SlotId, spec: Vec<u8>) {
+        self.enter(slot_id, None, spec);
+    }
+
+    /// A request is to be made in a lane of ours.
+    pub(super) fn expect_in(&self, lane: SlotId, slot_id: SlotId, spec: Vec<u8>) {
+        self.enter(slot_id, Some(lane), spec);
+    }
+
+    fn enter(&self, slot_id: SlotId, lane: Option<SlotId>, spec: Vec<u8>) {
         let mut newest = self.newest();
         let entry = Entry {
             spec,
+            lane,
             ..Entry::default()
         };
         newest.bytes = newest.bytes.saturating_add(entry.bytes());
@@ -146,6 +173,7 @@ impl Receipts {
                 delivery.clone(),
                 entry.spec.clone(),
             ))),
+            _ if entry.lane.is_some_and(|lane| newest.is_over(&lane)) => Standing::Unclaimed,
             _ => Standing::NotSettled,
         }
     }
@@ -158,14 +186,51 @@ impl Receipts {
         if newest.lanes.len() >= BATCHES_MAX {
             newest.lanes.pop_front();
         }
-        newest.lanes.push_back((opened.slot_id, opened.kind));
+        newest.lanes.push_back(OurLane {
+            slot_id: opened.slot_id,
+            kind: opened.kind,
+            endpoint: None,
+            audits: 0,
+            is_closed: false,
+        });
+    }
+
+    /// A lane of ours is used, and its worker reached there.
+    pub(super) fn reach_lane(&self, lane: &SlotId, endpoint: &PeerAddr) {
+        if let Some(lane) = self.newest().lane(lane) {
+            lane.endpoint = Some(endpoint.clone());
+        }
+    }
+
+    /// Where the worker of a lane of ours was reached first.
+    pub(super) fn endpoint_of(&self, lane: &SlotId) -> Option<PeerAddr> {
+        self.newest().lane(lane)?.endpoint.clone()
+    }
+
+    /// Nothing can be claimed of a lane any more.
+    pub(super) fn close_lane(&self, lane: &SlotId) {
+        if let Some(lane) = self.newest().lane(lane) {
+            lane.is_closed = true;
+        }
+    }
+
+    /// The worker of a lane of ours is asked for the leaves of a batch.
+    pub(super) fn begin_audit(&self, lane: &SlotId) {
+        if let Some(lane) = self.newest().lane(lane) {
+            lane.audits = lane.audits.saturating_add(1);
+        }
+    }
+
+    /// Our receipts in a batch have their places, or the worker does not prove that there are any.
+    pub(super) fn end_audit(&self, lane: &SlotId) {
+        if let Some(lane) = self.newest().lane(lane) {
+            lane.audits = lane.audits.saturating_sub(1);
+        }
     }
 
     /// The kind of a lane of ours.
     pub(super) fn kind_of(&self, lane: &SlotId) -> Option<KindId> {
-        let newest = self.newest();
-        let found = newest.lanes.iter().rev().find(|(id, _)| id == lane);
-        found.map(|(_, kind)| *kind)
+        self.newest().lane(lane).map(|lane| lane.kind)
     }
 
     /// Whether a lane is of one of our sessions.
@@ -173,9 +238,14 @@ impl Receipts {
         self.kind_of(lane).is_some()
     }
 
-    /// A batch was posted with these leaves: each receipt of ours learns where it is. Says whether they are the receipts that we got.
-    pub(super) fn locate(&self, batch: SlotId, lane: &SlotId, leaves: &[Leaf]) -> bool {
-        let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
+    /// A batch was posted with these leaves, and the tree over them: each receipt of ours learns where it is. Says whether they are the receipts that
+    /// we got.
+    pub(super) fn locate(
+        &self,
+        (batch, lane): (SlotId, &SlotId),
+        leaves: &[Leaf],
+        tree: &SumTree,
+    ) -> bool {
         let mut newest = self.newest();
         let mut are_ours = true;
         for (position, leaf) in leaves.iter().enumerate() {
@@ -188,7 +258,7 @@ impl Receipts {
                 are_ours = false;
                 continue;
             }
-            if let Some(path) = sum_tree::path(&nodes, position) {
+            if let Some(path) = tree.path(position) {
                 entry.place = Some(Place {
                     batch,
                     leaf: *leaf,
@@ -213,6 +283,18 @@ impl Receipts {
 }
 
 impl Newest {
+    fn lane(&mut self, slot_id: &SlotId) -> Option<&mut OurLane> {
+        let mut newest_first = self.lanes.iter_mut().rev();
+        newest_first.find(|lane| lane.slot_id == *slot_id)
+    }
+
+    /// Whether no receipt of a lane can find its place any more.
+    fn is_over(&self, slot_id: &SlotId) -> bool {
+        let mut newest_first = self.lanes.iter().rev();
+        let lane = newest_first.find(|lane| lane.slot_id == *slot_id);
+        lane.is_some_and(|lane| lane.is_closed && lane.audits == 0)
+    }
+
     fn end_batch(&mut self, batch: SlotId, end: BatchEnd) {
         if self.batches.len() >= BATCHES_MAX {
             self.batches.pop_front();

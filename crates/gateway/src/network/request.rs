@@ -313,7 +313,8 @@ impl<N: Network> Request<N> {
             return Ended::Wrong("the request is too long for a session");
         };
         let slot_id = request.slot_id();
-        self.shared.receipts.expect(slot_id, work.spec.clone());
+        let receipts = &self.shared.receipts;
+        receipts.expect_in(lane.opened.slot_id, slot_id, work.spec.clone());
         let ask = Ask {
             request: request.clone(),
             spec,

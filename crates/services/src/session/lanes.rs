@@ -1,4 +1,4 @@
-//! The worker's desk for requests: what it serves, for whom, and what it keeps until it is paid.
+//! The worker's desk for requests: what it serves, for whom, what it keeps until it is paid, and what its buyers may ask for after that.
 
 mod claims;
 mod settled;

@@ -9,7 +9,7 @@ use fairweir_types::{
     proof::{InBatch, ProofError, ReceiptProof, Settlement},
     receipt::{SignedStop, Stop, Stopped, output_commitment, trace},
     session::{Leaf, request_slot},
-    sum_tree,
+    sum_tree::SumTree,
 };
 
 /// A receipt file that holds, but for its certificate, which is checked elsewhere.
@@ -157,7 +157,8 @@ fn in_batch(seed: u64, position: usize) -> ReceiptProof {
     let mut leaves = vec![leaf(1, Digest::ZERO), leaf(2, Digest::ZERO)];
     leaves.insert(position, leaf(index, receipt.digest()));
     let nodes: Vec<_> = leaves.iter().map(Leaf::node).collect();
-    settled.root = sum_tree::root(&nodes).unwrap();
+    let tree = SumTree::new(nodes).unwrap();
+    settled.root = tree.root();
     settled.count = 3;
     // Falls into the leaf at position 1: the first has 11 or 17.
     let first = leaves[0].amount;
@@ -168,7 +169,7 @@ fn in_batch(seed: u64, position: usize) -> ReceiptProof {
     proof.settlement = Settlement::Batch(Boxed::new(InBatch {
         settled,
         leaf: leaves[position],
-        path: sum_tree::path(&nodes, position).unwrap(),
+        path: tree.path(position).unwrap(),
     }));
     let events = [merkle::leaf(&proof.settlement.event().encode())];
     proof.path = merkle::path(&events, 0).unwrap();

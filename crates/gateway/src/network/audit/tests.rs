@@ -15,11 +15,12 @@ use commonware_codec::Encode as _;
 use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
 use fairweir_services::{Kind as _, inference::chat::Chat};
 use fairweir_types::{
-    Amount, BoundedBytes, BoundedVec, ChainId, Digest, decode,
+    Address, Amount, BoundedBytes, BoundedVec, ChainId, Digest, decode,
     node_api::{BatchLeaves, Delivery, DeliveryReply, DeskRequest},
     order::{Name, SlotId, UnitVector},
     receipt::{Disclosure, Receipt, SignedReceipt},
     session::{batch_slot, request_slot},
+    sum_tree,
 };
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::Instant;
@@ -98,6 +99,11 @@ fn lane_id() -> SlotId {
     lane_of(0, workers()[0], machine()).opened.slot_id
 }
 
+/// Our request.
+fn ours() -> SlotId {
+    request_slot(&lane_id(), 0)
+}
+
 /// What the worker gave us for request number `index`.
 fn delivery(index: u64) -> Delivery {
     let receipt = Receipt {
@@ -129,6 +135,80 @@ fn leaves() -> Vec<Leaf> {
     vec![leaf(0), leaf(1)]
 }
 
+/// A gateway whose one request was answered, and a batch with these leaves that its worker posted.
+struct Case {
+    auditor: Auditor<Worker>,
+    lane: Arc<OpenLane>,
+    posted: BatchPosted,
+}
+
+impl Case {
+    /// The worker does not answer `silent` times, and gives `given` then.
+    fn new(worker: Address, silent: u32, given: Vec<Leaf>, claimed: &[Leaf]) -> Self {
+        let network = Worker {
+            silent: Arc::new(AtomicU32::new(silent)),
+            leaves: given,
+        };
+        let shared = shared(&network);
+        let lane = lane_of(0, worker, machine());
+        let trade = Trade {
+            kind: Chat::ID,
+            capability: Name::new("model").unwrap(),
+        };
+        shared.lanes.put(trade, Arc::clone(&lane));
+        let receipts = Arc::clone(&shared.receipts);
+        receipts.open_lane(&lane.opened);
+        receipts.expect_in(lane_id(), ours(), Vec::new());
+        receipts.deliver(ours(), &delivery(0));
+        let nodes: Vec<_> = claimed.iter().map(Leaf::node).collect();
+        let posted = BatchPosted {
+            slot_id: batch_slot(&lane_id(), 0),
+            lane: lane_id(),
+            number: 0,
+            worker,
+            root: sum_tree::root(&nodes).unwrap(),
+            count: 2,
+            numbers: Numbers::of(claimed).unwrap(),
+        };
+        let auditor = Auditor {
+            network,
+            key: SecretKey::from_seed([7; 32]).unwrap(),
+            receipts,
+            lanes: Arc::clone(&shared.lanes),
+            offers: Arc::clone(&shared.offers),
+            stop: CancellationToken::new(),
+        };
+        Self {
+            auditor,
+            lane,
+            posted,
+        }
+    }
+
+    async fn run(self) -> Outcome {
+        let receipts = &self.auditor.receipts;
+        let since = Instant::now();
+        receipts.begin_audit(&self.posted.lane);
+        // As long as the worker may answer, the receipt may still be proved.
+        receipts.close_lane(&self.posted.lane);
+        assert!(matches!(receipts.standing(ours()), Standing::NotSettled));
+        self.auditor.audit(&self.posted).await;
+        let took = since.elapsed();
+        // Only a receipt with a place hears how its batch ends.
+        receipts.refund_batch(self.posted.slot_id);
+        let is_placed = match receipts.standing(ours()) {
+            Standing::Refunded => true,
+            Standing::Unclaimed => false,
+            _ => panic!("a receipt of a closed lane has no end"),
+        };
+        Outcome {
+            is_placed,
+            goes_on: self.lane.ready_at(Instant::now()).is_some(),
+            took,
+        }
+    }
+}
+
 /// What came of an audit.
 struct Outcome {
     /// Whether our receipt has its place in the batch.
@@ -138,52 +218,8 @@ struct Outcome {
     took: Duration,
 }
 
-/// A batch with `claimed` is posted by a worker that does not answer `silent` times, and gives `given` then.
 async fn outcome(silent: u32, given: Vec<Leaf>, claimed: &[Leaf]) -> Outcome {
-    let network = Worker {
-        silent: Arc::new(AtomicU32::new(silent)),
-        leaves: given,
-    };
-    let shared = shared(&network);
-    let lane: Arc<OpenLane> = lane_of(0, workers()[0], machine());
-    let trade = Trade {
-        kind: Chat::ID,
-        capability: Name::new("model").unwrap(),
-    };
-    shared.lanes.put(trade, Arc::clone(&lane));
-    let receipts = Arc::clone(&shared.receipts);
-    receipts.open_lane(&lane.opened);
-    let ours = request_slot(&lane_id(), 0);
-    receipts.expect(ours, Vec::new());
-    receipts.deliver(ours, &delivery(0));
-    let auditor = Auditor {
-        network,
-        key: SecretKey::from_seed([7; 32]).unwrap(),
-        receipts: Arc::clone(&receipts),
-        lanes: Arc::clone(&shared.lanes),
-        offers: Arc::clone(&shared.offers),
-        stop: CancellationToken::new(),
-    };
-    let nodes: Vec<_> = claimed.iter().map(Leaf::node).collect();
-    let posted = BatchPosted {
-        slot_id: batch_slot(&lane_id(), 0),
-        lane: lane_id(),
-        number: 0,
-        worker: workers()[0],
-        root: sum_tree::root(&nodes).unwrap(),
-        count: 2,
-        numbers: Numbers::of(claimed).unwrap(),
-    };
-    let since = Instant::now();
-    auditor.audit(&posted).await;
-    let took = since.elapsed();
-    // A receipt without a place does not hear how its batch ends.
-    receipts.refund_batch(posted.slot_id);
-    Outcome {
-        is_placed: matches!(receipts.standing(ours), Standing::Refunded),
-        goes_on: lane.ready_at(Instant::now()).is_some(),
-        took,
-    }
+    Case::new(workers()[0], silent, given, claimed).run().await
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,10 +232,32 @@ async fn receipts_find_their_places_though_the_worker_is_away_for_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_never_gives_its_leaves_gets_no_more_requests() {
+async fn a_worker_that_never_gives_its_leaves_is_given_up_for_that_batch_alone() {
     let outcome = outcome(u32::MAX, leaves(), &leaves()).await;
-    assert!(!outcome.is_placed && !outcome.goes_on);
+    assert!(!outcome.is_placed && outcome.goes_on);
     assert_eq!(outcome.took, LEAVES_WITHIN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_without_an_offer_is_asked_where_it_was_when_its_lane_was_opened() {
+    let stranger = Address([9; 20]);
+    let nowhere = Case::new(stranger, 0, leaves(), &leaves());
+    assert!(!nowhere.run().await.is_placed);
+    let known = Case::new(stranger, 0, leaves(), &leaves());
+    known.auditor.receipts.reach_lane(&lane_id(), &machine());
+    assert!(known.run().await.is_placed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_stops_asks_no_more() {
+    let case = Case::new(workers()[0], u32::MAX, leaves(), &leaves());
+    let since = Instant::now();
+    let stops = async {
+        sleep(Duration::from_secs(30)).await;
+        case.auditor.stop.cancel();
+    };
+    tokio::join!(case.auditor.audit(&case.posted), stops);
+    assert_eq!(since.elapsed(), Duration::from_secs(30));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,16 +17,17 @@ use fairweir_services::{
         ModelId,
         chat::{Chat, ChatSpec, Parameters, Prompt},
     },
+    pipeline::Shelf,
 };
 use fairweir_types::{
-    Address, BoundedBytes, Boxed,
+    Address, BoundedBytes, BoundedText, Boxed, Height,
     catalogue::{Catalogue, Versions},
     decode,
-    node_api::{NodeReply, NodeRequest, OfferPage, OfferReport},
+    node_api::{NodeReply, NodeRequest, OfferPage, OfferReport, OrderReport, SlotReport},
     order::{Name, Offer, PriceVector},
 };
 
-/// A node that knows the offers of three workers.
+/// A node that knows the offers of three workers, and of every order that its first slot is served.
 #[derive(Clone, Debug)]
 struct Node;
 
@@ -39,12 +40,30 @@ pub(in crate::network) fn workers() -> [Address; 3] {
     [1, 2, 3].map(|number| Address([number; 20]))
 }
 
-/// What a node says that knows the offers of the three workers.
+/// What it says.
 pub(in crate::network) fn answer(asked: &[u8]) -> Vec<u8> {
     if let Ok(NodeRequest::Services(_)) = decode(asked) {
         let catalogue = Catalogue::default();
         let reply = NodeReply::Services(Boxed::new(catalogue));
         return reply.encode().to_vec();
+    }
+    if let Ok(NodeRequest::Order(order)) = decode(asked) {
+        let report = OrderReport {
+            order: order.order,
+            buyer: Address::default(),
+            posted: Height::ZERO,
+            slots: BoundedVec::truncating([SlotReport {
+                slot_id: SlotId {
+                    order: order.order,
+                    slot: 0,
+                },
+                phase: BoundedText::truncating(SERVING),
+                worker: Some(workers()[0]),
+                due: Millis(0),
+                receipt: None,
+            }]),
+        };
+        return NodeReply::Order(report).encode().to_vec();
     }
     let offers = workers().map(|worker| OfferReport {
         worker,
@@ -144,6 +163,42 @@ async fn lanes_that_are_told_after_the_first_join_too() {
     let open = shared.lanes.open();
     let found: Vec<_> = open[&trade].iter().map(|lane| lane.opened.worker).collect();
     assert_eq!(found, workers());
+}
+
+/// What a former process left.
+#[derive(Debug)]
+struct Left(Vec<Vec<u8>>);
+
+impl Shelf for Left {
+    fn keep(&self, _: SlotId, _: &[u8]) {}
+
+    fn forget(&self, _: SlotId) {}
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.0.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_of_lanes_that_are_taken_up_again_can_be_proved() {
+    let opened = lane_of(0, workers()[0], machine()).opened.clone();
+    let kept = KeptLane {
+        trade: Trade {
+            kind: Chat::ID,
+            capability: Name::new("model").unwrap(),
+        },
+        opened: opened.clone(),
+        mark: Mark::default(),
+        ends: SystemTime::now() + Duration::from_secs(3_600),
+    };
+    let mut shared = Arc::into_inner(shared(&Node)).unwrap();
+    shared.options.sessions = Some(Arc::new(Left(vec![kept.encode()])));
+    shared.lanes.resume(&shared).await.unwrap();
+    assert_eq!(shared.lanes.open()[&kept.trade].len(), 1);
+    assert!(
+        shared.receipts.is_ours(&opened.slot_id),
+        "its batches are looked at"
+    );
 }
 
 #[test]

@@ -265,9 +265,8 @@ impl Lanes {
     /// [`AskError::NoSuchLane`] or [`AskError::NotABuyer`].
     pub fn leaves(&self, request: &DeliveryRequest) -> Result<Vec<Leaf>, AskError> {
         let state = self.state();
-        let (payers, leaves) = state
-            .leaves_of(request.slot_id)
-            .or_else(|| state.settled.of(request.slot_id))
+        let payers = state
+            .payers_of(request.slot_id)
             .ok_or(AskError::NoSuchLane)?;
         let is_buyer = payers.include(request.buyer.address())
             && request.buyer.verify(
@@ -275,7 +274,13 @@ impl Lanes {
                 &request.slot_id.encode(),
                 &request.signature,
             );
-        is_buyer.then_some(leaves).ok_or(AskError::NotABuyer)
+        if !is_buyer {
+            return Err(AskError::NotABuyer);
+        }
+        state
+            .leaves_of(request.slot_id)
+            .or_else(|| state.settled.leaves_of(request.slot_id))
+            .ok_or(AskError::NoSuchLane)
     }
 
     /// The requests of a batch, in the order of their leaves.
@@ -349,7 +354,9 @@ impl Lanes {
     /// A batch is settled or refunded: its requests are forgotten, but not what their buyer proves its receipts by.
     pub(in crate::session) fn settled(&self, slot_id: SlotId) {
         let mut state = self.state();
-        if let Some((payers, leaves)) = state.leaves_of(slot_id) {
+        if let Some(payers) = state.payers_of(slot_id)
+            && let Some(leaves) = state.leaves_of(slot_id)
+        {
             state.settled.keep(slot_id, payers, leaves);
         }
         let Some((lane_id, number)) = state.batches.remove(&slot_id) else {
@@ -377,8 +384,16 @@ impl Lanes {
 }
 
 impl State {
-    /// The leaves of a batch that is not settled, and who may have them.
-    fn leaves_of(&self, slot_id: SlotId) -> Option<(Payers, Vec<Leaf>)> {
+    /// Who may have the leaves of a batch.
+    fn payers_of(&self, slot_id: SlotId) -> Option<Payers> {
+        let Some((lane_id, _)) = self.batches.get(&slot_id) else {
+            return self.settled.payers_of(slot_id);
+        };
+        self.lanes.get(lane_id).map(|lane| lane.opened.payers)
+    }
+
+    /// The leaves of a batch that is not settled.
+    fn leaves_of(&self, slot_id: SlotId) -> Option<Vec<Leaf>> {
         let (lane_id, number) = self.batches.get(&slot_id)?;
         let lane = self.lanes.get(lane_id)?;
         let batch = lane.batches.get(number)?;
@@ -386,7 +401,6 @@ impl State {
             .indices
             .iter()
             .filter_map(|index| lane.kept.get(index));
-        let leaves = requests.map(KeptRequest::leaf).collect();
-        Some((lane.opened.payers, leaves))
+        Some(requests.map(KeptRequest::leaf).collect())
     }
 }

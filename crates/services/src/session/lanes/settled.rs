@@ -1,4 +1,4 @@
-//! The leaves of settled batches, by which buyers prove their receipts.
+//! The leaves of batches that are settled or refunded, by which buyers prove their receipts.
 
 use fairweir_types::{
     order::SlotId,
@@ -6,7 +6,7 @@ use fairweir_types::{
 };
 use std::collections::VecDeque;
 
-/// Leaves that are kept of all batches together: some 4 MiB.
+/// Leaves that are kept of all batches together: some 3 MiB, and some 12 in batches of one.
 const LEAVES_MAX: usize = 65_536;
 
 struct Settled {
@@ -15,7 +15,8 @@ struct Settled {
     leaves: Vec<Leaf>,
 }
 
-/// The newest settled batches. A buyer that was slow to ask, as its challenge window is short or its machine busy, still gets what it paid for.
+/// The newest of them, until the process ends. A buyer that was slow to ask, because the challenge window is short or its machine busy, still gets what
+/// it paid for.
 #[derive(Default)]
 pub(super) struct SettledLeaves {
     /// Newest last.
@@ -27,6 +28,9 @@ pub(super) struct SettledLeaves {
 impl SettledLeaves {
     /// Keeps those of one more batch, and forgets the oldest for which there is no room.
     pub(super) fn keep(&mut self, slot_id: SlotId, payers: Payers, leaves: Vec<Leaf>) {
+        if leaves.is_empty() {
+            return;
+        }
         self.count += leaves.len();
         self.batches.push_back(Settled {
             slot_id,
@@ -40,11 +44,19 @@ impl SettledLeaves {
         }
     }
 
-    /// Those of a batch, and who may have them.
-    pub(super) fn of(&self, slot_id: SlotId) -> Option<(Payers, Vec<Leaf>)> {
+    /// Who may have the leaves of a batch.
+    pub(super) fn payers_of(&self, slot_id: SlotId) -> Option<Payers> {
+        self.of(slot_id).map(|batch| batch.payers)
+    }
+
+    /// The leaves of a batch.
+    pub(super) fn leaves_of(&self, slot_id: SlotId) -> Option<Vec<Leaf>> {
+        self.of(slot_id).map(|batch| batch.leaves.clone())
+    }
+
+    fn of(&self, slot_id: SlotId) -> Option<&Settled> {
         let mut newest_first = self.batches.iter().rev();
-        let batch = newest_first.find(|batch| batch.slot_id == slot_id)?;
-        Some((batch.payers, batch.leaves.clone()))
+        newest_first.find(|batch| batch.slot_id == slot_id)
     }
 }
 
@@ -68,7 +80,7 @@ mod tests {
         let mut keep = |slot, count| {
             settled.keep(batch(slot), Payers::default(), vec![leaf; count]);
             let kept =
-                (0..=slot).map(|slot| settled.of(batch(slot)).map(|(_, leaves)| leaves.len()));
+                (0..=slot).map(|slot| settled.leaves_of(batch(slot)).map(|leaves| leaves.len()));
             kept.collect::<Vec<_>>()
         };
         assert_eq!(keep(0, 1), [Some(1)]);
