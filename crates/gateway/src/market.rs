@@ -167,9 +167,9 @@ pub enum ReceiptError {
     /// It was refunded.
     #[error("the order was refunded, there is no receipt")]
     Refunded,
-    /// The worker gave it, and did not claim it while it could.
+    /// Nothing can be claimed any more, and nothing proves that the worker claimed what it gave.
     #[error(
-        "the worker never claimed what it is owed for this request, or does not prove that it did: there is no receipt"
+        "the worker never claimed what it is owed for this request, or did not prove that it did: there is no receipt"
     )]
     Unclaimed,
     /// It could not be put together.

@@ -16,11 +16,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A worker that starts again right after it claimed is waited for: without the leaves our receipts cannot be proved, for all that they are settled.
-/// Loading its models takes it minutes at most.
-const LEAVES_WITHIN: Duration = Duration::from_secs(600);
+/// Twice the default challenge window, for which it keeps them on its disk.
+const LEAVES_WITHIN: Duration = Duration::from_secs(2 * 3_600);
 /// Time before it is asked again, doubled each time up to the longest.
 const PAUSE: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Looks at what workers claim of us.
 #[derive(Clone, Debug)]

@@ -91,7 +91,7 @@ pub(super) enum Standing {
     Unknown,
     NotSettled,
     Refunded,
-    /// Its lane is closed, and it is in none of the batches that were proved to us.
+    /// Its lane is closed, and nothing proves that its output was claimed: it is in none of the batches whose leaves were given, or it never came.
     Unclaimed,
     Settled(Box<(Settlement, Delivery, Vec<u8>)>),
     /// With many others.
@@ -180,9 +180,12 @@ impl Receipts {
 }
 
 impl Receipts {
-    /// A lane of ours was opened.
+    /// A lane of ours was opened; said again, nothing changes.
     pub(super) fn open_lane(&self, opened: &LaneOpened) {
         let mut newest = self.newest();
+        if newest.lane(&opened.slot_id).is_some() {
+            return;
+        }
         if newest.lanes.len() >= BATCHES_MAX {
             newest.lanes.pop_front();
         }

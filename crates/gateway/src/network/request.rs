@@ -592,6 +592,8 @@ impl<N: Network> Request<N> {
         let Ok(amount) = lane.account().done(asked.index, units) else {
             return Ended::Wrong("the receipt charges more than was promised");
         };
+        // A part is claimed and proved as a whole answer is.
+        self.shared.receipts.deliver(request.slot_id(), &delivery);
         if is_part && !self.is_unwanted {
             if !is_left {
                 return Ended::Wrong("the worker ended the answer before its time");
@@ -599,7 +601,6 @@ impl<N: Network> Request<N> {
             self.parts = self.parts.checked_add(amount).unwrap_or(Amount::MAX);
             return Ended::Left;
         }
-        self.shared.receipts.deliver(request.slot_id(), &delivery);
         Ended::Whole(delivery, amount)
     }
 }

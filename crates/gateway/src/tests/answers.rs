@@ -1,6 +1,7 @@
 //! Answers, whole and as they come.
 
 use super::*;
+use crate::ReceiptError;
 
 /// What differs from run to run, made the same.
 fn stable(mut value: Value) -> Value {
@@ -230,6 +231,17 @@ async fn models_health_and_receipts_are_there() {
     let receipt = gateway.get(&format!("/v1/fairweir/receipts/{id}")).await;
     assert_eq!(receipt.status, 200);
     assert!(receipt.body.starts_with("receipt of"));
+    for (error, status, code) in [
+        (ReceiptError::NotSettled, 202, json!(null)),
+        (ReceiptError::Unknown, 404, json!("receipt_not_found")),
+        (ReceiptError::Refunded, 404, json!("receipt_refunded")),
+        (ReceiptError::Unclaimed, 404, json!("receipt_unclaimed")),
+    ] {
+        *gateway.market.receiptless.lock().unwrap() = Some(error);
+        let receipt = gateway.get(&format!("/v1/fairweir/receipts/{id}")).await;
+        let said = receipt.json();
+        assert_eq!((receipt.status, &said["error"]["code"]), (status, &code));
+    }
     // Who did not buy it does not get it: it holds question and answer.
     let (_, other) = gateway.keys.create("other", KeyLimits::default()).unwrap();
     let path = format!("/v1/fairweir/receipts/{id}");

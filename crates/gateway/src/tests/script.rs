@@ -41,6 +41,8 @@ pub(super) struct ScriptMarket {
     pub(super) pause: AtomicU64,
     /// What the next order fails with, before a worker has it.
     pub(super) failure: Mutex<Option<MarketError>>,
+    /// What the next question for a receipt fails with.
+    pub(super) receiptless: Mutex<Option<ReceiptError>>,
     orders: AtomicU64,
     running: Arc<AtomicUsize>,
     tasks: TaskTracker,
@@ -271,8 +273,9 @@ impl Market for ScriptMarket {
     }
 
     fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>> {
+        let error = self.receiptless.lock().unwrap().take();
         let file = format!("receipt of {slot_id}").into_bytes();
-        std::future::ready(Ok(file)).boxed()
+        std::future::ready(error.map_or(Ok(file), Err)).boxed()
     }
 
     fn running(&self) -> usize {

@@ -10,6 +10,8 @@ use fairweir_types::{
     Receipt, SignedReceipt,
     node_api::DeskRequest,
     receipt::{Disclosure, Stopped, output_commitment, trace},
+    session::{Leaf, batch_slot},
+    sum_tree::SumTree,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -259,6 +261,7 @@ struct Outcome {
     done: Result<ChatOutput, MarketError>,
     cost: Option<Amount>,
     took: Duration,
+    receipts: Arc<Receipts>,
 }
 
 impl Outcome {
@@ -275,6 +278,19 @@ impl Outcome {
 
     fn is_given_up(&self, worker: usize) -> bool {
         self.lanes[worker].ready_at(Instant::now()).is_none()
+    }
+
+    /// Whether what a worker gave can be proved: a claim of something else for its first request is noticed.
+    fn is_proved(&self, worker: usize) -> bool {
+        let other = Leaf {
+            index: 0,
+            amount: Amount::ZERO,
+            receipt: Digest::ZERO,
+        };
+        let tree = SumTree::new(vec![other.node()]).unwrap();
+        let lane = self.lanes[worker].opened.slot_id;
+        let batch = batch_slot(&lane, 0);
+        !self.receipts.locate((batch, &lane), &[other], &tree)
     }
 
     /// The whole answer came, and the client has nothing but it.
@@ -329,6 +345,7 @@ async fn outcome(scripts: &[&[Word]]) -> Outcome {
     let (sender, mut events) = tokio::sync::mpsc::channel(64);
     let (begun, _begun) = oneshot::channel();
     let (cost, mut told) = oneshot::channel();
+    let receipts = Arc::clone(&shared.receipts);
     let since = Instant::now();
     let request = Request::new(shared, work, Outlet::Chat(sender), begun, cost);
     request.run().await;
@@ -357,6 +374,7 @@ async fn outcome(scripts: &[&[Word]]) -> Outcome {
         done,
         cost: told.try_recv().ok(),
         took,
+        receipts,
     }
 }
 
@@ -375,6 +393,7 @@ async fn an_answer_whose_worker_is_killed_goes_on_from_what_is_there() {
     let outcome = outcome(&[&killed, &[Word::End]]).await;
     outcome.check();
     assert_eq!((outcome.revoked, outcome.draft(1)), (0, vec![1, 2, 3]));
+    assert!(!outcome.is_proved(0) && outcome.is_proved(1));
     // One token of prompt and three of draft are input, five output: as many units as without the fault.
     assert_eq!(outcome.cost, Some(price(9)));
     assert!(outcome.took < Duration::from_secs(1), "{:?}", outcome.took);
@@ -387,6 +406,7 @@ async fn a_slow_worker_is_paid_for_its_part_and_left() {
     let left = outcome(&[&slow, &[Word::End]]).await;
     left.check();
     assert_eq!((left.revoked, left.draft(1)), (0, vec![1, 2, 3]));
+    assert!(left.is_proved(0) && left.is_proved(1));
     let stop = left.machines[0].stopped.lock().unwrap().clone();
     assert_eq!(stop.map(|stop| stop.stop.output_max), Some(Units(3)));
     assert!(left.took < Duration::from_secs(30), "{:?}", left.took);
