@@ -318,6 +318,27 @@ async fn what_cannot_be_answered_is_said_in_one_shape() {
     explorer.stop().await;
 }
 
+#[test]
+fn every_reference_of_the_document_leads_to_something() {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let (document, mut found) = (openapi(), Vec::new());
+    references(&document, &mut found);
+    assert!(found.len() > 40, "{}", found.len());
+    for reference in found {
+        let place = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(place).is_some(), "{reference}");
+    }
+}
+
 /// Every path of the document is answered, and every field of every answer is in it.
 #[tokio::test]
 async fn the_document_says_what_is_answered() {

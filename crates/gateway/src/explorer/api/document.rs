@@ -6,8 +6,8 @@ use super::{
     parameters,
     resources::{Filter, Format, HEIGHT_MAX, List, One, RESOURCES, Resource},
     status::{
-        AccountNow, Audit, CandidateNow, EpochNow, Holdings, IndexStatus, NetworkStatus, SeatNow,
-        Seats, Secured, Status, Supply,
+        AccountNow, Audit, CandidateNow, EpochNow, Holdings, IndexStatus, NetworkStatus, Rules,
+        SeatNow, Seats, Secured, Status, Supply,
     },
 };
 use crate::{explorer::records, server::json_response};
@@ -62,6 +62,7 @@ fn schemas() -> Value {
         Supply,
         Secured,
         Audit,
+        Rules,
         Seats,
         EpochNow,
         SeatNow,

@@ -66,7 +66,7 @@ pub(crate) struct Audit {
 
 /// Which rules are in force, and which are to come.
 #[derive(Debug, Serialize, ToSchema)]
-struct Rules {
+pub(crate) struct Rules {
     /// The first block of those that are planned; null while none are.
     planned: Option<u64>,
     /// The blob digest of their plan.
