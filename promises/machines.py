@@ -3,6 +3,7 @@ import ctypes
 import fcntl
 import os
 import pathlib
+import re
 import socket
 import struct
 import sys
@@ -10,7 +11,8 @@ import tempfile
 
 from network import Process, free_ports, require, run
 
-SWITCH = "fairweir-switch"
+# Machines of a run are named after its process: several may run side by side.
+NAME = re.compile(r"fairweir-(\d+)-\w+")
 SIOCETHTOOL = 0x8946
 # Checksums and segments are made in the sending machine, because the switch forwards frames as they are.
 OFFLOADS = {"ETHTOOL_STXCSUM": 0x17, "ETHTOOL_STSO": 0x1F, "ETHTOOL_SGSO": 0x24, "ETHTOOL_SGRO": 0x2C}
@@ -48,7 +50,8 @@ class Machines:
 
     def __init__(self, count, delay=0.0, loss=0.0, seed=1):
         require(os.geteuid() == 0, "this promise lays network namespaces: run it as root")
-        self.names = [f"fairweir-{number}" for number in range(1, count + 1)]
+        self.names = [f"fairweir-{os.getpid()}-{number}" for number in range(1, count + 1)]
+        self.switch_name = f"fairweir-{os.getpid()}-switch"
         self.link = (delay, loss, seed)
 
     def address(self, machine):
@@ -63,27 +66,30 @@ class Machines:
         return ["ip", "netns", "exec", self.names[machine], *[str(word) for word in command]]
 
     def remove(self):
-        for name in [*self.names, SWITCH]:
-            ip("netns", "delete", name, check=False)
+        """Removes these machines, and what runs left that were cut off."""
+        for name in ip("netns", "list").stdout.split():
+            found = NAME.fullmatch(name)
+            if found and (int(found[1]) == os.getpid() or not pathlib.Path(f"/proc/{found[1]}").exists()):
+                ip("netns", "delete", name, check=False)
 
     def __enter__(self):
         self.remove()
-        ip("netns", "add", SWITCH)
+        ip("netns", "add", self.switch_name)
         devices = []
         for number, name in enumerate(self.names, start=1):
             device = f"port{number}"
             ip("netns", "add", name)
-            ip("link", "add", "uplink", "netns", name, "type", "veth", "peer", "name", device, "netns", SWITCH)
+            ip("link", "add", "uplink", "netns", name, "type", "veth", "peer", "name", device, "netns", self.switch_name)
             ip("-n", name, "address", "add", f"10.78.0.{number}/24", "dev", "uplink")
             ip("-n", name, "link", "set", "uplink", "up")
             ip("-n", name, "link", "set", "lo", "up")
-            ip("-n", SWITCH, "link", "set", device, "up")
+            ip("-n", self.switch_name, "link", "set", device, "up")
             run(*self.on(number - 1, sys.executable, __file__, "uplink"))
             devices.append(device)
         delay, loss, seed = self.link
         program = pathlib.Path(__file__).with_name("switch.py")
         log = tempfile.NamedTemporaryFile("w+")
-        words = ["ip", "netns", "exec", SWITCH, sys.executable, program, "--delay", delay, "--loss", loss, "--seed", seed]
+        words = ["ip", "netns", "exec", self.switch_name, sys.executable, program, "--delay", delay, "--loss", loss, "--seed", seed]
         ready = lambda: "ready" in pathlib.Path(log.name).read_text()
         self.switch = Process(*words, *devices, log=log, ready=ready)
         return self
