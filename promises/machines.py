@@ -46,13 +46,14 @@ class Loopback:
 
 
 class Machines:
-    """`count` machines at 10.78.0.1 and up; use as a context."""
+    """`count` machines at 10.78.0.1 and up; use as a context. Frames take `delay` seconds, a share `loss` of them is lost, and each machine sends at most
+    so many megabits a second."""
 
-    def __init__(self, count, delay=0.0, loss=0.0, seed=1):
+    def __init__(self, count, delay=0.0, loss=0.0, seed=1, mbps=None):
         require(os.geteuid() == 0, "this promise lays network namespaces: run it as root")
         self.names = [f"fairweir-{os.getpid()}-{number}" for number in range(1, count + 1)]
         self.switch_name = f"fairweir-{os.getpid()}-switch"
-        self.link = (delay, loss, seed)
+        self.link, self.mbps = (delay, loss, seed), mbps
 
     def address(self, machine):
         return f"10.78.0.{machine + 1}"
@@ -85,6 +86,9 @@ class Machines:
             ip("-n", name, "link", "set", "lo", "up")
             ip("-n", self.switch_name, "link", "set", device, "up")
             run(*self.on(number - 1, sys.executable, __file__, "uplink"))
+            if self.mbps:
+                rate = f"rate {self.mbps}mbit burst 256kb latency 400ms"
+                run("tc", "-n", name, "qdisc", "add", "dev", "uplink", "root", "tbf", *rate.split())
             devices.append(device)
         delay, loss, seed = self.link
         program = pathlib.Path(__file__).with_name("switch.py")
