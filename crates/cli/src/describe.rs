@@ -108,6 +108,7 @@ pub(crate) const fn slash_reason(reason: SlashReason) -> &'static str {
         SlashReason::ReceiptLate => "it delivered no receipt in time",
         SlashReason::WrongVerdict => "its verdict was judged wrong",
         SlashReason::VerdictMissing => "it gave no verdict in time",
+        SlashReason::LinkMissing => "it revealed no link of its hash chain in time",
     }
 }
 
@@ -332,6 +333,14 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             event.root.sum,
             event.count
         ),
+        Event::LinksDue(event) => format!(
+            "the {} verifiers of a claim of {} were drawn: each reveals a link of its hash chain",
+            event.links.len(),
+            who(event.worker)
+        ),
+        Event::LinkRevealed(event) => {
+            format!("{} revealed its link of the draw", who(event.verifier))
+        }
         Event::LeavesDue(event) => format!(
             "{} of its requests are drawn for a check: {} must show them",
             event.samples.len(),

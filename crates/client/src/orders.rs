@@ -130,6 +130,8 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         Event::LaneClosing(event) => Some(event.slot_id),
         Event::LaneClosed(event) => Some(event.slot_id),
         Event::BatchPosted(event) => Some(event.slot_id),
+        Event::LinksDue(event) => Some(event.slot_id),
+        Event::LinkRevealed(event) => Some(event.slot_id),
         Event::LeavesDue(event) => Some(event.slot_id),
         Event::LeavesShown(event) => Some(event.slot_id),
         Event::BatchSettled(event) => Some(event.slot_id),

@@ -288,6 +288,7 @@ impl<'a> Execution<'a> {
             Action::Challenge(challenge) => verification::challenge(self, sender, challenge)?,
             Action::PostBatch(post) => sessions::post_batch(self, sender, post)?,
             Action::ShowLeaves(show) => sessions::show_leaves(self, sender, show)?,
+            Action::RevealLink(reveal) => sessions::reveal_link(self, sender, reveal)?,
             Action::OpenBatch(open) => sessions::open_batch(self, sender, open)?,
             Action::CloseSession(close) => sessions::close_session(self, sender, close)?,
             Action::ShareLeaves(share) => sessions::share_leaves(self, sender, share)?,

@@ -123,6 +123,7 @@ params! {
     37 appeal_game: "milliseconds of chain time", 10_000..=86_400_000, 600_000, "For all moves of one game, thirteen of each side at most, once the defender has shown its run: who is slow loses.";
     38 appeal_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the moves of the defender that it loses against.";
     39 appeal_units_max: "units of input and output", 1..=1_000_000_000, 2_048, "Work above it has no appeal: an honest side that could not write its run down would lose by silence. Runs of 2,048 positions can be written down for models of up to 40 layers of 64 heads.";
+    40 link_fee: "base units", 0..=1_000_000_000, 5_000, "The transaction that reveals a link must be worth its fee, whatever is drawn (protocol rule 10).";
     60 proposal_deposit: "base units", 1_000_000_000..=1_000_000_000_000_000, 1_000_000_000_000, "A thousand coins: everybody's attention is worth something, and only a veto takes it.";
     61 proposal_first_bps: "basis points of the deposit", 1..=10_000, 2_000, "A fifth shows that it is meant; others may add the rest.";
     62 deposit_window: "milliseconds of chain time", 1_000..=2_592_000_000, 172_800_000, "Two days to find others who pay for the question.";
@@ -234,7 +235,8 @@ impl Params {
             .saturating_add(u64::from(crate::sessions::TURNS_MAX))
             .saturating_mul(self.halt_gap);
         let windows = [
-            // A batch is shown before its verifiers commit, and shared before those of its dispute do.
+            // A batch is linked and shown before its verifiers commit, and shared before those of its dispute do.
+            self.reveal_window,
             self.open_window,
             self.commit_window,
             self.open_window,

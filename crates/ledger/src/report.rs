@@ -12,7 +12,7 @@ use crate::{
 use fairweir_types::{
     Address, BoundedText, BoundedVec, ByteCount, Height,
     limits::RECORD_PAGE_MAX,
-    node_api::{AccountReport, OfferPage, OfferReport, OrderReport, SlotReport},
+    node_api::{AccountReport, OfferPage, OfferReport, OrderReport, SlotReport, VerifierReport},
     order::{KindId, OrderId, SlotId},
     tx::EnrolVerifier,
 };
@@ -36,10 +36,15 @@ pub fn account(state: &dyn State, address: Address) -> Result<AccountReport, Fau
         exposure: staked.exposure,
         fee_min: Params::load(state)?.fee_min(ORDINARY_TX_BYTES),
         verifies: load::<VerifierRecord>(state, &keys::verifier(address))?.map(|record| {
-            EnrolVerifier {
-                owner: record.owner,
-                kinds: record.kinds,
-                seal_key: record.seal_key,
+            let newest = *record.newest_chain();
+            VerifierReport {
+                enrolment: EnrolVerifier {
+                    owner: record.owner,
+                    kinds: record.kinds,
+                    seal_key: record.seal_key,
+                    chain: newest.chain,
+                },
+                links_left: newest.links_left(),
             }
         }),
         delegates: BoundedVec::truncating(delegates::of_owner(state, address)?),

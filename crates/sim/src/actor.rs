@@ -11,11 +11,7 @@ use fairweir_node::{
         worker::{self, Equipment, WorkerOptions},
     },
 };
-use fairweir_services::{
-    ChainClient, Registry,
-    pipeline::Identity,
-    session::{self, ClerkOptions},
-};
+use fairweir_services::{ChainClient, Registry, pipeline::Identity, session::ClerkOptions};
 use fairweir_types::{Address, Amount, ChainId, Height, SecretKey};
 use std::sync::Arc;
 use thiserror::Error;
@@ -108,8 +104,8 @@ impl<N: Network> Actor<N> {
         let honest = self.honest.clone();
         let incoming = worker::open_desk(&self.network)?;
         let endpoint = self.network.local_addr();
-        let seal_key = session::seal_key(&self.identity.seed);
-        worker::register(&self.sender, &endpoint, &honest, (&options, seal_key)).await?;
+        let terms = (&options, &self.identity.seed);
+        worker::register(&self.sender, &endpoint, &honest, terms).await?;
         let verifies = options.verifies;
         let chain = NodeChain::new(self.sender.clone());
         let handle = match twist {
@@ -141,8 +137,8 @@ impl<N: Network> Actor<N> {
         twist: Option<Arc<dyn Twist>>,
     ) -> Result<Handle<()>, ActorError> {
         let honest = self.honest.clone();
-        let seal_key = session::seal_key(&self.identity.seed);
-        verifier::register(&self.sender, &honest, stake, (None, seal_key)).await?;
+        let terms = (None, &self.identity.seed);
+        verifier::register(&self.sender, &honest, stake, terms).await?;
         let chain = NodeChain::new(self.sender.clone());
         let handle = match twist {
             None => {

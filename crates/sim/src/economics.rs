@@ -12,7 +12,7 @@ use fairweir_types::{
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX, BATCHES_OPEN_MAX},
     order::{OrderId, SlotId},
     receipt::{Salt, Tier},
-    tx::{Action, CommitVerdict, RevealVerdict},
+    tx::{Action, CommitVerdict, RevealLink, RevealVerdict},
 };
 
 const COIN: f64 = 1e9;
@@ -133,6 +133,11 @@ impl Sheet {
             .into_iter()
             .map(|bytes| coins(self.params.fee_min(ByteCount(bytes))))
             .sum()
+    }
+
+    /// The fee of the transaction that reveals a link, in coins.
+    fn link_fees(&self) -> f64 {
+        coins(self.params.fee_min(ByteCount(link_bytes())))
     }
 
     /// The probability that colluders with this share of a large pool fill the first draw alone.
@@ -275,6 +280,13 @@ impl Sheet {
                 right: self.verdict_fees(),
             },
             Inequality {
+                says: "link fee ≥ fee of its transaction",
+                why: "a verifier is paid for its part in every draw, also when nothing is drawn (rule 10)",
+                unit: "coins",
+                left: self.coins("link_fee"),
+                right: self.link_fees(),
+            },
+            Inequality {
                 says: "challenge deposit ≥ five checks of the example's request",
                 why: "the loser of a challenge pays it (rule 10)",
                 unit: "coins",
@@ -325,17 +337,33 @@ fn coins(amount: Amount) -> f64 {
     amount.base_units() as f64 / COIN
 }
 
-/// Bytes of the transactions with which a verifier commits and reveals.
-fn verdict_bytes() -> [u64; 2] {
-    let key = SecretKey::from_seed([7; 32]).expect("every seed is a key");
-    let slot_id = SlotId {
+/// The account of the examples.
+fn example_key() -> SecretKey {
+    SecretKey::from_seed([7; 32]).expect("every seed is a key")
+}
+
+fn example_slot() -> SlotId {
+    SlotId {
         order: OrderId::of(
             &fairweir_types::ChainId::new("dev-economics").expect("a chain's name"),
-            key.address(),
+            example_key().address(),
             fairweir_types::Nonce::default(),
         ),
         slot: 0,
-    };
+    }
+}
+
+/// Bytes of the transaction with which a verifier reveals a link.
+fn link_bytes() -> u64 {
+    bytes_of(Action::RevealLink(RevealLink {
+        slot_id: example_slot(),
+        link: fairweir_types::Digest::ZERO,
+    }))
+}
+
+/// Bytes of the transactions with which a verifier commits and reveals.
+fn verdict_bytes() -> [u64; 2] {
+    let slot_id = example_slot();
     let commit = Action::CommitVerdict(CommitVerdict {
         slot_id,
         tier: Tier::First,
@@ -348,19 +376,23 @@ fn verdict_bytes() -> [u64; 2] {
         trace: fairweir_types::Digest::ZERO,
         samples: fairweir_types::session::SampleTraces::default(),
     });
-    [commit, reveal].map(|action| {
-        let transaction = Transaction {
-            chain_id: fairweir_types::ChainId::new("dev-economics").expect("a chain's name"),
-            sender: key.account_key(),
-            nonce: fairweir_types::Nonce::default(),
-            fee: Amount::ZERO,
-            expiry: fairweir_types::Height(1),
-            action,
-        };
-        let signed = transaction.sign(&key);
-        let bytes = commonware_codec::EncodeSize::encode_size(&signed);
-        u64::try_from(bytes).expect("a transaction is short")
-    })
+    [commit, reveal].map(bytes_of)
+}
+
+/// Bytes of a signed transaction.
+fn bytes_of(action: Action) -> u64 {
+    let key = example_key();
+    let transaction = Transaction {
+        chain_id: fairweir_types::ChainId::new("dev-economics").expect("a chain's name"),
+        sender: key.account_key(),
+        nonce: fairweir_types::Nonce::default(),
+        fee: Amount::ZERO,
+        expiry: fairweir_types::Height(1),
+        action,
+    };
+    let signed = transaction.sign(&key);
+    let bytes = commonware_codec::EncodeSize::encode_size(&signed);
+    u64::try_from(bytes).expect("a transaction is short")
 }
 
 /// The page.
@@ -379,7 +411,7 @@ pub fn page(sheet: &Sheet) -> String {
 }
 
 fn parameters(page: &mut String) {
-    const SHOWN: [&str; 24] = [
+    const SHOWN: [&str; 25] = [
         "sampling_bps",
         "slash_share_bps",
         "exposure_bps",
@@ -395,6 +427,7 @@ fn parameters(page: &mut String) {
         "dispute_quorum",
         "check_fee_bps",
         "check_fee_min",
+        "link_fee",
         "settlement_fee_bps",
         "settlement_fee_min",
         "challenge_deposit",

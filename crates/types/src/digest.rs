@@ -57,6 +57,8 @@ pub enum Domain {
     BatchTrace,
     /// All entries of a state.
     State,
+    /// A link of a verifier's hash chain, from the one after it.
+    HashChain,
 }
 
 impl Domain {
@@ -85,6 +87,7 @@ impl Domain {
             Self::Batch => b"fairweir/1/batch",
             Self::BatchTrace => b"fairweir/1/batch-trace",
             Self::State => b"fairweir/1/state",
+            Self::HashChain => b"fairweir/1/hash-chain",
         }
     }
 }

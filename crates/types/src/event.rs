@@ -30,7 +30,7 @@ pub use governance::{
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
-    LeavesShared, LeavesShown, SharingDue,
+    LeavesShared, LeavesShown, LinkDue, LinkRevealed, LinksDue, SharingDue,
 };
 pub use stake::{Bonded, SlashReason, Slashed, Unbonded, Unbonding};
 pub use validator::{
@@ -538,6 +538,8 @@ pub enum Event {
     LaneToppedUp(LaneToppedUp),
     SharingDue(Boxed<SharingDue>),
     LeavesShared(Boxed<LeavesShared>),
+    LinksDue(Boxed<LinksDue>),
+    LinkRevealed(LinkRevealed),
     Appealed(Boxed<Appealed>),
     AppealNarrowed(Boxed<AppealNarrowed>),
     AppealDecided(Boxed<AppealDecided>),
@@ -617,6 +619,8 @@ choice!(Event {
     40 => Appealed(Boxed<Appealed>),
     41 => AppealNarrowed(Boxed<AppealNarrowed>),
     42 => AppealDecided(Boxed<AppealDecided>),
+    43 => LinksDue(Boxed<LinksDue>),
+    44 => LinkRevealed(LinkRevealed),
     50 => AppealsOpen(AppealsOpen),
     60 => ProposalSubmitted(Boxed<ProposalSubmitted>),
     61 => DepositAdded(DepositAdded),

@@ -26,6 +26,7 @@ pub mod file;
 pub mod genesis;
 pub mod governance;
 pub mod handover;
+pub mod hash_chain;
 pub mod invariant;
 pub mod keys;
 pub mod limits;

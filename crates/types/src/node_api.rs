@@ -303,6 +303,19 @@ record!(Status {
     version
 });
 
+/// What an account verifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierReport {
+    /// How it is enrolled.
+    pub enrolment: EnrolVerifier,
+    /// For how many more batches its hash chain does.
+    pub links_left: u32,
+}
+record!(VerifierReport {
+    enrolment,
+    links_left
+});
+
 /// An account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountReport {
@@ -321,7 +334,7 @@ pub struct AccountReport {
     /// The lowest fee that a transaction of ordinary size needs now.
     pub fee_min: Amount,
     /// What it verifies, and for whom, if it is enrolled.
-    pub verifies: Option<EnrolVerifier>,
+    pub verifies: Option<VerifierReport>,
     /// Who may open sessions that it pays for.
     pub delegates: BoundedVec<DelegateReport, DELEGATES_MAX>,
 }

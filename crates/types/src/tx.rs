@@ -6,6 +6,7 @@ use crate::{
     catalogue::KnownKind,
     codec::{Boxed, choice, decode, record},
     digest::{Digest, Domain},
+    hash_chain::HashChain,
     keys::{AccountKey, Address, Purpose, SecretKey, Signature},
     limits::{
         BATCH_SAMPLES_MAX, DRAWN_MAX, EXHIBIT_TX_BYTES_MAX, TX_BYTES_MAX, VERIFIER_KINDS_MAX,
@@ -85,11 +86,14 @@ pub struct EnrolVerifier {
     pub kinds: BoundedVec<KnownKind, VERIFIER_KINDS_MAX>,
     /// The key that what it may read is encrypted to.
     pub seal_key: SealKey,
+    /// The hash chain whose links it reveals when it is drawn for a batch.
+    pub chain: HashChain,
 }
 record!(EnrolVerifier {
     owner,
     kinds,
-    seal_key
+    seal_key,
+    chain
 });
 
 /// Takes the sender out of the pool of verifiers; draws that it is in go on.
@@ -222,6 +226,17 @@ record!(PostBatch {
     voucher
 });
 
+/// Reveals the link of the sender's hash chain that decides, with the beacon and other verifiers' links, which leaves of a batch are drawn; sent by
+/// a drawn verifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevealLink {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// The link that the draw named.
+    pub link: Digest,
+}
+record!(RevealLink { slot_id, link });
+
 /// Shows the sampled leaves of a batch; sent by its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShowLeaves {
@@ -338,6 +353,8 @@ pub enum Action {
     OpenNode(Boxed<OpenNode>),
     /// See [`Exhibit`].
     Exhibit(Boxed<Exhibit>),
+    /// See [`RevealLink`].
+    RevealLink(RevealLink),
     /// See [`SubmitProposal`].
     SubmitProposal(Boxed<SubmitProposal>),
     /// See [`AddDeposit`].
@@ -392,6 +409,7 @@ choice!(Action {
     26 => Defend(Boxed<Defend>),
     27 => OpenNode(Boxed<OpenNode>),
     28 => Exhibit(Boxed<Exhibit>),
+    29 => RevealLink(RevealLink),
     40 => SubmitProposal(Boxed<SubmitProposal>),
     41 => AddDeposit(AddDeposit),
     42 => Vote(Vote),
@@ -406,54 +424,67 @@ choice!(Action {
     56 => ClaimRewards(ClaimRewards),
 });
 
-impl Action {
-    /// The stable name of the action.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Transfer(_) => "transfer",
-            Self::Bond(_) => "bond",
-            Self::Unbond(_) => "unbond",
-            Self::RegisterOffer(_) => "register_offer",
-            Self::WithdrawOffer(_) => "withdraw_offer",
-            Self::EnrolVerifier(_) => "enrol_verifier",
-            Self::LeaveVerifiers(_) => "leave_verifiers",
-            Self::PostOrder(_) => "post_order",
-            Self::TopUp(_) => "top_up",
-            Self::CancelOrder(_) => "cancel_order",
-            Self::SubmitReceipt(_) => "submit_receipt",
-            Self::CommitVerdict(_) => "commit_verdict",
-            Self::OpenReceipt(_) => "open_receipt",
-            Self::RevealVerdict(_) => "reveal_verdict",
-            Self::Challenge(_) => "challenge",
-            Self::PostBatch(_) => "post_batch",
-            Self::ShowLeaves(_) => "show_leaves",
-            Self::OpenBatch(_) => "open_batch",
-            Self::CloseSession(_) => "close_session",
-            Self::GrantDelegate(_) => "grant_delegate",
-            Self::RevokeDelegate(_) => "revoke_delegate",
-            Self::OpenSession(_) => "open_session",
-            Self::TopUpLane(_) => "top_up_lane",
-            Self::ShareLeaves(_) => "share_leaves",
-            Self::Appeal(_) => "appeal",
-            Self::Defend(_) => "defend",
-            Self::OpenNode(_) => "open_node",
-            Self::Exhibit(_) => "exhibit",
-            Self::SubmitProposal(_) => "submit_proposal",
-            Self::AddDeposit(_) => "add_deposit",
-            Self::Vote(_) => "vote",
-            Self::AnswerMotion(_) => "answer_motion",
-            Self::AppealMotion(_) => "appeal_motion",
-            Self::ReportDoubleVote(_) => "report_double_vote",
-            Self::RegisterCandidate(_) => "register_candidate",
-            Self::UpdateCandidate(_) => "update_candidate",
-            Self::DelegateStake(_) => "delegate_stake",
-            Self::UndelegateStake(_) => "undelegate_stake",
-            Self::RedelegateStake(_) => "redelegate_stake",
-            Self::ClaimRewards(_) => "claim_rewards",
-        }
-    }
+macro_rules! action_names {
+    ($($action:ident => $name:literal),* $(,)?) => {
+        impl Action {
+            /// The stable names of all actions.
+            pub const NAMES: &[&str] = &[$($name),*];
 
+            /// The stable name of the action.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$action(_) => $name),*
+                }
+            }
+        }
+    };
+}
+action_names! {
+    Transfer => "transfer",
+    Bond => "bond",
+    Unbond => "unbond",
+    RegisterOffer => "register_offer",
+    WithdrawOffer => "withdraw_offer",
+    EnrolVerifier => "enrol_verifier",
+    LeaveVerifiers => "leave_verifiers",
+    PostOrder => "post_order",
+    TopUp => "top_up",
+    CancelOrder => "cancel_order",
+    SubmitReceipt => "submit_receipt",
+    CommitVerdict => "commit_verdict",
+    OpenReceipt => "open_receipt",
+    RevealVerdict => "reveal_verdict",
+    Challenge => "challenge",
+    PostBatch => "post_batch",
+    ShowLeaves => "show_leaves",
+    OpenBatch => "open_batch",
+    CloseSession => "close_session",
+    GrantDelegate => "grant_delegate",
+    RevokeDelegate => "revoke_delegate",
+    OpenSession => "open_session",
+    TopUpLane => "top_up_lane",
+    ShareLeaves => "share_leaves",
+    Appeal => "appeal",
+    Defend => "defend",
+    OpenNode => "open_node",
+    Exhibit => "exhibit",
+    RevealLink => "reveal_link",
+    SubmitProposal => "submit_proposal",
+    AddDeposit => "add_deposit",
+    Vote => "vote",
+    AnswerMotion => "answer_motion",
+    AppealMotion => "appeal_motion",
+    ReportDoubleVote => "report_double_vote",
+    RegisterCandidate => "register_candidate",
+    UpdateCandidate => "update_candidate",
+    DelegateStake => "delegate_stake",
+    UndelegateStake => "undelegate_stake",
+    RedelegateStake => "redelegate_stake",
+    ClaimRewards => "claim_rewards",
+}
+
+impl Action {
     /// Whether it may ask the referee, which takes validators some time.
     #[must_use]
     pub const fn asks_referee(&self) -> bool {

@@ -32,7 +32,7 @@ use fairweir_services::{
     Registry,
     inference::{Engines, Models, share::Library},
     pipeline::Identity,
-    session::{self, ClerkOptions},
+    session::ClerkOptions,
 };
 use fairweir_types::{Amount, ChainId, Height, Millis, Rounding};
 use serde_json::json;
@@ -611,12 +611,12 @@ async fn start_worker(
     fairweir_node::models::serve(context, &network, Arc::clone(&running.library))
         .map_err(|error| Exit::new(code::MACHINE, error))?;
     let endpoint = network.local_addr();
-    let seal_key = session::seal_key(&equipment.identity.seed);
-    let standing = worker::register(&sender, &endpoint, registry, (&options, seal_key)).await?;
+    let seed = equipment.identity.seed;
+    let standing = worker::register(&sender, &endpoint, registry, (&options, &seed)).await?;
     let registry = Arc::clone(registry);
     context.child("worker").spawn(move |context| async move {
         let runs = worker::run(&context, equipment, incoming, options.verifies);
-        let terms = (&options, seal_key);
+        let terms = (&options, &seed);
         let keeps =
             worker::keep_registered(&context, &sender, &endpoint, (&*registry, standing), terms);
         futures::future::select(pin!(runs), pin!(keeps)).await;
@@ -633,12 +633,12 @@ async fn start_verifier(
 ) -> Result<(), Exit> {
     let (sender, equipment, _) = equip(running, name, place, registry).await?;
     let stake = Amount::from_coins(network::ROLE_STAKE_COINS).unwrap_or(Amount::MAX);
-    let seal_key = session::seal_key(&equipment.identity.seed);
-    let terms = (None, seal_key);
-    let standing = verifier::register(&sender, registry, stake, terms).await?;
+    let seed = equipment.identity.seed;
+    let standing = verifier::register(&sender, registry, stake, (None, &seed)).await?;
     let registry = Arc::clone(registry);
     context.child("verifier").spawn(move |context| async move {
         let runs = verifier::run(&context, equipment);
+        let terms = (None, &seed);
         let keeps = verifier::keep_enrolled(&context, &sender, (&*registry, standing), terms);
         futures::future::select(pin!(runs), pin!(keeps)).await;
     });

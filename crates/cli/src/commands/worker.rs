@@ -19,7 +19,7 @@ use fairweir_services::{
     Registry,
     inference::{ModelStore, Models, NoModels},
     pipeline::Identity,
-    session::{self, ClerkOptions},
+    session::ClerkOptions,
 };
 use fairweir_types::{Action, Amount, Digest, Genesis, SecretKey, digest::Domain, tx};
 use serde_json::json;
@@ -280,7 +280,7 @@ fn work(
             serve_models(&context, &network, engines.store())?;
         }
         let from = roles::resume_from(&client, key.address()).await?;
-        let terms = (&options, session::seal_key(&seed));
+        let terms = (&options, &*seed);
         let endpoint = network.local_addr();
         let standing = worker::register(&sender, &endpoint, &registry, terms).await?;
         for why in &standing.others {

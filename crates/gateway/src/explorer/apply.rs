@@ -410,6 +410,8 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::LaneClosing(_)
         | Event::LaneClosed(_)
         | Event::BatchPosted(_)
+        | Event::LinksDue(_)
+        | Event::LinkRevealed(_)
         | Event::LeavesDue(_)
         | Event::LeavesShown(_)
         | Event::BatchSettled(_) => sessions::happened(writing, place, event).await,

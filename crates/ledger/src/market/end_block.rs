@@ -129,6 +129,7 @@ fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), F
         | Phase::Revealing
         | Phase::DisputeCommitting
         | Phase::DisputeRevealing
+        | Phase::Linking
         | Phase::Showing
         | Phase::Sharing => verification::window_ended(execution, slot_id, slot),
         Phase::Appealable | Phase::Appealed => appeals::window_ended(execution, slot_id, slot),

@@ -111,7 +111,7 @@ pub enum Phase {
     Closing,
     /// A lane waits for the settlement of its last batches.
     Ending,
-    /// A batch waits for the beacon to draw its samples.
+    /// A batch waits for the beacon to draw its verifiers, and with their links its samples.
     AwaitingSample,
     /// The worker shows a batch's sampled leaves.
     Showing,
@@ -123,10 +123,12 @@ pub enum Phase {
     Appealable,
     /// An appeal is played.
     Appealed,
+    /// A batch's verifiers reveal links of their hash chains.
+    Linking,
 }
 
 impl Phase {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::AwaitingMatch,
         Self::Executing,
         Self::AwaitingDraw,
@@ -146,6 +148,7 @@ impl Phase {
         Self::Sharing,
         Self::Appealable,
         Self::Appealed,
+        Self::Linking,
     ];
 
     /// The stable name.
@@ -171,6 +174,7 @@ impl Phase {
             Self::Sharing => "sharing",
             Self::Appealable => "appealable",
             Self::Appealed => "appealed",
+            Self::Linking => "linking",
         }
     }
 
@@ -360,6 +364,7 @@ impl Slot {
             | Phase::Closing
             | Phase::Ending
             | Phase::AwaitingSample
+            | Phase::Linking
             | Phase::Showing
             | Phase::Sharing
             | Phase::Appealable
@@ -368,7 +373,12 @@ impl Slot {
             {
                 Some(self.matched)
             }
-            Phase::Committing | Phase::Opening | Phase::Revealing | Phase::Sharing
+            Phase::Linking
+            | Phase::Showing
+            | Phase::Committing
+            | Phase::Opening
+            | Phase::Revealing
+            | Phase::Sharing
                 if is_drawn(&self.first) =>
             {
                 Some(self.known_since())

@@ -2,7 +2,7 @@
 //! of the slot's budget goes back.
 
 use super::{
-    Order, Slot,
+    Slot,
     close::{close_slot, release_worker},
     escrow::{give_back, spend},
     order,
@@ -39,7 +39,8 @@ pub(crate) fn settle(
         .at_most(slot.quote);
     let checked = verifiers_that_agree(slot, &trace);
     release_worker(execution, &order, slot)?;
-    let (checks, to_checks) = pay_checks(execution, &order, &checked)?;
+    let earned = checked.iter().map(|verifier| (*verifier, order.check_fee));
+    let (checks, to_checks) = pay_verifiers(execution, earned)?;
     let fee = order.settlement_fee;
     bank::credit(execution, worker, pay)?;
     bank::burn(execution, fee)?;
@@ -80,19 +81,15 @@ pub(crate) fn verifiers_that_agree(slot: &Slot, trace: &Digest) -> Vec<Address> 
         .collect()
 }
 
-/// Pays each of these verifiers its check; returns the payments and their sum, which the caller takes out of the escrow.
-pub(crate) fn pay_checks(
+/// Pays verifiers what they earned; returns the payments and their sum, which the caller takes out of the escrow.
+pub(crate) fn pay_verifiers(
     execution: &mut Execution<'_>,
-    order: &Order,
-    checked: &[Address],
+    earned: impl IntoIterator<Item = (Address, Amount)>,
 ) -> Result<(Vec<Payment>, Amount), Fault> {
     let mut payments = Vec::new();
-    for verifier in checked {
-        bank::credit(execution, *verifier, order.check_fee)?;
-        payments.push(Payment {
-            to: *verifier,
-            amount: order.check_fee,
-        });
+    for (to, amount) in earned {
+        bank::credit(execution, to, amount)?;
+        payments.push(Payment { to, amount });
     }
     let total = Amount::sum(payments.iter().map(|payment| payment.amount)).or_fault()?;
     Ok((payments, total))

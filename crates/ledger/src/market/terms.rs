@@ -1,6 +1,10 @@
 //! The fees and rates that an order was posted under.
 
-use crate::{params::Params, state::state_record};
+use crate::{
+    params::{Params, money},
+    state::state_record,
+};
+use fairweir_types::Amount;
 
 /// What an order keeps of the governed values: what its escrow was reckoned with. A proposal that changes one does not reach back, so that
 /// escrow always suffices, and whoever served can claim what it counted on.
@@ -12,6 +16,7 @@ pub struct Terms {
     check_fee_min: u64,
     sampling_bps: u16,
     first_draw: u16,
+    link_fee: u64,
 }
 state_record!(Terms {
     settlement_fee_bps,
@@ -20,6 +25,7 @@ state_record!(Terms {
     check_fee_min,
     sampling_bps,
     first_draw,
+    link_fee,
 });
 
 /// A governed value whose range fits.
@@ -37,7 +43,13 @@ impl Terms {
             check_fee_min: params.check_fee_min,
             sampling_bps: short(params.sampling_bps),
             first_draw: short(params.first_draw),
+            link_fee: params.link_fee,
         }
+    }
+
+    /// What a verifier gets for a link that it reveals.
+    pub(crate) fn link_fee(&self) -> Amount {
+        money(self.link_fee)
     }
 
     /// The governed values for what is done with the order: its own terms, and for the rest what is in force.
@@ -49,6 +61,7 @@ impl Terms {
             check_fee_min: self.check_fee_min,
             sampling_bps: u64::from(self.sampling_bps),
             first_draw: u64::from(self.first_draw),
+            link_fee: self.link_fee,
             ..*params
         }
     }

@@ -1,7 +1,10 @@
-use super::{RegistryError, VerifierRecord, count, counters, deposit};
+use super::{RegistryError, VerifierRecord, count, counters, deposit, link_chain::LinkChain};
 use crate::{execution::Execution, keys, params::money, stake};
 use fairweir_types::{
-    Address, Amount, Event, event::VerifierEnrolled, limits::VERIFIERS_MAX, tx::EnrolVerifier,
+    Address, Amount, BoundedVec, Event,
+    event::VerifierEnrolled,
+    limits::{LINKS_MAX, VERIFIERS_MAX},
+    tx::EnrolVerifier,
 };
 
 /// Puts the sender into the pool, or replaces its entry.
@@ -18,6 +21,12 @@ pub(crate) fn enrol_verifier(
     if enrol.kinds.is_empty() {
         return Err(RegistryError::NoKinds);
     }
+    if !enrol.chain.has_allowed_length() {
+        return Err(RegistryError::ChainLength {
+            max: LINKS_MAX,
+            found: enrol.chain.length,
+        });
+    }
     let key = keys::verifier(sender);
     let known = execution.overlay.load::<VerifierRecord>(&key)?;
     let is_new = known.is_none();
@@ -25,13 +34,20 @@ pub(crate) fn enrol_verifier(
     if is_new && pool >= VERIFIERS_MAX {
         return Err(RegistryError::PoolFull { max: VERIFIERS_MAX });
     }
-    let held = known.map_or(Amount::ZERO, |known| known.deposit);
-    let mut record = VerifierRecord {
+    let height = execution.context.height;
+    let mut record = known.unwrap_or_else(|| VerifierRecord {
         owner: enrol.owner,
-        kinds: enrol.kinds.clone(),
+        kinds: BoundedVec::default(),
         seal_key: enrol.seal_key,
-        deposit: held,
-    };
+        chain: LinkChain::new(enrol.chain, height),
+        next: None,
+        deposit: Amount::ZERO,
+    });
+    record.owner = enrol.owner;
+    record.kinds = enrol.kinds.clone();
+    record.seal_key = enrol.seal_key;
+    record.commit(enrol.chain, height);
+    let held = record.deposit;
     record.deposit = deposit::adjust(execution, sender, held, (&key, &record))?;
     execution.overlay.store(key, &record);
     if is_new {

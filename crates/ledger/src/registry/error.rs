@@ -64,6 +64,14 @@ pub enum RegistryError {
         /// What is still to be paid of the deposit.
         missing: Amount,
     },
+    /// The hash chain has no link, or too many.
+    #[error("a hash chain has 1 to {max} links, found {found}")]
+    ChainLength {
+        /// How many it may have.
+        max: u32,
+        /// How many it has.
+        found: u32,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -84,6 +92,7 @@ impl RegistryError {
             Self::NotEnrolled => 308,
             Self::TooManyOffers { .. } => 309,
             Self::CannotPayRecordDeposit { .. } => 310,
+            Self::ChainLength { .. } => 311,
             Self::Fault(_) => 99,
         }
     }

@@ -1,12 +1,13 @@
 //! Who offers what, and who verifies.
 //!
 //! An offer needs bonded stake and sets a part of it aside as collateral for its open work. A verifier needs bonded
-//! stake too. Both lend a deposit per byte of their record, which comes back when the record leaves the state; workers may enrol as verifiers, and never judge themselves, their owner or a party.
+//! stake too, and commits to a hash chain. Both lend a deposit per byte of their record, which comes back when the record leaves the state; workers may enrol as verifiers, and never judge themselves, their owner or a party.
 
 mod deposit;
 mod enrol_verifier;
 mod error;
 mod leave_verifiers;
+mod link_chain;
 mod register_offer;
 mod withdraw_offer;
 
@@ -14,6 +15,7 @@ pub(crate) use deposit::adjust as adjust_deposit;
 pub(crate) use enrol_verifier::enrol_verifier;
 pub use error::RegistryError;
 pub(crate) use leave_verifiers::leave_verifiers;
+pub use link_chain::LinkChain;
 pub(crate) use register_offer::register_offer;
 pub(crate) use withdraw_offer::withdraw_offer;
 
@@ -63,6 +65,10 @@ pub struct VerifierRecord {
     pub kinds: BoundedVec<KnownKind, VERIFIER_KINDS_MAX>,
     /// The key that what it may read is encrypted to.
     pub seal_key: SealKey,
+    /// The hash chain whose links it reveals.
+    pub chain: LinkChain,
+    /// The one that takes over from it.
+    pub next: Option<LinkChain>,
     /// The refundable deposit for this record.
     pub deposit: Amount,
 }
@@ -70,6 +76,8 @@ state_record!(VerifierRecord {
     owner,
     kinds,
     seal_key,
+    chain,
+    next,
     deposit
 });
 

@@ -173,6 +173,18 @@ pub enum SessionError {
     /// It shared before.
     #[error("the sender shared what was shown before")]
     AlreadyShared,
+    /// The sender is not among the batch's verifiers.
+    #[error("the account is not among the batch's drawn verifiers")]
+    NotDrawn,
+    /// It revealed its link before.
+    #[error("the verifier revealed its link before")]
+    LinkRevealed,
+    /// What is revealed is not the link that was asked for.
+    #[error("this is not link {index} of the verifier's hash chain")]
+    OtherLink {
+        /// Which link was asked for.
+        index: u32,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -210,6 +222,9 @@ impl SessionError {
             Self::NotAReader => 625,
             Self::OtherWraps { .. } => 626,
             Self::AlreadyShared => 627,
+            Self::NotDrawn => 628,
+            Self::LinkRevealed => 629,
+            Self::OtherLink { .. } => 630,
             Self::Fault(_) => 99,
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     registry,
 };
 use fairweir_types::{
-    Address, Amount, BoundedVec, Boxed, Event, Height, Millis, Rounding,
+    Address, Amount, BoundedVec, Boxed, Digest, Event, Height, Millis, Rounding,
     event::BatchPosted,
     limits::BATCHES_OPEN_MAX,
     order::{OrderHeader, SlotId},
@@ -78,6 +78,8 @@ pub(crate) fn post_batch(
         numbers: post.numbers,
         pay,
         draws_at: Height::ZERO,
+        seed: Digest::ZERO,
+        links: BoundedVec::default(),
         samples: BoundedVec::default(),
         leaves: BoundedVec::default(),
         sharers: BoundedVec::default(),
@@ -187,11 +189,13 @@ impl Costs {
             Params::share_up(average, params.check_fee_bps)?.max(money(params.check_fee_min));
         let samples = super::sample::samples_max(params, post.count);
         let check_fee = each.checked_mul_ratio(samples, 1, Rounding::Up)?;
-        let checks = check_fee.checked_mul_ratio(params.first_draw, 1, Rounding::Up)?;
+        // Each verifier reveals a link, whatever is drawn.
+        let of_verifier = check_fee.checked_add(money(params.link_fee))?;
+        let of_verifiers = of_verifier.checked_mul_ratio(params.first_draw, 1, Rounding::Up)?;
         Ok(Self {
             settlement_fee,
             check_fee,
-            together: settlement_fee.checked_add(checks)?,
+            together: settlement_fee.checked_add(of_verifiers)?,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What a slot holds besides when it is a lane or a batch.
 
+use super::links::LinkAsked;
 use crate::state::state_record;
 use fairweir_types::{
     Address, Amount, BoundedVec, Digest, Height, Millis,
@@ -55,6 +56,10 @@ pub struct Batch {
     pub pay: Amount,
     /// The block that draws its samples; zero before that was drawn.
     pub draws_at: Height,
+    /// What its beacon gave for the draw of the samples; zeros before.
+    pub seed: Digest,
+    /// The links that its verifiers are asked for, in the order of their draw.
+    pub links: BoundedVec<LinkAsked, DRAWN_MAX>,
     /// The drawn offsets into what it costs, ascending: the leaves that cover them are checked.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, once they are shown.
@@ -71,6 +76,8 @@ state_record!(Batch {
     numbers,
     pay,
     draws_at,
+    seed,
+    links,
     samples,
     leaves,
     sharers,

@@ -1,6 +1,6 @@
 //! Which leaves of a batch are checked.
 
-use super::{Batch, share_leaves::readers_of};
+use super::{Batch, links::ask_for_links, share_leaves::readers_of};
 use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
@@ -9,7 +9,7 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
+    Address, Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
     digest::Domain,
     event::LeavesDue,
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
@@ -41,15 +41,29 @@ pub(super) fn samples_max(params: &Params, count: u32) -> u64 {
         .min(samples_limit())
 }
 
-/// Draws the offsets to check: the expected number, its fraction by lot, each anywhere in what the batch costs; ascending.
+/// Draws the offsets of a batch to check, from what the beacon gave and the links of its verifiers, in the order of their draw, as far as they were
+/// revealed: the expected number, each anywhere in what the batch costs; ascending.
 ///
 /// Drawn by value, not by position, so that a claim is found as often as it is worth: whoever hides one dear leaf among many cheap ones
-/// is drawn for the dear one. Two may fall into one leaf.
-fn draw_offsets(
+/// is drawn for the dear one. Two may fall into one leaf. What the expected number is more than a whole one is decided by lot; but if a link is
+/// missing it counts as one, so that nobody withholds its link in order that nothing be drawn.
+///
+/// # Errors
+/// [`Fault::Counter`] if more is drawn than numbers can say, which governed ranges exclude.
+pub fn draw_offsets(
     params: &Params,
     (count, total): (u32, Amount),
     seed: &Digest,
+    links: &[(Address, Option<Digest>)],
 ) -> Result<Vec<Amount>, Fault> {
+    let revealed = links
+        .iter()
+        .filter_map(|(verifier, link)| Some((verifier, link.as_ref()?)));
+    let seed = revealed.fold(*seed, |seed, (verifier, link)| {
+        let parts: [&[u8]; 3] = [seed.as_bytes(), &verifier.0, link.as_bytes()];
+        Digest::of(Domain::Draw, &parts)
+    });
+    let is_complete = links.iter().all(|(_, link)| link.is_some());
     let lot = |number: u64| {
         Digest::of(Domain::Draw, &[seed.as_bytes(), &number.to_be_bytes()]).leading_u64()
     };
@@ -65,7 +79,12 @@ fn draw_offsets(
     let whole = expected.checked_div(Bps::WHOLE).unwrap_or(0);
     let fraction = expected.checked_rem(Bps::WHOLE).unwrap_or(0);
     let by_lot = u64::from(scaled(0, Bps::WHOLE)? < fraction);
-    let wanted = whole.saturating_add(by_lot).min(samples_max(params, count));
+    let most = samples_max(params, count);
+    let wanted = if is_complete {
+        whole.saturating_add(by_lot).min(most)
+    } else {
+        most
+    };
     let mut drawn = Vec::new();
     for number in 1..=wanted {
         drawn.push(money(scaled(number, total.base_units())?));
@@ -106,7 +125,7 @@ fn put_off(
     Ok(())
 }
 
-/// Draws the samples of a batch and, with the same beacon, the verifiers to whom they are shown; without samples it only waits for its time.
+/// Draws the verifiers of a batch, who must reveal the links from which its samples are drawn.
 ///
 /// The worker knows its verifiers before it shows, and can do nothing with it: root and samples fix all that it may show.
 pub(crate) fn sample(
@@ -114,22 +133,43 @@ pub(crate) fn sample(
     slot_id: SlotId,
     mut slot: Slot,
 ) -> Result<(), Fault> {
-    let mut batch = present(slot.batch.take(), "batch of a slot that awaits its samples")?;
+    let batch = present(slot.batch.take(), "batch of a slot that awaits its samples")?;
     // A single validator makes every block, whenever it is.
     if execution.validators > 1 && batch.draws_at == Height::ZERO {
         return put_off(execution, slot_id, (slot, batch));
     }
     let seed = seed(execution, b"sample", slot_id, 0);
-    let claim = (batch.count, batch.root.sum);
+    slot.batch = Some(batch);
+    let chosen = verification::choose(execution, slot_id, slot, Tier::First)?;
+    let Some(mut slot) = chosen else {
+        return Ok(());
+    };
+    let mut batch = present(slot.batch.take(), "batch of a slot that was drawn for")?;
+    batch.seed = seed;
+    ask_for_links(execution, slot_id, (slot, batch))
+}
+
+/// Draws the samples of a batch, whose worker must show them; without any it only waits for its time.
+pub(super) fn draw_samples(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+) -> Result<(), Fault> {
+    let mut batch = present(slot.batch.take(), "batch of a slot that is linked")?;
+    let verifiers = slot.first.iter().zip(&batch.links);
+    let links: Vec<_> = verifiers
+        .map(|(drawn, asked)| (drawn.verifier, asked.link))
+        .collect();
     let order = present(
         order(&execution.overlay, slot_id.order)?,
         "order of a batch",
     )?;
-    let offsets = draw_offsets(&order.terms.over(&execution.params), claim, &seed)?;
+    let claim = (batch.count, batch.root.sum);
+    let params = order.terms.over(&execution.params);
+    let offsets = draw_offsets(&params, claim, &batch.seed, &links)?;
     batch.samples = BoundedVec::truncating(offsets);
     let samples = batch.samples.clone();
     slot.batch = Some(batch);
-    slot.randomness = execution.randomness;
     if samples.is_empty() {
         slot.phase = Phase::Unsampled;
         let time = execution.window_end(execution.params.challenge_window)?;
@@ -137,9 +177,6 @@ pub(crate) fn sample(
         store_slot(execution, slot_id, &mut slot, Timer { time, height });
         return Ok(());
     }
-    let Some(mut slot) = verification::choose(execution, slot_id, slot, Tier::First)? else {
-        return Ok(());
-    };
     slot.phase = Phase::Showing;
     let (worker, readers) = (slot.assigned()?, readers_of(&slot.first));
     let due = execution.window_end(execution.params.open_window)?;
@@ -176,7 +213,7 @@ mod tests {
         let (mut dear, mut all) = (0u32, 0u32);
         for number in 0..4_000u32 {
             let seed = Digest::of(Domain::Draw, &[&number.to_be_bytes()]);
-            let offsets = draw_offsets(&params, (30, total), &seed).unwrap();
+            let offsets = draw_offsets(&params, (30, total), &seed, &[]).unwrap();
             assert!((1..=2).contains(&offsets.len()));
             assert!(offsets.is_sorted() && offsets.iter().all(|offset| *offset < total));
             all += u32::try_from(offsets.len()).unwrap();
@@ -186,6 +223,39 @@ mod tests {
         // Expected 6000 and 4200; the standard deviations are below 40.
         assert!(all.abs_diff(6_000) < 200, "{all}");
         assert!(dear.abs_diff(4_200) < 200, "{dear}");
+    }
+
+    #[test]
+    fn every_link_decides_and_a_missing_one_lets_nothing_off() {
+        let params = params(100);
+        let total = Amount::from_base_units(1_000_000).unwrap();
+        let verifiers = [1, 2].map(|number| Address([number; 20]));
+        let draw = |count, links: [Option<Digest>; 2]| {
+            let links: Vec<_> = verifiers.into_iter().zip(links).collect();
+            draw_offsets(&params, (count, total), &Digest::ZERO, &links).unwrap()
+        };
+        let link = |number: u32| Some(Digest::of(Domain::HashChain, &[&number.to_be_bytes()]));
+        let both = draw(400, [link(1), link(2)]);
+        assert_eq!(both.len(), 4);
+        let others = [
+            draw(400, [link(3), link(2)]),
+            draw(400, [link(1), link(3)]),
+            draw(400, [link(2), link(1)]),
+            draw(400, [link(1), None]),
+            draw(400, [None, link(2)]),
+            draw(400, [None, None]),
+        ];
+        for (position, other) in others.iter().enumerate() {
+            assert_ne!(*other, both);
+            assert!(!others[..position].contains(other));
+        }
+        // Of 25 requests a quarter of the batches has a sample; with a missing link all have.
+        let drawn = |links: &dyn Fn(u32) -> [Option<Digest>; 2]| -> usize {
+            (0..400).map(|number| draw(25, links(number)).len()).sum()
+        };
+        let sampled = drawn(&|number| [link(number), link(number + 1)]);
+        assert!(sampled.abs_diff(100) < 30, "{sampled}");
+        assert_eq!(drawn(&|number| [link(number), None]), 400);
     }
 
     #[test]
@@ -212,7 +282,7 @@ mod tests {
             assert_eq!(requests_max(&params), requests);
             assert!(samples_max(&params, requests) <= samples_limit());
             let total = Amount::from_coins(1).unwrap();
-            let drawn = draw_offsets(&params, (requests, total), &Digest::ZERO).unwrap();
+            let drawn = draw_offsets(&params, (requests, total), &Digest::ZERO, &[]).unwrap();
             assert!(drawn.len() <= BATCH_SAMPLES_MAX);
         }
     }

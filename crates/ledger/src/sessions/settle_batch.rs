@@ -3,10 +3,10 @@ use crate::{
     bank,
     execution::Execution,
     fault::{Fault, OrFault},
-    market::{Order, Slot, close_slot, give_back, pay_checks, spend, verifiers_that_agree},
+    market::{Order, Slot, close_slot, give_back, pay_verifiers, spend, verifiers_that_agree},
 };
 use fairweir_types::{
-    Amount, BoundedVec, Boxed, Event,
+    Address, Amount, BoundedVec, Boxed, Event,
     event::{BatchSettled, Payment},
     order::SlotId,
 };
@@ -24,7 +24,7 @@ pub(crate) fn settle_batch(
     let checked = slot
         .opened
         .map_or_else(Vec::new, |trace| verifiers_that_agree(slot, &trace));
-    let (checks, to_checks) = pay_checks(execution, &order, &checked)?;
+    let (checks, to_checks) = pay_verifiers(execution, earned(&order, (slot, batch), &checked)?)?;
     let costs = Amount::sum([batch.pay, to_checks, order.settlement_fee]).or_fault()?;
     let unspent = order.slot_budget.checked_sub(costs).or_fault()?;
     let withheld = batch.root.sum.checked_sub(batch.pay).or_fault()?;
@@ -62,4 +62,26 @@ pub(crate) fn settle_batch(
     })));
     close_slot(execution, slot_id, slot, order)?;
     super::batch_ended(execution, batch, false)
+}
+
+/// What the verifiers of a batch earned: each the fee of the link that it revealed, and that of its check if it agreed.
+fn earned(
+    order: &Order,
+    (slot, batch): (&Slot, &Batch),
+    checked: &[Address],
+) -> Result<Vec<(Address, Amount)>, Fault> {
+    let mut earned = Vec::new();
+    for (drawn, asked) in slot.first.iter().zip(&batch.links) {
+        let link = asked.link.map_or(Amount::ZERO, |_| order.terms.link_fee());
+        let check = if checked.contains(&drawn.verifier) {
+            order.check_fee
+        } else {
+            Amount::ZERO
+        };
+        let amount = link.checked_add(check).or_fault()?;
+        if amount > Amount::ZERO {
+            earned.push((drawn.verifier, amount));
+        }
+    }
+    Ok(earned)
 }

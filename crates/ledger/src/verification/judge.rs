@@ -169,6 +169,17 @@ pub(crate) fn conclude(
     }
 }
 
+/// What a batch's verifiers are owed for the links that they revealed, where the escrow does not pay it.
+fn link_fees(order: &Order, slot: &Slot) -> Vec<(Address, Amount)> {
+    let links = slot.batch.iter().flat_map(|batch| &batch.links);
+    slot.first
+        .iter()
+        .zip(links)
+        .filter(|(_, asked)| asked.link.is_some())
+        .map(|(drawn, _)| (drawn.verifier, order.terms.link_fee()))
+        .collect()
+}
+
 /// What the dispute's verifiers are owed: one check each, if they voted with the decision (or at all, without one).
 fn dispute_fees(order: &Order, draw: &Draw, decided: Option<Digest>) -> Vec<(Address, Amount)> {
     draw.iter()
@@ -206,6 +217,7 @@ fn invalid(
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     losses.buyer = Some((order.buyer, order.posting_fee));
+    losses.verifiers.extend(link_fees(order, &slot));
     let agreeing = slot
         .first
         .iter()
@@ -278,9 +290,8 @@ pub(crate) fn unopened(
         Millis::ZERO,
     );
     let committed = slot.first.iter().filter(|drawn| drawn.commitment.is_some());
-    let verifiers = committed
-        .map(|drawn| (drawn.verifier, order.check_fee))
-        .collect();
+    let checks = committed.map(|drawn| (drawn.verifier, order.check_fee));
+    let verifiers = checks.chain(link_fees(&order, slot)).collect();
     let mut losses = Losses {
         buyer: Some((order.buyer, order.posting_fee)),
         verifiers,
@@ -363,6 +374,21 @@ fn slash_missing(
             (SlashReason::VerdictMissing, share),
             losses,
         )?;
+    }
+    Ok(())
+}
+
+/// A verifier that withheld its link may have seen that it would not like the samples: that costs as much as silence, whatever its verdict.
+pub(crate) fn slash_unlinked(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    silent: &[Address],
+) -> Result<(), Fault> {
+    let share = execution.params.missing_verdict_bps;
+    for verifier in silent {
+        let mut losses = Losses::default();
+        let reason = (SlashReason::LinkMissing, share);
+        slash_verifier(execution, slot_id, *verifier, reason, &mut losses)?;
     }
     Ok(())
 }

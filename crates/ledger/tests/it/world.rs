@@ -15,6 +15,7 @@ use fairweir_types::{
     catalogue::{GenesisService, KnownKind, ServiceTerms, Versions},
     digest::Domain,
     genesis::GenesisParam,
+    hash_chain::HashChain,
     keys::VoteSecretKey,
     order::{KindId, OrderId, SlotId},
 };
@@ -82,6 +83,16 @@ pub(crate) fn identity_of(name: &str) -> [u8; 32] {
 /// The beacon of a block.
 pub(crate) fn beacon_of(height: u64) -> Digest {
     Digest::of(Domain::Beacon, &[&height.to_be_bytes()])
+}
+
+/// The hash chain of an account's number, as its verifier enrols with it.
+pub(crate) fn chain_of(account: Address, number: u64, length: u32) -> HashChain {
+    HashChain::ending_in(&last_link(account, number), number, length)
+}
+
+fn last_link(account: Address, number: u64) -> Digest {
+    let parts: [&[u8]; 3] = [b"last-link", &account.0, &number.to_be_bytes()];
+    Digest::of(Domain::KeyDerivation, &parts)
 }
 
 /// The vote key of the only validator.
@@ -254,6 +265,18 @@ impl World {
 
     pub(crate) fn slot(&self, name: &str) -> Option<market::Slot> {
         market::slot(&self.state, self.slot_id(name)).unwrap()
+    }
+
+    /// The link that a batch asks a verifier for; zeros for an account that it asks for none.
+    pub(crate) fn link(&self, name: &str, verifier: Address) -> Digest {
+        let slot = self.slot(name).unwrap();
+        let links = slot.batch.iter().flat_map(|batch| &batch.links);
+        let mut asked = slot.first.iter().zip(links);
+        let asked = asked.find(|(drawn, _)| drawn.verifier == verifier);
+        asked.map_or(Digest::ZERO, |(_, asked)| {
+            let last = last_link(verifier, asked.chain.number);
+            asked.chain.link(&last, asked.index)
+        })
     }
 
     pub(crate) fn name_of(&self, address: Address) -> String {

@@ -15,7 +15,8 @@ use fairweir_types::{
     catalogue::{Catalogue, KnownKind},
     tx,
 };
-use std::time::Duration;
+use futures::future::{Either, select};
+use std::{pin::pin, time::Duration};
 
 /// Blocks before the tip from which a role starts at the latest, so that it need not look up each order of now.
 const RESUME_BLOCKS: u64 = 2_000;
@@ -77,6 +78,20 @@ impl Standing {
                 next.tell();
                 return next;
             }
+        }
+    }
+
+    /// The same, or as it is after this time.
+    async fn changed_within<N: Network>(
+        &self,
+        clock: &impl Clock,
+        (client, registry): (&NodeClient<N>, &Registry),
+        within: Duration,
+    ) -> Self {
+        let changed = pin!(self.changed(clock, client, registry));
+        match select(changed, pin!(clock.sleep(within))).await {
+            Either::Left((next, _)) => next,
+            Either::Right(_) => self.clone(),
         }
     }
 }

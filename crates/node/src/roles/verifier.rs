@@ -7,15 +7,22 @@ use super::{
 use commonware_runtime::Clock;
 use fairweir_client::{ClientError, Sender};
 use fairweir_net::Network;
-use fairweir_services::{ChainClient, Registry, pipeline};
+use fairweir_services::{ChainClient, Registry, pipeline, session};
 use fairweir_types::{
-    Action, Address, Amount, BoundedVec,
+    Action, Address, Amount, BoundedVec, ChainId,
     catalogue::{KnownKind, Versions},
-    session::SealKey,
+    hash_chain::HashChain,
+    node_api::{AccountReport, VerifierReport},
     tx::{EnrolVerifier, LeaveVerifiers},
 };
+use std::time::Duration;
 
-/// Enrols an account as a verifier of what it can check, with the key that what it may read is encrypted to.
+/// How often a verifier looks whether its hash chain is nearly used up.
+pub(super) const LINKS_PAUSE: Duration = Duration::from_secs(600);
+/// It commits to another one once less than this part of it is left.
+const LINKS_LEAST: u32 = 8;
+
+/// Enrols an account as a verifier of what it can check, by its secret seed: with the key that what it may read is encrypted to, and a hash chain.
 ///
 /// What it is enrolled for already and still knows it keeps, also when the catalogue goes on without that: work that is open then needs its
 /// verifiers until it is paid. What its program does not know, of another one that enrolled it, it takes back; with nothing left it leaves.
@@ -25,11 +32,12 @@ use fairweir_types::{
 pub async fn enrol<N: Network>(
     sender: &Sender<N>,
     (registry, standing): (&Registry, &Standing),
-    (owner, seal_key): (Option<Address>, SealKey),
+    (owner, seed): (Option<Address>, &[u8; 32]),
 ) -> Result<(), ClientError> {
     let own = sender.key().address();
-    let enrolled = sender.client().account(own).await?.verifies;
-    let present = enrolled.as_ref().map_or(&[][..], |e| e.kinds.as_slice());
+    let account = sender.client().account(own).await?;
+    let enrolled = account.verifies.as_ref().map(|report| &report.enrolment);
+    let present = enrolled.map_or(&[][..], |enrolled| enrolled.kinds.as_slice());
     let kinds = promised::enrolment(present, &registry.known(), &standing.active);
     for KnownKind { kind, versions } in present.iter().copied() {
         if !promised::is_covered(KnownKind { kind, versions }, &kinds) {
@@ -40,17 +48,31 @@ pub async fn enrol<N: Network>(
     if kinds.is_empty() {
         return leave(sender).await;
     }
-    let kinds = BoundedVec::truncating(kinds);
-    let owner = owner.unwrap_or(own);
     let wanted = EnrolVerifier {
-        owner,
-        kinds,
-        seal_key,
+        owner: owner.unwrap_or(own),
+        kinds: BoundedVec::truncating(kinds),
+        seal_key: session::seal_key(seed),
+        chain: chain_of(&account, seed, sender.chain_id()),
     };
-    if enrolled.as_ref() == Some(&wanted) {
+    if enrolled == Some(&wanted) {
         return Ok(());
     }
     sender.send(Action::EnrolVerifier(wanted)).await.map(|_| ())
+}
+
+/// The hash chain that an account commits to: the one that it has, if it is of this seed and does for long enough, or else one that it never had.
+fn chain_of(account: &AccountReport, seed: &[u8; 32], chain_id: &ChainId) -> HashChain {
+    if let Some(VerifierReport {
+        enrolment: EnrolVerifier { chain, .. },
+        links_left,
+    }) = &account.verifies
+        && *links_left > chain.length.div_euclid(LINKS_LEAST)
+        && session::hash_chain(seed, chain_id, chain.number, chain.length) == *chain
+    {
+        return *chain;
+    }
+    // No two transactions of an account have the same number.
+    session::hash_chain(seed, chain_id, account.nonce.0, session::LINKS)
 }
 
 /// Leaves the pool of verifiers, if the account is in it: an earlier program enrolled it, and what it was drawn for nobody here would check.
@@ -75,7 +97,7 @@ pub async fn register<N: Network>(
     sender: &Sender<N>,
     registry: &Registry,
     stake: Amount,
-    terms: (Option<Address>, SealKey),
+    terms: (Option<Address>, &[u8; 32]),
 ) -> Result<Standing, ClientError> {
     bond_up_to(sender, stake).await?;
     let standing = Standing::of(&sender.client().services().await?, registry);
@@ -83,15 +105,17 @@ pub async fn register<N: Network>(
     Ok(standing)
 }
 
-/// Enrols again, or leaves, whenever the catalogue lets this verifier check other work than before.
+/// Enrols again, or leaves, whenever the catalogue lets this verifier check other work than before, or its hash chain is nearly used up.
 pub async fn keep_enrolled<N: Network>(
     clock: &impl Clock,
     sender: &Sender<N>,
     (registry, mut standing): (&Registry, Standing),
-    terms: (Option<Address>, SealKey),
+    terms: (Option<Address>, &[u8; 32]),
 ) {
     loop {
-        let next = standing.changed(clock, sender.client(), registry).await;
+        let next = standing
+            .changed_within(clock, (sender.client(), registry), LINKS_PAUSE)
+            .await;
         match enrol(sender, (registry, &next), terms).await {
             Ok(()) => standing = next,
             Err(error) => {

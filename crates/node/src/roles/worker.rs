@@ -3,7 +3,7 @@
 use super::{
     Standing, bond_up_to,
     promised::{self, Offered},
-    verifier,
+    verifier::{self, LINKS_PAUSE},
 };
 use commonware_codec::Encode;
 use commonware_runtime::Clock;
@@ -26,7 +26,6 @@ use fairweir_types::{
     node_api::{BatchLeaves, DeliveryReply, DeskRequest, Refusal},
     order::{Demand, KindId, Name, Offer, PriceVector, Privacy, UnitVector},
     session::Ask,
-    session::SealKey,
     tx::{RegisterOffer, WithdrawOffer},
 };
 use futures::{StreamExt as _, future, stream::FuturesUnordered};
@@ -145,7 +144,7 @@ pub async fn register<N: Network>(
     sender: &Sender<N>,
     endpoint: &PeerAddr,
     registry: &Registry,
-    (options, seal_key): (&WorkerOptions, SealKey),
+    (options, seed): (&WorkerOptions, &[u8; 32]),
 ) -> Result<Standing, ClientError> {
     let own = sender.key().address();
     let catalogue = sender.client().services().await?;
@@ -163,7 +162,7 @@ pub async fn register<N: Network>(
         }
     }
     if options.verifies {
-        verifier::enrol(sender, (registry, &standing), (options.owner, seal_key)).await?;
+        verifier::enrol(sender, (registry, &standing), (options.owner, seed)).await?;
     } else {
         verifier::leave(sender).await?;
     }
@@ -210,11 +209,22 @@ pub async fn keep_registered<N: Network>(
     sender: &Sender<N>,
     endpoint: &PeerAddr,
     (registry, mut standing): (&Registry, Standing),
-    terms: (&WorkerOptions, SealKey),
+    terms: (&WorkerOptions, &[u8; 32]),
 ) {
     loop {
-        standing.changed(clock, sender.client(), registry).await;
-        match register(sender, endpoint, registry, terms).await {
+        let next = standing
+            .changed_within(clock, (sender.client(), registry), LINKS_PAUSE)
+            .await;
+        let registered = if next != standing {
+            register(sender, endpoint, registry, terms).await
+        } else if terms.0.verifies {
+            let terms = (terms.0.owner, terms.1);
+            let enrolled = verifier::enrol(sender, (registry, &next), terms).await;
+            enrolled.map(|()| next)
+        } else {
+            continue;
+        };
+        match registered {
             Ok(next) => standing = next,
             Err(error) => {
                 tracing::warn!(%error, "the offers could not be changed; it is tried again");

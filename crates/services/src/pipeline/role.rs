@@ -15,6 +15,7 @@ pub(super) enum Stage {
     Opening,
     Commitment,
     Reveal,
+    Link,
     Sharing,
     Appeal,
 }

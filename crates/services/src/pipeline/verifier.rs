@@ -11,7 +11,7 @@ use super::{
 use crate::{
     BlobError, Env, Evidence, Registry, StopAt,
     session::{
-        check,
+        check, link_due,
         seal::{ContentKey, ReadingKey, Sharing},
     },
     world::ChainClient,
@@ -19,12 +19,12 @@ use crate::{
 use commonware_runtime::Clock;
 use fairweir_types::{
     Action, Address, Boxed, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome, decode,
-    event::{LeavesShared, SharingDue, VerdictCommitted, VerifiersDrawn},
+    event::{LeavesShared, LinksDue, SharingDue, VerdictCommitted, VerifiersDrawn},
     limits::HINT_BYTES_MAX,
     order::{OrderId, SlotId},
     receipt::{Disclosure, Tier, verdict_commitment},
     session::{SampleTraces, batch_trace},
-    tx::{CommitVerdict, RevealVerdict, ShareLeaves},
+    tx::{CommitVerdict, RevealLink, RevealVerdict, ShareLeaves},
 };
 use std::sync::Arc;
 
@@ -115,6 +115,8 @@ pub(super) struct Machine {
     orders: Orders,
     judged: Newest<SlotId, Judged>,
     jobs: Newest<Job, Drawn>,
+    /// Batches that wait for a link of ours, with the block that asked for it.
+    links: Newest<SlotId, Height>,
     /// Content keys of batches that were checked here: a dispute's verifiers need them.
     keys: Newest<SlotId, ContentKey>,
     reading: ReadingKey,
@@ -126,6 +128,7 @@ impl Machine {
             me: identity.key.address(),
             reading: ReadingKey::of(identity.key.address(), &identity.seed),
             keys: Newest::new(RECEIPTS_MAX),
+            links: Newest::new(JOBS_MAX),
             identity,
             chain_id,
             registry,
@@ -141,6 +144,27 @@ impl Machine {
         self.judged = Newest::new(RECEIPTS_MAX);
         self.jobs = Newest::new(JOBS_MAX);
         self.keys = Newest::new(RECEIPTS_MAX);
+        self.links = Newest::new(JOBS_MAX);
+    }
+
+    /// A batch asks for links: ours follows from the seed.
+    fn links_due(&mut self, height: Height, due: &LinksDue) -> Vec<Step<Job>> {
+        let slot_id = due.slot_id;
+        let Some(mine) = due.links.iter().find(|one| one.verifier == self.me) else {
+            return Vec::new();
+        };
+        let Some(link) = link_due(&self.identity.seed, &self.chain_id, mine) else {
+            tracing::error!(%slot_id, "the account is enrolled with a hash chain of another seed: its link is missing, this costs the penalty for it");
+            return Vec::new();
+        };
+        if self.links.put(slot_id, height).is_some() {
+            tracing::debug!("an old batch was forgotten");
+        }
+        vec![Step::Submit {
+            job: (slot_id, Tier::First),
+            stage: Stage::Link,
+            action: Box::new(Action::RevealLink(RevealLink { slot_id, link })),
+        }]
     }
 
     fn drawn(&mut self, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
@@ -272,6 +296,7 @@ impl Machine {
 
     fn close(&mut self, slot_id: SlotId) {
         self.judged.remove(&slot_id);
+        self.links.remove(&slot_id);
         self.keys.remove(&slot_id);
         self.jobs.remove_all(|(slot, _)| *slot == slot_id);
     }
@@ -354,6 +379,14 @@ impl Role for Machine {
                 let batch = Judged::Batch(Arc::new((**shown).clone()), None);
                 self.judged.put(shown.slot_id, batch);
             }
+            Event::LinksDue(due) => return self.links_due(height, due),
+            Event::LinkRevealed(revealed) if revealed.verifier == self.me => {
+                self.links.remove(&revealed.slot_id);
+            }
+            // Their time is over.
+            Event::LeavesDue(due) => {
+                self.links.remove(&due.slot_id);
+            }
             Event::SharingDue(due) => return self.sharing_due(due),
             Event::LeavesShared(shared) => self.shared(shared),
             Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
@@ -388,6 +421,11 @@ impl Role for Machine {
                 .jobs
                 .get(job)
                 .is_some_and(|drawn| drawn.trace.is_none()),
+            Step::Submit {
+                job,
+                stage: Stage::Link,
+                ..
+            } => self.links.get(&job.0).is_some(),
             Step::Submit {
                 job,
                 stage: Stage::Sharing,
@@ -482,6 +520,7 @@ impl Role for Machine {
     fn oldest(&self) -> Option<Height> {
         let order = self.orders.oldest().map(|order| order.posted);
         let job = self.jobs.oldest().map(|drawn| drawn.order.posted);
-        order.into_iter().chain(job).min()
+        let link = self.links.oldest().copied();
+        order.into_iter().chain(job).chain(link).min()
     }
 }

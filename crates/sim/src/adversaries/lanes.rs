@@ -3,12 +3,15 @@
 use super::{
     Cheats, Outcome, Town,
     ledger_chain::VALIDATORS,
-    measure::{Told, read},
+    measure::{Told, earned, read},
     orders::{VERIFIER_STAKE, WORKER_STAKE, float, governed, plan, share, texts},
 };
 use crate::{
-    byzantine::{Behaviour, RepeatedLeaf, Twist, WithheldKey, forged_request, repeat_leaf},
-    plan::{hundredths, key},
+    Plan,
+    byzantine::{
+        Behaviour, RepeatedLeaf, Twist, WithheldKey, WithheldLink, forged_request, repeat_leaf,
+    },
+    plan::{hundredths, key, seed_of},
     world::play_long,
 };
 use fairweir_node::network::names;
@@ -34,7 +37,9 @@ pub(super) enum Cheat {
     ForgedRequest,
     /// [`WithheldKey`].
     WithheldKey,
-    /// Wrong output, with one of the validators as a friend that withholds what would find it out.
+    /// Wrong output, with one of the verifiers as a friend that withholds its link when it would find it out.
+    WithheldLink,
+    /// The same, with one of the validators as a friend besides, who withholds blocks that do not draw that verifier.
     WithheldBlock,
 }
 
@@ -69,14 +74,22 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
         Cheat::WithheldKey | Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
             sampled * (slash + total) - (1.0 - sampled) * total
         }
-        // All the work; a sum that is not its leaves' is found by any sample: P·(s·S + V + T) − (1 − P)·(V − T).
-        // The same, but a friend proposes one of four blocks, and then a draw must find it twice: P·(3/4 + P/4) in place of P.
-        Cheat::WithheldBlock => {
+        // The same: where a link is missing something is drawn for sure, so that nothing is won by it; and the friend pays for each that it
+        // withholds.
+        Cheat::WithheldLink | Cheat::WithheldBlock => {
+            let first = governed(params, "first_draw") / f64::from(VERIFIERS + 1);
             #[expect(clippy::cast_precision_loss, reason = "there are four")]
-            let friends = 1.0 / VALIDATORS as f64;
-            let found = sampled * (1.0 - friends + friends * sampled);
-            found * (slash + total) - (1.0 - found) * total
+            let turns = match cheat {
+                Cheat::WithheldBlock => 1.0 / VALIDATORS as f64,
+                _ => 0.0,
+            };
+            // A block that does not draw the friend is made once more when it is the turn of the other one.
+            let drawn = first + turns * (1.0 - first) * first;
+            let silence = float(VERIFIER_STAKE) * share(params, "missing_verdict_bps");
+            let withheld = drawn * sampled * silence;
+            sampled * (slash + total) - (1.0 - sampled) * total + withheld
         }
+        // All the work; a sum that is not its leaves' is found by any sample: P·(s·S + V + T) − (1 − P)·(V − T).
         Cheat::Twist(Behaviour::InflatedClaim) => {
             sampled * (slash + covered + total) - (1.0 - sampled) * (covered - total)
         }
@@ -99,19 +112,46 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
     }
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "amounts of a story are below 2^53"
+)]
+const fn base_units(amount: i64) -> f64 {
+    amount as f64
+}
+
+/// A verifier that withholds its link for the first worker.
+fn withheld_link(plan: &Plan) -> Arc<dyn Twist> {
+    let genesis = plan.genesis();
+    let secrets = (1..=plan.verifiers.len()).map(|number| {
+        let seed = seed_of(&names::verifier(number));
+        (Town::verifier(number), seed)
+    });
+    let context = (
+        fairweir_ledger::params::of_genesis(&genesis),
+        genesis.chain_id,
+    );
+    let who = (Town::verifier(1), Town::worker(1));
+    Arc::new(WithheldLink::new(context, who, secrets.collect()))
+}
+
 /// A worker serves a lane and cheats with it.
 pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
-    let plan = plan(seed, VERIFIERS);
+    let has_friend = matches!(cheat, Cheat::WithheldLink | Cheat::WithheldBlock);
+    let plan = plan(seed, VERIFIERS + u32::from(has_friend));
     let mut twists = Cheats::new();
     let twist = match cheat {
         Cheat::Twist(behaviour) => Some(behaviour.twist()),
         Cheat::RepeatedLeaf => Some(Arc::new(RepeatedLeaf) as Arc<dyn Twist>),
         Cheat::WithheldKey => Some(Arc::new(WithheldKey) as Arc<dyn Twist>),
-        Cheat::WithheldBlock => Some(Behaviour::WrongOutput.twist()),
+        Cheat::WithheldLink | Cheat::WithheldBlock => Some(Behaviour::WrongOutput.twist()),
         Cheat::ForgedRequest => None,
     };
     if let (true, Some(twist)) = (cheats, twist) {
         twists.insert(names::worker(1), twist);
+        if has_friend {
+            twists.insert(names::verifier(1), withheld_link(&plan));
+        }
     }
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, Text::ID, twists).await;
@@ -133,8 +173,10 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
                     let cook = |books: &mut super::Books| forged_request(books, &key(&name));
                     town.restart(&name, cook).await;
                 }
-                Cheat::WithheldBlock => town.chain.befriend(Town::worker(1)),
-                Cheat::WithheldKey | Cheat::Twist(_) => {}
+                Cheat::WithheldBlock => {
+                    town.chain.befriend(Town::worker(1), Town::verifier(1));
+                }
+                Cheat::WithheldLink | Cheat::WithheldKey | Cheat::Twist(_) => {}
             }
         }
         town.heard().await;
@@ -148,10 +190,20 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
         };
         let is_wrong = matches!(
             cheat,
-            Cheat::Twist(Behaviour::WrongOutput) | Cheat::WithheldBlock | Cheat::WithheldKey
+            Cheat::Twist(Behaviour::WrongOutput)
+                | Cheat::WithheldLink
+                | Cheat::WithheldBlock
+                | Cheat::WithheldKey
         ) && cheats;
+        let mut adversaries = vec![Town::worker(1)];
+        let mut expected = expected(cheat, &lane, &town.chain.params());
+        if has_friend {
+            let friend = Town::verifier(1);
+            expected -= base_units(earned(&town, friend));
+            adversaries.push(friend);
+        }
         let told = Told {
-            expected: expected(cheat, &lane, &town.chain.params()),
+            expected,
             right: if is_wrong {
                 Amount::ZERO
             } else {
@@ -159,7 +211,7 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
             },
             ..Told::default()
         };
-        read(&town, &[Town::worker(1)], told)
+        read(&town, &adversaries, told)
     })
 }
 
@@ -195,7 +247,9 @@ pub(super) fn verifier(seed: u64, cheats: bool, behaviour: Behaviour) -> Outcome
         let sampled = (f64::from(REQUESTS) * share(&params, "sampling_bps")).min(1.0);
         let drawn = governed(&params, "first_draw") / f64::from(VERIFIERS + 1);
         let told = Told {
-            expected: sampled * drawn * float(VERIFIER_STAKE) * lost,
+            // It is paid for its links.
+            expected: drawn
+                * (sampled * float(VERIFIER_STAKE) * lost - governed(&params, "link_fee")),
             right: Amount::sum(right).expect("it is little"),
             ..Told::default()
         };

@@ -62,8 +62,8 @@ struct Books {
     wakers: BTreeMap<u64, Waker>,
     followers: u64,
     work_pending: bool,
-    /// A worker whose friend is one of the validators, and withholds a block that draws samples of it.
-    befriended: Option<Address>,
+    /// A worker one of whose friends is a validator, and another a verifier: the one withholds a block that does not draw the other.
+    befriended: Option<(Address, Address)>,
 }
 
 /// A chain of one state. Clones share it.
@@ -119,10 +119,10 @@ impl LedgerChain {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From here on one of [`VALIDATORS`] proposers withholds each block of its turn in which leaves of this worker would be drawn: the next
-    /// one makes it, with another beacon (protocol rule 1).
-    pub(super) fn befriend(&self, worker: Address) {
-        self.books().befriended = Some(worker);
+    /// From here on one of [`VALIDATORS`] proposers withholds each block of its turn in which the verifiers of a batch of this worker would be drawn without
+    /// this one: the next proposer makes it, with another beacon (protocol rule 1).
+    pub(super) fn befriend(&self, worker: Address, verifier: Address) {
+        self.books().befriended = Some((worker, verifier));
     }
 
     /// Makes blocks for as long as somebody listens.
@@ -324,15 +324,17 @@ impl Books {
     }
 
     fn is_withheld(&self, outcome: &BlockOutcome) -> bool {
-        let is_drawn = |worker: &Address| {
-            outcome
-                .events
-                .iter()
-                .any(|event| matches!(event, Event::LeavesDue(due) if due.worker == *worker))
+        let is_bad = |(worker, verifier): &(Address, Address)| {
+            outcome.events.iter().any(|event| match event {
+                Event::LinksDue(due) if due.worker == *worker => {
+                    !due.links.iter().any(|due| due.verifier == *verifier)
+                }
+                _ => false,
+            })
         };
         // Whose turn a story's blocks are differs from seed to seed.
         (self.height.get() + self.seed).is_multiple_of(VALIDATORS)
-            && self.befriended.as_ref().is_some_and(is_drawn)
+            && self.befriended.as_ref().is_some_and(is_bad)
     }
 
     fn block(&mut self, time: Millis) {

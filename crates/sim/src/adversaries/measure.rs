@@ -89,6 +89,16 @@ pub(super) fn read(town: &Town, adversaries: &[Address], told: Told) -> Outcome 
     found
 }
 
+/// What an account earned besides what it paid in fees and lost of its stake, in base units.
+pub(super) fn earned(town: &Town, account: Address) -> i64 {
+    let events = town.chain.events();
+    let slashed = slashes(&events).filter(|slashed| slashed.account == account);
+    let slashed: i64 = slashed.map(|slashed| signed(slashed.amount)).sum();
+    let (wealth, fees) = town.before(account);
+    let change = signed(town.chain.wealth(account)) - signed(wealth);
+    change + signed(town.chain.fees(account)) - signed(fees) + slashed
+}
+
 fn slashes(events: &[Event]) -> impl Iterator<Item = &Slashed> {
     events.iter().filter_map(|event| match event {
         Event::Slashed(slashed) => Some(slashed),

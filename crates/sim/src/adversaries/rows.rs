@@ -67,12 +67,14 @@ const COLLUSION: &str = "Q + s·S, and w·V by how likely the verifier votes: 2/
 const DRAWN: &str =
     "V·(1 − (1 − x·2/8)^6): drawn for a quarter of six orders, x of what is left each time";
 const SAMPLED: &str = "P·(s·S + T) − (1 − P)·T";
-const WITHHELD: &str = "F·(s·S + T) − (1 − F)·T, F = P·(3/4 + P/4)";
+const WITHHELD_LINK: &str =
+    "P·(s·S + T) − (1 − P)·T + A·P·x·V less what the friend earned, A = 2/8";
+const WITHHELD_BLOCK: &str = "the same with A = 2/8 + 1/4 · 6/8 · 2/8";
 const INFLATED: &str = "P·(s·S + U + T) − (1 − P)·(U − T), U what the voucher covers";
 const FORGED: &str = "D·(s·S + 2·T + v) − (1 − D)·v, D = (n + 1)·p·v/(T + v), v the forged leaf";
 const REPEATED: &str =
     "P·(s·S + 2·T + v) − (1 − P)·v, P of n + 1 requests, v the leaf that comes twice";
-const LANE_DRAWN: &str = "P·2/8·x·V";
+const LANE_DRAWN: &str = "2/8·(P·x·V − l), l the fee of a link";
 const NOTHING: &str = "nothing but the fees of what is refused";
 const TOTAL: &str = "T";
 const OVERHEAD: &str =
@@ -96,7 +98,8 @@ rows! {
     "silent-verifier", "4", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::SilentVerifier);
     "idle-verifier", "7", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::IdleVerifier);
     "lane-wrong-output", "5", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WrongOutput));
-    "withholding-proposer", "1", Aside, Exactly WITHHELD, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldBlock);
+    "withholding-verifier", "1", Aside, Exactly WITHHELD_LINK, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldLink);
+    "withholding-proposer", "1", Aside, Exactly WITHHELD_BLOCK, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldBlock);
     "withheld-leaves", "2, 8", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WithheldLeaves));
     "withheld-key", "8", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldKey);
     "inflated-claim", "2", Twin, Exactly INFLATED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::InflatedClaim));

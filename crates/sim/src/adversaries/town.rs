@@ -48,6 +48,8 @@ use std::{
 const CONCURRENCY: usize = 2;
 /// Orders of a worker that may be open at once.
 const CAPACITY: u16 = 32;
+/// Links of a verifier's hash chain: more than a story has batches.
+const LINKS: u32 = 64;
 /// How often somebody who waits for the end of all orders looks again.
 const POLL: Duration = Duration::from_secs(30);
 /// How long news take to everybody.
@@ -184,6 +186,7 @@ impl Town {
                 owner,
                 kinds,
                 seal_key: session::seal_key(&seed_of(name)),
+                chain: session::hash_chain(&seed_of(name), seat.chain(), 0, LINKS),
             };
             seat.done(Action::EnrolVerifier(enrol)).await;
         }

@@ -16,7 +16,6 @@ use fairweir_node::{
 use fairweir_services::{
     Kind as _, Registry,
     inference::{chat::Chat, embedding::Embedding},
-    session,
     text::Text,
 };
 use fairweir_types::{Event, order::KindId};
@@ -37,7 +36,7 @@ async fn offers<N: Network>(sender: &Sender<N>) -> Vec<KindId> {
 async fn enrolled<N: Network>(sender: &Sender<N>) -> Option<Vec<KindId>> {
     let account = sender.client().account(sender.key().address()).await;
     let account = account.expect("the node answers");
-    let kinds = account.verifies?.kinds;
+    let kinds = account.verifies?.enrolment.kinds;
     Some(kinds.iter().map(|known| known.kind).collect())
 }
 
@@ -52,7 +51,7 @@ pub(super) fn run(seed: u64) {
         let chain_id = plan.genesis().chain_id;
         let sender = Sender::new(client, chain_id, key(&name));
         let endpoint = sender.client().network().local_addr();
-        let seal_key = session::seal_key(&seed_of(&name));
+        let seed = seed_of(&name);
         let before = sender.client().account(sender.key().address()).await;
         let before = before.expect("the node answers").balance;
         let everything = tiny_registry(None);
@@ -88,7 +87,7 @@ pub(super) fn run(seed: u64) {
                 verifies,
                 ..WorkerOptions::default()
             };
-            let terms = (&options, seal_key);
+            let terms = (&options, &seed);
             let registered = worker::register(&sender, &endpoint, &registry, terms).await;
             registered.expect("what is promised follows the program");
             assert_eq!(offers(&sender).await, offered);

@@ -6,6 +6,7 @@ use crate::{
     bounded::BoundedVec,
     codec::record,
     digest::Digest,
+    hash_chain::HashChain,
     keys::Address,
     limits::{BATCH_SAMPLES_MAX, DRAWN_MAX},
     order::{Demand, KindId, PriceVector, SlotId},
@@ -132,6 +133,60 @@ record!(BatchPosted {
     root,
     count,
     numbers
+});
+
+/// A link of a verifier's hash chain that a batch waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkDue {
+    /// The verifier.
+    pub verifier: Address,
+    /// Its chain.
+    pub chain: HashChain,
+    /// Which link of it, from 1.
+    pub index: u32,
+}
+record!(LinkDue {
+    verifier,
+    chain,
+    index
+});
+
+/// The verifiers of a batch were drawn; each must reveal a link of its hash chain before anybody can know which requests are drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinksDue {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Its worker.
+    pub worker: Address,
+    /// What the beacon gave for the draw of the samples.
+    pub seed: Digest,
+    /// The links, in the order of the draw.
+    pub links: BoundedVec<LinkDue, DRAWN_MAX>,
+    /// The chain time until which they must be revealed.
+    pub due: Millis,
+}
+record!(LinksDue {
+    slot_id,
+    worker,
+    seed,
+    links,
+    due
+});
+
+/// A verifier revealed the link that a batch waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkRevealed {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// The verifier.
+    pub verifier: Address,
+    /// The link.
+    pub link: Digest,
+}
+record!(LinkRevealed {
+    slot_id,
+    verifier,
+    link
 });
 
 /// Requests of a batch were drawn for a check; its worker must show them.

@@ -57,8 +57,10 @@ pub enum SlashReason {
     WrongVerdict,
     /// A verifier did not commit or reveal in time.
     VerdictMissing,
+    /// A verifier did not reveal the link of its hash chain in time.
+    LinkMissing,
 }
-tag!(SlashReason { 1 => WrongTrace, 2 => Unopened, 3 => ReceiptLate, 4 => WrongVerdict, 5 => VerdictMissing });
+tag!(SlashReason { 1 => WrongTrace, 2 => Unopened, 3 => ReceiptLate, 4 => WrongVerdict, 5 => VerdictMissing, 6 => LinkMissing });
 
 /// Stake was slashed, and where it went: amount = buyer + reporters + checks + burned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use fairweir_types::{
         SetParam, Tally, TreasurySpend, Upgrade, Weights,
     },
     handover::{Handover, Handovers},
+    hash_chain::HashChain,
     invariant::Invariant,
     keys::{Purpose, Signature, VoteSecretKey, VoteSignature},
     merkle::MerklePath,
@@ -285,7 +286,8 @@ records! {
     Unbond { amount }
     RegisterOffer { offer }
     WithdrawOffer { kind }
-    EnrolVerifier { owner, kinds, seal_key }
+    HashChain { number, length, anchor }
+    EnrolVerifier { owner, kinds, seal_key, chain }
     LeaveVerifiers {}
     PostOrder { header }
     TopUp { order, amount }
@@ -318,6 +320,7 @@ records! {
     SumPath { position, count, siblings }
     PostBatch { lane, number, root, count, numbers, total, voucher }
     ShowLeaves { slot_id, shown, sealed, leaves }
+    RevealLink { slot_id, link }
     ShareLeaves { slot_id, wraps }
     OpenBatch { slot_id, openings }
     CloseSession { order }
@@ -406,6 +409,9 @@ records! {
     BatchPosted { slot_id, lane, number, worker, root, count, numbers }
     LeavesDue { slot_id, worker, samples, readers, due }
     LeavesShown { slot_id, lane, worker, payers, kind, version, prices, demand, root, count, numbers, samples, leaves, shown, sealed, readers }
+    LinkDue { verifier, chain, index }
+    LinksDue { slot_id, worker, seed, links, due }
+    LinkRevealed { slot_id, verifier, link }
     SharingDue { slot_id, worker, readers, due }
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
@@ -487,6 +493,7 @@ records! {
     SupplyReport { genesis, minted, burned, balances, bonded, unbonding, escrow }
     Status { header, genesis, validators, offers, verifiers, open_orders, mempool, supply, secured, audit, rules, version }
     SecuredReport { locked, third, share, limit }
+    VerifierReport { enrolment, links_left }
     AccountReport { address, balance, nonce, bonded, unbonding, exposure, fee_min, verifies, delegates }
     DelegateReport { delegate, cap, left, until }
     OfferReport { worker, offer, open }
@@ -524,7 +531,7 @@ choices! {
     Action {
         Transfer, Bond, Unbond, RegisterOffer, WithdrawOffer, EnrolVerifier, LeaveVerifiers, PostOrder, TopUp, CancelOrder,
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
-        GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves, Appeal, Defend, OpenNode, Exhibit,
+        GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves, Appeal, Defend, OpenNode, Exhibit, RevealLink,
         SubmitProposal, AddDeposit, Vote, AnswerMotion, AppealMotion, ReportDoubleVote,
         RegisterCandidate, UpdateCandidate, DelegateStake, UndelegateStake, RedelegateStake, ClaimRewards,
     }
@@ -533,7 +540,7 @@ choices! {
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
-        LaneToppedUp, SharingDue, LeavesShared, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
+        LaneToppedUp, SharingDue, LeavesShared, LinksDue, LinkRevealed, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,

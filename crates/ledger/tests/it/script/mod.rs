@@ -7,6 +7,7 @@
 //! A: transfer A 5 => to_self     must be refused with that reason
 //! blocks 2                       two empty blocks, 10 ms apart
 //! height 60                      empty blocks until that one is there
+//! links b1                       every verifier of batch b1 reveals its link
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
 //! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker,
 //!                                candidate, proposal, tally, param, charged, treasury, service
@@ -25,7 +26,7 @@ mod reports;
 mod sessions;
 
 use crate::referee;
-use crate::world::{World, coins, key_of};
+use crate::world::{World, chain_of, coins, key_of};
 use fairweir_ledger::{params, refusal};
 use fairweir_types::{
     Action, Address, BoundedBytes, BoundedText, BoundedVec, Boxed, ByteCount, ChainId, Digest,
@@ -163,6 +164,10 @@ fn step(world: &mut Option<World>, params: &mut Vec<(u16, u64)>, line: &str) {
             let gap = left.min(5_000);
             world.block(gap, &[]);
             left -= gap;
+        }
+    } else if let Some(batch) = line.strip_prefix("links ") {
+        for position in 1..=world.slot(batch).unwrap().first.len() {
+            transact(world, &format!("d{position}: link {batch}"));
         }
     } else if let Some(what) = line.strip_prefix("tamper ") {
         audit::tamper(world, &Line::of(what));
@@ -360,6 +365,11 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
                 versions: versions(line),
             })),
             seal_key: [0; 32],
+            chain: chain_of(
+                key.address(),
+                line.option("hash-chain", 0),
+                line.option("links", 64),
+            ),
         }),
         "leave" => Action::LeaveVerifiers(tx::LeaveVerifiers {}),
         "order" => Action::PostOrder(Boxed::new(tx::PostOrder {
@@ -387,6 +397,14 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         "open-batch" => Action::OpenBatch(Boxed::new(sessions::open_batch(world, line))),
         "close" => Action::CloseSession(tx::CloseSession {
             order: some_order(world, line),
+        }),
+        "link" => Action::RevealLink(tx::RevealLink {
+            slot_id: some_slot(world, line),
+            link: match line.words.get(2) {
+                Some(other) => Digest::of_blob(other.as_bytes()),
+                None if line.word(1) == "nothing" => Digest::ZERO,
+                None => world.link(line.word(1), key.address()),
+            },
         }),
         "share" => Action::ShareLeaves(Boxed::new(sessions::share_leaves(world, line))),
         "raise" => Action::TopUpLane(tx::TopUpLane {

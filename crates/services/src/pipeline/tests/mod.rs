@@ -28,6 +28,7 @@ use fairweir_types::{
 };
 #[cfg(feature = "inference")]
 mod appealing;
+mod linking;
 mod running;
 
 use std::{sync::Arc, time::Duration};
