@@ -63,8 +63,8 @@ impl Default for ClerkOptions {
         Self {
             // The most of which the samples of one batch are still one in a hundred.
             batch_requests: 1_600,
-            // Twelve an hour: fewer than the batches that may wait for the end of a challenge window of an hour.
-            batch_after: Duration::from_secs(300),
+            // Six an hour: a batch costs nine transactions, its challenge window is an hour, and fewer than may be open at a time wait for its end.
+            batch_after: Duration::from_secs(600),
         }
     }
 }

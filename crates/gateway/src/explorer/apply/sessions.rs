@@ -60,7 +60,7 @@ pub(super) async fn happened(
             change_slot(writing, place, event.slot_id, "linking", |_| {}).await
         }
         Event::LinkRevealed(event) => {
-            change_slot(writing, place, event.slot_id, "linked", |_| {}).await
+            change_slot(writing, place, event.slot_id, "linking", |_| {}).await
         }
         Event::LeavesDue(event) => {
             let samples: Vec<String> = event.samples.iter().map(Amount::to_string).collect();
