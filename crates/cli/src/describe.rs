@@ -333,14 +333,18 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
             event.root.sum,
             event.count
         ),
-        Event::LinksDue(event) => format!(
-            "the {} verifiers of a claim of {} were drawn: each reveals a link of its hash chain",
-            event.links.len(),
-            who(event.worker)
+        Event::LinkDue(event) => format!(
+            "verifiers of what {} claims were drawn: {} reveals a link of its hash chain",
+            who(event.worker),
+            who(event.verifier)
         ),
         Event::LinkRevealed(event) => {
             format!("{} revealed its link of the draw", who(event.verifier))
         }
+        Event::NothingDrawn(event) => format!(
+            "none of the requests that {} claims is drawn for a check",
+            who(event.worker)
+        ),
         Event::LeavesDue(event) => format!(
             "{} of its requests are drawn for a check: {} must show them",
             event.samples.len(),

@@ -4,7 +4,8 @@ use crate::{ClientError, NodeClient, WAITING, protocol::SUBMIT_DEADLINE};
 use commonware_codec::EncodeSize;
 use fairweir_net::Network;
 use fairweir_types::{
-    Action, Amount, ChainId, Height, Rounding, SecretKey, SignedTx, Transaction, node_api::Included,
+    Action, Amount, ChainId, Height, Rounding, SecretKey, SignedTx, Transaction,
+    node_api::{Included, ORDINARY_TX_BYTES},
 };
 use futures::lock::Mutex;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -17,8 +18,6 @@ const ATTEMPTS_MAX: usize = 6;
 const ATTEMPTS_WITHIN: Duration = SUBMIT_DEADLINE.saturating_mul(2);
 /// Bytes that an envelope adds to its action, at most, for the fee.
 const ENVELOPE_BYTES: u64 = 256;
-/// Bytes that a node's suggested fee is for.
-const ORDINARY_TX_BYTES: u64 = 512;
 
 /// Sends transactions of one account, one after the other. Clones share the order.
 ///
@@ -198,7 +197,7 @@ pub fn fee(fee_min: Amount, action: &Action) -> Amount {
     let bytes = u64::try_from(action.encode_size())
         .unwrap_or(u64::MAX)
         .saturating_add(ENVELOPE_BYTES);
-    let scaled = fee_min.checked_mul_ratio(bytes, ORDINARY_TX_BYTES, Rounding::Up);
+    let scaled = fee_min.checked_mul_ratio(bytes, ORDINARY_TX_BYTES.get(), Rounding::Up);
     scaled.unwrap_or(fee_min).max(fee_min)
 }
 

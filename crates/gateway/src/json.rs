@@ -137,8 +137,9 @@ event_names! {
     LaneClosing => "lane_closing",
     LaneClosed => "lane_closed",
     BatchPosted => "batch_posted",
-    LinksDue => "links_due",
+    LinkDue => "link_due",
     LinkRevealed => "link_revealed",
+    NothingDrawn => "nothing_drawn",
     LeavesDue => "leaves_due",
     LeavesShown => "leaves_shown",
     BatchSettled => "batch_settled",
@@ -401,15 +402,14 @@ fn details(event: &Event) -> Value {
             "lane": slot_name(event.lane), "number": event.number, "worker": address(event.worker),
             "root": event.root.digest.to_string(), "requests": event.count, "total": coins(event.root.sum),
         }),
-        Event::LinksDue(event) => json!({
-            "worker": address(event.worker), "seed": event.seed.to_string(), "due": event.due.get(),
-            "links": event.links.iter().map(|due| json!({
-                "verifier": address(due.verifier), "anchor": due.chain.anchor.to_string(), "index": due.index,
-            })).collect::<Vec<_>>(),
+        Event::LinkDue(event) => json!({
+            "worker": address(event.worker), "seed": event.seed.to_string(), "verifier": address(event.verifier),
+            "anchor": event.hash_chain.anchor.to_string(), "index": event.index, "due": event.due.get(),
         }),
         Event::LinkRevealed(event) => {
             json!({"verifier": address(event.verifier), "link": event.link.to_string()})
         }
+        Event::NothingDrawn(event) => json!({"worker": address(event.worker)}),
         Event::LeavesDue(event) => json!({
             "worker": address(event.worker), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(), "due": event.due.get(),
         }),

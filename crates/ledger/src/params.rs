@@ -93,7 +93,7 @@ params! {
     7 settlement_fee_bps: "basis points of the quote", 0..=1_000, 100, "One per cent, burned: wash trading loses money (protocol rule 9).";
     8 settlement_fee_min: "base units", 0..=1_000_000_000, 1_000, "The record work of a settlement is not free.";
     9 check_fee_bps: "basis points of the quote, per check", 0..=10_000, 2_500, "Verification costs about a quarter of generation (protocol rule 10).";
-    10 check_fee_min: "base units", 0..=1_000_000_000, 10_000, "The two transactions of a verdict must be worth their fee.";
+    10 check_fee_min: "base units", 0..=1_000_000_000, 15_000, "The two transactions of a verdict must be worth their fee.";
     11 deposit_per_byte: "base units per byte", 0..=1_000_000, 100, "Refundable: whoever fills the state lends money to it (protocol rule 10).";
     12 late_penalty_bps: "basis points of the quote", 0..=10_000, 1_000, "A missed deadline costs a tenth of the price.";
     13 slash_share_bps: "basis points of the stake", 0..=1_000, 500, "Until a kind has a referee, a majority takes the held payment and at most this share (protocol rule 7).";
@@ -123,7 +123,7 @@ params! {
     37 appeal_game: "milliseconds of chain time", 10_000..=86_400_000, 600_000, "For all moves of one game, thirteen of each side at most, once the defender has shown its run: who is slow loses.";
     38 appeal_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the moves of the defender that it loses against.";
     39 appeal_units_max: "units of input and output", 1..=1_000_000_000, 2_048, "Work above it has no appeal: an honest side that could not write its run down would lose by silence. Runs of 2,048 positions can be written down for models of up to 40 layers of 64 heads.";
-    40 link_fee: "base units", 0..=1_000_000_000, 5_000, "The transaction that reveals a link must be worth its fee, whatever is drawn (protocol rule 10).";
+    40 link_fee: "base units", 0..=1_000_000_000, 10_000, "The transaction that reveals a link must be worth its fee, whatever is drawn (protocol rule 10).";
     60 proposal_deposit: "base units", 1_000_000_000..=1_000_000_000_000_000, 1_000_000_000_000, "A thousand coins: everybody's attention is worth something, and only a veto takes it.";
     61 proposal_first_bps: "basis points of the deposit", 1..=10_000, 2_000, "A fifth shows that it is meant; others may add the rest.";
     62 deposit_window: "milliseconds of chain time", 1_000..=2_592_000_000, 172_800_000, "Two days to find others who pay for the question.";
@@ -231,7 +231,7 @@ impl Params {
         let draws = self
             .draw_delay
             .saturating_mul(2)
-            // The samples of a batch wait for a drawn block besides.
+            // The verifiers of a batch wait for a drawn block besides.
             .saturating_add(u64::from(crate::sessions::TURNS_MAX))
             .saturating_mul(self.halt_gap);
         let windows = [

@@ -10,15 +10,15 @@ use crate::{
     state::{State, load, scan},
 };
 use fairweir_types::{
-    Address, BoundedText, BoundedVec, ByteCount, Height,
+    Address, BoundedText, BoundedVec, Height,
     limits::RECORD_PAGE_MAX,
-    node_api::{AccountReport, OfferPage, OfferReport, OrderReport, SlotReport, VerifierReport},
+    node_api::{
+        AccountReport, ORDINARY_TX_BYTES, OfferPage, OfferReport, OrderReport, SlotReport,
+        VerifierReport,
+    },
     order::{KindId, OrderId, SlotId},
     tx::EnrolVerifier,
 };
-
-/// Bytes of an ordinary transaction, for the fee that a report suggests.
-const ORDINARY_TX_BYTES: ByteCount = ByteCount(512);
 
 /// An account.
 ///
@@ -42,7 +42,7 @@ pub fn account(state: &dyn State, address: Address) -> Result<AccountReport, Fau
                     owner: record.owner,
                     kinds: record.kinds,
                     seal_key: record.seal_key,
-                    chain: newest.chain,
+                    hash_chain: newest.hash_chain,
                 },
                 links_left: newest.links_left(),
             }

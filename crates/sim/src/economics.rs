@@ -2,14 +2,16 @@
 
 use crate::adversaries::{self, APART_MAX, COMPARED_FROM, ROUNDING};
 use core::fmt::Write as _;
+use fairweir_client::fee;
 use fairweir_ledger::{
     params::{self, PARAMS, Params},
     sessions::lane_exposure,
 };
 use fairweir_services::session::CREDIT_CHUNK;
 use fairweir_types::{
-    Amount, ByteCount, Genesis, SecretKey, Transaction,
+    Amount, Genesis, SecretKey,
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX, BATCHES_OPEN_MAX},
+    node_api::ORDINARY_TX_BYTES,
     order::{OrderId, SlotId},
     receipt::{Salt, Tier},
     tx::{Action, CommitVerdict, RevealLink, RevealVerdict},
@@ -129,15 +131,17 @@ impl Sheet {
 
     /// The fees of a verdict's two transactions, in coins.
     fn verdict_fees(&self) -> f64 {
-        verdict_bytes()
-            .into_iter()
-            .map(|bytes| coins(self.params.fee_min(ByteCount(bytes))))
-            .sum()
+        verdict().iter().map(|action| self.fee(action)).sum()
+    }
+
+    /// What a client pays for a transaction, in coins.
+    fn fee(&self, action: &Action) -> f64 {
+        coins(fee(self.params.fee_min(ORDINARY_TX_BYTES), action))
     }
 
     /// The fee of the transaction that reveals a link, in coins.
     fn link_fees(&self) -> f64 {
-        coins(self.params.fee_min(ByteCount(link_bytes())))
+        self.fee(&link())
     }
 
     /// The probability that colluders with this share of a large pool fill the first draw alone.
@@ -337,32 +341,29 @@ fn coins(amount: Amount) -> f64 {
     amount.base_units() as f64 / COIN
 }
 
-/// The account of the examples.
-fn example_key() -> SecretKey {
-    SecretKey::from_seed([7; 32]).expect("every seed is a key")
-}
-
+/// What transactions of the examples are about.
 fn example_slot() -> SlotId {
+    let key = SecretKey::from_seed([7; 32]).expect("every seed is a key");
     SlotId {
         order: OrderId::of(
             &fairweir_types::ChainId::new("dev-economics").expect("a chain's name"),
-            example_key().address(),
+            key.address(),
             fairweir_types::Nonce::default(),
         ),
         slot: 0,
     }
 }
 
-/// Bytes of the transaction with which a verifier reveals a link.
-fn link_bytes() -> u64 {
-    bytes_of(Action::RevealLink(RevealLink {
+/// What a verifier reveals a link with.
+fn link() -> Action {
+    Action::RevealLink(RevealLink {
         slot_id: example_slot(),
         link: fairweir_types::Digest::ZERO,
-    }))
+    })
 }
 
-/// Bytes of the transactions with which a verifier commits and reveals.
-fn verdict_bytes() -> [u64; 2] {
+/// What a verifier commits and reveals with.
+fn verdict() -> [Action; 2] {
     let slot_id = example_slot();
     let commit = Action::CommitVerdict(CommitVerdict {
         slot_id,
@@ -376,23 +377,7 @@ fn verdict_bytes() -> [u64; 2] {
         trace: fairweir_types::Digest::ZERO,
         samples: fairweir_types::session::SampleTraces::default(),
     });
-    [commit, reveal].map(bytes_of)
-}
-
-/// Bytes of a signed transaction.
-fn bytes_of(action: Action) -> u64 {
-    let key = example_key();
-    let transaction = Transaction {
-        chain_id: fairweir_types::ChainId::new("dev-economics").expect("a chain's name"),
-        sender: key.account_key(),
-        nonce: fairweir_types::Nonce::default(),
-        fee: Amount::ZERO,
-        expiry: fairweir_types::Height(1),
-        action,
-    };
-    let signed = transaction.sign(&key);
-    let bytes = commonware_codec::EncodeSize::encode_size(&signed);
-    u64::try_from(bytes).expect("a transaction is short")
+    [commit, reveal]
 }
 
 /// The page.

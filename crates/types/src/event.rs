@@ -30,7 +30,7 @@ pub use governance::{
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
-    LeavesShared, LeavesShown, LinkDue, LinkRevealed, LinksDue, SharingDue,
+    LeavesShared, LeavesShown, LinkDue, LinkRevealed, NothingDrawn, SharingDue,
 };
 pub use stake::{Bonded, SlashReason, Slashed, Unbonded, Unbonding};
 pub use validator::{
@@ -538,8 +538,9 @@ pub enum Event {
     LaneToppedUp(LaneToppedUp),
     SharingDue(Boxed<SharingDue>),
     LeavesShared(Boxed<LeavesShared>),
-    LinksDue(Boxed<LinksDue>),
+    LinkDue(Boxed<LinkDue>),
     LinkRevealed(LinkRevealed),
+    NothingDrawn(NothingDrawn),
     Appealed(Boxed<Appealed>),
     AppealNarrowed(Boxed<AppealNarrowed>),
     AppealDecided(Boxed<AppealDecided>),
@@ -619,8 +620,9 @@ choice!(Event {
     40 => Appealed(Boxed<Appealed>),
     41 => AppealNarrowed(Boxed<AppealNarrowed>),
     42 => AppealDecided(Boxed<AppealDecided>),
-    43 => LinksDue(Boxed<LinksDue>),
+    43 => LinkDue(Boxed<LinkDue>),
     44 => LinkRevealed(LinkRevealed),
+    45 => NothingDrawn(NothingDrawn),
     50 => AppealsOpen(AppealsOpen),
     60 => ProposalSubmitted(Boxed<ProposalSubmitted>),
     61 => DepositAdded(DepositAdded),

@@ -50,10 +50,14 @@ pub const OFFERS_PER_KIND_MAX: usize = 1_024;
 pub const CANDIDATES_REPORTED_MAX: usize = 32;
 /// Verifiers in one draw (five in a dispute).
 pub const DRAWN_MAX: usize = 8;
-/// Links of one verifier's hash chain.
+/// Links of one verifier's hash chain: its owner takes some milliseconds to find any of them.
 pub const LINKS_MAX: u32 = 65_536;
-/// Links of a verifier's hash chain that batches may wait for, or that it did not reveal, since the newest that it revealed.
-pub const LINKS_OPEN_MAX: u32 = 64;
+/// Links of a verifier's hash chain that were asked for since the newest that it revealed: to check one costs as many hashes, some tenths of a millisecond.
+pub const LINKS_OPEN_MAX: u32 = 1_024;
+const _: () = assert!(
+    LINKS_OPEN_MAX < LINKS_MAX,
+    "a chain is not used up by what is open"
+);
 /// Workers excluded from a slot after they failed it.
 pub const EXCLUDED_MAX: usize = 8;
 /// Bytes of one signed transaction: the largest action is a `PostOrder` with an inline spec.

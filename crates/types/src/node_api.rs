@@ -16,7 +16,7 @@ use crate::{
     },
     order::{KindId, Offer, OrderId, SlotId},
     outcome::TxOutcome,
-    quantity::{Height, Millis, Nonce},
+    quantity::{ByteCount, Height, Millis, Nonce},
     receipt::{Disclosure, Salt, SignedReceipt, SignedStop},
     session::{Ask, Credit, Leaf},
     state_proof::StateProof,
@@ -303,6 +303,9 @@ record!(Status {
     version
 });
 
+/// Bytes of an ordinary transaction, for which an account's report suggests a fee.
+pub const ORDINARY_TX_BYTES: ByteCount = ByteCount(512);
+
 /// What an account verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierReport {
@@ -331,7 +334,7 @@ pub struct AccountReport {
     pub unbonding: Amount,
     /// Stake that covers open work.
     pub exposure: Amount,
-    /// The lowest fee that a transaction of ordinary size needs now.
+    /// The lowest fee that a transaction of [`ORDINARY_TX_BYTES`] needs now.
     pub fee_min: Amount,
     /// What it verifies, and for whom, if it is enrolled.
     pub verifies: Option<VerifierReport>,

@@ -88,14 +88,14 @@ pub struct EnrolVerifier {
     pub kinds: BoundedVec<KnownKind, VERIFIER_KINDS_MAX>,
     /// The key that what it may read is encrypted to.
     pub seal_key: SealKey,
-    /// The hash chain whose links it reveals when it is drawn for a batch.
-    pub chain: HashChain,
+    /// The hash chain of which it reveals a link when a batch asks for one.
+    pub hash_chain: HashChain,
 }
 record!(EnrolVerifier {
     owner,
     kinds,
     seal_key,
-    chain
+    hash_chain
 });
 
 /// Takes the sender out of the pool of verifiers; draws that it is in go on.

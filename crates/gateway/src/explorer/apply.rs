@@ -410,8 +410,9 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::LaneClosing(_)
         | Event::LaneClosed(_)
         | Event::BatchPosted(_)
-        | Event::LinksDue(_)
+        | Event::LinkDue(_)
         | Event::LinkRevealed(_)
+        | Event::NothingDrawn(_)
         | Event::LeavesDue(_)
         | Event::LeavesShown(_)
         | Event::BatchSettled(_) => sessions::happened(writing, place, event).await,

@@ -100,7 +100,7 @@ fn at_draw(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), Fault> 
         Phase::AwaitingDraw | Phase::AwaitingDisputeDraw => {
             verification::draw(execution, slot_id, slot)
         }
-        Phase::AwaitingSample => sessions::sample(execution, slot_id, slot),
+        Phase::AwaitingSample => sessions::draw_verifiers(execution, slot_id, slot),
         _ => Err(Fault::Missing {
             what: "draw of a slot in another phase",
         }),

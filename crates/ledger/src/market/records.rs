@@ -111,7 +111,7 @@ pub enum Phase {
     Closing,
     /// A lane waits for the settlement of its last batches.
     Ending,
-    /// A batch waits for the beacon to draw its verifiers, and with their links its samples.
+    /// A batch waits for the beacon to draw its verifiers, and with a link of one its samples.
     AwaitingSample,
     /// The worker shows a batch's sampled leaves.
     Showing,
@@ -123,7 +123,7 @@ pub enum Phase {
     Appealable,
     /// An appeal is played.
     Appealed,
-    /// A batch's verifiers reveal links of their hash chains.
+    /// One of a batch's verifiers reveals a link of its hash chain.
     Linking,
 }
 

@@ -1,4 +1,6 @@
-use super::{RegistryError, VerifierRecord, count, counters, deposit, link_chain::LinkChain};
+use super::{
+    RegistryError, VerifierRecord, committed_chain::CommittedChain, count, counters, deposit,
+};
 use crate::{execution::Execution, keys, params::money, stake};
 use fairweir_types::{
     Address, Amount, BoundedVec, Event,
@@ -21,10 +23,10 @@ pub(crate) fn enrol_verifier(
     if enrol.kinds.is_empty() {
         return Err(RegistryError::NoKinds);
     }
-    if !enrol.chain.has_allowed_length() {
+    if !enrol.hash_chain.has_allowed_length() {
         return Err(RegistryError::ChainLength {
             max: LINKS_MAX,
-            found: enrol.chain.length,
+            found: enrol.hash_chain.length,
         });
     }
     let key = keys::verifier(sender);
@@ -39,14 +41,14 @@ pub(crate) fn enrol_verifier(
         owner: enrol.owner,
         kinds: BoundedVec::default(),
         seal_key: enrol.seal_key,
-        chain: LinkChain::new(enrol.chain, height),
+        chain: CommittedChain::new(enrol.hash_chain, height),
         next: None,
         deposit: Amount::ZERO,
     });
     record.owner = enrol.owner;
     record.kinds = enrol.kinds.clone();
     record.seal_key = enrol.seal_key;
-    record.commit(enrol.chain, height);
+    record.commit(enrol.hash_chain, height, execution.params.draw_delay);
     let held = record.deposit;
     record.deposit = deposit::adjust(execution, sender, held, (&key, &record))?;
     execution.overlay.store(key, &record);

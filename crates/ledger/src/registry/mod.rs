@@ -3,19 +3,19 @@
 //! An offer needs bonded stake and sets a part of it aside as collateral for its open work. A verifier needs bonded
 //! stake too, and commits to a hash chain. Both lend a deposit per byte of their record, which comes back when the record leaves the state; workers may enrol as verifiers, and never judge themselves, their owner or a party.
 
+mod committed_chain;
 mod deposit;
 mod enrol_verifier;
 mod error;
 mod leave_verifiers;
-mod link_chain;
 mod register_offer;
 mod withdraw_offer;
 
+pub use committed_chain::CommittedChain;
 pub(crate) use deposit::adjust as adjust_deposit;
 pub(crate) use enrol_verifier::enrol_verifier;
 pub use error::RegistryError;
 pub(crate) use leave_verifiers::leave_verifiers;
-pub use link_chain::LinkChain;
 pub(crate) use register_offer::register_offer;
 pub(crate) use withdraw_offer::withdraw_offer;
 
@@ -66,9 +66,9 @@ pub struct VerifierRecord {
     /// The key that what it may read is encrypted to.
     pub seal_key: SealKey,
     /// The hash chain whose links it reveals.
-    pub chain: LinkChain,
+    pub chain: CommittedChain,
     /// The one that takes over from it.
-    pub next: Option<LinkChain>,
+    pub next: Option<CommittedChain>,
     /// The refundable deposit for this record.
     pub deposit: Amount,
 }

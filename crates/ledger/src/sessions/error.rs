@@ -173,12 +173,9 @@ pub enum SessionError {
     /// It shared before.
     #[error("the sender shared what was shown before")]
     AlreadyShared,
-    /// The sender is not among the batch's verifiers.
-    #[error("the account is not among the batch's drawn verifiers")]
-    NotDrawn,
-    /// It revealed its link before.
-    #[error("the verifier revealed its link before")]
-    LinkRevealed,
+    /// The sender is not the verifier that was asked for a link.
+    #[error("the batch asked another account for a link")]
+    NotAsked,
     /// What is revealed is not the link that was asked for.
     #[error("this is not link {index} of the verifier's hash chain")]
     OtherLink {
@@ -222,9 +219,8 @@ impl SessionError {
             Self::NotAReader => 625,
             Self::OtherWraps { .. } => 626,
             Self::AlreadyShared => 627,
-            Self::NotDrawn => 628,
-            Self::LinkRevealed => 629,
-            Self::OtherLink { .. } => 630,
+            Self::NotAsked => 628,
+            Self::OtherLink { .. } => 629,
             Self::Fault(_) => 99,
         }
     }

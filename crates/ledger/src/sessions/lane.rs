@@ -60,8 +60,8 @@ pub(crate) fn lane_costs(params: &Params, cap: Amount) -> Result<(Amount, Amount
     )?
     .checked_mul_ratio(params.first_draw.saturating_mul(2), 1, Rounding::Up)?;
     let least = money(params.check_fee_min)
-        .checked_add(money(params.link_fee))?
         .checked_mul_ratio(params.first_draw, 1, Rounding::Up)?
+        .checked_add(money(params.link_fee))?
         .checked_add(money(params.settlement_fee_min))?
         .checked_mul_ratio(RESERVE_BATCHES, 1, Rounding::Up)?;
     let reserve = Amount::sum([fees, checks, least])?;

@@ -1,32 +1,34 @@
-//! Links of verifiers' hash chains: from them and the beacon a batch's samples are drawn (protocol rule 1).
+//! The link of a verifier's hash chain: from it and the beacon a batch's samples are drawn (protocol rule 1).
 //!
-//! The beacon of a block is known to its proposer before everybody else; a link is known to its verifier alone until it reveals it, and to nobody is it
-//! open which one it reveals. So nobody foresees the samples who has not all verifiers of the batch for friends. Who withholds a link, because
-//! it reveals last and does not like what it sees, pays for it; the samples are drawn from what was revealed, and not fewer.
+//! The beacon of a block is known to its proposer before everybody else; a link is known to its verifier alone until it reveals it, and which one it reveals
+//! is fixed before. So nobody foresees the samples who has not both for friends. A verifier that withholds its link, because it does not like what it sees,
+//! pays for it; the samples are drawn from the beacon then, and not fewer.
 
 use super::{Batch, SessionError, sample::draw_samples};
 use crate::{
     execution::Execution,
     fault::{Fault, present},
     keys,
-    market::{Phase, Slot, Timer, keep_slot, slot, store_slot},
+    market::{Phase, Slot, Timer, slot, store_slot},
     registry::VerifierRecord,
     state::state_record,
     verification,
 };
 use fairweir_types::{
-    Address, BoundedVec, Boxed, Digest, Event,
-    event::{LinkDue, LinkRevealed, LinksDue},
+    Address, Boxed, Digest, Event,
+    event::{LinkDue, LinkRevealed},
     hash_chain::{HashChain, link_before},
     order::SlotId,
     tx::RevealLink,
 };
 
-/// A link that a batch asked a verifier for.
+/// The link that a batch asks one of its verifiers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkAsked {
+    /// Of whom.
+    pub verifier: Address,
     /// Of which chain.
-    pub chain: HashChain,
+    pub hash_chain: HashChain,
     /// Which link of it.
     pub index: u32,
     /// The newest link that was revealed when this one was asked for.
@@ -37,7 +39,8 @@ pub struct LinkAsked {
     pub link: Option<Digest>,
 }
 state_record!(LinkAsked {
-    chain,
+    verifier,
+    hash_chain,
     index,
     revealed,
     newest,
@@ -50,55 +53,64 @@ impl LinkAsked {
     }
 }
 
-/// Asks the verifiers that were just drawn for a batch for their links.
-pub(super) fn ask_for_links(
+/// Asks the first of the verifiers that were just drawn for a batch for a link. One that has none is passed over: so nobody has a part in who checks by
+/// using up others' links. If none has one the beacon alone draws the samples.
+pub(super) fn ask_for_link(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
     (mut slot, mut batch): (Slot, Batch),
 ) -> Result<(), Fault> {
-    let mut due_links = Vec::new();
+    let mut asked = None;
     for drawn in &slot.first {
-        let key = keys::verifier(drawn.verifier);
-        let mut record: VerifierRecord = present(execution.overlay.load(&key)?, "drawn verifier")?;
-        let mut chain = present(record.chain_in_use(execution), "chain of a drawn verifier")?;
-        let (revealed, newest) = (chain.revealed, chain.newest);
-        let index = present(chain.ask(), "link of a drawn verifier")?;
-        record.use_chain(chain);
-        execution.overlay.store(key, &record);
-        let asked = LinkAsked {
-            chain: chain.chain,
-            index,
-            revealed,
-            newest,
-            link: None,
-        };
-        batch
-            .links
-            .push(asked)
-            .map_err(|_| Fault::Counter { what: "links" })?;
-        due_links.push(LinkDue {
-            verifier: drawn.verifier,
-            chain: chain.chain,
-            index,
-        });
+        asked = ask(execution, drawn.verifier)?;
+        if asked.is_some() {
+            break;
+        }
     }
+    batch.link = asked;
     let (worker, seed) = (slot.assigned()?, batch.seed);
     slot.batch = Some(batch);
+    let Some(asked) = asked else {
+        return draw_samples(execution, slot_id, slot);
+    };
     slot.phase = Phase::Linking;
     let due = execution.window_end(execution.params.reveal_window)?;
     let height = execution.window_height()?;
     store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
-    execution.emit(Event::LinksDue(Boxed::new(LinksDue {
+    execution.emit(Event::LinkDue(Boxed::new(LinkDue {
         slot_id,
         worker,
         seed,
-        links: BoundedVec::truncating(due_links),
+        verifier: asked.verifier,
+        hash_chain: asked.hash_chain,
+        index: asked.index,
         due,
     })));
     Ok(())
 }
 
-/// Takes the link of a drawn verifier; with the last one the samples are drawn.
+/// Asks a verifier for its next link; none if it has none.
+fn ask(execution: &mut Execution<'_>, verifier: Address) -> Result<Option<LinkAsked>, Fault> {
+    let key = keys::verifier(verifier);
+    let mut record: VerifierRecord = present(execution.overlay.load(&key)?, "drawn verifier")?;
+    let Some(mut chain) = record.chain_in_use(execution) else {
+        return Ok(None);
+    };
+    let (revealed, newest) = (chain.revealed, chain.newest);
+    let index = present(chain.ask(), "link of a chain in use")?;
+    record.use_chain(chain);
+    execution.overlay.store(key, &record);
+    Ok(Some(LinkAsked {
+        verifier,
+        hash_chain: chain.hash_chain,
+        index,
+        revealed,
+        newest,
+        link: None,
+    }))
+}
+
+/// Takes the link of the verifier that was asked for it, and draws the samples.
 pub(crate) fn reveal_link(
     execution: &mut Execution<'_>,
     sender: Address,
@@ -114,67 +126,61 @@ pub(crate) fn reveal_link(
             found: record.phase,
         });
     }
-    let position = record.first.iter().position(|one| one.verifier == sender);
-    let Some(position) = position else {
-        return Err(SessionError::NotDrawn);
-    };
-    let batch = present(record.batch.as_mut(), "batch of a slot that is linked")?;
-    let asked = batch.links.as_mut_slice().get_mut(position);
-    let asked = present(asked, "link of a drawn verifier")?;
-    if asked.link.is_some() {
-        return Err(SessionError::LinkRevealed);
+    let asked = asked_of(&mut record)?;
+    if asked.verifier != sender {
+        return Err(SessionError::NotAsked);
     }
     if !asked.is(&link) {
         return Err(SessionError::OtherLink { index: asked.index });
     }
-    asked.link = Some(link);
-    advance(execution, sender, asked, link)?;
-    let is_last = batch.links.iter().all(|asked| asked.link.is_some());
-    execution.emit(Event::LinkRevealed(LinkRevealed {
-        slot_id,
-        verifier: sender,
-        link,
-    }));
-    if is_last {
-        draw_samples(execution, slot_id, record)?;
-    } else {
-        keep_slot(execution, slot_id, &record);
-    }
+    hear(execution, slot_id, asked, link);
+    advance(execution, asked, link)?;
+    draw_samples(execution, slot_id, record)?;
     Ok(())
 }
 
+fn asked_of(slot: &mut Slot) -> Result<&mut LinkAsked, Fault> {
+    let asked = slot.batch.as_mut().and_then(|batch| batch.link.as_mut());
+    present(asked, "link of a batch that waits for it")
+}
+
+/// Writes a link down.
+fn hear(execution: &mut Execution<'_>, slot_id: SlotId, asked: &mut LinkAsked, link: Digest) {
+    asked.link = Some(link);
+    execution.emit(Event::LinkRevealed(LinkRevealed {
+        slot_id,
+        verifier: asked.verifier,
+        link,
+    }));
+}
+
 /// The next link of the chain is checked against this one, if its owner is still enrolled with it.
-fn advance(
-    execution: &mut Execution<'_>,
-    verifier: Address,
-    asked: &LinkAsked,
-    link: Digest,
-) -> Result<(), Fault> {
-    let key = keys::verifier(verifier);
+fn advance(execution: &mut Execution<'_>, asked: &LinkAsked, link: Digest) -> Result<(), Fault> {
+    let key = keys::verifier(asked.verifier);
     let Some(mut record) = execution.overlay.load::<VerifierRecord>(&key)? else {
         return Ok(());
     };
-    let mut used = record.chain;
-    if used.chain == asked.chain {
-        used.reveal(asked.index, link);
-        record.chain = used;
+    if record.chain.hash_chain == asked.hash_chain {
+        record.chain.reveal(asked.index, link);
         execution.overlay.store(key, &record);
     }
     Ok(())
 }
 
-/// The time for links is over: who withheld one pays, and the samples are drawn from the others.
-pub(crate) fn links_ended(
+/// The time for the link is over. It may follow from a later one, which its verifier revealed for another batch: so a verifier that is asked for many at
+/// once answers with the last. Else it was withheld, which costs; the samples are drawn without it.
+pub(crate) fn link_ended(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    slot: Slot,
+    mut slot: Slot,
 ) -> Result<(), Fault> {
-    let batch = present(slot.batch.as_ref(), "batch of a slot that is linked")?;
-    let of_verifiers = slot.first.iter().zip(&batch.links);
-    let silent: Vec<Address> = of_verifiers
-        .filter(|(_, asked)| asked.link.is_none())
-        .map(|(drawn, _)| drawn.verifier)
-        .collect();
-    verification::slash_unlinked(execution, slot_id, &silent)?;
+    let asked = asked_of(&mut slot)?;
+    let record: Option<VerifierRecord> = execution.overlay.load(&keys::verifier(asked.verifier))?;
+    let chain = record.map(|record| record.chain);
+    let chain = chain.filter(|chain| chain.hash_chain == asked.hash_chain);
+    match chain.and_then(|chain| chain.known(asked.index)) {
+        Some(link) => hear(execution, slot_id, asked, link),
+        None => verification::slash_unlinked(execution, slot_id, asked.verifier)?,
+    }
     draw_samples(execution, slot_id, slot)
 }

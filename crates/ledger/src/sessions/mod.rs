@@ -2,7 +2,7 @@
 //!
 //! An order of open rounds is a session; each of its slots is a lane. A lane is matched like any slot. Then its worker serves requests
 //! that the ledger does not see, and now and then posts a batch: the sum root of their receipts, with a voucher that covers it. The
-//! batch becomes an order of one slot of its own, funded out of the lane: two blocks later its verifiers are drawn, each reveals a link
+//! batch becomes an order of one slot of its own, funded out of the lane: two blocks later its verifiers are drawn, one reveals a link
 //! of its hash chain, some leaves are drawn, the worker shows them, and from there on it is judged like any other work. Judged wrong, or not shown, the whole batch goes back to the buyer.
 //!
 //! Requests of a lane are claimed in the order of their numbers: a batch begins above all that were claimed before, and verifiers find
@@ -30,12 +30,12 @@ pub(crate) use lane::{
     batch_ended, check_open, lane_costs, lane_timer_ended, open_lane, payers_of,
 };
 pub use links::LinkAsked;
-pub(crate) use links::{links_ended, reveal_link};
+pub(crate) use links::{link_ended, reveal_link};
 pub(crate) use open_batch::open_batch;
 pub(crate) use post_batch::post_batch;
 pub use records::{Batch, Found, Lane};
 pub use sample::draw_offsets;
-pub(crate) use sample::{TURNS_MAX, sample};
+pub(crate) use sample::{TURNS_MAX, draw_verifiers};
 pub(crate) use settle_batch::settle_batch;
 pub(crate) use share_leaves::{begin_sharing, share_leaves, sharing_ended};
 pub(crate) use show_leaves::show_leaves;

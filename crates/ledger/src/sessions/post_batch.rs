@@ -79,7 +79,7 @@ pub(crate) fn post_batch(
         pay,
         draws_at: Height::ZERO,
         seed: Digest::ZERO,
-        links: BoundedVec::default(),
+        link: None,
         samples: BoundedVec::default(),
         leaves: BoundedVec::default(),
         sharers: BoundedVec::default(),
@@ -189,13 +189,13 @@ impl Costs {
             Params::share_up(average, params.check_fee_bps)?.max(money(params.check_fee_min));
         let samples = super::sample::samples_max(params, post.count);
         let check_fee = each.checked_mul_ratio(samples, 1, Rounding::Up)?;
-        // Each verifier reveals a link, whatever is drawn.
-        let of_verifier = check_fee.checked_add(money(params.link_fee))?;
-        let of_verifiers = of_verifier.checked_mul_ratio(params.first_draw, 1, Rounding::Up)?;
+        let checks = check_fee.checked_mul_ratio(params.first_draw, 1, Rounding::Up)?;
+        // One verifier reveals a link, whatever is drawn.
+        let link = money(params.link_fee);
         Ok(Self {
             settlement_fee,
             check_fee,
-            together: settlement_fee.checked_add(of_verifiers)?,
+            together: Amount::sum([settlement_fee, checks, link])?,
         })
     }
 }

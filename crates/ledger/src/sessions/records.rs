@@ -54,12 +54,12 @@ pub struct Batch {
     pub numbers: Numbers,
     /// What its worker gets when it is right.
     pub pay: Amount,
-    /// The block that draws its samples; zero before that was drawn.
+    /// The block that draws its verifiers; zero before that was drawn.
     pub draws_at: Height,
     /// What its beacon gave for the draw of the samples; zeros before.
     pub seed: Digest,
-    /// The links that its verifiers are asked for, in the order of their draw.
-    pub links: BoundedVec<LinkAsked, DRAWN_MAX>,
+    /// The link that one of its verifiers is asked for.
+    pub link: Option<LinkAsked>,
     /// The drawn offsets into what it costs, ascending: the leaves that cover them are checked.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// Of each, in their order, once they are shown.
@@ -77,7 +77,7 @@ state_record!(Batch {
     pay,
     draws_at,
     seed,
-    links,
+    link,
     samples,
     leaves,
     sharers,

@@ -1,6 +1,6 @@
 //! Which leaves of a batch are checked.
 
-use super::{Batch, links::ask_for_links, share_leaves::readers_of};
+use super::{Batch, links::ask_for_link, share_leaves::readers_of};
 use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
@@ -9,13 +9,14 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Address, Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
+    Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
     digest::Domain,
-    event::LeavesDue,
+    event::{LeavesDue, NothingDrawn},
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
     order::SlotId,
     receipt::Tier,
 };
+
 fn samples_limit() -> u64 {
     u64::try_from(BATCH_SAMPLES_MAX).unwrap_or(u64::MAX)
 }
@@ -41,12 +42,12 @@ pub(super) fn samples_max(params: &Params, count: u32) -> u64 {
         .min(samples_limit())
 }
 
-/// Draws the offsets of a batch to check, from what the beacon gave and the links of its verifiers, in the order of their draw, as far as they were
-/// revealed: the expected number, each anywhere in what the batch costs; ascending.
+/// Draws the offsets of a batch to check, from what the beacon gave and, if it was revealed, the link of a verifier: the expected number, each anywhere
+/// in what the batch costs; ascending.
 ///
 /// Drawn by value, not by position, so that a claim is found as often as it is worth: whoever hides one dear leaf among many cheap ones
-/// is drawn for the dear one. Two may fall into one leaf. What the expected number is more than a whole one is decided by lot; but if a link is
-/// missing it counts as one, so that nobody withholds its link in order that nothing be drawn.
+/// is drawn for the dear one. Two may fall into one leaf. What the expected number is more than a whole one is decided by lot; but without a link
+/// it counts as one, so that nobody withholds its link in order that nothing be drawn.
 ///
 /// # Errors
 /// [`Fault::Counter`] if more is drawn than numbers can say, which governed ranges exclude.
@@ -54,16 +55,11 @@ pub fn draw_offsets(
     params: &Params,
     (count, total): (u32, Amount),
     seed: &Digest,
-    links: &[(Address, Option<Digest>)],
+    link: Option<&Digest>,
 ) -> Result<Vec<Amount>, Fault> {
-    let revealed = links
-        .iter()
-        .filter_map(|(verifier, link)| Some((verifier, link.as_ref()?)));
-    let seed = revealed.fold(*seed, |seed, (verifier, link)| {
-        let parts: [&[u8]; 3] = [seed.as_bytes(), &verifier.0, link.as_bytes()];
-        Digest::of(Domain::Draw, &parts)
+    let seed = link.map_or(*seed, |link| {
+        Digest::of(Domain::Draw, &[seed.as_bytes(), link.as_bytes()])
     });
-    let is_complete = links.iter().all(|(_, link)| link.is_some());
     let lot = |number: u64| {
         Digest::of(Domain::Draw, &[seed.as_bytes(), &number.to_be_bytes()]).leading_u64()
     };
@@ -80,10 +76,9 @@ pub fn draw_offsets(
     let fraction = expected.checked_rem(Bps::WHOLE).unwrap_or(0);
     let by_lot = u64::from(scaled(0, Bps::WHOLE)? < fraction);
     let most = samples_max(params, count);
-    let wanted = if is_complete {
-        whole.saturating_add(by_lot).min(most)
-    } else {
-        most
+    let wanted = match link {
+        Some(_) => whole.saturating_add(by_lot).min(most),
+        None => most,
     };
     let mut drawn = Vec::new();
     for number in 1..=wanted {
@@ -93,10 +88,10 @@ pub fn draw_offsets(
     Ok(drawn)
 }
 
-/// Turns of proposers among which the block is drawn that draws a batch's samples.
+/// Turns of proposers among which the block is drawn that draws a batch's verifiers.
 pub(crate) const TURNS_MAX: u16 = 32;
 
-/// Which block from the next one on draws the samples of a batch: one of a whole round of the validators' turns, each as likely. So a worker
+/// Which block from the next one on draws the verifiers of a batch, and gives the seed of its samples: one of a whole round of the validators' turns, each as likely. So a worker
 /// cannot post its batch two blocks before the turn of a proposer that is its friend, who would withhold its block when the draw is bad.
 fn turn(validators: u16, seed: &Digest) -> u64 {
     let lot = u128::from(seed.leading_u64());
@@ -105,7 +100,7 @@ fn turn(validators: u16, seed: &Digest) -> u64 {
     u64::try_from(scaled.wrapping_shr(64)).unwrap_or(0)
 }
 
-/// Draws the block that draws a batch's samples.
+/// Draws the block that draws a batch's verifiers.
 fn put_off(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -125,10 +120,10 @@ fn put_off(
     Ok(())
 }
 
-/// Draws the verifiers of a batch, who must reveal the links from which its samples are drawn.
+/// Draws the verifiers of a batch, one of whom must reveal the link from which its samples are drawn.
 ///
 /// The worker knows its verifiers before it shows, and can do nothing with it: root and samples fix all that it may show.
-pub(crate) fn sample(
+pub(crate) fn draw_verifiers(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
     mut slot: Slot,
@@ -146,7 +141,7 @@ pub(crate) fn sample(
     };
     let mut batch = present(slot.batch.take(), "batch of a slot that was drawn for")?;
     batch.seed = seed;
-    ask_for_links(execution, slot_id, (slot, batch))
+    ask_for_link(execution, slot_id, (slot, batch))
 }
 
 /// Draws the samples of a batch, whose worker must show them; without any it only waits for its time.
@@ -156,17 +151,14 @@ pub(super) fn draw_samples(
     mut slot: Slot,
 ) -> Result<(), Fault> {
     let mut batch = present(slot.batch.take(), "batch of a slot that is linked")?;
-    let verifiers = slot.first.iter().zip(&batch.links);
-    let links: Vec<_> = verifiers
-        .map(|(drawn, asked)| (drawn.verifier, asked.link))
-        .collect();
+    let link = batch.link.and_then(|asked| asked.link);
     let order = present(
         order(&execution.overlay, slot_id.order)?,
         "order of a batch",
     )?;
     let claim = (batch.count, batch.root.sum);
     let params = order.terms.over(&execution.params);
-    let offsets = draw_offsets(&params, claim, &batch.seed, &links)?;
+    let offsets = draw_offsets(&params, claim, &batch.seed, link.as_ref())?;
     batch.samples = BoundedVec::truncating(offsets);
     let samples = batch.samples.clone();
     slot.batch = Some(batch);
@@ -174,7 +166,9 @@ pub(super) fn draw_samples(
         slot.phase = Phase::Unsampled;
         let time = execution.window_end(execution.params.challenge_window)?;
         let height = execution.window_height()?;
+        let worker = slot.assigned()?;
         store_slot(execution, slot_id, &mut slot, Timer { time, height });
+        execution.emit(Event::NothingDrawn(NothingDrawn { slot_id, worker }));
         return Ok(());
     }
     slot.phase = Phase::Showing;
@@ -213,7 +207,7 @@ mod tests {
         let (mut dear, mut all) = (0u32, 0u32);
         for number in 0..4_000u32 {
             let seed = Digest::of(Domain::Draw, &[&number.to_be_bytes()]);
-            let offsets = draw_offsets(&params, (30, total), &seed, &[]).unwrap();
+            let offsets = draw_offsets(&params, (30, total), &Digest::ZERO, Some(&seed)).unwrap();
             assert!((1..=2).contains(&offsets.len()));
             assert!(offsets.is_sorted() && offsets.iter().all(|offset| *offset < total));
             all += u32::try_from(offsets.len()).unwrap();
@@ -226,36 +220,26 @@ mod tests {
     }
 
     #[test]
-    fn every_link_decides_and_a_missing_one_lets_nothing_off() {
+    fn beacon_and_link_decide_and_a_missing_link_lets_nothing_off() {
         let params = params(100);
         let total = Amount::from_base_units(1_000_000).unwrap();
-        let verifiers = [1, 2].map(|number| Address([number; 20]));
-        let draw = |count, links: [Option<Digest>; 2]| {
-            let links: Vec<_> = verifiers.into_iter().zip(links).collect();
-            draw_offsets(&params, (count, total), &Digest::ZERO, &links).unwrap()
+        let digest = |number: u32| Digest::of(Domain::HashChain, &[&number.to_be_bytes()]);
+        let draw = |count, seed, link: Option<u32>| {
+            let link = link.map(digest);
+            draw_offsets(&params, (count, total), &digest(seed), link.as_ref()).unwrap()
         };
-        let link = |number: u32| Some(Digest::of(Domain::HashChain, &[&number.to_be_bytes()]));
-        let both = draw(400, [link(1), link(2)]);
-        assert_eq!(both.len(), 4);
-        let others = [
-            draw(400, [link(3), link(2)]),
-            draw(400, [link(1), link(3)]),
-            draw(400, [link(2), link(1)]),
-            draw(400, [link(1), None]),
-            draw(400, [None, link(2)]),
-            draw(400, [None, None]),
-        ];
-        for (position, other) in others.iter().enumerate() {
-            assert_ne!(*other, both);
-            assert!(!others[..position].contains(other));
+        let drawn = draw(400, 1, Some(2));
+        assert_eq!(drawn.len(), 4);
+        for (seed, link) in [(1, Some(3)), (3, Some(2)), (2, Some(1)), (1, None)] {
+            assert_ne!(draw(400, seed, link), drawn);
         }
-        // Of 25 requests a quarter of the batches has a sample; with a missing link all have.
-        let drawn = |links: &dyn Fn(u32) -> [Option<Digest>; 2]| -> usize {
-            (0..400).map(|number| draw(25, links(number)).len()).sum()
+        // Of 25 requests a quarter of the batches has a sample; without a link all have.
+        let sampled = |link: &dyn Fn(u32) -> Option<u32>| -> usize {
+            (0..400).map(|number| draw(25, 1, link(number)).len()).sum()
         };
-        let sampled = drawn(&|number| [link(number), link(number + 1)]);
-        assert!(sampled.abs_diff(100) < 30, "{sampled}");
-        assert_eq!(drawn(&|number| [link(number), None]), 400);
+        let found = sampled(&Some);
+        assert!(found.abs_diff(100) < 30, "{found}");
+        assert_eq!(sampled(&|_| None), 400);
     }
 
     #[test]
@@ -282,7 +266,7 @@ mod tests {
             assert_eq!(requests_max(&params), requests);
             assert!(samples_max(&params, requests) <= samples_limit());
             let total = Amount::from_coins(1).unwrap();
-            let drawn = draw_offsets(&params, (requests, total), &Digest::ZERO, &[]).unwrap();
+            let drawn = draw_offsets(&params, (requests, total), &Digest::ZERO, None).unwrap();
             assert!(drawn.len() <= BATCH_SAMPLES_MAX);
         }
     }

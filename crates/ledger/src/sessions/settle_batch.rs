@@ -10,6 +10,7 @@ use fairweir_types::{
     event::{BatchSettled, Payment},
     order::SlotId,
 };
+use std::collections::BTreeMap;
 
 /// Pays a batch whose samples were found right, or that has none: worker and verifiers get theirs and the fee burns. What is left of the
 /// part for checks makes up first what the worker paid towards it, and goes back to the buyer beyond that: else a buyer of a small lane
@@ -24,7 +25,7 @@ pub(crate) fn settle_batch(
     let checked = slot
         .opened
         .map_or_else(Vec::new, |trace| verifiers_that_agree(slot, &trace));
-    let (checks, to_checks) = pay_verifiers(execution, earned(&order, (slot, batch), &checked)?)?;
+    let (checks, to_checks) = pay_verifiers(execution, earned(&order, batch, &checked)?)?;
     let costs = Amount::sum([batch.pay, to_checks, order.settlement_fee]).or_fault()?;
     let unspent = order.slot_budget.checked_sub(costs).or_fault()?;
     let withheld = batch.root.sum.checked_sub(batch.pay).or_fault()?;
@@ -64,24 +65,19 @@ pub(crate) fn settle_batch(
     super::batch_ended(execution, batch, false)
 }
 
-/// What the verifiers of a batch earned: each the fee of the link that it revealed, and that of its check if it agreed.
+/// What the verifiers of a batch earned: the fee of the link that one revealed, and that of its check each that agreed.
 fn earned(
     order: &Order,
-    (slot, batch): (&Slot, &Batch),
+    batch: &Batch,
     checked: &[Address],
-) -> Result<Vec<(Address, Amount)>, Fault> {
-    let mut earned = Vec::new();
-    for (drawn, asked) in slot.first.iter().zip(&batch.links) {
-        let link = asked.link.map_or(Amount::ZERO, |_| order.terms.link_fee());
-        let check = if checked.contains(&drawn.verifier) {
-            order.check_fee
-        } else {
-            Amount::ZERO
-        };
-        let amount = link.checked_add(check).or_fault()?;
-        if amount > Amount::ZERO {
-            earned.push((drawn.verifier, amount));
-        }
+) -> Result<BTreeMap<Address, Amount>, Fault> {
+    let mut earned: BTreeMap<_, _> = checked
+        .iter()
+        .map(|verifier| (*verifier, order.check_fee))
+        .collect();
+    if let Some(asked) = batch.link.filter(|asked| asked.link.is_some()) {
+        let sum = earned.entry(asked.verifier).or_default();
+        *sum = sum.checked_add(order.terms.link_fee()).or_fault()?;
     }
     Ok(earned)
 }

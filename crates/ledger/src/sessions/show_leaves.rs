@@ -7,7 +7,7 @@ use crate::{
 };
 use fairweir_types::{Address, Boxed, Event, event::LeavesShown, receipt::Tier, tx::ShowLeaves};
 
-/// Takes what a batch's worker shows of its sampled leaves to the verifiers that were drawn with them, who commit from here on.
+/// Takes what a batch's worker shows of its sampled leaves to its verifiers, who commit from here on.
 ///
 /// Whether the leaves lie under the root is for the verifiers to find: all of them find the same.
 pub(crate) fn show_leaves(

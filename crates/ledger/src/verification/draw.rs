@@ -50,7 +50,7 @@ pub(crate) fn choose(
         Tier::First => (order.terms.over(&execution.params).first_draw, b"first"),
         Tier::Dispute => (execution.params.dispute_draw, b"dispute"),
     };
-    let pool = eligible(execution, &order, &slot, tier)?;
+    let pool = eligible(execution, &order, &slot)?;
     if pool.len() < count(needed) {
         execution.emit(Event::DisputeUnderstaffed(Understaffed {
             slot_id,
@@ -111,13 +111,11 @@ pub(crate) fn begin_commit(
     Ok(())
 }
 
-/// Verifiers that may judge a slot, with their stake: bonded, for the version of its kind, and no party, owner of a party or judge before; for
-/// the first draw of a batch with a link left.
+/// Verifiers that may judge a slot, with their stake: bonded, for the version of its kind, and no party, owner of a party or judge before.
 fn eligible(
     execution: &Execution<'_>,
     order: &crate::market::Order,
     slot: &Slot,
-    tier: Tier,
 ) -> Result<Vec<(Address, u64)>, Fault> {
     let worker = slot.assigned()?;
     let delegate = order
@@ -140,11 +138,7 @@ fn eligible(
             .kinds
             .iter()
             .any(|known| known.kind == header.kind && known.versions.include(header.version));
-        // For a batch it must reveal a link.
-        let has_link = tier == Tier::Dispute
-            || slot.batch.is_none()
-            || record.chain_in_use(execution).is_some();
-        if is_party || judged_before || !knows || !has_link {
+        if is_party || judged_before || !knows {
             continue;
         }
         let bonded = stake::stake(&execution.overlay, verifier)?.bonded;

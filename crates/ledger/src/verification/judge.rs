@@ -169,15 +169,10 @@ pub(crate) fn conclude(
     }
 }
 
-/// What a batch's verifiers are owed for the links that they revealed, where the escrow does not pay it.
-fn link_fees(order: &Order, slot: &Slot) -> Vec<(Address, Amount)> {
-    let links = slot.batch.iter().flat_map(|batch| &batch.links);
-    slot.first
-        .iter()
-        .zip(links)
-        .filter(|(_, asked)| asked.link.is_some())
-        .map(|(drawn, _)| (drawn.verifier, order.terms.link_fee()))
-        .collect()
+/// What a batch's verifier is owed for the link that it revealed, where the escrow does not pay it.
+fn link_fee(order: &Order, slot: &Slot) -> Option<(Address, Amount)> {
+    let asked = slot.batch.as_ref()?.link?;
+    asked.link.map(|_| (asked.verifier, order.terms.link_fee()))
 }
 
 /// What the dispute's verifiers are owed: one check each, if they voted with the decision (or at all, without one).
@@ -217,7 +212,7 @@ fn invalid(
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     losses.buyer = Some((order.buyer, order.posting_fee));
-    losses.verifiers.extend(link_fees(order, &slot));
+    losses.verifiers.extend(link_fee(order, &slot));
     let agreeing = slot
         .first
         .iter()
@@ -291,7 +286,7 @@ pub(crate) fn unopened(
     );
     let committed = slot.first.iter().filter(|drawn| drawn.commitment.is_some());
     let checks = committed.map(|drawn| (drawn.verifier, order.check_fee));
-    let verifiers = checks.chain(link_fees(&order, slot)).collect();
+    let verifiers = checks.chain(link_fee(&order, slot)).collect();
     let mut losses = Losses {
         buyer: Some((order.buyer, order.posting_fee)),
         verifiers,
@@ -382,15 +377,11 @@ fn slash_missing(
 pub(crate) fn slash_unlinked(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    silent: &[Address],
+    verifier: Address,
 ) -> Result<(), Fault> {
     let share = execution.params.missing_verdict_bps;
-    for verifier in silent {
-        let mut losses = Losses::default();
-        let reason = (SlashReason::LinkMissing, share);
-        slash_verifier(execution, slot_id, *verifier, reason, &mut losses)?;
-    }
-    Ok(())
+    let reason = (SlashReason::LinkMissing, share);
+    slash_verifier(execution, slot_id, verifier, reason, &mut Losses::default())
 }
 
 fn slash_verifier(

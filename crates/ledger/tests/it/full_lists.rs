@@ -35,7 +35,7 @@ fn enrol(key: &SecretKey) -> Action {
         owner: key.address(),
         kinds: BoundedVec::truncating([crate::world::known(1)]),
         seal_key: [0; 32],
-        chain: crate::world::chain_of(key.address(), 0, 64),
+        hash_chain: crate::world::chain_of(key.address(), 0, 64),
     })
 }
 

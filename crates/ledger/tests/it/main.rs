@@ -69,6 +69,8 @@ scripts!(
     lanes_that_are_topped_up,
     leaves_that_nobody_can_open,
     links_of_hash_chains,
+    a_later_link_answers,
+    links_that_are_used_up,
     leaves_that_were_shown_or_not,
     a_verdict_over_a_batch_is_turned,
     a_lying_worker_loses_its_appeal_over_a_batch,

@@ -254,7 +254,7 @@ impl Walk {
                 owner: key.address(),
                 kinds: BoundedVec::truncating([KnownKind { kind, versions }]),
                 seal_key: [0; 32],
-                chain: crate::world::chain_of(key.address(), 0, 64),
+                hash_chain: crate::world::chain_of(key.address(), 0, 64),
             }),
             5..=8 => {
                 let mut posted = header();

@@ -44,7 +44,7 @@ fn action(step: &Step) -> Action {
             owner: to,
             kinds: BoundedVec::truncating([crate::world::known(1)]),
             seal_key: [0; 32],
-            chain: crate::world::chain_of(key_of(NAMES[step.who]).address(), 0, 64),
+            hash_chain: crate::world::chain_of(key_of(NAMES[step.who]).address(), 0, 64),
         }),
         _ => Action::LeaveVerifiers(tx::LeaveVerifiers {}),
     }

@@ -13,7 +13,7 @@ fn script(sessions: usize) -> String {
         .to_owned();
     for number in 0..sessions {
         let steps = if number % 2 == 0 {
-            "A: session s cap=4 price=1\nblocks 2\nW: batch s b total=1\nblocks 2\nlinks b\nW: show b\nd1: commit b\nd2: commit b\n\
+            "A: session s cap=4 price=1\nblocks 2\nW: batch s b total=1\nblocks 2\nlinker: link b\nW: show b\nd1: commit b\nd2: commit b\n\
                 W: open-batch b\nd1: reveal b\nd2: reveal b\nwait 2100\nblocks 4\nexpect closed b\nA: close s\nwait 1100\nblocks 4\n\
                 expect closed s\n"
         } else {

@@ -267,16 +267,15 @@ impl World {
         market::slot(&self.state, self.slot_id(name)).unwrap()
     }
 
-    /// The link that a batch asks a verifier for; zeros for an account that it asks for none.
-    pub(crate) fn link(&self, name: &str, verifier: Address) -> Digest {
-        let slot = self.slot(name).unwrap();
-        let links = slot.batch.iter().flat_map(|batch| &batch.links);
-        let mut asked = slot.first.iter().zip(links);
-        let asked = asked.find(|(drawn, _)| drawn.verifier == verifier);
-        asked.map_or(Digest::ZERO, |(_, asked)| {
-            let last = last_link(verifier, asked.chain.number);
-            asked.chain.link(&last, asked.index)
-        })
+    /// The link that a batch asks for; zeros if it asks for none.
+    pub(crate) fn link(&self, name: &str) -> Digest {
+        let batch = self.slot(name).and_then(|slot| slot.batch);
+        batch
+            .and_then(|batch| batch.link)
+            .map_or(Digest::ZERO, |asked| {
+                let last = last_link(asked.verifier, asked.hash_chain.number);
+                asked.hash_chain.link(&last, asked.index)
+            })
     }
 
     pub(crate) fn name_of(&self, address: Address) -> String {

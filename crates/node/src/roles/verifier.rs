@@ -17,10 +17,9 @@ use fairweir_types::{
 };
 use std::time::Duration;
 
-/// How often a verifier looks whether its hash chain is nearly used up.
+/// How often a verifier looks how much of its hash chain is left. It commits to another one with half of it, which does for longer than until it looks
+/// again at any rate at which it can reveal links.
 pub(super) const LINKS_PAUSE: Duration = Duration::from_secs(600);
-/// It commits to another one once less than this part of it is left.
-const LINKS_LEAST: u32 = 8;
 
 /// Enrols an account as a verifier of what it can check, by its secret seed: with the key that what it may read is encrypted to, and a hash chain.
 ///
@@ -52,7 +51,7 @@ pub async fn enrol<N: Network>(
         owner: owner.unwrap_or(own),
         kinds: BoundedVec::truncating(kinds),
         seal_key: session::seal_key(seed),
-        chain: chain_of(&account, seed, sender.chain_id()),
+        hash_chain: hash_chain(&account, seed, sender.chain_id()),
     };
     if enrolled == Some(&wanted) {
         return Ok(());
@@ -61,15 +60,17 @@ pub async fn enrol<N: Network>(
 }
 
 /// The hash chain that an account commits to: the one that it has, if it is of this seed and does for long enough, or else one that it never had.
-fn chain_of(account: &AccountReport, seed: &[u8; 32], chain_id: &ChainId) -> HashChain {
+fn hash_chain(account: &AccountReport, seed: &[u8; 32], chain_id: &ChainId) -> HashChain {
     if let Some(VerifierReport {
-        enrolment: EnrolVerifier { chain, .. },
+        enrolment: EnrolVerifier {
+            hash_chain: known, ..
+        },
         links_left,
     }) = &account.verifies
-        && *links_left > chain.length.div_euclid(LINKS_LEAST)
-        && session::hash_chain(seed, chain_id, chain.number, chain.length) == *chain
+        && *links_left > known.length.div_euclid(2)
+        && session::hash_chain(seed, chain_id, known.number, known.length) == *known
     {
-        return *chain;
+        return *known;
     }
     // No two transactions of an account have the same number.
     session::hash_chain(seed, chain_id, account.nonce.0, session::LINKS)
@@ -105,7 +106,7 @@ pub async fn register<N: Network>(
     Ok(standing)
 }
 
-/// Enrols again, or leaves, whenever the catalogue lets this verifier check other work than before, or its hash chain is nearly used up.
+/// Enrols again, or leaves, whenever the catalogue lets this verifier check other work than before, or half of its hash chain is used.
 pub async fn keep_enrolled<N: Network>(
     clock: &impl Clock,
     sender: &Sender<N>,

@@ -287,7 +287,7 @@ impl<R: Role> fmt::Debug for Steps<'_, R> {
     }
 }
 
-/// Steps that wait at most: each job has one piece of work and two transactions.
+/// Steps that wait at most: each job has one piece of work and two transactions; of the links of a verifier one waits at a time.
 const WAITING_MAX: usize = 2 * JOBS_MAX;
 
 impl<'a, R: Role> Steps<'a, R> {

@@ -103,6 +103,11 @@ impl<K: Copy + Ord, V> Newest<K, V> {
         self.values.remove(&key).map(|(_, value)| value)
     }
 
+    /// Keys and values, by key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.values.iter().map(|(key, (_, value))| (key, value))
+    }
+
     /// The value that was put first.
     pub(super) fn oldest(&self) -> Option<&V> {
         let (_, key) = self.ages.first_key_value()?;

@@ -3,7 +3,7 @@
 use super::{
     Identity, PipelineError, Progress, Tools,
     driver::drive,
-    limits::{JOBS_MAX, RECEIPTS_MAX},
+    limits::{JOBS_MAX, LINKS_MAX, RECEIPTS_MAX},
     memory::{Judged, Newest, Orders, PostedOrder, orders},
     role::{Role, Stage, Step, WorkError, ready},
     salt::verdict_nonce,
@@ -19,7 +19,7 @@ use crate::{
 use commonware_runtime::Clock;
 use fairweir_types::{
     Action, Address, Boxed, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome, decode,
-    event::{LeavesShared, LinksDue, SharingDue, VerdictCommitted, VerifiersDrawn},
+    event::{LeavesShared, LinkDue, SharingDue, VerdictCommitted, VerifiersDrawn},
     limits::HINT_BYTES_MAX,
     order::{OrderId, SlotId},
     receipt::{Disclosure, Tier, verdict_commitment},
@@ -105,6 +105,17 @@ struct Drawn {
     asked: Option<Stage>,
 }
 
+/// A link that a batch waits for.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// The block that asked for it.
+    since: Height,
+    /// Its chain's number and its index.
+    place: (u64, u32),
+    link: Digest,
+    is_sent: bool,
+}
+
 /// The decisions of a verifier.
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -115,8 +126,10 @@ pub(super) struct Machine {
     orders: Orders,
     judged: Newest<SlotId, Judged>,
     jobs: Newest<Job, Drawn>,
-    /// Batches that wait for a link of ours, with the block that asked for it.
-    links: Newest<SlotId, Height>,
+    /// Links of ours that batches wait for.
+    links: Newest<SlotId, Link>,
+    /// The batch whose link is under way.
+    linking: Option<SlotId>,
     /// Content keys of batches that were checked here: a dispute's verifiers need them.
     keys: Newest<SlotId, ContentKey>,
     reading: ReadingKey,
@@ -128,7 +141,8 @@ impl Machine {
             me: identity.key.address(),
             reading: ReadingKey::of(identity.key.address(), &identity.seed),
             keys: Newest::new(RECEIPTS_MAX),
-            links: Newest::new(JOBS_MAX),
+            links: Newest::new(LINKS_MAX),
+            linking: None,
             identity,
             chain_id,
             registry,
@@ -144,27 +158,56 @@ impl Machine {
         self.judged = Newest::new(RECEIPTS_MAX);
         self.jobs = Newest::new(JOBS_MAX);
         self.keys = Newest::new(RECEIPTS_MAX);
-        self.links = Newest::new(JOBS_MAX);
+        self.links = Newest::new(LINKS_MAX);
+        self.linking = None;
     }
 
-    /// A batch asks for links: ours follows from the seed.
-    fn links_due(&mut self, height: Height, due: &LinksDue) -> Vec<Step<Job>> {
+    /// A batch asks for a link of ours: it follows from the seed.
+    fn link_due(&mut self, height: Height, due: &LinkDue) -> Vec<Step<Job>> {
         let slot_id = due.slot_id;
-        let Some(mine) = due.links.iter().find(|one| one.verifier == self.me) else {
-            return Vec::new();
-        };
-        let Some(link) = link_due(&self.identity.seed, &self.chain_id, mine) else {
+        let Some(link) = link_due(&self.identity.seed, &self.chain_id, due) else {
             tracing::error!(%slot_id, "the account is enrolled with a hash chain of another seed: its link is missing, this costs the penalty for it");
             return Vec::new();
         };
-        if self.links.put(slot_id, height).is_some() {
+        let asked = Link {
+            since: height,
+            place: (due.hash_chain.number, due.index),
+            link,
+            is_sent: false,
+        };
+        if self.links.put(slot_id, asked).is_some() {
             tracing::debug!("an old batch was forgotten");
+        }
+        self.next_link()
+    }
+
+    /// The newest link that waits, one at a time: it answers for all before it, if many batches ask at once.
+    fn next_link(&mut self) -> Vec<Step<Job>> {
+        let is_under_way = |slot_id| self.links.get(&slot_id).is_some();
+        if self.linking.is_some_and(is_under_way) {
+            return Vec::new();
+        }
+        let waiting = self.links.iter().filter(|(_, asked)| !asked.is_sent);
+        let newest = waiting.max_by_key(|(_, asked)| asked.place);
+        let newest = newest.map(|(slot_id, asked)| (*slot_id, asked.link));
+        self.linking = newest.map(|(slot_id, _)| slot_id);
+        let Some((slot_id, link)) = newest else {
+            return Vec::new();
+        };
+        if let Some(asked) = self.links.get_mut(&slot_id) {
+            asked.is_sent = true;
         }
         vec![Step::Submit {
             job: (slot_id, Tier::First),
             stage: Stage::Link,
             action: Box::new(Action::RevealLink(RevealLink { slot_id, link })),
         }]
+    }
+
+    /// A batch does not wait for our link any more.
+    fn linked(&mut self, slot_id: SlotId) -> Vec<Step<Job>> {
+        self.links.remove(&slot_id);
+        self.next_link()
     }
 
     fn drawn(&mut self, drawn: &VerifiersDrawn) -> Vec<Step<Job>> {
@@ -379,14 +422,13 @@ impl Role for Machine {
                 let batch = Judged::Batch(Arc::new((**shown).clone()), None);
                 self.judged.put(shown.slot_id, batch);
             }
-            Event::LinksDue(due) => return self.links_due(height, due),
+            Event::LinkDue(due) if due.verifier == self.me => return self.link_due(height, due),
             Event::LinkRevealed(revealed) if revealed.verifier == self.me => {
-                self.links.remove(&revealed.slot_id);
+                return self.linked(revealed.slot_id);
             }
-            // Their time is over.
-            Event::LeavesDue(due) => {
-                self.links.remove(&due.slot_id);
-            }
+            // The time for links is over.
+            Event::LeavesDue(due) => return self.linked(due.slot_id),
+            Event::NothingDrawn(drawn) => return self.linked(drawn.slot_id),
             Event::SharingDue(due) => return self.sharing_due(due),
             Event::LeavesShared(shared) => self.shared(shared),
             Event::VerifiersDrawn(drawn) if drawn.verifiers.iter().any(|name| *name == self.me) => {
@@ -509,6 +551,10 @@ impl Role for Machine {
                 }
                 return self.next(job);
             }
+            Stage::Link => {
+                self.linking = None;
+                return self.next_link();
+            }
             Stage::Reveal if matches!(code, Some(TxCode::OK | ALREADY_REVEALED)) => {
                 self.jobs.remove(&job);
             }
@@ -520,7 +566,7 @@ impl Role for Machine {
     fn oldest(&self) -> Option<Height> {
         let order = self.orders.oldest().map(|order| order.posted);
         let job = self.jobs.oldest().map(|drawn| drawn.order.posted);
-        let link = self.links.oldest().copied();
+        let link = self.links.oldest().map(|asked| asked.since);
         order.into_iter().chain(job).chain(link).min()
     }
 }

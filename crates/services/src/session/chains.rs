@@ -7,8 +7,9 @@ use fairweir_types::{
     hash_chain::{HashChain, link_before},
 };
 
-/// Links of a chain that a verifier commits to: so few that any of them is a millisecond's work, so many that it lasts for days of batches.
-pub const LINKS: u32 = 4_096;
+/// Links of a chain that a verifier commits to: so few that any of them is some milliseconds' work, so many that half of them last for an hour of as many
+/// transactions as an account sends.
+pub const LINKS: u32 = 16_384;
 
 /// A verifier's chain of a number, by its secret seed. Chains of other numbers, other networks and other verifiers have nothing in common with it.
 #[must_use]
@@ -29,24 +30,34 @@ fn last_link(seed: &[u8; 32], chain_id: &ChainId, number: u64) -> Digest {
 /// The link that a batch asks for; none if the chain is not this verifier's.
 #[must_use]
 pub fn link_due(seed: &[u8; 32], chain_id: &ChainId, due: &LinkDue) -> Option<Digest> {
-    let last = last_link(seed, chain_id, due.chain.number);
-    let link = due.chain.link(&last, due.index);
-    (link_before(&link, due.index) == due.chain.anchor).then_some(link)
+    let last = last_link(seed, chain_id, due.hash_chain.number);
+    let link = due.hash_chain.link(&last, due.index);
+    (link_before(&link, due.index) == due.hash_chain.anchor).then_some(link)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fairweir_types::Address;
+    use fairweir_types::{
+        Address, Millis,
+        order::{OrderId, SlotId},
+    };
 
     #[test]
     fn a_verifier_finds_its_links_and_no_others() {
         let network = ChainId::new("dev-test").unwrap();
         let chain = hash_chain(&[7; 32], &network, 3, 16);
         let due = LinkDue {
+            slot_id: SlotId {
+                order: OrderId::default(),
+                slot: 0,
+            },
+            worker: Address::default(),
+            seed: Digest::ZERO,
             verifier: Address::default(),
-            chain,
+            hash_chain: chain,
             index: 5,
+            due: Millis::ZERO,
         };
         let link = link_due(&[7; 32], &network, &due).unwrap();
         assert_eq!(link_before(&link, 5), chain.anchor);

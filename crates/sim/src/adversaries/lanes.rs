@@ -7,11 +7,10 @@ use super::{
     orders::{VERIFIER_STAKE, WORKER_STAKE, float, governed, plan, share, texts},
 };
 use crate::{
-    Plan,
     byzantine::{
         Behaviour, RepeatedLeaf, Twist, WithheldKey, WithheldLink, forged_request, repeat_leaf,
     },
-    plan::{hundredths, key, seed_of},
+    plan::{hundredths, key},
     world::play_long,
 };
 use fairweir_node::network::names;
@@ -39,8 +38,10 @@ pub(super) enum Cheat {
     WithheldKey,
     /// Wrong output, with one of the verifiers as a friend that withholds its link when it would find it out.
     WithheldLink,
-    /// The same, with one of the validators as a friend besides, who withholds blocks that do not draw that verifier.
+    /// The same, with one of the validators as a friend besides, who withholds blocks that do not ask that verifier.
     WithheldBlock,
+    /// [`forged_request`], with that verifier as a friend.
+    ShelteredForgery,
 }
 
 /// What a lane came to before it was closed.
@@ -74,19 +75,9 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
         Cheat::WithheldKey | Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
             sampled * (slash + total) - (1.0 - sampled) * total
         }
-        // The same: where a link is missing something is drawn for sure, so that nothing is won by it; and the friend pays for each that it
-        // withholds.
+        // The same: without a link something is drawn for sure, so that nothing is won by it; and the friend pays for each that it withholds.
         Cheat::WithheldLink | Cheat::WithheldBlock => {
-            let first = governed(params, "first_draw") / f64::from(VERIFIERS + 1);
-            #[expect(clippy::cast_precision_loss, reason = "there are four")]
-            let turns = match cheat {
-                Cheat::WithheldBlock => 1.0 / VALIDATORS as f64,
-                _ => 0.0,
-            };
-            // A block that does not draw the friend is made once more when it is the turn of the other one.
-            let drawn = first + turns * (1.0 - first) * first;
-            let silence = float(VERIFIER_STAKE) * share(params, "missing_verdict_bps");
-            let withheld = drawn * sampled * silence;
+            let withheld = asked(cheat) * sampled * silence(params);
             sampled * (slash + total) - (1.0 - sampled) * total + withheld
         }
         // All the work; a sum that is not its leaves' is found by any sample: P·(s·S + V + T) − (1 − P)·(V − T).
@@ -101,6 +92,22 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
             let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0) * forged / claimed;
             drawn * (slash + claimed + total) - (1.0 - drawn) * forged
         }
+        // The same; where the friend is asked for the link it must be found once more, by the one sample that is drawn without.
+        Cheat::ShelteredForgery => {
+            let forged = lane.again();
+            let claimed = total + forged;
+            let share = forged / claimed;
+            let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0) * share;
+            let asked = asked(cheat);
+            let found = drawn * (1.0 - asked + asked * share);
+            let withheld = asked * drawn * silence(params);
+            // What the friend earns by verifying in the honest twin's story; what it earned in this one is counted.
+            let check = total / f64::from(REQUESTS) * self::share(params, "check_fee_bps");
+            let check = check.max(governed(params, "check_fee_min"));
+            let checks = governed(params, "first_draw") / f64::from(VERIFIERS + 1);
+            let earned = checks * sampled * check + asked * governed(params, "link_fee");
+            found * (slash + claimed + total) - (1.0 - found) * forged + withheld + earned
+        }
         // All the work, and one leaf twice, which any sample finds: P'·(s·S + T + v + T) − (1 − P')·v, with P' that of a leaf more.
         Cheat::RepeatedLeaf => {
             let again = lane.again();
@@ -112,6 +119,23 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
     }
 }
 
+/// How likely the friend is asked for the link: it is the first that is drawn of verifiers of equal stake. A block that asks another one is made once
+/// more when it is the turn of a friend.
+fn asked(cheat: Cheat) -> f64 {
+    let first = 1.0 / f64::from(VERIFIERS + 1);
+    #[expect(clippy::cast_precision_loss, reason = "there are four")]
+    let turns = match cheat {
+        Cheat::WithheldBlock => 1.0 / VALIDATORS as f64,
+        _ => 0.0,
+    };
+    first + turns * (1.0 - first) * first
+}
+
+/// What a link costs that is withheld.
+fn silence(params: &fairweir_ledger::Params) -> f64 {
+    float(VERIFIER_STAKE) * share(params, "missing_verdict_bps")
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "amounts of a story are below 2^53"
@@ -120,38 +144,30 @@ const fn base_units(amount: i64) -> f64 {
     amount as f64
 }
 
-/// A verifier that withholds its link for the first worker.
-fn withheld_link(plan: &Plan) -> Arc<dyn Twist> {
-    let genesis = plan.genesis();
-    let secrets = (1..=plan.verifiers.len()).map(|number| {
-        let seed = seed_of(&names::verifier(number));
-        (Town::verifier(number), seed)
-    });
-    let context = (
-        fairweir_ledger::params::of_genesis(&genesis),
-        genesis.chain_id,
-    );
-    let who = (Town::verifier(1), Town::worker(1));
-    Arc::new(WithheldLink::new(context, who, secrets.collect()))
-}
-
 /// A worker serves a lane and cheats with it.
 pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
-    let has_friend = matches!(cheat, Cheat::WithheldLink | Cheat::WithheldBlock);
+    let has_friend = matches!(
+        cheat,
+        Cheat::WithheldLink | Cheat::WithheldBlock | Cheat::ShelteredForgery
+    );
     let plan = plan(seed, VERIFIERS + u32::from(has_friend));
+    let params = fairweir_ledger::params::of_genesis(&plan.genesis());
+    let friend = WithheldLink::new(params, (Town::verifier(1), Town::worker(1)));
+    let friend = Arc::new(friend);
     let mut twists = Cheats::new();
     let twist = match cheat {
         Cheat::Twist(behaviour) => Some(behaviour.twist()),
         Cheat::RepeatedLeaf => Some(Arc::new(RepeatedLeaf) as Arc<dyn Twist>),
         Cheat::WithheldKey => Some(Arc::new(WithheldKey) as Arc<dyn Twist>),
         Cheat::WithheldLink | Cheat::WithheldBlock => Some(Behaviour::WrongOutput.twist()),
-        Cheat::ForgedRequest => None,
+        Cheat::ForgedRequest | Cheat::ShelteredForgery => None,
     };
     if let (true, Some(twist)) = (cheats, twist) {
         twists.insert(names::worker(1), twist);
-        if has_friend {
-            twists.insert(names::verifier(1), withheld_link(&plan));
-        }
+    }
+    if cheats && has_friend {
+        let friend: Arc<dyn Twist> = friend.clone();
+        twists.insert(names::verifier(1), friend);
     }
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, Text::ID, twists).await;
@@ -169,7 +185,9 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
         if cheats {
             match cheat {
                 Cheat::RepeatedLeaf => town.restart(&name, repeat_leaf).await,
-                Cheat::ForgedRequest => {
+                Cheat::ForgedRequest | Cheat::ShelteredForgery => {
+                    // It is the last leaf.
+                    friend.fear_from(Amount::sum(right.iter().copied()).expect("it is little"));
                     let cook = |books: &mut super::Books| forged_request(books, &key(&name));
                     town.restart(&name, cook).await;
                 }
@@ -198,9 +216,8 @@ pub(super) fn worker(seed: u64, cheats: bool, cheat: Cheat) -> Outcome {
         let mut adversaries = vec![Town::worker(1)];
         let mut expected = expected(cheat, &lane, &town.chain.params());
         if has_friend {
-            let friend = Town::verifier(1);
-            expected -= base_units(earned(&town, friend));
-            adversaries.push(friend);
+            expected -= base_units(earned(&town, Town::verifier(1)));
+            adversaries.push(Town::verifier(1));
         }
         let told = Told {
             expected,
@@ -246,10 +263,10 @@ pub(super) fn verifier(seed: u64, cheats: bool, behaviour: Behaviour) -> Outcome
         };
         let sampled = (f64::from(REQUESTS) * share(&params, "sampling_bps")).min(1.0);
         let drawn = governed(&params, "first_draw") / f64::from(VERIFIERS + 1);
+        // It is paid for its links.
+        let links = governed(&params, "link_fee") / f64::from(VERIFIERS + 1);
         let told = Told {
-            // It is paid for its links.
-            expected: drawn
-                * (sampled * float(VERIFIER_STAKE) * lost - governed(&params, "link_fee")),
+            expected: drawn * sampled * float(VERIFIER_STAKE) * lost - links,
             right: Amount::sum(right).expect("it is little"),
             ..Told::default()
         };

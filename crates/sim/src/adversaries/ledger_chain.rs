@@ -62,7 +62,7 @@ struct Books {
     wakers: BTreeMap<u64, Waker>,
     followers: u64,
     work_pending: bool,
-    /// A worker one of whose friends is a validator, and another a verifier: the one withholds a block that does not draw the other.
+    /// A worker one of whose friends is a validator, and another a verifier: the one withholds a block that does not ask the other for its link.
     befriended: Option<(Address, Address)>,
 }
 
@@ -119,8 +119,8 @@ impl LedgerChain {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From here on one of [`VALIDATORS`] proposers withholds each block of its turn in which the verifiers of a batch of this worker would be drawn without
-    /// this one: the next proposer makes it, with another beacon (protocol rule 1).
+    /// From here on one of [`VALIDATORS`] proposers withholds each block of its turn in which another verifier than this one would be asked for the link of a
+    /// batch of this worker: the next proposer makes it, with another beacon (protocol rule 1).
     pub(super) fn befriend(&self, worker: Address, verifier: Address) {
         self.books().befriended = Some((worker, verifier));
     }
@@ -325,11 +325,8 @@ impl Books {
 
     fn is_withheld(&self, outcome: &BlockOutcome) -> bool {
         let is_bad = |(worker, verifier): &(Address, Address)| {
-            outcome.events.iter().any(|event| match event {
-                Event::LinksDue(due) if due.worker == *worker => {
-                    !due.links.iter().any(|due| due.verifier == *verifier)
-                }
-                _ => false,
+            outcome.events.iter().any(|event| {
+                matches!(event, Event::LinkDue(due) if due.worker == *worker && due.verifier != *verifier)
             })
         };
         // Whose turn a story's blocks are differs from seed to seed.

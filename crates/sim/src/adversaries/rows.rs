@@ -68,13 +68,14 @@ const DRAWN: &str =
     "V·(1 − (1 − x·2/8)^6): drawn for a quarter of six orders, x of what is left each time";
 const SAMPLED: &str = "P·(s·S + T) − (1 − P)·T";
 const WITHHELD_LINK: &str =
-    "P·(s·S + T) − (1 − P)·T + A·P·x·V less what the friend earned, A = 2/8";
-const WITHHELD_BLOCK: &str = "the same with A = 2/8 + 1/4 · 6/8 · 2/8";
+    "P·(s·S + T) − (1 − P)·T + A·P·x·V less what the friend earned, A = 1/8";
+const WITHHELD_BLOCK: &str = "the same with A = 1/8 + 1/4 · 7/8 · 1/8";
 const INFLATED: &str = "P·(s·S + U + T) − (1 − P)·(U − T), U what the voucher covers";
 const FORGED: &str = "D·(s·S + 2·T + v) − (1 − D)·v, D = (n + 1)·p·v/(T + v), v the forged leaf";
+const SHELTERED: &str = "the same with D·(1 − A + A·v/(T + v)) in place of D, and A·D·x·V less what the friend earned more than in the twin, A = 1/8";
 const REPEATED: &str =
     "P·(s·S + 2·T + v) − (1 − P)·v, P of n + 1 requests, v the leaf that comes twice";
-const LANE_DRAWN: &str = "2/8·(P·x·V − l), l the fee of a link";
+const LANE_DRAWN: &str = "P·2/8·x·V − 1/8·l, l the fee of a link";
 const NOTHING: &str = "nothing but the fees of what is refused";
 const TOTAL: &str = "T";
 const OVERHEAD: &str =
@@ -104,6 +105,7 @@ rows! {
     "withheld-key", "8", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldKey);
     "inflated-claim", "2", Twin, Exactly INFLATED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::InflatedClaim));
     "forged-request", "2, 3", Twin, Exactly FORGED, 4, |seed, cheats| lanes::worker(seed, cheats, Cheat::ForgedRequest);
+    "sheltered-forgery", "1, 2, 3", Twin, Exactly SHELTERED, 4, |seed, cheats| lanes::worker(seed, cheats, Cheat::ShelteredForgery);
     "repeated-leaf", "2", Twin, Exactly REPEATED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::RepeatedLeaf);
     "lane-lying-verifier", "4, 7", Aside, Exactly LANE_DRAWN, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::LyingVerifier);
     "lane-silent-verifier", "4", Aside, Exactly LANE_DRAWN, 4, |seed, cheats| lanes::verifier(seed, cheats, Behaviour::SilentVerifier);

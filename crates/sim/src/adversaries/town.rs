@@ -186,7 +186,7 @@ impl Town {
                 owner,
                 kinds,
                 seal_key: session::seal_key(&seed_of(name)),
-                chain: session::hash_chain(&seed_of(name), seat.chain(), 0, LINKS),
+                hash_chain: session::hash_chain(&seed_of(name), seat.chain(), 0, LINKS),
             };
             seat.done(Action::EnrolVerifier(enrol)).await;
         }

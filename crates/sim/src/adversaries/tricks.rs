@@ -53,13 +53,13 @@ fn overhead(town: &Town) -> f64 {
     float(town.chain.burned_and_checks(buyer)) - float(town.chain.workers_part(buyer))
 }
 
-/// The checks, with their links, of a sampled batch of requests that are no dearer than this: what its worker pays at most where the lane keeps too little.
+/// The checks and the link of a sampled batch of requests that are no dearer than this: what its worker pays at most where the lane keeps too little.
 fn checks_of(town: &Town, dearest: Amount) -> Amount {
     let params = town.chain.params();
     let each = float(dearest) * share(&params, "check_fee_bps");
     let each = each.max(governed(&params, "check_fee_min"));
-    let links = governed(&params, "link_fee");
-    let checks = governed(&params, "first_draw") * (each + links);
+    let link = governed(&params, "link_fee");
+    let checks = governed(&params, "first_draw") * each + link;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -1,73 +1,64 @@
 use super::Twist;
 use fairweir_ledger::{Params, sessions::draw_offsets};
-use fairweir_services::session::link_due;
 use fairweir_types::{
-    Action, Address, Amount, ChainId, Event,
-    event::{LinkDue, LinksDue},
-    order::SlotId,
+    Action, Address, Amount, Event, event::LinkDue, order::SlotId, tx::RevealLink,
 };
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// A verifier that is a friend of a worker. Drawn for a batch of it, it withholds its link if with it some request would be sampled.
-///
-/// It is told the other verifiers' secrets, as if it always revealed last: who is not last must reveal before it knows.
+/// A verifier that is a friend of a worker. Asked for the link of a batch of it, it withholds it if with it something would be sampled that the two fear.
 #[derive(Debug)]
 pub struct WithheldLink {
     params: Params,
-    chain_id: ChainId,
     me: Address,
     friend: Address,
-    secrets: BTreeMap<Address, [u8; 32]>,
+    /// The first offset into what a batch costs that they fear.
+    fear: Mutex<Amount>,
     batches: Mutex<BTreeMap<SlotId, Batch>>,
 }
 
 #[derive(Debug)]
 struct Batch {
     claim: (u32, Amount),
-    due: Option<LinksDue>,
+    due: Option<LinkDue>,
 }
 
 impl WithheldLink {
-    pub(crate) fn new(
-        (params, chain_id): (Params, ChainId),
-        (me, friend): (Address, Address),
-        secrets: BTreeMap<Address, [u8; 32]>,
-    ) -> Self {
+    pub(crate) const fn new(params: Params, (me, friend): (Address, Address)) -> Self {
         Self {
             params,
-            chain_id,
             me,
             friend,
-            secrets,
+            fear: Mutex::new(Amount::ZERO),
             batches: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// From here on only samples from this offset on are feared.
+    pub(crate) fn fear_from(&self, offset: Amount) {
+        *self.fear.lock().unwrap_or_else(PoisonError::into_inner) = offset;
     }
 
     fn batches(&self) -> MutexGuard<'_, BTreeMap<SlotId, Batch>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something would be sampled if everybody revealed.
-    fn would_be_sampled(&self, slot_id: &SlotId) -> bool {
+    /// Whether something that they fear would be sampled with this link.
+    fn is_feared(&self, reveal: &RevealLink) -> bool {
         let batches = self.batches();
         let Some(Batch {
             claim,
             due: Some(due),
-        }) = batches.get(slot_id)
+        }) = batches.get(&reveal.slot_id)
         else {
             return false;
         };
-        let link = |due: &LinkDue| {
-            let link = link_due(&self.secrets[&due.verifier], &self.chain_id, due);
-            (due.verifier, link)
-        };
-        let links: Vec<_> = due.links.iter().map(link).collect();
-        let samples = draw_offsets(&self.params, *claim, &due.seed, &links);
+        let samples = draw_offsets(&self.params, *claim, &due.seed, Some(&reveal.link));
+        let fear = *self.fear.lock().unwrap_or_else(PoisonError::into_inner);
         let samples = samples.expect("few requests");
-        !samples.is_empty()
+        samples.iter().any(|sample| *sample >= fear)
     }
 }
 
@@ -81,9 +72,9 @@ impl Twist for WithheldLink {
                 };
                 self.batches().insert(posted.slot_id, batch);
             }
-            Event::LinksDue(due) if due.links.iter().any(|one| one.verifier == self.me) => {
+            Event::LinkDue(due) if due.verifier == self.me => {
                 if let Some(batch) = self.batches().get_mut(&due.slot_id) {
-                    batch.due = Some((**due).clone());
+                    batch.due = Some(**due);
                 }
             }
             _ => {}
@@ -92,7 +83,7 @@ impl Twist for WithheldLink {
 
     fn action(&self, action: Action) -> Option<Action> {
         match &action {
-            Action::RevealLink(reveal) if self.would_be_sampled(&reveal.slot_id) => None,
+            Action::RevealLink(reveal) if self.is_feared(reveal) => None,
             _ => Some(action),
         }
     }

@@ -135,41 +135,31 @@ record!(BatchPosted {
     numbers
 });
 
-/// A link of a verifier's hash chain that a batch waits for.
+/// The verifiers of a batch were drawn; one of them must reveal a link of its hash chain before anybody can know which requests are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkDue {
-    /// The verifier.
-    pub verifier: Address,
-    /// Its chain.
-    pub chain: HashChain,
-    /// Which link of it, from 1.
-    pub index: u32,
-}
-record!(LinkDue {
-    verifier,
-    chain,
-    index
-});
-
-/// The verifiers of a batch were drawn; each must reveal a link of its hash chain before anybody can know which requests are drawn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinksDue {
     /// The batch.
     pub slot_id: SlotId,
     /// Its worker.
     pub worker: Address,
     /// What the beacon gave for the draw of the samples.
     pub seed: Digest,
-    /// The links, in the order of the draw.
-    pub links: BoundedVec<LinkDue, DRAWN_MAX>,
-    /// The chain time until which they must be revealed.
+    /// The verifier.
+    pub verifier: Address,
+    /// Its chain.
+    pub hash_chain: HashChain,
+    /// Which link of it, from 1.
+    pub index: u32,
+    /// The chain time until which it must be revealed.
     pub due: Millis,
 }
-record!(LinksDue {
+record!(LinkDue {
     slot_id,
     worker,
     seed,
-    links,
+    verifier,
+    hash_chain,
+    index,
     due
 });
 
@@ -189,6 +179,16 @@ record!(LinkRevealed {
     link
 });
 
+/// No request of a batch was drawn for a check: it waits for its time and is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NothingDrawn {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Its worker.
+    pub worker: Address,
+}
+record!(NothingDrawn { slot_id, worker });
+
 /// Requests of a batch were drawn for a check; its worker must show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeavesDue {
@@ -198,7 +198,7 @@ pub struct LeavesDue {
     pub worker: Address,
     /// The drawn offsets into what the batch costs, ascending: of each the leaf is meant that covers it.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
-    /// The verifiers that were drawn with them, to whom they are shown.
+    /// The batch's verifiers, to whom they are shown.
     pub readers: BoundedVec<Reader, DRAWN_MAX>,
     /// The chain time until which they must be shown.
     pub due: Millis,
@@ -318,7 +318,7 @@ pub struct BatchSettled {
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// To the worker.
     pub paid: Payment,
-    /// To the verifiers, for their checks.
+    /// To the verifiers, for their links and checks.
     pub checks: BoundedVec<Payment, { DRAWN_MAX * 2 }>,
     /// The settlement fee, burned.
     pub burned: Amount,

@@ -38,8 +38,7 @@ record!(PostBatch {
     voucher
 });
 
-/// Reveals the link of the sender's hash chain that decides, with the beacon and other verifiers' links, which leaves of a batch are drawn; sent by
-/// a drawn verifier.
+/// Reveals the link of the sender's hash chain that decides, with the beacon, which leaves of a batch are drawn; sent by one of its verifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RevealLink {
     /// The batch.

@@ -287,7 +287,7 @@ records! {
     RegisterOffer { offer }
     WithdrawOffer { kind }
     HashChain { number, length, anchor }
-    EnrolVerifier { owner, kinds, seal_key, chain }
+    EnrolVerifier { owner, kinds, seal_key, hash_chain }
     LeaveVerifiers {}
     PostOrder { header }
     TopUp { order, amount }
@@ -409,9 +409,9 @@ records! {
     BatchPosted { slot_id, lane, number, worker, root, count, numbers }
     LeavesDue { slot_id, worker, samples, readers, due }
     LeavesShown { slot_id, lane, worker, payers, kind, version, prices, demand, root, count, numbers, samples, leaves, shown, sealed, readers }
-    LinkDue { verifier, chain, index }
-    LinksDue { slot_id, worker, seed, links, due }
+    LinkDue { slot_id, worker, seed, verifier, hash_chain, index, due }
     LinkRevealed { slot_id, verifier, link }
+    NothingDrawn { slot_id, worker }
     SharingDue { slot_id, worker, readers, due }
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
@@ -540,7 +540,7 @@ choices! {
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
-        LaneToppedUp, SharingDue, LeavesShared, LinksDue, LinkRevealed, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
+        LaneToppedUp, SharingDue, LeavesShared, LinkDue, LinkRevealed, NothingDrawn, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,

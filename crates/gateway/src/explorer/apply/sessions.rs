@@ -56,11 +56,14 @@ pub(super) async fn happened(
             change_slot(writing, place, event.slot_id, "closed", |_| {}).await
         }
         Event::BatchPosted(event) => posted(writing, place, event).await,
-        Event::LinksDue(event) => {
+        Event::LinkDue(event) => {
             change_slot(writing, place, event.slot_id, "linking", |_| {}).await
         }
         Event::LinkRevealed(event) => {
             change_slot(writing, place, event.slot_id, "linking", |_| {}).await
+        }
+        Event::NothingDrawn(event) => {
+            change_slot(writing, place, event.slot_id, "unsampled", |_| {}).await
         }
         Event::LeavesDue(event) => {
             let samples: Vec<String> = event.samples.iter().map(Amount::to_string).collect();

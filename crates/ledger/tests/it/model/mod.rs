@@ -26,7 +26,7 @@ const HALT_GAP: u64 = 5_000;
 const UNBONDING_DELAY: u64 = 4_000_000;
 const ROLE_STAKE_MIN: Money = 100 * COIN;
 const SETTLEMENT_FEE: (Money, Money) = (100, 1_000);
-const CHECK_FEE: (Money, Money) = (2_500, 10_000);
+const CHECK_FEE: (Money, Money) = (2_500, 15_000);
 const FIRST_DRAW: Money = 2;
 const EXPOSURE_BPS: Money = 20_000;
 /// What `validator` keeps of the fees of its blocks.

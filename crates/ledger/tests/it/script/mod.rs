@@ -7,7 +7,6 @@
 //! A: transfer A 5 => to_self     must be refused with that reason
 //! blocks 2                       two empty blocks, 10 ms apart
 //! height 60                      empty blocks until that one is there
-//! links b1                       every verifier of batch b1 reveals its link
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
 //! expect balance B 10005         a balance; also bonded, phase, closed, duty, event, no-event, worker,
 //!                                candidate, proposal, tally, param, charged, treasury, service
@@ -16,7 +15,7 @@
 //! `^9:a` the cell `a` below nine nodes of one child. `appeal` and `defend` bind it to an output of its last cell, or to that of `of=`.
 //! A batch with `leaves=right,wrong` has a root over such leaves, and verbs about it say what each of its *leaves* gives, `missing` that it was not
 //! shown. What binds is then a run of the `sample=`, or what `shows=` says: `leaf`, `nothing`, or a leaf with something wrong about it.
-//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `right` and `wrong` are traces. Numbers of money are coins. `#` begins a comment.
+//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `linker` the one that is asked for its link, `right` and `wrong` are traces. Numbers of money are coins. `#` begins a comment.
 
 pub(crate) mod audit;
 mod candidates;
@@ -165,10 +164,6 @@ fn step(world: &mut Option<World>, params: &mut Vec<(u16, u64)>, line: &str) {
             world.block(gap, &[]);
             left -= gap;
         }
-    } else if let Some(batch) = line.strip_prefix("links ") {
-        for position in 1..=world.slot(batch).unwrap().first.len() {
-            transact(world, &format!("d{position}: link {batch}"));
-        }
     } else if let Some(what) = line.strip_prefix("tamper ") {
         audit::tamper(world, &Line::of(what));
     } else if let Some(expected) = line.strip_prefix("expect ") {
@@ -256,6 +251,10 @@ fn actor(world: &World, who: &str, line: &Line<'_>) -> SecretKey {
     let number_in = |draw: &fairweir_ledger::market::Draw, number: &str| {
         draw.as_slice()[number.parse::<usize>().unwrap() - 1].verifier
     };
+    if who == "linker" {
+        let asked = slot.batch.and_then(|batch| batch.link).unwrap();
+        return world.keys[&world.name_of(asked.verifier)].clone();
+    }
     if let Some(number) = who.strip_prefix('f') {
         return world.keys[&world.name_of(number_in(&slot.first, number))].clone();
     }
@@ -365,7 +364,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
                 versions: versions(line),
             })),
             seal_key: [0; 32],
-            chain: chain_of(
+            hash_chain: chain_of(
                 key.address(),
                 line.option("hash-chain", 0),
                 line.option("links", 64),
@@ -403,7 +402,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
             link: match line.words.get(2) {
                 Some(other) => Digest::of_blob(other.as_bytes()),
                 None if line.word(1) == "nothing" => Digest::ZERO,
-                None => world.link(line.word(1), key.address()),
+                None => world.link(line.word(1)),
             },
         }),
         "share" => Action::ShareLeaves(Boxed::new(sessions::share_leaves(world, line))),

@@ -7,21 +7,19 @@ use crate::{
 };
 use fairweir_types::{
     Action, Address, BoundedVec, Boxed, Digest, Event, Height, Millis, TxCode,
-    event::{LeavesDue, LinkDue, LinkRevealed, LinksDue},
+    event::{LeavesDue, LinkDue, LinkRevealed},
     hash_chain::link_before,
+    order::SlotId,
 };
 
-fn links_due(verifier: Address, seed: [u8; 32]) -> Event {
-    let due = LinkDue {
-        verifier,
-        chain: session::hash_chain(&seed, &chain_id(), 7, 32),
-        index: 3,
-    };
-    Event::LinksDue(Boxed::new(LinksDue {
-        slot_id: slot_id(),
+fn link_due(slot_id: SlotId, (verifier, seed): (Address, [u8; 32]), index: u32) -> Event {
+    Event::LinkDue(Boxed::new(LinkDue {
+        slot_id,
         worker: key(5).address(),
         seed: Digest::ZERO,
-        links: BoundedVec::truncating([due]),
+        verifier,
+        hash_chain: session::hash_chain(&seed, &chain_id(), 7, 32),
+        index,
         due: Millis(60_000),
     }))
 }
@@ -39,7 +37,10 @@ fn leaves_due() -> Event {
 #[test]
 fn a_verifier_reveals_the_link_that_is_asked_for() {
     let mut machine = verifier_machine();
-    let steps = machine.decide(Height(4), &links_due(me().address(), identity().seed));
+    let steps = machine.decide(
+        Height(4),
+        &link_due(slot_id(), (me().address(), identity().seed), 3),
+    );
     let [Step::Submit { job, stage, action }] = steps.as_slice() else {
         panic!("expected a link, got {steps:?}");
     };
@@ -74,10 +75,56 @@ fn a_verifier_reveals_no_link_of_others_nor_when_its_time_is_over() {
         (me().address(), [1; 32]),
     ];
     for (verifier, seed) in table {
-        let steps = machine.decide(height, &links_due(verifier, seed));
+        let steps = machine.decide(height, &link_due(slot_id(), (verifier, seed), 3));
         assert_eq!(steps.iter().map(name).collect::<Vec<_>>(), [""; 0]);
     }
-    let steps = machine.decide(height, &links_due(me().address(), identity().seed));
+    let steps = machine.decide(
+        height,
+        &link_due(slot_id(), (me().address(), identity().seed), 3),
+    );
     machine.decide(Height(9), &leaves_due());
     assert!(!machine.wants(&steps[0]));
+}
+
+#[test]
+fn of_many_batches_the_newest_link_goes_first_and_one_at_a_time() {
+    let mut machine = verifier_machine();
+    let me = (me().address(), identity().seed);
+    let batch = |number: u16| SlotId {
+        slot: number,
+        ..slot_id()
+    };
+    let slot_of = |steps: &[Step<_>]| -> Vec<u16> {
+        let slots = steps.iter().map(|step| match step {
+            Step::Submit { action, .. } => match action.as_ref() {
+                Action::RevealLink(reveal) => reveal.slot_id.slot,
+                other => panic!("expected a link, got {other:?}"),
+            },
+            Step::Work { .. } => panic!("expected a link"),
+        });
+        slots.collect()
+    };
+    let revealed = |number| {
+        Event::LinkRevealed(LinkRevealed {
+            slot_id: batch(number),
+            verifier: me.0,
+            link: Digest::ZERO,
+        })
+    };
+    let height = Height(4);
+    let mut sent = Vec::new();
+    for number in 1..=5 {
+        let steps = machine.decide(height, &link_due(batch(number), me, u32::from(number)));
+        sent.extend(slot_of(&steps));
+    }
+    assert_eq!(sent, [1], "the others wait for it");
+    assert_eq!(slot_of(&machine.decide(height, &revealed(1))), [5]);
+    // What follows from it the ledger writes down for the batches that are looked at.
+    assert!(machine.decide(height, &revealed(3)).is_empty());
+    // A step that was dropped holds up nothing once its batch goes on.
+    assert_eq!(slot_of(&machine.decide(height, &revealed(5))), [4]);
+    let job = (batch(4), fairweir_types::receipt::Tier::First);
+    let done = outcome(TxCode::OK);
+    let stage = crate::pipeline::role::Stage::Link;
+    assert_eq!(slot_of(&machine.submitted(job, stage, Some(&done))), [2]);
 }
