@@ -63,7 +63,7 @@ impl Default for ClerkOptions {
         Self {
             // The most of which the samples of one batch are still one in a hundred.
             batch_requests: 1_600,
-            // Six an hour: a batch costs nine transactions, its challenge window is an hour, and fewer than may be open at a time wait for its end.
+            // Six an hour: a batch costs eight transactions, its challenge window is an hour, and fewer than may be open at a time wait for its end.
             batch_after: Duration::from_secs(600),
         }
     }
