@@ -285,7 +285,7 @@ impl Sheet {
             },
             Inequality {
                 says: "link fee ≥ fee of its transaction",
-                why: "a verifier is paid for its part in every draw, also when nothing is drawn (rule 10)",
+                why: "a verifier is paid for the link that it is asked for, also when nothing is drawn (rule 10)",
                 unit: "coins",
                 left: self.coins("link_fee"),
                 right: self.link_fees(),

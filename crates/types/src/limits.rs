@@ -52,8 +52,9 @@ pub const CANDIDATES_REPORTED_MAX: usize = 32;
 pub const DRAWN_MAX: usize = 8;
 /// Links of one verifier's hash chain: its owner takes some milliseconds to find any of them.
 pub const LINKS_MAX: u32 = 65_536;
-/// Links of a verifier's hash chain that were asked for since the newest that it revealed: to check one costs as many hashes, some tenths of a millisecond.
-pub const LINKS_OPEN_MAX: u32 = 1_024;
+/// Links of a verifier's hash chain that are asked for after the newest that it revealed. To check one costs as many hashes: about what it costs to check the
+/// signature of the transaction that reveals it.
+pub const LINKS_OPEN_MAX: u32 = 256;
 const _: () = assert!(
     LINKS_OPEN_MAX < LINKS_MAX,
     "a chain is not used up by what is open"

@@ -186,7 +186,7 @@ records! {
     Settlement {
         height: u64,
         paid: Payment,
-        /// To verifiers, for their links and checks.
+        /// To verifiers, for their checks and the link.
         checks: Vec<Payment>,
         burned: String,
         /// Verifiers that re-executed it and agree.

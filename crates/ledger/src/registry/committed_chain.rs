@@ -115,13 +115,21 @@ impl VerifierRecord {
 
     /// From here on a chain of it is in use, and used like this.
     pub(crate) fn use_chain(&mut self, used: CommittedChain) {
-        if self
-            .next
-            .is_some_and(|next| next.hash_chain == used.hash_chain)
-        {
+        let has_taken_over = |next: CommittedChain| next.hash_chain == used.hash_chain;
+        if self.next.is_some_and(has_taken_over) {
+            self.before = Some(self.chain);
             self.next = None;
         }
         self.chain = used;
+    }
+
+    /// A chain of which links may be waited for.
+    pub(crate) fn asked_chain(&mut self, hash_chain: &HashChain) -> Option<&mut CommittedChain> {
+        let Self { chain, before, .. } = self;
+        [Some(chain), before.as_mut()]
+            .into_iter()
+            .flatten()
+            .find(|chain| chain.hash_chain == *hash_chain)
     }
 }
 
@@ -147,6 +155,7 @@ mod tests {
             seal_key: [0; 32],
             chain: CommittedChain::new(chain(0, length), Height(1)),
             next: None,
+            before: None,
             deposit: Amount::ZERO,
         }
     }
@@ -222,6 +231,13 @@ mod tests {
             (number_at(&record, 13), number_at(&record, 14)),
             ((1, 0), (0, 0))
         );
+        // Links of the one that it took over from are still known.
+        let second = chain(1, 8);
+        record.use_chain(record.chain_at(Height(14), DELAY));
+        let before = record.asked_chain(&second).unwrap();
+        before.reveal(3, second.link(&last(1), 3));
+        assert_eq!(before.known(2), Some(second.link(&last(1), 2)));
+        assert!(record.asked_chain(&chain(7, 8)).is_none());
         // The same once more changes nothing.
         let before = record.clone();
         record.commit(chain(0, 8), Height(13), DELAY);

@@ -43,6 +43,7 @@ pub(crate) fn enrol_verifier(
         seal_key: enrol.seal_key,
         chain: CommittedChain::new(enrol.hash_chain, height),
         next: None,
+        before: None,
         deposit: Amount::ZERO,
     });
     record.owner = enrol.owner;

@@ -65,10 +65,12 @@ pub struct VerifierRecord {
     pub kinds: BoundedVec<KnownKind, VERIFIER_KINDS_MAX>,
     /// The key that what it may read is encrypted to.
     pub seal_key: SealKey,
-    /// The hash chain whose links it reveals.
+    /// The hash chain of which batches ask for links.
     pub chain: CommittedChain,
     /// The one that takes over from it.
     pub next: Option<CommittedChain>,
+    /// The one that it took over from: some of its links may still be waited for.
+    pub before: Option<CommittedChain>,
     /// The refundable deposit for this record.
     pub deposit: Amount,
 }
@@ -78,6 +80,7 @@ state_record!(VerifierRecord {
     seal_key,
     chain,
     next,
+    before,
     deposit
 });
 

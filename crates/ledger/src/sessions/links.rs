@@ -1,7 +1,7 @@
 //! The link of a verifier's hash chain: from it and the beacon a batch's samples are drawn (protocol rule 1).
 //!
 //! The beacon of a block is known to its proposer before everybody else; a link is known to its verifier alone until it reveals it, and which one it reveals
-//! is fixed before. So nobody foresees the samples who has not both for friends. A verifier that withholds its link, because it does not like what it sees,
+//! is fixed before. So before the block is made nobody foresees the samples who has not both for friends. A verifier that withholds its link, because it does not like what it sees,
 //! pays for it; the samples are drawn from the beacon then, and not fewer.
 
 use super::{Batch, SessionError, sample::draw_samples};
@@ -160,8 +160,8 @@ fn advance(execution: &mut Execution<'_>, asked: &LinkAsked, link: Digest) -> Re
     let Some(mut record) = execution.overlay.load::<VerifierRecord>(&key)? else {
         return Ok(());
     };
-    if record.chain.hash_chain == asked.hash_chain {
-        record.chain.reveal(asked.index, link);
+    if let Some(chain) = record.asked_chain(&asked.hash_chain) {
+        chain.reveal(asked.index, link);
         execution.overlay.store(key, &record);
     }
     Ok(())
@@ -175,9 +175,10 @@ pub(crate) fn link_ended(
     mut slot: Slot,
 ) -> Result<(), Fault> {
     let asked = asked_of(&mut slot)?;
-    let record: Option<VerifierRecord> = execution.overlay.load(&keys::verifier(asked.verifier))?;
-    let chain = record.map(|record| record.chain);
-    let chain = chain.filter(|chain| chain.hash_chain == asked.hash_chain);
+    let mut record: Option<VerifierRecord> =
+        execution.overlay.load(&keys::verifier(asked.verifier))?;
+    let chain = record.as_mut();
+    let chain = chain.and_then(|record| record.asked_chain(&asked.hash_chain));
     match chain.and_then(|chain| chain.known(asked.index)) {
         Some(link) => hear(execution, slot_id, asked, link),
         None => verification::slash_unlinked(execution, slot_id, asked.verifier)?,

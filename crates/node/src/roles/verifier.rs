@@ -17,9 +17,8 @@ use fairweir_types::{
 };
 use std::time::Duration;
 
-/// How often a verifier looks how much of its hash chain is left. It commits to another one with half of it, which does for longer than until it looks
-/// again at any rate at which it can reveal links.
-pub(super) const LINKS_PAUSE: Duration = Duration::from_secs(600);
+/// How often a verifier looks how much of its hash chain is left; it commits to another one with half of it.
+pub(super) const LINKS_PAUSE: Duration = Duration::from_secs(60);
 
 /// Enrols an account as a verifier of what it can check, by its secret seed: with the key that what it may read is encrypted to, and a hash chain.
 ///
@@ -157,5 +156,59 @@ async fn check<C: ChainClient>(clock: &impl Clock, equipment: Equipment<C>) {
         tracing::warn!(%error, "the verifier lost the chain; it tries again");
         from = progress.resume_from().max(from);
         clock.sleep(RETRY_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+    use fairweir_types::Nonce;
+
+    #[test]
+    fn a_chain_is_kept_while_it_is_ours_and_half_of_it_is_left() {
+        let chain_id = ChainId::new("dev-links").unwrap();
+        let (seed, other) = ([1; 32], [2; 32]);
+        let account = |hash_chain, links_left| AccountReport {
+            nonce: Nonce(40),
+            verifies: Some(VerifierReport {
+                enrolment: EnrolVerifier {
+                    owner: Address::default(),
+                    kinds: BoundedVec::default(),
+                    seal_key: [0; 32],
+                    hash_chain,
+                },
+                links_left,
+            }),
+            ..AccountReport::default()
+        };
+        let known = session::hash_chain(&seed, &chain_id, 7, 64);
+        let fresh = session::hash_chain(&seed, &chain_id, 40, session::LINKS);
+        let foreign = session::hash_chain(&other, &chain_id, 7, 64);
+        // What the account is enrolled with, and what it commits to.
+        let table = [
+            (account(known, 64), known),
+            (account(known, 33), known),
+            (account(known, 32), fresh),
+            (account(known, 0), fresh),
+            (account(foreign, 64), fresh),
+            (
+                AccountReport {
+                    nonce: Nonce(40),
+                    ..AccountReport::default()
+                },
+                fresh,
+            ),
+        ];
+        for (row, (account, expected)) in table.iter().enumerate() {
+            assert_eq!(
+                hash_chain(account, &seed, &chain_id),
+                *expected,
+                "row {row}"
+            );
+        }
     }
 }

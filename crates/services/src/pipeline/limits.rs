@@ -8,8 +8,8 @@ pub(super) const ORDERS_MAX: usize = 16_384;
 pub(super) const RECEIPTS_MAX: usize = 16_384;
 /// Slots that a role works on at a time. A worker's offer bounds them further by its capacity.
 pub(super) const JOBS_MAX: usize = 1_024;
-/// Batches that wait for a verifier's links: no more are asked for.
-pub(super) const LINKS_MAX: usize = fairweir_types::limits::LINKS_OPEN_MAX as usize;
+/// Batches that wait for a link of a verifier; of more the oldest is forgotten, which a later link answers for.
+pub(super) const LINKS_WAITING_MAX: usize = 4_096;
 /// Bytes of outputs that a worker keeps for delivery; of more the oldest is forgotten.
 pub(super) const OUTPUTS_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// Slots of which a worker keeps the output.

@@ -3,7 +3,7 @@
 use super::{
     Identity, PipelineError, Progress, Tools,
     driver::drive,
-    limits::{JOBS_MAX, LINKS_MAX, RECEIPTS_MAX},
+    limits::{JOBS_MAX, LINKS_WAITING_MAX, RECEIPTS_MAX},
     memory::{Judged, Newest, Orders, PostedOrder, orders},
     role::{Role, Stage, Step, WorkError, ready},
     salt::verdict_nonce,
@@ -17,6 +17,7 @@ use crate::{
     world::ChainClient,
 };
 use commonware_runtime::Clock;
+use core::cmp::Reverse;
 use fairweir_types::{
     Action, Address, Boxed, ChainId, Digest, Event, Height, Receipt, TxCode, TxOutcome, decode,
     event::{LeavesShared, LinkDue, SharingDue, VerdictCommitted, VerifiersDrawn},
@@ -32,6 +33,10 @@ use std::sync::Arc;
 const ALREADY_COMMITTED: TxCode = TxCode(503);
 /// The ledger's refusal of a second reveal.
 const ALREADY_REVEALED: TxCode = TxCode(505);
+/// The ledger's refusals of a link that a batch does not wait for: it has one, or is gone, or asked for another.
+const LINKED: TxCode = TxCode(601);
+const NO_LANE: TxCode = TxCode(600);
+const OTHER_LINK: TxCode = TxCode(629);
 
 /// Checks the work that one account is drawn to check.
 #[derive(Debug)]
@@ -110,9 +115,7 @@ struct Drawn {
 struct Link {
     /// The block that asked for it.
     since: Height,
-    /// Its chain's number and its index.
-    place: (u64, u32),
-    link: Digest,
+    due: LinkDue,
     is_sent: bool,
 }
 
@@ -141,7 +144,7 @@ impl Machine {
             me: identity.key.address(),
             reading: ReadingKey::of(identity.key.address(), &identity.seed),
             keys: Newest::new(RECEIPTS_MAX),
-            links: Newest::new(LINKS_MAX),
+            links: Newest::new(LINKS_WAITING_MAX),
             linking: None,
             identity,
             chain_id,
@@ -158,45 +161,47 @@ impl Machine {
         self.judged = Newest::new(RECEIPTS_MAX);
         self.jobs = Newest::new(JOBS_MAX);
         self.keys = Newest::new(RECEIPTS_MAX);
-        self.links = Newest::new(LINKS_MAX);
+        self.links = Newest::new(LINKS_WAITING_MAX);
         self.linking = None;
     }
 
-    /// A batch asks for a link of ours: it follows from the seed.
+    /// A batch asks for a link of ours.
     fn link_due(&mut self, height: Height, due: &LinkDue) -> Vec<Step<Job>> {
-        let slot_id = due.slot_id;
-        let Some(link) = link_due(&self.identity.seed, &self.chain_id, due) else {
-            tracing::error!(%slot_id, "the account is enrolled with a hash chain of another seed: its link is missing, this costs the penalty for it");
-            return Vec::new();
-        };
         let asked = Link {
             since: height,
-            place: (due.hash_chain.number, due.index),
-            link,
+            due: *due,
             is_sent: false,
         };
-        if self.links.put(slot_id, asked).is_some() {
+        if self.links.put(due.slot_id, asked).is_some() {
             tracing::debug!("an old batch was forgotten");
         }
         self.next_link()
     }
 
-    /// The newest link that waits, one at a time: it answers for all before it, if many batches ask at once.
+    /// The link that is revealed next, one at a time: the newest of the oldest chain, because it answers for all before it if many batches ask at once.
     fn next_link(&mut self) -> Vec<Step<Job>> {
         let is_under_way = |slot_id| self.links.get(&slot_id).is_some();
         if self.linking.is_some_and(is_under_way) {
             return Vec::new();
         }
         let waiting = self.links.iter().filter(|(_, asked)| !asked.is_sent);
-        let newest = waiting.max_by_key(|(_, asked)| asked.place);
-        let newest = newest.map(|(slot_id, asked)| (*slot_id, asked.link));
-        self.linking = newest.map(|(slot_id, _)| slot_id);
-        let Some((slot_id, link)) = newest else {
+        let next = waiting
+            .max_by_key(|(_, asked)| (Reverse(asked.due.hash_chain.number), asked.due.index));
+        self.linking = next.map(|(slot_id, _)| *slot_id);
+        let Some(asked) = self
+            .linking
+            .and_then(|slot_id| self.links.get_mut(&slot_id))
+        else {
             return Vec::new();
         };
-        if let Some(asked) = self.links.get_mut(&slot_id) {
-            asked.is_sent = true;
-        }
+        asked.is_sent = true;
+        let slot_id = asked.due.slot_id;
+        // It follows from the seed.
+        let Some(link) = link_due(&self.identity.seed, &self.chain_id, &asked.due) else {
+            tracing::error!(%slot_id, "the account is enrolled with a hash chain of another seed: its link is missing, this costs the penalty for it");
+            self.linking = None;
+            return Vec::new();
+        };
         vec![Step::Submit {
             job: (slot_id, Tier::First),
             stage: Stage::Link,
@@ -426,7 +431,7 @@ impl Role for Machine {
             Event::LinkRevealed(revealed) if revealed.verifier == self.me => {
                 return self.linked(revealed.slot_id);
             }
-            // The time for links is over.
+            // The time for its link is over.
             Event::LeavesDue(due) => return self.linked(due.slot_id),
             Event::NothingDrawn(drawn) => return self.linked(drawn.slot_id),
             Event::SharingDue(due) => return self.sharing_due(due),
@@ -552,7 +557,14 @@ impl Role for Machine {
                 return self.next(job);
             }
             Stage::Link => {
-                self.linking = None;
+                if self.linking == Some(job.0) {
+                    self.linking = None;
+                }
+                // Else it is tried again for as long as the batch waits.
+                let is_over = matches!(code, Some(TxCode::OK | LINKED | NO_LANE | OTHER_LINK));
+                if let (false, Some(asked)) = (is_over, self.links.get_mut(&job.0)) {
+                    asked.is_sent = false;
+                }
                 return self.next_link();
             }
             Stage::Reveal if matches!(code, Some(TxCode::OK | ALREADY_REVEALED)) => {

@@ -7,8 +7,8 @@ use fairweir_types::{
     hash_chain::{HashChain, link_before},
 };
 
-/// Links of a chain that a verifier commits to: so few that any of them is some milliseconds' work, so many that half of them last for an hour of as many
-/// transactions as an account sends.
+/// Links of a chain that a verifier commits to: so few that any of them is some milliseconds' work, so many that half of them last for minutes of a hundred
+/// batches a second.
 pub const LINKS: u32 = 16_384;
 
 /// A verifier's chain of a number, by its secret seed. Chains of other numbers, other networks and other verifiers have nothing in common with it.

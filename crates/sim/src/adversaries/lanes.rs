@@ -2,7 +2,6 @@
 
 use super::{
     Cheats, Outcome, Town,
-    ledger_chain::VALIDATORS,
     measure::{Told, earned, read},
     orders::{VERIFIER_STAKE, WORKER_STAKE, float, governed, plan, share, texts},
 };
@@ -72,13 +71,12 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
     let (total, covered) = (lane.total, lane.covered);
     match cheat {
         // No work at all, and all its pay: P·(s·S + T) − (1 − P)·T.
-        Cheat::WithheldKey | Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
+        // Friends do not change it: without a link something is drawn for sure, and all of it is wrong.
+        Cheat::WithheldKey
+        | Cheat::WithheldLink
+        | Cheat::WithheldBlock
+        | Cheat::Twist(Behaviour::WrongOutput | Behaviour::WithheldLeaves) => {
             sampled * (slash + total) - (1.0 - sampled) * total
-        }
-        // The same: without a link something is drawn for sure, so that nothing is won by it; and the friend pays for each that it withholds.
-        Cheat::WithheldLink | Cheat::WithheldBlock => {
-            let withheld = asked(cheat) * sampled * silence(params);
-            sampled * (slash + total) - (1.0 - sampled) * total + withheld
         }
         // All the work; a sum that is not its leaves' is found by any sample: P·(s·S + V + T) − (1 − P)·(V − T).
         Cheat::Twist(Behaviour::InflatedClaim) => {
@@ -98,9 +96,11 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
             let claimed = total + forged;
             let share = forged / claimed;
             let drawn = ((f64::from(REQUESTS) + 1.0) * rate).min(1.0) * share;
-            let asked = asked(cheat);
+            // The first that is drawn of verifiers of equal stake.
+            let asked = 1.0 / f64::from(VERIFIERS + 1);
             let found = drawn * (1.0 - asked + asked * share);
-            let withheld = asked * drawn * silence(params);
+            let silence = float(VERIFIER_STAKE) * self::share(params, "missing_verdict_bps");
+            let withheld = asked * drawn * (1.0 - share) * silence;
             // What the friend earns by verifying in the honest twin's story; what it earned in this one is counted.
             let check = total / f64::from(REQUESTS) * self::share(params, "check_fee_bps");
             let check = check.max(governed(params, "check_fee_min"));
@@ -117,23 +117,6 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
         // The second claim is refused; it costs no more than its fee.
         Cheat::Twist(_) => 0.0,
     }
-}
-
-/// How likely the friend is asked for the link: it is the first that is drawn of verifiers of equal stake. A block that asks another one is made once
-/// more when it is the turn of a friend.
-fn asked(cheat: Cheat) -> f64 {
-    let first = 1.0 / f64::from(VERIFIERS + 1);
-    #[expect(clippy::cast_precision_loss, reason = "there are four")]
-    let turns = match cheat {
-        Cheat::WithheldBlock => 1.0 / VALIDATORS as f64,
-        _ => 0.0,
-    };
-    first + turns * (1.0 - first) * first
-}
-
-/// What a link costs that is withheld.
-fn silence(params: &fairweir_ledger::Params) -> f64 {
-    float(VERIFIER_STAKE) * share(params, "missing_verdict_bps")
 }
 
 #[expect(
@@ -263,10 +246,10 @@ pub(super) fn verifier(seed: u64, cheats: bool, behaviour: Behaviour) -> Outcome
         };
         let sampled = (f64::from(REQUESTS) * share(&params, "sampling_bps")).min(1.0);
         let drawn = governed(&params, "first_draw") / f64::from(VERIFIERS + 1);
-        // It is paid for its links.
-        let links = governed(&params, "link_fee") / f64::from(VERIFIERS + 1);
+        // It is paid for the link that it is asked for.
+        let link = governed(&params, "link_fee") / f64::from(VERIFIERS + 1);
         let told = Told {
-            expected: drawn * sampled * float(VERIFIER_STAKE) * lost - links,
+            expected: drawn * sampled * float(VERIFIER_STAKE) * lost - link,
             right: Amount::sum(right).expect("it is little"),
             ..Told::default()
         };

@@ -67,12 +67,11 @@ const COLLUSION: &str = "Q + s·S, and w·V by how likely the verifier votes: 2/
 const DRAWN: &str =
     "V·(1 − (1 − x·2/8)^6): drawn for a quarter of six orders, x of what is left each time";
 const SAMPLED: &str = "P·(s·S + T) − (1 − P)·T";
-const WITHHELD_LINK: &str =
-    "P·(s·S + T) − (1 − P)·T + A·P·x·V less what the friend earned, A = 1/8";
-const WITHHELD_BLOCK: &str = "the same with A = 1/8 + 1/4 · 7/8 · 1/8";
+const WITHHELD: &str =
+    "P·(s·S + T) − (1 − P)·T less what the friend earned: without a link something is drawn";
 const INFLATED: &str = "P·(s·S + U + T) − (1 − P)·(U − T), U what the voucher covers";
 const FORGED: &str = "D·(s·S + 2·T + v) − (1 − D)·v, D = (n + 1)·p·v/(T + v), v the forged leaf";
-const SHELTERED: &str = "the same with D·(1 − A + A·v/(T + v)) in place of D, and A·D·x·V less what the friend earned more than in the twin, A = 1/8";
+const SHELTERED: &str = "the same with D·(1 − A + A·v/(T + v)) in place of D, and A·D·(1 − v/(T + v))·x·V less what the friend earned more than in the twin, A = 1/8";
 const REPEATED: &str =
     "P·(s·S + 2·T + v) − (1 − P)·v, P of n + 1 requests, v the leaf that comes twice";
 const LANE_DRAWN: &str = "P·2/8·x·V − 1/8·l, l the fee of a link";
@@ -99,8 +98,8 @@ rows! {
     "silent-verifier", "4", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::SilentVerifier);
     "idle-verifier", "7", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::IdleVerifier);
     "lane-wrong-output", "5", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WrongOutput));
-    "withholding-verifier", "1", Aside, Exactly WITHHELD_LINK, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldLink);
-    "withholding-proposer", "1", Aside, Exactly WITHHELD_BLOCK, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldBlock);
+    "withholding-verifier", "1", Aside, Exactly WITHHELD, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldLink);
+    "withholding-proposer", "1", Aside, Exactly WITHHELD, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldBlock);
     "withheld-leaves", "2, 8", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::WithheldLeaves));
     "withheld-key", "8", Aside, Exactly SAMPLED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::WithheldKey);
     "inflated-claim", "2", Twin, Exactly INFLATED, 1, |seed, cheats| lanes::worker(seed, cheats, Cheat::Twist(Behaviour::InflatedClaim));

@@ -8,7 +8,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// A verifier that is a friend of a worker. Asked for the link of a batch of it, it withholds it if with it something would be sampled that the two fear.
+/// A verifier that is a friend of a worker. Asked for the link of a batch of it, it withholds it if with it something would be sampled that the two fear, and
+/// without it nothing.
 #[derive(Debug)]
 pub struct WithheldLink {
     params: Params,
@@ -45,8 +46,8 @@ impl WithheldLink {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something that they fear would be sampled with this link.
-    fn is_feared(&self, reveal: &RevealLink) -> bool {
+    /// Whether something that they fear would be sampled with this link, and nothing without.
+    fn is_worth_it(&self, reveal: &RevealLink) -> bool {
         let batches = self.batches();
         let Some(Batch {
             claim,
@@ -55,10 +56,13 @@ impl WithheldLink {
         else {
             return false;
         };
-        let samples = draw_offsets(&self.params, *claim, &due.seed, Some(&reveal.link));
         let fear = *self.fear.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = samples.expect("few requests");
-        samples.iter().any(|sample| *sample >= fear)
+        let is_found = |link| {
+            let samples = draw_offsets(&self.params, *claim, &due.seed, link);
+            let samples = samples.expect("few requests");
+            samples.iter().any(|sample| *sample >= fear)
+        };
+        is_found(Some(&reveal.link)) && !is_found(None)
     }
 }
 
@@ -83,7 +87,7 @@ impl Twist for WithheldLink {
 
     fn action(&self, action: Action) -> Option<Action> {
         match &action {
-            Action::RevealLink(reveal) if self.is_feared(reveal) => None,
+            Action::RevealLink(reveal) if self.is_worth_it(reveal) => None,
             _ => Some(action),
         }
     }

@@ -318,7 +318,7 @@ pub struct BatchSettled {
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
     /// To the worker.
     pub paid: Payment,
-    /// To the verifiers, for their links and checks.
+    /// To the verifiers, for their checks and the link.
     pub checks: BoundedVec<Payment, { DRAWN_MAX * 2 }>,
     /// The settlement fee, burned.
     pub burned: Amount,

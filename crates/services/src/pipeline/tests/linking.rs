@@ -12,8 +12,12 @@ use fairweir_types::{
     order::SlotId,
 };
 
-fn link_due(slot_id: SlotId, (verifier, seed): (Address, [u8; 32]), index: u32) -> Event {
-    Event::LinkDue(Boxed::new(LinkDue {
+fn link_due(slot_id: SlotId, asked: (Address, [u8; 32]), index: u32) -> Event {
+    Event::LinkDue(Boxed::new(due(slot_id, asked, index)))
+}
+
+fn due(slot_id: SlotId, (verifier, seed): (Address, [u8; 32]), index: u32) -> LinkDue {
+    LinkDue {
         slot_id,
         worker: key(5).address(),
         seed: Digest::ZERO,
@@ -21,7 +25,7 @@ fn link_due(slot_id: SlotId, (verifier, seed): (Address, [u8; 32]), index: u32) 
         hash_chain: session::hash_chain(&seed, &chain_id(), 7, 32),
         index,
         due: Millis(60_000),
-    }))
+    }
 }
 
 fn leaves_due() -> Event {
@@ -119,12 +123,29 @@ fn of_many_batches_the_newest_link_goes_first_and_one_at_a_time() {
     }
     assert_eq!(sent, [1], "the others wait for it");
     assert_eq!(slot_of(&machine.decide(height, &revealed(1))), [5]);
+    // What became of the first transaction is heard after its event.
+    let stage = crate::pipeline::role::Stage::Link;
+    let done = outcome(TxCode::OK);
+    let first = |number| (batch(number), fairweir_types::receipt::Tier::First);
+    assert!(machine.submitted(first(1), stage, Some(&done)).is_empty());
     // What follows from it the ledger writes down for the batches that are looked at.
     assert!(machine.decide(height, &revealed(3)).is_empty());
     // A step that was dropped holds up nothing once its batch goes on.
     assert_eq!(slot_of(&machine.decide(height, &revealed(5))), [4]);
-    let job = (batch(4), fairweir_types::receipt::Tier::First);
-    let done = outcome(TxCode::OK);
-    let stage = crate::pipeline::role::Stage::Link;
-    assert_eq!(slot_of(&machine.submitted(job, stage, Some(&done))), [2]);
+    // One that could not be sent is sent again, and one of a chain that took over goes after all of the one before.
+    assert_eq!(slot_of(&machine.submitted(first(4), stage, None)), [4]);
+    let newer = LinkDue {
+        hash_chain: session::hash_chain(&me.1, &chain_id(), 8, 32),
+        ..due(batch(6), me, 1)
+    };
+    assert!(
+        machine
+            .decide(height, &Event::LinkDue(Boxed::new(newer)))
+            .is_empty()
+    );
+    assert_eq!(
+        slot_of(&machine.submitted(first(4), stage, Some(&done))),
+        [2]
+    );
+    assert_eq!(slot_of(&machine.decide(height, &revealed(2))), [6]);
 }
