@@ -66,3 +66,41 @@ impl Terms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::{PARAMS, of_genesis_params};
+
+    #[test]
+    fn an_order_keeps_what_its_escrow_was_reckoned_with_and_nothing_else() {
+        const KEPT: [&str; 7] = [
+            "settlement_fee_bps",
+            "settlement_fee_min",
+            "check_fee_bps",
+            "check_fee_min",
+            "sampling_bps",
+            "first_draw",
+            "link_fee",
+        ];
+        let posted = of_genesis_params(&[]);
+        let mut changed = posted;
+        for spec in PARAMS {
+            changed.set(spec.number, spec.default.saturating_add(1));
+        }
+        let kept = Terms::of(&posted).over(&changed);
+        for spec in PARAMS {
+            let from = if KEPT.contains(&spec.name) {
+                &posted
+            } else {
+                &changed
+            };
+            assert_eq!(
+                kept.get(spec.number),
+                from.get(spec.number),
+                "{}",
+                spec.name
+            );
+        }
+    }
+}
