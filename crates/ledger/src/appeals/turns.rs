@@ -8,7 +8,7 @@ use crate::{
     bank,
     execution::Execution,
     fault::{Fault, counted, present},
-    market::{Phase, Slot, Timer, keep_slot, order, store_slot},
+    market::{Phase, Slot, Timer, begin_window, keep_slot, order, store_slot},
     verification,
 };
 use fairweir_types::{
@@ -50,10 +50,8 @@ fn wait_for_appeals(
     slot_id: SlotId,
     mut slot: Slot,
 ) -> Result<Millis, Fault> {
-    slot.phase = Phase::Appealable;
-    let time = execution.window_end(execution.params.appeal_window)?;
-    let height = execution.window_height()?;
-    store_slot(execution, slot_id, &mut slot, Timer { time, height });
+    let window = (Phase::Appealable, execution.params.appeal_window);
+    let time = begin_window(execution, slot_id, &mut slot, window)?;
     let appeals = present(slot.appeals.as_ref(), "appeals of an appealable slot")?;
     execution.emit(Event::AppealsOpen(AppealsOpen {
         slot_id,

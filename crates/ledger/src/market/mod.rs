@@ -26,7 +26,7 @@ pub(crate) use escrow::{give_back, held, spend};
 pub use matcher::{Assignment, Candidate, CheapestMatcher, Matcher};
 pub(crate) use post_order::{EXECUTION_MS, open_session, post_order};
 pub use records::{Draw, Drawn, HeldStream, Order, Phase, Slot, Timer};
-pub(crate) use records::{keep_slot, slot_of, store_slot};
+pub(crate) use records::{begin_window, keep_slot, slot_of, store_slot};
 pub(crate) use settle::{pay_verifiers, settle, verifiers_that_agree};
 pub(crate) use submit_receipt::submit_receipt;
 pub use terms::Terms;

@@ -424,6 +424,20 @@ pub(crate) fn store_slot(execution: &mut Execution<'_>, id: SlotId, slot: &mut S
     execution.overlay.store(keys::slot(id), slot);
 }
 
+/// Writes a slot in another phase, with a window of so many milliseconds of chain time that opens with this block; the time at which it closes.
+pub(crate) fn begin_window(
+    execution: &mut Execution<'_>,
+    id: SlotId,
+    slot: &mut Slot,
+    (phase, window): (Phase, u64),
+) -> Result<Millis, Fault> {
+    let time = execution.window_end(window)?;
+    let height = execution.window_height()?;
+    slot.phase = phase;
+    store_slot(execution, id, slot, Timer { time, height });
+    Ok(time)
+}
+
 /// Writes a slot whose timer stays.
 pub(crate) fn keep_slot(execution: &mut Execution<'_>, id: SlotId, slot: &Slot) {
     execution.overlay.store(keys::slot(id), slot);

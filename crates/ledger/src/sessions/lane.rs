@@ -5,8 +5,8 @@ use crate::{
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
     market::{
-        Order, Phase, Slot, Timer, close_slot, give_back, order, release_worker, slot_of,
-        store_slot,
+        Order, Phase, Slot, Timer, begin_window, close_slot, give_back, order, release_worker,
+        slot_of, store_slot,
     },
     params::{Params, money},
 };
@@ -147,19 +147,9 @@ pub(super) fn close_lane(
     slot_id: SlotId,
     mut slot: Slot,
 ) -> Result<(), Fault> {
-    slot.phase = Phase::Closing;
     let worker = slot.assigned()?;
-    let until = execution.window_end(execution.params.close_window)?;
-    let height = execution.window_height()?;
-    store_slot(
-        execution,
-        slot_id,
-        &mut slot,
-        Timer {
-            time: until,
-            height,
-        },
-    );
+    let window = (Phase::Closing, execution.params.close_window);
+    let until = begin_window(execution, slot_id, &mut slot, window)?;
     execution.emit(Event::LaneClosing(LaneClosing {
         slot_id,
         worker,

@@ -9,7 +9,7 @@ use crate::{
     execution::Execution,
     fault::{Fault, present},
     keys,
-    market::{Phase, Slot, Timer, slot, store_slot},
+    market::{Phase, Slot, begin_window, slot},
     registry::VerifierRecord,
     state::state_record,
     verification,
@@ -73,10 +73,8 @@ pub(super) fn ask_for_link(
     let Some(asked) = asked else {
         return draw_samples(execution, slot_id, slot);
     };
-    slot.phase = Phase::Linking;
-    let due = execution.window_end(execution.params.reveal_window)?;
-    let height = execution.window_height()?;
-    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    let window = (Phase::Linking, execution.params.reveal_window);
+    let due = begin_window(execution, slot_id, &mut slot, window)?;
     execution.emit(Event::LinkDue(Boxed::new(LinkDue {
         slot_id,
         worker,

@@ -4,7 +4,7 @@ use super::{Batch, links::ask_for_link, share_leaves::readers_of};
 use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
-    market::{Phase, Slot, Timer, order, seed, store_slot},
+    market::{Phase, Slot, Timer, begin_window, order, seed, store_slot},
     params::{Params, money},
     verification,
 };
@@ -163,19 +163,15 @@ pub(super) fn draw_samples(
     let samples = batch.samples.clone();
     slot.batch = Some(batch);
     if samples.is_empty() {
-        slot.phase = Phase::Unsampled;
-        let time = execution.window_end(execution.params.challenge_window)?;
-        let height = execution.window_height()?;
         let worker = slot.assigned()?;
-        store_slot(execution, slot_id, &mut slot, Timer { time, height });
+        let window = (Phase::Unsampled, execution.params.challenge_window);
+        begin_window(execution, slot_id, &mut slot, window)?;
         execution.emit(Event::NothingDrawn(NothingDrawn { slot_id, worker }));
         return Ok(());
     }
-    slot.phase = Phase::Showing;
     let (worker, readers) = (slot.assigned()?, readers_of(&slot.first));
-    let due = execution.window_end(execution.params.open_window)?;
-    let height = execution.window_height()?;
-    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    let window = (Phase::Showing, execution.params.open_window);
+    let due = begin_window(execution, slot_id, &mut slot, window)?;
     execution.emit(Event::LeavesDue(Boxed::new(LeavesDue {
         slot_id,
         worker,

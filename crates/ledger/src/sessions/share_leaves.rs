@@ -8,7 +8,7 @@ use super::{Batch, SessionError};
 use crate::{
     execution::Execution,
     fault::{Fault, present},
-    market::{Draw, Phase, Slot, Timer, keep_slot, slot, store_slot},
+    market::{Draw, Phase, Slot, begin_window, keep_slot, slot},
     verification,
 };
 use fairweir_types::{
@@ -35,11 +35,9 @@ pub(crate) fn begin_sharing(
     slot_id: SlotId,
     mut slot: Slot,
 ) -> Result<(), Fault> {
-    slot.phase = Phase::Sharing;
     let (worker, readers) = (slot.assigned()?, readers_of(&slot.dispute));
-    let due = execution.window_end(execution.params.open_window)?;
-    let height = execution.window_height()?;
-    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    let window = (Phase::Sharing, execution.params.open_window);
+    let due = begin_window(execution, slot_id, &mut slot, window)?;
     execution.emit(Event::SharingDue(Boxed::new(SharingDue {
         slot_id,
         worker,

@@ -4,7 +4,7 @@ use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
     keys,
-    market::{Drawn, Phase, Slot, Timer, order, refund, release_worker, seed, store_slot},
+    market::{Drawn, Phase, Slot, begin_window, order, refund, release_worker, seed},
     params::{count, money},
     registry::VerifierRecord,
     sessions, stake,
@@ -94,18 +94,21 @@ pub(crate) fn begin_commit(
     tier: Tier,
 ) -> Result<(), Fault> {
     let verifiers: Vec<_> = slot.draw_of(tier).iter().map(|one| one.verifier).collect();
-    slot.phase = super::committing(tier);
     slot.drawn = execution.context.height;
     let randomness = slot.randomness;
-    let due = execution.window_end(execution.params.commit_window)?;
-    let height = execution.window_height()?;
-    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    let window = execution.params.commit_window;
+    let due = begin_window(
+        execution,
+        slot_id,
+        &mut slot,
+        (super::committing(tier), window),
+    )?;
     execution.emit(Event::VerifiersDrawn(Boxed::new(VerifiersDrawn {
         slot_id,
         tier,
         verifiers: BoundedVec::truncating(verifiers),
         due,
-        within: Millis(execution.params.commit_window),
+        within: Millis(window),
         randomness,
     })));
     Ok(())

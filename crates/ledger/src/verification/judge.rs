@@ -4,7 +4,7 @@ use crate::{
     appeals, bank,
     execution::Execution,
     fault::{Fault, OrFault, present},
-    market::{Draw, Order, Phase, Slot, Timer, order, refund, release_worker, settle, store_slot},
+    market::{Draw, Order, Phase, Slot, begin_window, order, refund, release_worker, settle},
     params::{Params, count},
     stake::{self, Losses},
 };
@@ -64,18 +64,8 @@ fn judge_first(
 ) -> Result<(), Fault> {
     let tally = (agreeing(&slot.first, trace), slot.first.len());
     if tally.0 == tally.1 {
-        slot.phase = Phase::Challengeable;
-        let until = execution.window_end(execution.params.challenge_window)?;
-        let height = execution.window_height()?;
-        store_slot(
-            execution,
-            slot_id,
-            &mut slot,
-            Timer {
-                time: until,
-                height,
-            },
-        );
+        let window = (Phase::Challengeable, execution.params.challenge_window);
+        let until = begin_window(execution, slot_id, &mut slot, window)?;
         emit_judged(
             execution,
             slot_id,

@@ -3,7 +3,7 @@
 use crate::{
     execution::Execution,
     fault::{Fault, counted},
-    market::{Phase, Slot, Timer, store_slot},
+    market::{Phase, Slot, Timer, begin_window, store_slot},
     sessions,
 };
 use fairweir_types::{
@@ -43,10 +43,8 @@ pub(crate) fn commitments_complete(
     if tier == Tier::Dispute {
         return begin_reveal(execution, slot_id, slot, tier);
     }
-    slot.phase = Phase::Opening;
-    let due = execution.window_end(execution.params.open_window)?;
-    let height = execution.window_height()?;
-    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    let window = (Phase::Opening, execution.params.open_window);
+    let due = begin_window(execution, slot_id, &mut slot, window)?;
     let worker = slot.assigned()?;
     execution.emit(Event::OpeningDue(OpeningDue {
         slot_id,
@@ -70,10 +68,8 @@ pub(crate) fn begin_reveal(
     {
         return super::judge::judge(execution, slot_id, slot, tier);
     }
-    slot.phase = super::revealing(tier);
-    let due = execution.window_end(execution.params.reveal_window)?;
-    let height = execution.window_height()?;
-    store_slot(execution, slot_id, &mut slot, Timer { time: due, height });
+    let window = (super::revealing(tier), execution.params.reveal_window);
+    let due = begin_window(execution, slot_id, &mut slot, window)?;
     execution.emit(Event::RevealDue(RevealDue { slot_id, tier, due }));
     Ok(())
 }
