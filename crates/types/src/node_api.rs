@@ -311,7 +311,7 @@ pub const ORDINARY_TX_BYTES: ByteCount = ByteCount(512);
 pub struct VerifierReport {
     /// How it is enrolled.
     pub enrolment: EnrolVerifier,
-    /// For how many more batches its hash chain does.
+    /// For how many more batches its hash chain does; none while it is asked for no more because too many links are open.
     pub links_left: u32,
 }
 record!(VerifierReport {

@@ -17,7 +17,7 @@ use fairweir_types::{
 };
 use std::time::Duration;
 
-/// How often a verifier looks how much of its hash chain is left; it commits to another one with half of it.
+/// How often a verifier looks how much of its hash chain is left; it commits to another one with half of it, or when it is asked for no more links.
 pub(super) const LINKS_PAUSE: Duration = Duration::from_secs(60);
 
 /// Enrols an account as a verifier of what it can check, by its secret seed: with the key that what it may read is encrypted to, and a hash chain.

@@ -199,8 +199,8 @@ impl Machine {
         // It follows from the seed.
         let Some(link) = link_due(&self.identity.seed, &self.chain_id, &asked.due) else {
             tracing::error!(%slot_id, "the account is enrolled with a hash chain of another seed: its link is missing, this costs the penalty for it");
-            self.linking = None;
-            return Vec::new();
+            // Others may wait behind it.
+            return self.linked(slot_id);
         };
         vec![Step::Submit {
             job: (slot_id, Tier::First),

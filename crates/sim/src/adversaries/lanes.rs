@@ -71,7 +71,7 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
     let (total, covered) = (lane.total, lane.covered);
     match cheat {
         // No work at all, and all its pay: P·(s·S + T) − (1 − P)·T.
-        // Friends do not change it: without a link something is drawn for sure, and all of it is wrong.
+        // A friend does not change it, nor withhold: without a link something is drawn for sure, and all of it is wrong.
         Cheat::WithheldKey
         | Cheat::WithheldLink
         | Cheat::WithheldBlock

@@ -67,8 +67,7 @@ const COLLUSION: &str = "Q + s·S, and w·V by how likely the verifier votes: 2/
 const DRAWN: &str =
     "V·(1 − (1 − x·2/8)^6): drawn for a quarter of six orders, x of what is left each time";
 const SAMPLED: &str = "P·(s·S + T) − (1 − P)·T";
-const WITHHELD: &str =
-    "P·(s·S + T) − (1 − P)·T less what the friend earned: without a link something is drawn";
+const WITHHELD: &str = "P·(s·S + T) − (1 − P)·T less what the friend earned: to withhold is never worth it, because without a link something is drawn";
 const INFLATED: &str = "P·(s·S + U + T) − (1 − P)·(U − T), U what the voucher covers";
 const FORGED: &str = "D·(s·S + 2·T + v) − (1 − D)·v, D = (n + 1)·p·v/(T + v), v the forged leaf";
 const SHELTERED: &str = "the same with D·(1 − A + A·v/(T + v)) in place of D, and A·D·(1 − v/(T + v))·x·V less what the friend earned more than in the twin, A = 1/8";

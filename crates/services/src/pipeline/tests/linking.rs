@@ -148,4 +148,17 @@ fn of_many_batches_the_newest_link_goes_first_and_one_at_a_time() {
         [2]
     );
     assert_eq!(slot_of(&machine.decide(height, &revealed(2))), [6]);
+    // One that is not ours holds up none of ours.
+    let foreign = LinkDue {
+        hash_chain: session::hash_chain(&[1; 32], &chain_id(), 3, 32),
+        ..due(batch(7), me, 1)
+    };
+    let foreign = Event::LinkDue(Boxed::new(foreign));
+    assert!(machine.decide(height, &foreign).is_empty());
+    assert!(
+        machine
+            .decide(height, &link_due(batch(8), me, 9))
+            .is_empty()
+    );
+    assert_eq!(slot_of(&machine.decide(height, &revealed(6))), [8]);
 }
