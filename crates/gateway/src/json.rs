@@ -517,5 +517,6 @@ pub fn account(account: &AccountReport) -> Value {
         "exposure": coins(account.exposure),
         "delegates": account.delegates.iter().map(delegate).collect::<Vec<_>>(),
         "verifies": account.verifies.as_ref().map(|verifies| verifies.enrolment.kinds.iter().map(known_kind).collect::<Vec<_>>()),
+        "links_left": account.verifies.as_ref().map(|verifies| verifies.links_left),
     })
 }

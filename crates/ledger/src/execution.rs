@@ -127,7 +127,7 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// Begins on what an upgrade made of the state.
+    /// Begins a block on what an upgrade made of the state, with what is drawn in it.
     fn begin_on(
         begun: &'a Begun<'_>,
         context: &'a BlockContext,
@@ -135,6 +135,7 @@ impl<'a> Execution<'a> {
     ) -> Result<Self, Fault> {
         let mut execution = Self::begin(&begun.state, context, referee)?;
         execution.events.extend(begun.event.clone());
+        market::begin_block(&mut execution)?;
         Ok(execution)
     }
 

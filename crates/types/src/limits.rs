@@ -90,7 +90,7 @@ pub const BLOCK_TX_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 pub const BLOCK_TXS_MAX: usize = 8_192;
 /// Events of one block. The ledger refuses a transaction whose events would leave no room for the end of the block.
 pub const BLOCK_EVENTS_MAX: usize = 65_536;
-/// Events that the end of a block may need: a slot that is judged emits at most thirty, an unbonding two, a try to match two, a
+/// Events that beginning and end of a block may need: a slot that is judged emits at most thirty, an unbonding two, a try to match two, a
 /// proposal whose time is up four, stake that leaves a candidate or goes free behind it two, an epoch one, and a halt of withdrawals one.
 pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30
     + SWEEP_ITEMS_MAX * 2
@@ -98,8 +98,11 @@ pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30
     + PROPOSALS_DUE_MAX * 4
     + SWEEP_ITEMS_MAX * 2
     + 2;
-/// Due items that the end of one block works off; the rest carries over to the next block.
+/// Due items that one block works off; the rest carries over to the next block.
 pub const SWEEP_ITEMS_MAX: usize = 256;
+/// Slots for which the beginning of a block draws, and slots whose windows its end works off: each half of what a block works off, so that many new orders
+/// hold up no windows, nor many windows draws.
+pub const SLOTS_SWEPT_MAX: usize = SWEEP_ITEMS_MAX / 2;
 /// Records that the ledger reads at the end of a block to check its invariants: with the default of 300 blocks, a state of 76,800 in an epoch.
 pub const AUDIT_RECORDS_MAX: usize = 256;
 /// Unmatched slots that one block tries again: each looks at all offers of its kind, and nobody pays for a try.

@@ -86,7 +86,7 @@ pub(crate) fn stand(chain: &ChainHandle, keys: &Keys, coins: u64) {
             Action::UpdateCandidate(tx::UpdateCandidate {
                 commission: Bps::ZERO,
                 stands: true,
-                peer: peer(),
+                peer: peer().into(),
             })
         }
         Some(_) => return,

@@ -2,7 +2,7 @@ use crate::{Global, connection::with_connection, failure::Exit, output};
 use fairweir_gateway::json;
 use fairweir_types::{Address, governance::TREASURY};
 
-/// Show an account: balance, stake, transactions sent.
+/// Show an account: balance, stake, transactions sent, and what it verifies.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Account {
     /// An address (fw1…), the name of one of your keys, or `treasury` for what proposals spend.
@@ -39,6 +39,15 @@ impl Account {
         ));
         output::line(format!("unbonding  {} coins", account.unbonding));
         output::line(format!("sent       {} transactions", account.nonce));
+        if let Some(verifies) = &account.verifies {
+            let kinds = verifies.enrolment.kinds.iter();
+            let kinds: Vec<_> = kinds.map(|known| known.kind.to_string()).collect();
+            output::line(format!(
+                "verifies   {}; its hash chain does for {} more batches",
+                kinds.join(", "),
+                verifies.links_left
+            ));
+        }
         Ok(())
     }
 }

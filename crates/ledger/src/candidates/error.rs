@@ -1,6 +1,5 @@
 use crate::{fault::Fault, refusal::lift_faults};
-use fairweir_types::{Amount, Bps};
-use std::net::SocketAddr;
+use fairweir_types::{Amount, Bps, PeerAddress};
 use thiserror::Error;
 
 /// Why an action about candidates is refused. The checks run in the order of the codes.
@@ -113,7 +112,7 @@ pub enum CandidateError {
     )]
     PeerUnreachable {
         /// Where it is said to be.
-        peer: SocketAddr,
+        peer: PeerAddress,
     },
     /// The ledger's own state is broken.
     #[error(transparent)]

@@ -9,8 +9,7 @@ use crate::{
     params::Params,
     state::{State, load, state_record},
 };
-use fairweir_types::{Address, Amount, Bps, Rounding};
-use std::net::SocketAddr;
+use fairweir_types::{Address, Amount, Bps, PeerAddress, Rounding};
 
 /// Binary places of the index of rewards. A delegation never counts more shares than all that counted while the index grew, so its shares times that growth are
 /// at most all fees with these places: 128 bits hold all money there is, paid as fees half a million times over.
@@ -28,7 +27,7 @@ pub struct Candidate {
     /// The epoch in which that begins.
     pub commission_from: u64,
     /// Where its node is reached.
-    pub peer: SocketAddr,
+    pub peer: PeerAddress,
     /// Whether it stands for a seat.
     pub stands: bool,
     /// The last epoch in which it said that its node is there.
@@ -225,7 +224,7 @@ mod tests {
             commission: Bps::ZERO,
             next_commission: Bps::ZERO,
             commission_from: 0,
-            peer: std::net::SocketAddr::from(([127, 0, 0, 1], 9_000)),
+            peer: std::net::SocketAddr::from(([127, 0, 0, 1], 9_000)).into(),
             ready: None,
             stands: true,
             slashed: Bps::ZERO,

@@ -61,7 +61,10 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
 pub fn peers(state: &dyn State) -> Result<Vec<([u8; 32], SocketAddr)>, Fault> {
     let mut found = Vec::new();
     for (_, record) in standing::all(state)? {
-        found.push((Reverse(record.counting()?), (record.validator, record.peer)));
+        found.push((
+            Reverse(record.counting()?),
+            (record.validator, record.peer.socket()),
+        ));
     }
     found.sort_unstable();
     Ok(found.into_iter().map(|(_, place)| place).collect())
@@ -78,7 +81,7 @@ pub fn peer_of(state: &dyn State, identity: &[u8; 32]) -> Result<Option<SocketAd
     let found = candidate(state, known.account)?;
     Ok(found
         .filter(|found| found.validator == *identity)
-        .map(|found| found.peer))
+        .map(|found| found.peer.socket()))
 }
 
 /// What an account has delegated.

@@ -7,8 +7,10 @@ use crate::{
     keys,
     state::{Mark, State, scan},
 };
-use fairweir_types::{Address, Amount, Event, event::CandidateUpdated, limits::CANDIDATES_MAX};
-use std::net::{IpAddr, SocketAddr};
+use fairweir_types::{
+    Address, Amount, Event, PeerAddress, event::CandidateUpdated, limits::CANDIDATES_MAX,
+};
+use std::net::IpAddr;
 
 /// All candidates that stand, in ascending order of account.
 pub(super) fn all(state: &dyn State) -> Result<Vec<(Address, Candidate)>, Fault> {
@@ -25,9 +27,10 @@ pub(super) fn all(state: &dyn State) -> Result<Vec<(Address, Candidate)>, Fault>
 /// Checks that other validators can reach a node where it says that it is.
 pub(super) fn check_peer(
     execution: &Execution<'_>,
-    peer: SocketAddr,
+    peer: PeerAddress,
 ) -> Result<(), CandidateError> {
-    let ip = peer.ip();
+    let socket = peer.socket();
+    let ip = socket.ip();
     let is_local = match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
@@ -39,7 +42,7 @@ pub(super) fn check_peer(
     } else {
         !is_local
     };
-    if is_somewhere && peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() {
+    if is_somewhere && socket.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() {
         return Ok(());
     }
     Err(CandidateError::PeerUnreachable { peer })

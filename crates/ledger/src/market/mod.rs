@@ -5,6 +5,7 @@
 //! lost message can delay it but never strand it. When the last slot is done the record leaves the state and its deposit
 //! goes back.
 
+mod begin_block;
 mod cancel_order;
 mod close;
 mod end_block;
@@ -18,13 +19,15 @@ mod submit_receipt;
 mod terms;
 mod top_up;
 
+pub(crate) use begin_block::{begin_block, seed};
 pub(crate) use cancel_order::cancel_order;
 pub(crate) use close::{close_slot, refund, release_worker};
-pub(crate) use end_block::{end_block, seed};
+pub(crate) use end_block::end_block;
 pub use error::MarketError;
 pub(crate) use escrow::{give_back, held, spend};
 pub use matcher::{Assignment, Candidate, CheapestMatcher, Matcher};
 pub(crate) use post_order::{EXECUTION_MS, open_session, post_order};
+use records::due;
 pub use records::{Draw, Drawn, HeldStream, Order, Phase, Slot, Timer};
 pub(crate) use records::{begin_window, keep_slot, slot_of, store_slot};
 pub(crate) use settle::{pay_verifiers, settle, verifiers_that_agree};

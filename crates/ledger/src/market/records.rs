@@ -8,7 +8,7 @@ use crate::{
     fault::{Fault, present},
     keys,
     sessions::{Batch, Lane},
-    state::{Mark, Overlay, state_record},
+    state::{Mark, Overlay, scan, state_record},
 };
 use commonware_codec::{Buf, Error, FixedSize, Read, ReadExt, Write};
 use fairweir_types::{
@@ -422,6 +422,26 @@ pub(crate) fn store_slot(execution: &mut Execution<'_>, id: SlotId, slot: &mut S
     slot.timer = timer;
     execution.overlay.store(timer.key(id), &Mark {});
     execution.overlay.store(keys::slot(id), slot);
+}
+
+/// Slots whose timers have keys in a range, with these keys: the first so many.
+pub(super) fn due(
+    execution: &Execution<'_>,
+    from: &[u8],
+    to: &[u8],
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, SlotId)>, Fault> {
+    scan::<Mark>(&execution.overlay, from, to, limit)?
+        .into_iter()
+        .map(|(key, Mark {})| {
+            let id = key.get(9..).unwrap_or_default();
+            let id = fairweir_types::decode(id).map_err(|source| Fault::Record {
+                key: key.clone(),
+                source,
+            })?;
+            Ok((key, id))
+        })
+        .collect()
 }
 
 /// Writes a slot in another phase, with a window of so many milliseconds of chain time that opens with this block; the time at which it closes.

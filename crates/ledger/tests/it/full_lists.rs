@@ -153,7 +153,7 @@ fn a_full_list_of_candidates_takes_more_stake_in_place_of_the_least() {
     let stand = Action::UpdateCandidate(UpdateCandidate {
         commission: Bps::ZERO,
         stands: true,
-        peer: peer(),
+        peer: peer().into(),
     });
     let refused = world.act(&key_of("C7"), stand.clone());
     assert_eq!(name_of(&refused), "too_many_candidates");

@@ -58,6 +58,7 @@ scripts!(
     matching,
     unmatched_orders,
     too_few_verifiers,
+    draws_come_before_transactions,
     slots_and_streams,
     a_session_from_escrow_to_settlement,
     a_small_lane_pays_its_worker,

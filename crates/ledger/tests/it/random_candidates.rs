@@ -94,7 +94,7 @@ fn action(world: &World, step: &Step) -> Action {
         4..=5 => Action::UpdateCandidate(tx::UpdateCandidate {
             commission: Bps(step.amount % 2_000),
             stands: !step.amount.is_multiple_of(3),
-            peer: peer(),
+            peer: peer().into(),
         }),
         6..=16 => Action::DelegateStake(tx::DelegateStake { candidate, amount }),
         17..=24 => Action::UndelegateStake(tx::UndelegateStake {

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// How often a verifier looks how much of its hash chain is left; it commits to another one with half of it, or when it is asked for no more links.
 pub(super) const LINKS_PAUSE: Duration = Duration::from_secs(60);
 
+/// The longest pause of a verifier whose enrolments are refused.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
 /// Enrols an account as a verifier of what it can check, by its secret seed: with the key that what it may read is encrypted to, and a hash chain.
 ///
 /// What it is enrolled for already and still knows it keeps, also when the catalogue goes on without that: work that is open then needs its
@@ -112,16 +115,27 @@ pub async fn keep_enrolled<N: Network>(
     (registry, mut standing): (&Registry, Standing),
     terms: (Option<Address>, &[u8; 32]),
 ) {
+    let mut pause = LINKS_PAUSE;
     loop {
         let next = standing
-            .changed_within(clock, (sender.client(), registry), LINKS_PAUSE)
+            .changed_within(clock, (sender.client(), registry), pause)
             .await;
-        match enrol(sender, (registry, &next), terms).await {
+        let enrolled = enrol(sender, (registry, &next), terms).await;
+        pause = pause_after(pause, &enrolled);
+        match enrolled {
             Ok(()) => standing = next,
             Err(error) => {
                 tracing::warn!(%error, "the enrolment could not be changed; it is tried again");
             }
         }
+    }
+}
+
+/// How long it is until the next look. What the ledger refused was paid for, and is refused again until somebody bonds more: so each refusal doubles it.
+fn pause_after(pause: Duration, enrolled: &Result<(), ClientError>) -> Duration {
+    match enrolled {
+        Err(ClientError::TxRefused(_)) => pause.saturating_mul(2).min(REFUSED_PAUSE_MAX),
+        Ok(()) | Err(_) => LINKS_PAUSE,
     }
 }
 
@@ -166,7 +180,31 @@ mod tests {
         reason = "a failing test should stop at the line that fails"
     )]
     use super::*;
-    use fairweir_types::Nonce;
+    use fairweir_types::{BoundedText, Digest, Nonce, TxCode, TxOutcome};
+
+    #[test]
+    fn refusals_are_paid_for_ever_more_seldom() {
+        let refused = Err(ClientError::TxRefused(TxOutcome {
+            tx: Digest::ZERO,
+            code: TxCode(311),
+            reason: BoundedText::default(),
+        }));
+        let mut pause = LINKS_PAUSE;
+        let mut paid = 0;
+        let mut passed = Duration::ZERO;
+        while passed < Duration::from_secs(24 * 3_600) {
+            pause = pause_after(pause, &refused);
+            passed += pause;
+            paid += 1;
+        }
+        assert!(paid < 30, "{paid} refusals in a day");
+        assert_eq!(pause_after(pause, &Ok(())), LINKS_PAUSE);
+        // A node that is away costs nothing.
+        assert_eq!(
+            pause_after(pause, &Err(ClientError::StreamEnded)),
+            LINKS_PAUSE
+        );
+    }
 
     #[test]
     fn a_chain_is_kept_while_it_is_ours_and_half_of_it_is_left() {

@@ -8,9 +8,9 @@ use crate::{
     event::Seat,
     keys::Address,
     limits::{CANDIDATES_MAX, DELEGATIONS_MAX, VALIDATORS_LISTED_MAX, VALIDATORS_MAX},
+    peer_address::PeerAddress,
     quantity::{Bps, Height},
 };
-use std::net::SocketAddr;
 
 /// Asks for the validators, and for evidence against them that nobody showed the ledger yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub struct CandidateReport {
     /// Stake on its way back, which answers for it still.
     pub leaving: Amount,
     /// Where its node is reached by those of other validators.
-    pub peer: SocketAddr,
+    pub peer: PeerAddress,
     /// Whether it has said in this epoch that it is there.
     pub is_ready: bool,
     /// Whether it would have a seat if the epoch ended now.

@@ -9,6 +9,7 @@ use crate::{
         AccountKey, Address, Purpose, SecretKey, Signature, VOTE_KEY_BYTES, VOTE_SIGNATURE_BYTES,
         VoteKey, VoteSecretKey,
     },
+    peer_address::PeerAddress,
     quantity::Bps,
 };
 use commonware_codec::Encode as _;
@@ -55,7 +56,7 @@ pub struct RegisterCandidate {
     /// What it puts behind itself.
     pub amount: Amount,
     /// Where its node is reached by those of other validators.
-    pub peer: SocketAddr,
+    pub peer: PeerAddress,
 }
 record!(RegisterCandidate {
     identity,
@@ -95,7 +96,7 @@ impl RegisterCandidate {
             possession: vote.sign(Purpose::Candidacy, &signed).to_bytes(),
             commission,
             amount,
-            peer,
+            peer: peer.into(),
         }
     }
 
@@ -131,7 +132,7 @@ pub struct UpdateCandidate {
     /// Whether it stands for a seat.
     pub stands: bool,
     /// Where its node is reached by those of other validators.
-    pub peer: SocketAddr,
+    pub peer: PeerAddress,
 }
 record!(UpdateCandidate {
     commission,

@@ -3,8 +3,8 @@
 use fairweir_types::{
     AccountKey, Action, Address, Amount, Block, BlockHeader, BoundedBytes, BoundedText, BoundedVec,
     Boxed, Bps, ByteCount, ChainId, Digest, Event, Genesis, GenesisAccount, Height, Millis, Nonce,
-    ProposalId, Receipt, SecretKey, SignedReceipt, SignedTx, Transaction, TxCode, TxOutcome, Units,
-    Validator,
+    PeerAddress, ProposalId, Receipt, SecretKey, SignedReceipt, SignedTx, Transaction, TxCode,
+    TxOutcome, Units, Validator,
     catalogue::*,
     digest::Domain,
     double_vote::{CastVote, DoubleVote, VoteKind},
@@ -182,14 +182,15 @@ samples! {
     u128: |maker| u128::from(maker.number());
     bool: |maker| maker.below(2) == 1;
     [u8; 32]: |maker| maker.digest().0;
-    std::net::SocketAddr: |maker| {
+    PeerAddress: |maker| {
         let digest = maker.digest().0;
         let (port, ip) = (maker.small(), <[u8; 16]>::try_from(&digest[..16]).unwrap());
-        if digest[31].is_multiple_of(2) {
-            ([digest[0], digest[1], digest[2], digest[3]], port).into()
+        let socket = if digest[31].is_multiple_of(2) {
+            std::net::SocketAddr::from(([digest[0], digest[1], digest[2], digest[3]], port))
         } else {
             (ip, port).into()
-        }
+        };
+        socket.into()
     };
     [u8; 80]: |maker| {
         let mut bytes = [0; 80];

@@ -171,9 +171,13 @@ pub(super) fn update(global: &Global, update: &Update) -> Result<(), Exit> {
             Exit::message(code::MACHINE, message)
         })?,
         stands,
-        peer: match update.peer.or(known.map(|known| known.peer)) {
+        peer: match update
+            .peer
+            .map(Into::into)
+            .or(known.map(|known| known.peer))
+        {
             Some(peer) => peer,
-            None => peer(global, None)?,
+            None => peer(global, None)?.into(),
         },
     });
     let said = if stands {

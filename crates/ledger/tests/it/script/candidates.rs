@@ -59,7 +59,7 @@ pub(super) fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Option<
         stands @ ("stand" | "stand-down") => Action::UpdateCandidate(UpdateCandidate {
             commission: Bps(line.option("commission", 0)),
             stands: stands == "stand",
-            peer: peer(line),
+            peer: peer(line).into(),
         }),
         "delegate" => Action::DelegateStake(DelegateStake {
             candidate: account(1),
