@@ -1,6 +1,10 @@
 //! How a node is set up.
 
-use crate::{error::StartError, state_sync::SyncProgress};
+use crate::{
+    blobs::{BlobShelf, NoShelf},
+    error::StartError,
+    state_sync::SyncProgress,
+};
 use commonware_runtime::Clock;
 use commonware_utils::NZU64;
 use fairweir_ledger::{
@@ -113,6 +117,8 @@ pub struct ChainConfig {
     pub progress: SyncProgress,
     /// What waits for a block, at most.
     pub mempool: MempoolLimits,
+    /// The blobs that clients left with this node, which other nodes may ask for.
+    pub shelf: Arc<dyn BlobShelf>,
     /// Who says what cells of runs must be; the same at every validator.
     pub referee: Arc<dyn Referee>,
     /// The changes of rules that its program knows; the same at all nodes with one program.
@@ -160,6 +166,7 @@ impl ChainConfig {
             sync: SyncMode::default(),
             progress: SyncProgress::default(),
             mempool: MempoolLimits::default(),
+            shelf: Arc::new(NoShelf),
             referee: Arc::new(NoReferee),
             plans: Plans::default(),
             simulated: SimulatedMachine::default(),

@@ -3,6 +3,7 @@
 //! Generic over the runtime (tokio or deterministic) and the network, so that simulation runs this same wiring.
 
 use crate::{
+    blobs,
     block::ChainBlock,
     config::{ChainConfig, SyncMode},
     consensus::PARTICIPANTS_MAX,
@@ -270,5 +271,6 @@ pub fn message_bytes_max(genesis: &fairweir_types::Genesis) -> Result<u32, Start
         )),
         marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(participants, &()),
         GOSSIP_BYTES_MAX,
+        blobs::MESSAGE_BYTES_MAX,
     ]))
 }

@@ -100,6 +100,14 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn state(&self, ask: AskState) -> impl Future<Output = (usize, StateAnswer)> + Send;
     /// Passes a transaction on.
     fn forward(&self, tx: SignedTx) -> impl Future<Output = Forwarded> + Send;
+    /// A blob of its clients, or of other nodes' clients.
+    fn blob(&self, _digest: Digest) -> impl Future<Output = Option<Vec<u8>>> + Send {
+        std::future::ready(None)
+    }
+    /// Hands a blob on, so that others find it there; whether that was done.
+    fn keep_blob(&self, _blob: Vec<u8>) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
+    }
     /// Says that the node in use gave something that does not hold.
     fn blame(&self);
     /// Says that nothing new came for long: another node may know more.

@@ -1,6 +1,7 @@
 //! What a node asks its chain.
 
 use crate::{
+    blobs,
     block::ChainBlock,
     error::{ReadError, SubmitError, WaitError},
     genesis::Scheme,
@@ -18,6 +19,7 @@ use commonware_consensus::{
     marshal::{Identifier, core::Mailbox, standard::Standard},
     types::Height as ConsensusHeight,
 };
+use commonware_utils::channel::{mpsc, oneshot};
 use fairweir_ledger::{
     Fault, State,
     upgrades::{self, Plans},
@@ -41,6 +43,7 @@ pub(crate) type Marshal = Mailbox<Scheme, Standard<ChainBlock>>;
 pub struct ChainHandle {
     core: Arc<Core>,
     marshal: Marshal,
+    blobs: mpsc::Sender<blobs::Question>,
 }
 
 impl fmt::Debug for ChainHandle {
@@ -85,8 +88,31 @@ impl From<RecordsClosed> for ReadError {
 }
 
 impl ChainHandle {
-    pub(crate) const fn new(core: Arc<Core>, marshal: Marshal) -> Self {
-        Self { core, marshal }
+    pub(crate) const fn new(
+        core: Arc<Core>,
+        marshal: Marshal,
+        blobs: mpsc::Sender<blobs::Question>,
+    ) -> Self {
+        Self {
+            core,
+            marshal,
+            blobs,
+        }
+    }
+
+    /// A blob that is not here, from another node; none if no node has it that is reached, or too many are looked for at once. Takes up to 15 seconds.
+    pub async fn seek_blob(&self, digest: Digest) -> Option<Vec<u8>> {
+        let (answer, answered) = oneshot::channel();
+        let question = blobs::Question::Seek(digest, answer);
+        self.blobs.try_send(question).ok()?;
+        answered.await.ok()?
+    }
+
+    /// Sees to it that other nodes get a blob that a client left here: a node that follows hands it on to one that is asked. False if that failed, and can be tried again.
+    pub async fn hand_on_blob(&self, blob: Vec<u8>) -> bool {
+        let (answer, answered) = oneshot::channel();
+        let question = blobs::Question::HandOn(blob, answer);
+        self.blobs.try_send(question).is_ok() && answered.await.unwrap_or(false)
     }
 
     /// What the parts of the chain share.

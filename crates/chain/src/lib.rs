@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod application;
+mod blobs;
 mod block;
 mod compact;
 mod config;
@@ -35,6 +36,7 @@ mod watched;
 mod wiring;
 
 pub use application::root_of;
+pub use blobs::BlobShelf;
 pub use block::{BLOCK_BYTES_MAX, HEADER_BYTES_MAX};
 pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits, SimulatedMachine, SyncMode};
 pub use engine::{ChainTask, Ended, Runtime, copy_state, follow, message_bytes_max, open, start};

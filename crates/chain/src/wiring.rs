@@ -3,6 +3,7 @@
 
 use crate::{
     application::App,
+    blobs,
     block::ChainBlock,
     compact,
     config::ChainConfig,
@@ -111,13 +112,15 @@ pub(crate) async fn open<E: Runtime, N: Network>(
         core,
         gossip_queue,
         questions,
+        blobs: (ask_blobs, blob_questions),
         parts,
         acknowledged,
     } = prepare(context, config).await?;
-    let queues = (gossip_queue, questions);
+    let queues = (gossip_queue, questions, blob_questions);
     let keeping = wiring.context.child("keep_handovers");
-    let started = wiring.start(&core, transport, queues).await?;
-    Ok(opened(keeping, core, started, (parts, acknowledged)))
+    let (started, marshal) = wiring.start(&core, transport, queues).await?;
+    let chain = ChainHandle::new(core, marshal, ask_blobs);
+    Ok(opened(keeping, chain, started, (parts, acknowledged)))
 }
 
 /// Opens the store, loads the state and starts every part of a node that follows.
@@ -132,12 +135,15 @@ pub(crate) async fn open_follower<E: Runtime, S: Source>(
         // Nobody hears what a follower gossips: what waits in its pool is passed on.
         gossip_queue: _,
         questions,
-        parts,
+        blobs: (ask_blobs, blob_questions),
+        mut parts,
         acknowledged,
     } = prepare(context, config).await?;
     let keeping = wiring.context.child("keep_handovers");
-    let started = wiring.start_following(&core, source, questions).await?;
-    Ok(opened(keeping, core, started, (parts, acknowledged)))
+    parts.push(blobs::ask(&wiring.context, source.clone(), blob_questions));
+    let (started, marshal) = wiring.start_following(&core, source, questions).await?;
+    let chain = ChainHandle::new(core, marshal, ask_blobs);
+    Ok(opened(keeping, chain, started, (parts, acknowledged)))
 }
 
 /// Opens the store and loads the state, asks nobody, and takes part in nothing.
@@ -150,6 +156,7 @@ pub(crate) async fn open_alone<E: Runtime>(
         core,
         gossip_queue: _,
         questions,
+        blobs: (ask_blobs, _),
         mut parts,
         acknowledged,
     } = prepare(context, config).await?;
@@ -174,7 +181,7 @@ pub(crate) async fn open_alone<E: Runtime>(
     });
     parts.push(("nobody", nobody));
     Ok(Opened {
-        chain: ChainHandle::new(core, backend.marshal),
+        chain: ChainHandle::new(core, backend.marshal, ask_blobs),
         parts,
         acknowledged,
         is_alone: true,
@@ -187,6 +194,7 @@ struct Prepared<E> {
     core: Arc<Core>,
     gossip_queue: mpsc::Receiver<Digest>,
     questions: mpsc::Receiver<Question>,
+    blobs: blobs::Questions,
     parts: Vec<Part>,
     acknowledged: Height,
 }
@@ -235,6 +243,7 @@ async fn prepare<E: Runtime>(context: E, config: ChainConfig) -> Result<Prepared
         core,
         gossip_queue,
         questions,
+        blobs: mpsc::channel(blobs::QUESTIONS_MAX),
         parts: vec![
             ("records", records_part),
             ("handovers", handovers_part),
@@ -246,14 +255,12 @@ async fn prepare<E: Runtime>(context: E, config: ChainConfig) -> Result<Prepared
 
 fn opened<E: Runtime>(
     keeping: E,
-    core: Arc<Core>,
-    (started, marshal): Started,
+    chain: ChainHandle,
+    started: Vec<Part>,
     (mut parts, acknowledged): (Vec<Part>, Height),
 ) -> Opened {
     parts.extend(started);
-    let forgets = core.config.retain_blocks.is_some();
-    let chain = ChainHandle::new(core, marshal);
-    if forgets {
+    if chain.core().config.retain_blocks.is_some() {
         let kept_of = chain.clone();
         let keeping = keeping.spawn(move |_| async move {
             if let Err(error) = handovers::keep(kept_of).await {
@@ -300,6 +307,13 @@ impl<E> Wiring<E> {
     }
 }
 
+/// What the parts of a validator are asked: for transactions to tell of, parts of the state, and blobs.
+type Queues = (
+    mpsc::Receiver<Digest>,
+    mpsc::Receiver<Question>,
+    mpsc::Receiver<blobs::Question>,
+);
+
 /// The channels on which blocks travel.
 struct Exchange<N: Network> {
     peers: N::Peers,
@@ -334,7 +348,7 @@ impl<E: Runtime> Wiring<E> {
         self,
         core: &Arc<Core>,
         transport: Transport<N>,
-        (gossip_queue, questions): (mpsc::Receiver<Digest>, mpsc::Receiver<Question>),
+        (gossip_queue, questions, blob_questions): Queues,
     ) -> Result<Started, StartError> {
         let Transport {
             votes,
@@ -343,6 +357,7 @@ impl<E: Runtime> Wiring<E> {
             block_fetch,
             blocks,
             transactions,
+            blobs,
             peers,
             blocker,
         } = transport;
@@ -385,6 +400,12 @@ impl<E: Runtime> Wiring<E> {
             gossip::run(runtime, gossip_core, gossip_queue, sender, receiver)
         });
         parts.push(("gossip", gossip));
+        parts.push(blobs::exchange::<E, N>(
+            &self.context,
+            core,
+            blobs,
+            blob_questions,
+        ));
         Ok((parts, marshal))
     }
 

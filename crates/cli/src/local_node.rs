@@ -26,7 +26,7 @@ use fairweir_node::{
     transport_seed,
 };
 use fairweir_types::{AccountKey, ChainId, Digest, Genesis, SecretKey, handover::NoCheckpoint};
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Time between two lines about progress.
 const TELL_EVERY: Duration = Duration::from_secs(2);
@@ -58,6 +58,7 @@ pub(crate) async fn start(
     let bytes_max = usize::try_from(config.blob_bytes_max).unwrap_or(usize::MAX);
     let blobs = BlobStore::at(&data.join("blobs"), bytes_max)
         .map_err(|error| Exit::new(code::MACHINE, error))?;
+    let blobs = Arc::new(blobs);
     if !config.follow.is_empty() {
         check_no_validator(keys)?;
     }
@@ -66,6 +67,9 @@ pub(crate) async fn start(
     configs
         .iter_mut()
         .for_each(|chain| chain.votes_from = votes_from);
+    if let Some(first) = configs.first_mut() {
+        first.shelf = Arc::<BlobStore>::clone(&blobs);
+    }
     let opening = Opening::begin();
     let identities: Vec<SecretKey> = configs.iter().map(|chain| chain.identity.clone()).collect();
     let (chain, tasks) = match <[ChainConfig; 1]>::try_from(configs) {

@@ -102,10 +102,10 @@ fn broken(fault: &Fault) -> NodeReply {
 impl Api {
     /// Answers from a chain and a blob store.
     #[must_use]
-    pub fn new(chain: ChainHandle, blobs: BlobStore) -> Self {
+    pub fn new(chain: ChainHandle, blobs: Arc<BlobStore>) -> Self {
         Self {
             chain,
-            blobs: Arc::new(blobs),
+            blobs,
             counters: Arc::default(),
         }
     }
@@ -270,8 +270,8 @@ impl Api {
                 Ok(proof) => NodeReply::Proof(Boxed::new(proof)),
                 Err(error) => refused(error.code(), &error.to_string()),
             },
-            NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()),
-            NodeRequest::GetBlob(get) => self.get_blob(get.digest),
+            NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()).await,
+            NodeRequest::GetBlob(get) => self.get_blob(get.digest).await,
             // Handled by `converse`, which has the stream.
             NodeRequest::Follow(_) => refused("malformed", "a follower needs a stream of its own"),
         }
@@ -445,24 +445,42 @@ impl Api {
         }
     }
 
-    fn put_blob(&self, bytes: Vec<u8>) -> NodeReply {
-        match self.blobs.put(bytes) {
-            Ok(digest) => NodeReply::BlobStored(BlobStored { digest }),
-            Err(error) => refused("blob_store", &error.to_string()),
+    async fn put_blob(&self, bytes: Vec<u8>) -> NodeReply {
+        let digest = match self.blobs.put(bytes.clone()) {
+            Ok(digest) => digest,
+            Err(error) => return refused("blob_store", &error.to_string()),
+        };
+        if self.chain.hand_on_blob(bytes).await {
+            NodeReply::BlobStored(BlobStored { digest })
+        } else {
+            refused(
+                "busy",
+                "no node that this one follows took the blob; try again",
+            )
         }
     }
 
-    fn get_blob(&self, digest: Digest) -> NodeReply {
-        match self
-            .blobs
-            .get(&digest)
-            .map(|bytes| bytes.map(BoundedBytes::new))
-        {
-            Ok(Some(Ok(bytes))) => NodeReply::Blob(Blob { bytes }),
-            Ok(Some(Err(error))) => refused("too_long", &error.to_string()),
-            Ok(None) => not_found("blob"),
-            Err(error) => refused("blob_store", &error.to_string()),
+    /// A blob that is here, or that another node has.
+    async fn get_blob(&self, digest: Digest) -> NodeReply {
+        let found = match self.blobs.get(&digest) {
+            Ok(Some(bytes)) => Some(bytes),
+            Ok(None) => self.fetch_blob(digest).await,
+            Err(error) => return refused("blob_store", &error.to_string()),
+        };
+        match found.map(BoundedBytes::new) {
+            Some(Ok(bytes)) => NodeReply::Blob(Blob { bytes }),
+            Some(Err(error)) => refused("too_long", &error.to_string()),
+            None => not_found("blob"),
         }
+    }
+
+    async fn fetch_blob(&self, digest: Digest) -> Option<Vec<u8>> {
+        let bytes = self.chain.seek_blob(digest).await?;
+        // The next one who asks has it from here.
+        if let Err(error) = self.blobs.put(bytes.clone()) {
+            tracing::warn!(%digest, %error, "a blob of another node is not kept");
+        }
+        Some(bytes)
     }
 
     async fn follow<S: FrameStream>(&self, peer: PeerId, stream: S, from: Height) {

@@ -1,8 +1,12 @@
 //! Blobs by their digest: specs and outputs that are too large for a block. Bounded; the oldest go first.
+//!
+//! Anybody may leave a blob, and pays nothing for it. So those that a transaction names, for which somebody paid, have three quarters of the room, and all
+//! others together the rest: who only uploads puts out none of the first.
 
+use fairweir_chain::BlobShelf;
 use fairweir_types::{Digest, limits::BLOB_BYTES_MAX};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -26,14 +30,92 @@ pub enum BlobStoreError {
     Disk(#[from] io::Error),
 }
 
+/// Digests that transactions named, of which some may not be here, or not yet.
+const NAMES_MAX: usize = 65_536;
+
+/// Bytes that a blob takes at least, with its entry here and on the disk: so there are not too many.
+const ROOM_MIN: usize = 4_096;
+
+/// Blobs of one class.
+#[derive(Debug, Default)]
+struct Class {
+    /// The bytes of each, and its place in the order.
+    blobs: BTreeMap<Digest, (usize, u64)>,
+    /// From the oldest to the newest.
+    order: BTreeMap<u64, Digest>,
+    next: u64,
+    /// The room that they take.
+    room: usize,
+}
+
+impl Class {
+    /// Adds a blob as the newest.
+    fn add(&mut self, digest: Digest, size: usize) {
+        self.take(&digest);
+        self.blobs.insert(digest, (size, self.next));
+        self.order.insert(self.next, digest);
+        self.next += 1;
+        self.room += room_of(size);
+    }
+
+    fn take(&mut self, digest: &Digest) -> Option<usize> {
+        let (size, place) = self.blobs.remove(digest)?;
+        self.order.remove(&place);
+        self.room -= room_of(size);
+        Some(size)
+    }
+
+    fn size(&self, digest: &Digest) -> Option<usize> {
+        self.blobs.get(digest).map(|(size, _)| *size)
+    }
+}
+
+fn room_of(size: usize) -> usize {
+    size.max(ROOM_MIN)
+}
+
 #[derive(Debug, Default)]
 struct Index {
-    sizes: BTreeMap<Digest, usize>,
-    /// Oldest first.
-    order: VecDeque<Digest>,
-    bytes: usize,
+    /// Those that a transaction named.
+    named: Class,
+    /// The others.
+    left: Class,
+    /// What transactions named, oldest first.
+    names: VecDeque<Digest>,
+    known_names: BTreeSet<Digest>,
     /// Contents, when there is no folder.
     memory: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Index {
+    fn size(&self, digest: &Digest) -> Option<usize> {
+        let found = self.named.size(digest);
+        found.or_else(|| self.left.size(digest))
+    }
+
+    fn is_named(&self, digest: &Digest) -> bool {
+        self.known_names.contains(digest)
+    }
+
+    fn add(&mut self, digest: Digest, size: usize) {
+        if self.is_named(&digest) {
+            self.named.add(digest, size);
+        } else {
+            self.left.add(digest, size);
+        }
+    }
+
+    /// The oldest blob of a class that has not so much room more.
+    fn too_much(&self, is_named: bool, more: usize, bytes_max: usize) -> Option<Digest> {
+        let quarter = bytes_max.div_euclid(4);
+        let (class, room) = if is_named {
+            (&self.named, bytes_max - quarter)
+        } else {
+            (&self.left, quarter)
+        };
+        let is_over = class.room + more > room;
+        class.order.values().next().filter(|_| is_over).copied()
+    }
 }
 
 /// A bounded store of blobs, in a folder or in memory.
@@ -46,7 +128,7 @@ pub struct BlobStore {
 
 impl BlobStore {
     /// Bytes of all blobs that a node keeps by default.
-    pub const BYTES_MAX: usize = 256 * 1_024 * 1_024;
+    pub const BYTES_MAX: usize = 1_024 * 1_024 * 1_024;
 
     /// A store in memory, for simulation.
     #[must_use]
@@ -58,7 +140,7 @@ impl BlobStore {
         }
     }
 
-    /// A store in a folder; what is there is taken over, what is damaged is removed.
+    /// A store in a folder; what is there is taken over, as if transactions had named it, and what is damaged is removed.
     ///
     /// # Errors
     /// [`BlobStoreError::Disk`].
@@ -84,8 +166,11 @@ impl BlobStore {
             bytes_max,
             index: Mutex::default(),
         };
-        for (_, digest, size) in found {
-            store.lock().add(digest, size);
+        {
+            let mut index = store.lock();
+            for (_, digest, size) in found {
+                index.named.add(digest, size);
+            }
         }
         Ok(store)
     }
@@ -94,10 +179,10 @@ impl BlobStore {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a blob; the oldest make room.
+    /// Stores a blob; the oldest of its class make room. One that is here already is renewed: it is the newest then.
     ///
     /// # Errors
-    /// [`BlobStoreError`].
+    /// [`BlobStoreError`]; then the blob is not here, or as it was.
     pub fn put(&self, bytes: Vec<u8>) -> Result<Digest, BlobStoreError> {
         if bytes.len() > BLOB_BYTES_MAX {
             return Err(BlobStoreError::TooLong {
@@ -106,26 +191,59 @@ impl BlobStore {
             });
         }
         let digest = Digest::of_blob(&bytes);
+        let size = bytes.len();
         let mut index = self.lock();
-        if index.sizes.contains_key(&digest) {
-            return Ok(digest);
-        }
-        while index.bytes + bytes.len() > self.bytes_max {
-            let Some(oldest) = index.remove_oldest() else {
-                break;
-            };
-            if let Some(folder) = &self.folder {
-                fs::remove_file(folder.join(oldest.to_string()))?;
+        let Index { named, left, .. } = &mut *index;
+        for class in [named, left] {
+            if class.size(&digest).is_some() {
+                class.add(digest, size);
+                return Ok(digest);
             }
         }
-        index.add(digest, bytes.len());
+        let is_named = index.is_named(&digest);
+        self.make_room(&mut index, is_named, room_of(size))?;
+        // First: what is not written is not here.
         match &self.folder {
             Some(folder) => write_whole(&folder.join(digest.to_string()), &bytes)?,
             None => {
                 index.memory.insert(digest, bytes);
             }
         }
+        index.add(digest, size);
         Ok(digest)
+    }
+
+    /// Says that a transaction named a blob: it counts among those that somebody paid for, when it is here or comes.
+    ///
+    /// # Errors
+    /// [`BlobStoreError::Disk`].
+    pub fn name(&self, digest: Digest) -> Result<(), BlobStoreError> {
+        let mut index = self.lock();
+        if index.known_names.insert(digest) {
+            index.names.push_back(digest);
+        }
+        if index.names.len() > NAMES_MAX
+            && let Some(oldest) = index.names.pop_front()
+        {
+            index.known_names.remove(&oldest);
+        }
+        if let Some(size) = index.left.take(&digest) {
+            index.named.add(digest, size);
+            self.make_room(&mut index, true, 0)?;
+        }
+        Ok(())
+    }
+
+    fn make_room(&self, index: &mut Index, is_named: bool, more: usize) -> io::Result<()> {
+        while let Some(oldest) = index.too_much(is_named, more, self.bytes_max) {
+            if let Some(folder) = &self.folder {
+                fs::remove_file(folder.join(oldest.to_string()))?;
+            }
+            index.memory.remove(&oldest);
+            index.named.take(&oldest);
+            index.left.take(&oldest);
+        }
+        Ok(())
     }
 
     /// Gets a blob, if it is here and undamaged.
@@ -134,7 +252,7 @@ impl BlobStore {
     /// [`BlobStoreError::Disk`].
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, BlobStoreError> {
         let index = self.lock();
-        if !index.sizes.contains_key(digest) {
+        if index.size(digest).is_none() {
             return Ok(None);
         }
         let Some(folder) = &self.folder else {
@@ -145,18 +263,19 @@ impl BlobStore {
     }
 }
 
-impl Index {
-    fn add(&mut self, digest: Digest, size: usize) {
-        self.sizes.insert(digest, size);
-        self.order.push_back(digest);
-        self.bytes += size;
+impl BlobShelf for BlobStore {
+    fn size(&self, digest: &Digest) -> Option<usize> {
+        self.lock().size(digest)
     }
 
-    fn remove_oldest(&mut self) -> Option<Digest> {
-        let oldest = self.order.pop_front()?;
-        self.bytes -= self.sizes.remove(&oldest).unwrap_or(0);
-        self.memory.remove(&oldest);
-        Some(oldest)
+    fn read(&self, digest: &Digest) -> Option<Vec<u8>> {
+        match self.get(digest) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%digest, %error, "a blob that another node asks for cannot be read");
+                None
+            }
+        }
     }
 }
 
@@ -177,41 +296,78 @@ mod tests {
     )]
     use super::*;
 
+    fn digest(number: u8) -> Digest {
+        Digest::of_blob(&[number; 40])
+    }
+
+    /// Room for three small blobs that are named, and one that is not.
+    const BYTES_MAX: usize = 4 * ROOM_MIN;
+
     fn check(store: &BlobStore) {
-        let digests: Vec<_> = (0..4u8)
-            .map(|number| store.put(vec![number; 40]).unwrap())
-            .collect();
-        assert_eq!(
-            store.get(&digests[0]).unwrap(),
-            None,
-            "the oldest made room"
-        );
-        assert_eq!(store.get(&digests[3]).unwrap(), Some(vec![3; 40]));
-        assert_eq!(store.put(vec![3; 40]).unwrap(), digests[3]);
+        let put = |number: u8| store.put(vec![number; 40]).unwrap();
+        let here = || (0..9).filter(|number| store.get(&digest(*number)).unwrap().is_some());
+        assert_eq!(put(0), digest(0));
+        put(1);
+        assert_eq!(here().collect::<Vec<_>>(), [1], "the oldest made room");
+        for number in [2, 3, 4] {
+            // Before or after it comes.
+            if number == 3 {
+                store.name(digest(number)).unwrap();
+            }
+            put(number);
+            store.name(digest(number)).unwrap();
+        }
+        assert_eq!(here().collect::<Vec<_>>(), [2, 3, 4]);
+        // Whoever only uploads puts out none of them.
+        for number in [5, 6, 7] {
+            put(number);
+        }
+        assert_eq!(here().collect::<Vec<_>>(), [2, 3, 4, 7]);
+        // What is put again is the newest.
+        put(2);
+        store.name(digest(7)).unwrap();
+        assert_eq!(here().collect::<Vec<_>>(), [2, 4, 7]);
         assert!(matches!(
             store.put(vec![0; BLOB_BYTES_MAX + 1]),
             Err(BlobStoreError::TooLong { .. })
         ));
+        assert_eq!(store.read(&digest(4)), Some(vec![4; 40]));
+        assert_eq!(store.size(&digest(4)), Some(40));
+        assert_eq!(store.size(&digest(3)), None);
     }
 
     #[test]
-    fn the_oldest_blob_makes_room() {
-        check(&BlobStore::in_memory(130));
+    fn who_only_uploads_puts_out_nothing_that_was_paid_for() {
+        check(&BlobStore::in_memory(BYTES_MAX));
         let folder = tempfile::tempdir().unwrap();
-        check(&BlobStore::at(folder.path(), 130).unwrap());
+        check(&BlobStore::at(folder.path(), BYTES_MAX).unwrap());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_not_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::at(folder.path(), 2 * BYTES_MAX).unwrap();
+        // As on a disk that is full: there is no room for the file.
+        let blocked = folder.path().join(digest(1).to_string());
+        fs::create_dir(&blocked).unwrap();
+        assert!(store.put(vec![1; 40]).is_err());
+        assert_eq!(store.size(&digest(1)), None);
+        fs::remove_dir(&blocked).unwrap();
+        store.put(vec![1; 40]).unwrap();
+        assert_eq!(store.get(&digest(1)).unwrap(), Some(vec![1; 40]));
     }
 
     #[test]
     fn a_folder_is_taken_over_and_a_damaged_blob_is_not_handed_out() {
         let folder = tempfile::tempdir().unwrap();
-        let store = BlobStore::at(folder.path(), 1_000).unwrap();
+        let store = BlobStore::at(folder.path(), 2 * BYTES_MAX).unwrap();
         let (kept, damaged) = (
             store.put(vec![1; 10]).unwrap(),
             store.put(vec![2; 10]).unwrap(),
         );
         fs::write(folder.path().join(damaged.to_string()), b"other").unwrap();
         fs::write(folder.path().join("x.partial"), b"half").unwrap();
-        let store = BlobStore::at(folder.path(), 1_000).unwrap();
+        let store = BlobStore::at(folder.path(), 2 * BYTES_MAX).unwrap();
         assert_eq!(store.get(&kept).unwrap(), Some(vec![1; 10]));
         assert_eq!(store.get(&damaged).unwrap(), None);
         assert!(!folder.path().join("x.partial").exists());

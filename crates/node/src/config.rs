@@ -1,6 +1,9 @@
 //! The file `fairweir.toml`: every setting with its default.
 
-use crate::data_dir::{DataDir, DataDirError};
+use crate::{
+    blob_store::BlobStore,
+    data_dir::{DataDir, DataDirError},
+};
 use fairweir_chain::SyncMode;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -30,6 +33,8 @@ pub enum ConfigError {
     },
 }
 
+/// Bytes of blobs that a node keeps at least: the longest fits a quarter of them.
+const BLOB_BYTES_MIN: u64 = 16 * 1_024 * 1_024;
 /// Blocks that a node keeps at least.
 const RETAIN_BLOCKS_MIN: u64 = 1_000;
 
@@ -105,7 +110,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7_640)),
             advertise: Vec::new(),
             heartbeat_ms: 1_000,
-            blob_bytes_max: 256 * 1_024 * 1_024,
+            blob_bytes_max: u64::try_from(BlobStore::BYTES_MAX).unwrap_or(u64::MAX),
             retain_blocks: None,
             peer_listen: SocketAddr::from(([127, 0, 0, 1], 7_641)),
             monitor: None,
@@ -124,7 +129,7 @@ const HEADER: &str = "\
 # listen          where clients, workers and verifiers reach the node; a development network stays on loopback
 # advertise       further addresses under which others reach it; port 0 stands for the port of `listen`
 # heartbeat_ms    the longest time between two blocks: 100 to 60000
-# blob_bytes_max  bytes of blobs (large specs) that the node keeps; the oldest go first
+# blob_bytes_max  bytes of blobs (large specs) that the node keeps; the oldest go first; a quarter is for those that no transaction names
 # retain_blocks   how many of the newest blocks the node keeps: at least 1000 and two epochs; all of them unless it is set
 # peer_listen     where this validator listens for the others of a network of several machines, over TCP
 # monitor         where /health and /metrics are served over HTTP, for example 127.0.0.1:9464; nowhere unless it is set
@@ -166,8 +171,8 @@ impl Config {
         if !(100..=60_000).contains(&config.heartbeat_ms) {
             return out_of_range("heartbeat_ms", config.heartbeat_ms, "100 to 60000");
         }
-        if config.blob_bytes_max < 8 * 1_024 * 1_024 {
-            return out_of_range("blob_bytes_max", config.blob_bytes_max, "at least 8388608");
+        if config.blob_bytes_max < BLOB_BYTES_MIN {
+            return out_of_range("blob_bytes_max", config.blob_bytes_max, "at least 16777216");
         }
         if let Some(found) = config
             .retain_blocks

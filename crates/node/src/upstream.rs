@@ -3,7 +3,7 @@
 use fairweir_chain::{BadPart, Forwarded, Source, SourceBlock, StateAnswer, light::LightClient};
 use fairweir_client::{BlockError, ClientError, NodeClient, learn_seats};
 use fairweir_net::{Network, PeerAddr};
-use fairweir_types::{Height, SignedTx, handover::Checkpoint, node_api::AskState};
+use fairweir_types::{Digest, Height, SignedTx, handover::Checkpoint, node_api::AskState};
 use futures::{
     StreamExt as _, join,
     stream::{self, BoxStream},
@@ -198,6 +198,34 @@ impl<N: Network> Source for Upstream<N> {
                 Forwarded::Later
             }
         }
+    }
+
+    async fn blob(&self, digest: Digest) -> Option<Vec<u8>> {
+        // One that is reached asks its peers itself.
+        for _ in 0..self.nodes.len() {
+            let (turn, node) = self.node()?;
+            match node.get_blob(digest).await {
+                Ok(blob) => return Some(blob),
+                Err(error) if error.refusal_code() == Some("not_found") => return None,
+                Err(_) => {
+                    self.pass(turn);
+                }
+            }
+        }
+        None
+    }
+
+    async fn keep_blob(&self, blob: Vec<u8>) -> bool {
+        for _ in 0..self.nodes.len() {
+            let Some((turn, node)) = self.node() else {
+                return false;
+            };
+            if node.put_blob(blob.clone()).await.is_ok() {
+                return true;
+            }
+            self.pass(turn);
+        }
+        false
     }
 
     fn blame(&self) {

@@ -124,7 +124,7 @@ impl World {
             .join(peer(names::NODE))
             .expect("the node is the first to join");
         let config = ChainConfig::new(genesis.clone(), key(names::VALIDATOR), vote_key());
-        let blobs = BlobStore::in_memory(BLOB_BYTES_MAX);
+        let blobs = BlobStore::in_memory(4 * BLOB_BYTES_MAX);
         let starting = validator::start_alone(context.child("validator"), config, &node, blobs);
         let (chain, _task) = Box::pin(starting).await.expect("the validator starts");
         let audit = Audit::new(genesis.clone());

@@ -21,6 +21,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 mod appeal;
+mod blob;
 mod delegate;
 mod governance;
 mod session;

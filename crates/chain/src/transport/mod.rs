@@ -29,7 +29,7 @@ use std::{
 };
 
 /// Channels that a validator needs, in the order of [`Transport`]'s fields, numbered from zero.
-pub const CHANNELS: u64 = 6;
+pub const CHANNELS: u64 = 7;
 /// The one of proposed blocks.
 const BLOCKS_CHANNEL: u64 = 4;
 
@@ -87,6 +87,8 @@ pub struct Transport<N: Network> {
     pub blocks: Channel<N>,
     /// Channel 5: transactions that wait for a block.
     pub transactions: Channel<N>,
+    /// Channel 6: blobs of clients.
+    pub blobs: Channel<N>,
     /// Who the validators are.
     pub peers: N::Peers,
     /// Shuts out peers that break the protocol.
@@ -126,6 +128,7 @@ pub fn solo(identity: PublicKey) -> Transport<Solo> {
         block_fetch: (Nobody, Silence),
         blocks: (Nobody, Silence),
         transactions: (Nobody, Silence),
+        blobs: (Nobody, Silence),
         peers: alone.clone(),
         blocker: alone,
     }

@@ -38,6 +38,7 @@ pub async fn simulated<E: Clock>(
         block_fetch: control.register(3, quota()).await?,
         blocks: control.register(4, blocks_quota()).await?,
         transactions: control.register(5, quota()).await?,
+        blobs: control.register(6, quota()).await?,
         peers: oracle.manager(),
         blocker: control,
     })

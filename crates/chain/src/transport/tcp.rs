@@ -180,6 +180,7 @@ where
         block_fetch: next(),
         blocks: next(),
         transactions: next(),
+        blobs: next(),
         blocker: oracle.oracle.clone(),
         peers: oracle,
     };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod blobs;
 mod copied;
 #[cfg(feature = "testing")]
 mod double_votes;

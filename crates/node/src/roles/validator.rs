@@ -34,6 +34,7 @@ pub async fn start_alone<E: Runtime, N: Network>(
     network: &N,
     blobs: BlobStore,
 ) -> Result<(ChainHandle, ChainTask), ValidatorError> {
+    let blobs = Arc::new(blobs);
     let fairweir_types::AccountKey::Ed25519(identity) = config.identity.account_key();
     let door = context.child("api");
     let (chain, task) = start_replica(context, config, transport::solo(identity)).await?;
@@ -88,10 +89,40 @@ pub fn open_door<E: Runtime, N: Network>(
     door: E,
     chain: &ChainHandle,
     network: &N,
-    blobs: BlobStore,
+    blobs: Arc<BlobStore>,
 ) -> Result<(), ValidatorError> {
     let incoming = network.accept(NODE, WAITING_CLIENTS_MAX)?;
+    let names = door.child("names");
+    let naming = (chain.clone(), Arc::clone(&blobs));
+    names.spawn(move |_| note_names(naming.0, naming.1));
     let api = Api::new(chain.clone(), blobs);
     door.spawn(move |_| api.serve(incoming));
     Ok(())
+}
+
+/// Tells the store which blobs the chain's transactions name, from now on, until the chain ends.
+async fn note_names(chain: ChainHandle, blobs: Arc<BlobStore>) {
+    let Some(next) = chain.tip().height.next() else {
+        return;
+    };
+    let mut blocks = chain.subscribe(next);
+    loop {
+        let block = match blocks.next().await {
+            Ok(block) => block,
+            Err(error) => {
+                tracing::debug!(%error, "no names of blobs are noted any more");
+                return;
+            }
+        };
+        let outcomes = block.outcomes.iter();
+        for (tx, outcome) in block.block.transactions.iter().zip(outcomes) {
+            let named = tx.transaction.action.blob();
+            let Some(digest) = named.filter(|_| outcome.is_done()) else {
+                continue;
+            };
+            if let Err(error) = blobs.name(digest) {
+                tracing::warn!(%digest, %error, "the blob store's disk refused");
+            }
+        }
+    }
 }

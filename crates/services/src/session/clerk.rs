@@ -265,7 +265,7 @@ impl Machine<'_> {
                     blob,
                     sampled,
                 } = showing;
-                let Some(sealed) = put(blobs.as_ref(), blob, clock).await else {
+                let Some(sealed) = put(blobs.as_ref(), blob.clone(), clock).await else {
                     tracing::error!(%slot_id, "the drawn leaves could not be stored");
                     return Done::Ran;
                 };
@@ -275,7 +275,12 @@ impl Machine<'_> {
                     sealed,
                     leaves: check::bounded(sampled),
                 }));
-                submit(chain, clock, action).await;
+                if submit(chain, clock, action).await == Some(TxCode::OK)
+                    && put(blobs.as_ref(), blob, clock).await.is_none()
+                {
+                    // A store keeps what a transaction names before what none does, so it may have gone meanwhile.
+                    tracing::error!(%slot_id, "the drawn leaves could not be stored again");
+                }
                 Done::Ran
             }
             .boxed(),

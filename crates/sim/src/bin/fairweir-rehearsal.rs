@@ -27,6 +27,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -149,7 +150,7 @@ async fn run(context: runtime::Context, folder: Folder) -> anyhow::Result<()> {
     };
     let network = QuicNetwork::bind(options).await?;
     let bytes_max = usize::try_from(folder.config.blob_bytes_max).unwrap_or(usize::MAX);
-    let blobs = BlobStore::at(&folder.data.join("blobs"), bytes_max)?;
+    let blobs = Arc::new(BlobStore::at(&folder.data.join("blobs"), bytes_max)?);
     let (chain, task) = if folder.config.follow.is_empty() {
         folder.validate(&context).await?
     } else {

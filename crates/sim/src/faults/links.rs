@@ -199,6 +199,7 @@ impl Links {
             block_fetch: channel(3, transport.block_fetch),
             blocks: channel(4, transport.blocks),
             transactions: channel(5, transport.transactions),
+            blobs: channel(6, transport.blobs),
             peers: transport.peers,
             blocker: transport.blocker,
         }
@@ -238,6 +239,7 @@ impl Links {
         let [block_fetch, other_block_fetch] = channel(3, transport.block_fetch);
         let [blocks, other_blocks] = channel(4, transport.blocks);
         let [transactions, other_transactions] = channel(5, transport.transactions);
+        let [blobs, other_blobs] = channel(6, transport.blobs);
         [
             Transport {
                 votes,
@@ -246,6 +248,7 @@ impl Links {
                 block_fetch,
                 blocks,
                 transactions,
+                blobs,
                 peers: transport.peers.clone(),
                 blocker: transport.blocker.clone(),
             },
@@ -256,6 +259,7 @@ impl Links {
                 block_fetch: other_block_fetch,
                 blocks: other_blocks,
                 transactions: other_transactions,
+                blobs: other_blobs,
                 peers: transport.peers,
                 blocker: transport.blocker,
             },

@@ -127,6 +127,7 @@ impl Links {
             block_fetch: paced(transport.block_fetch),
             blocks: paced(transport.blocks),
             transactions: paced(transport.transactions),
+            blobs: paced(transport.blobs),
             peers: transport.peers,
             blocker: transport.blocker,
         }
