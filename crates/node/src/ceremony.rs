@@ -33,7 +33,7 @@ pub enum CeremonyError {
     #[error("the file is not understood: {0}")]
     Malformed(String),
     /// The chain's name is none.
-    #[error("a chain's name is 1 to 32 of a-z, 0-9 and -")]
+    #[error("a chain's name is 1 to 31 of a-z, 0-9 and -")]
     ChainId(#[source] LengthError),
     /// A card's field is not what it should be.
     #[error("the card's {field} is not {expected}: copy the whole card again")]
@@ -329,6 +329,12 @@ impl GenesisFile {
         &self.chain_id
     }
 
+    /// The chain's name with its tag, if the file is finished.
+    #[must_use]
+    pub fn tagged_chain_id(&self) -> Option<ChainId> {
+        Some(self.genesis().ok()?.chain_id)
+    }
+
     /// The kinds of work that the chain begins with, by name.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
         self.services.keys().map(String::as_str)
@@ -508,7 +514,8 @@ impl GenesisFile {
             validators: bounded("validators", validators)?,
             params: bounded("governed values", params)?,
             services: bounded("kinds of work", services)?,
-        };
+        }
+        .tagged()?;
         genesis.check()?;
         check_genesis_params(&genesis)?;
         catalogue::check_genesis(&genesis)?;

@@ -107,7 +107,7 @@ pub enum FoundError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The chain's name is none.
-    #[error("a chain's name is 1 to 32 of a-z, 0-9 and -")]
+    #[error("a chain's name is 1 to 31 of a-z, 0-9 and -")]
     ChainId(#[source] LengthError),
     /// The genesis is none.
     #[error("the genesis is not well-formed")]
@@ -256,7 +256,8 @@ pub fn genesis(keys: &Keystore, chain_id: ChainId, time: Millis) -> Result<Genes
         validators: BoundedVec::truncating(validators),
         params: BoundedVec::truncating(params),
         services: BoundedVec::truncating(founding_services()),
-    };
+    }
+    .tagged()?;
     genesis.check()?;
     params::check_genesis_params(&genesis)?;
     catalogue::check_genesis(&genesis)?;

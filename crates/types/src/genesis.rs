@@ -7,13 +7,19 @@ use crate::{
     codec::record,
     digest::{Digest, Domain},
     keys::{Address, Purpose, VoteKey, VoteSignature},
-    limits::{GENESIS_ACCOUNTS_MAX, GENESIS_PARAMS_MAX, SERVICES_MAX, VALIDATORS_MAX},
+    limits::{
+        CHAIN_ID_BYTES_MAX, CHAIN_NAME_BYTES_MAX, GENESIS_ACCOUNTS_MAX, GENESIS_PARAMS_MAX,
+        SERVICES_MAX, VALIDATORS_MAX,
+    },
     order::KindId,
     quantity::{ChainId, Millis},
 };
 use commonware_codec::{Encode, ReadExt};
 use commonware_cryptography::ed25519;
 use thiserror::Error;
+
+/// Digits of its genesis in a chain's name.
+const TAG_DIGITS: usize = 16;
 
 /// A balance at genesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +63,7 @@ record!(GenesisParam { param, value });
 /// The genesis of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Genesis {
-    /// The chain's name.
+    /// The chain's name, with its tag: see [`Genesis::tagged`].
     pub chain_id: ChainId,
     /// Milliseconds since the Unix epoch.
     pub time: Millis,
@@ -82,6 +88,15 @@ record!(Genesis {
 /// Why a genesis is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GenesisError {
+    /// The chain's name is too long for its tag.
+    #[error("a chain's name is 1 to {max} of a-z, 0-9 and -")]
+    NameTooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// The chain's name does not end with the digits of this genesis.
+    #[error("the chain's name does not end with the first digits of its genesis")]
+    Tag,
     /// There is no validator.
     #[error("a chain needs at least one validator")]
     NoValidator,
@@ -155,11 +170,54 @@ impl Genesis {
         Digest::of_encoded(Domain::Genesis, self)
     }
 
+    /// This genesis with a tag in its chain's name: behind the name a `-` and the first 16 digits of the digest that it has under the name alone. What is signed
+    /// for a chain is then signed for no other one that is founded under the same name, be it once more by the same people. Development chains, whose
+    /// keys deserve no trust, have no tag.
+    ///
+    /// # Errors
+    /// [`GenesisError::NameTooLong`].
+    pub fn tagged(mut self) -> Result<Self, GenesisError> {
+        if !self.chain_id.is_dev() {
+            let digits: String = self.digest().to_string().chars().take(TAG_DIGITS).collect();
+            let whole = ChainId::new(&format!("{}-{digits}", self.chain_id));
+            self.chain_id = whole.map_err(|_| GenesisError::NameTooLong {
+                max: CHAIN_NAME_BYTES_MAX,
+            })?;
+        }
+        Ok(self)
+    }
+
+    /// The chain's name without its tag.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let whole = self.chain_id.as_str();
+        let is_tag = |tag: &str| {
+            tag.len() == TAG_DIGITS && tag.bytes().all(|digit| digit.is_ascii_hexdigit())
+        };
+        match whole.rsplit_once('-') {
+            Some((name, tag)) if !self.chain_id.is_dev() && is_tag(tag) => name,
+            _ => whole,
+        }
+    }
+
+    fn check_tag(&self) -> Result<(), GenesisError> {
+        let name = ChainId::new(self.name()).map_err(|_| GenesisError::Tag)?;
+        let untagged = Self {
+            chain_id: name,
+            ..self.clone()
+        };
+        if self.chain_id.is_dev() || untagged.tagged()?.chain_id == self.chain_id {
+            return Ok(());
+        }
+        Err(GenesisError::Tag)
+    }
+
     /// Checks everything but the meaning of parameters, which the ledger knows.
     ///
     /// # Errors
     /// [`GenesisError`].
     pub fn check(&self) -> Result<(), GenesisError> {
+        self.check_tag()?;
         if self.validators.is_empty() {
             return Err(GenesisError::NoValidator);
         }
@@ -206,4 +264,64 @@ impl Genesis {
 fn ascending<T: Ord>(values: impl Iterator<Item = T>) -> bool {
     let values: Vec<T> = values.collect();
     values.is_sorted_by(|earlier, later| earlier < later)
+}
+
+const _: () = assert!(
+    CHAIN_NAME_BYTES_MAX + 1 + TAG_DIGITS == CHAIN_ID_BYTES_MAX,
+    "a name and its tag are a chain's name"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{SecretKey, VoteSecretKey};
+
+    fn founded(name: &str, time: u64) -> Genesis {
+        let vote = VoteSecretKey::from_seed([2; 32]).unwrap();
+        let identity = SecretKey::from_seed([1; 32]).unwrap();
+        let mut public = [0; 32];
+        let crate::AccountKey::Ed25519(key) = identity.account_key();
+        public.copy_from_slice(key.as_ref());
+        let validator = Validator {
+            identity: public,
+            vote_key: vote.vote_key(),
+            possession: vote.prove_possession(),
+            payout: identity.address(),
+        };
+        Genesis {
+            chain_id: ChainId::new(name).unwrap(),
+            time: Millis(time),
+            accounts: BoundedVec::default(),
+            validators: BoundedVec::truncating([validator]),
+            params: BoundedVec::default(),
+            services: BoundedVec::default(),
+        }
+    }
+
+    #[test]
+    fn chains_of_one_name_are_told_apart_by_their_genesis() {
+        let first = founded("two-rivers", 1).tagged().unwrap();
+        let again = founded("two-rivers", 2).tagged().unwrap();
+        assert_ne!(first.chain_id, again.chain_id);
+        for genesis in [&first, &again] {
+            assert_eq!(genesis.name(), "two-rivers");
+            assert_eq!(genesis.check(), Ok(()));
+        }
+        // Without a tag, and with that of another genesis.
+        let mut other = founded("two-rivers", 1);
+        assert_eq!(other.name(), "two-rivers");
+        assert_eq!(other.check(), Err(GenesisError::Tag));
+        other.chain_id = again.chain_id;
+        assert_eq!(other.check(), Err(GenesisError::Tag));
+        let dev = founded("dev-0123456789abcdef", 1).tagged().unwrap();
+        assert_eq!((dev.name(), dev.check()), ("dev-0123456789abcdef", Ok(())));
+    }
+
+    #[test]
+    fn a_name_leaves_room_for_its_tag() {
+        let longest = "r".repeat(CHAIN_NAME_BYTES_MAX);
+        assert!(founded(&longest, 1).tagged().is_ok());
+        let refused = founded(&format!("{longest}r"), 1).tagged();
+        assert!(matches!(refused, Err(GenesisError::NameTooLong { .. })));
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! Relations between limits are checked at compile time at the end of the file.
 
-/// Bytes of a chain id. Long enough for `dev-` and 16 hexadecimal digits with room for names.
-pub const CHAIN_ID_BYTES_MAX: usize = 32;
+/// Bytes of a chain's name with its tag.
+pub const CHAIN_ID_BYTES_MAX: usize = 48;
+/// Bytes of the name that its founders give a chain.
+pub const CHAIN_NAME_BYTES_MAX: usize = 31;
 /// Bytes of a spec that travels inside its order. Larger specs are blobs: blocks hold no bulk data.
 pub const SPEC_INLINE_BYTES_MAX: usize = 1_024;
 /// Bytes of one blob (a spec or an output) on the data plane.

@@ -105,7 +105,7 @@ impl Bps {
     pub const WHOLE: u64 = 10_000;
 }
 
-/// The name of a chain: 1 to 32 bytes of `a-z`, `0-9` and `-`.
+/// The name of a chain: 1 to 48 bytes of `a-z`, `0-9` and `-`, the last of which tell its genesis ([`crate::Genesis::tagged`]).
 ///
 /// A chain whose keys `fairweir up` made begins with `dev-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,6 +169,6 @@ impl Read for ChainId {
         let bytes = crate::BoundedBytes::<CHAIN_ID_BYTES_MAX>::read(buf)?;
         let name = core::str::from_utf8(bytes.as_slice())
             .map_err(|_| Error::Invalid("ChainId", "not text"))?;
-        Self::new(name).map_err(|_| Error::Invalid("ChainId", "not 1 to 32 of a-z, 0-9 and -"))
+        Self::new(name).map_err(|_| Error::Invalid("ChainId", "not 1 to 48 of a-z, 0-9 and -"))
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     output,
 };
 use fairweir_node::ceremony::{CeremonyError, GENESIS_FILE_BYTES_MAX, GenesisFile, ValidatorCard};
-use fairweir_types::{Amount, Millis};
+use fairweir_types::{Amount, ChainId, Millis};
 use serde_json::json;
 use std::{
     io::Read as _,
@@ -31,7 +31,7 @@ pub(crate) enum Genesis {
     New {
         /// Where.
         file: PathBuf,
-        /// The chain's name: 1 to 32 of a-z, 0-9 and -. A name that begins with dev- stays on one machine.
+        /// The chain's name: 1 to 31 of a-z, 0-9 and -; the first digits of its genesis are put behind it when the file is finished. A name that begins with dev- stays on one machine.
         #[arg(long, value_name = "NAME")]
         chain_id: String,
         /// The kinds of work that the chain begins with, by name; by default all that this program knows. Votes add and retire others later.
@@ -193,7 +193,8 @@ fn show(global: &Global, path: &Path) -> Result<(), Exit> {
     let genesis = load(path)?;
     if global.json {
         output::json(&json!({
-            "chain_id": genesis.chain_id(),
+            "name": genesis.chain_id(),
+            "chain_id": genesis.tagged_chain_id().as_ref().map(ChainId::as_str),
             "validators": genesis.peers(),
             "accounts": genesis.accounts(),
             "kinds": genesis.kinds().collect::<Vec<_>>(),
@@ -211,9 +212,9 @@ fn show(global: &Global, path: &Path) -> Result<(), Exit> {
     for card in genesis.validators() {
         output::line(format!("  {} at {}", card.payout, card.peer));
     }
-    output::line(match genesis.digest() {
-        Some(digest) => format!("finished; genesis {digest}"),
-        None => "not finished yet: `fairweir genesis finalise` comes last".to_owned(),
+    output::line(match (genesis.digest(), genesis.tagged_chain_id()) {
+        (Some(digest), Some(chain)) => format!("finished; chain {chain}, genesis {digest}"),
+        _ => "not finished yet: `fairweir genesis finalise` comes last".to_owned(),
     });
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) enum Node {
     /// With --peer, prepare this machine for a network of several instead: keys, settings, and a card for the person who makes
     /// the genesis file (see `fairweir genesis --help`).
     Init {
-        /// The chain's name: 1 to 32 of a-z, 0-9 and -. A name that begins with dev- stays on this machine.
+        /// The chain's name: 1 to 31 of a-z, 0-9 and -; the first digits of its genesis are put behind it. A name that begins with dev- stays on this machine.
         #[arg(long, value_name = "NAME")]
         chain_id: String,
         /// Where the node will listen for clients, workers and verifiers.

@@ -201,17 +201,21 @@ impl Up {
     fn chain_id(&self, data: &DataDir) -> Result<ChainId, Exit> {
         let asked = self.chain_id.as_deref().map(ChainId::new).transpose();
         let asked = asked.map_err(|_| {
-            Exit::message(code::FAILED, "a chain's name is 1 to 32 of a-z, 0-9 and -")
+            Exit::message(code::FAILED, "a chain's name is 1 to 31 of a-z, 0-9 and -")
         })?;
         match (data.genesis(), asked) {
-            (Ok(genesis), Some(asked)) if genesis.chain_id != asked => Err(Exit::message(
-                code::MACHINE,
-                format!(
-                    "{} holds {}, not {asked}: choose another folder with --data",
-                    data.path().display(),
-                    genesis.chain_id
-                ),
-            )),
+            (Ok(genesis), Some(asked))
+                if ![genesis.chain_id.as_str(), genesis.name()].contains(&asked.as_str()) =>
+            {
+                Err(Exit::message(
+                    code::MACHINE,
+                    format!(
+                        "{} holds {}, not {asked}: choose another folder with --data",
+                        data.path().display(),
+                        genesis.chain_id
+                    ),
+                ))
+            }
             (Ok(genesis), _) => Ok(genesis.chain_id),
             (Err(_), Some(asked)) => Ok(asked),
             (Err(_), None) => {
