@@ -3,10 +3,14 @@
 //! Invariants: count and bytes, in total and per account, never exceed the limits; one transaction per account and
 //! nonce; a transaction leaves when its nonce is used in a finalised block, when it expired, when it is replaced by one
 //! that pays a tenth more, or when a proposer finds that it cannot be paid for. An account's waiting fees never exceed
-//! its balance, so a place in the pool costs money that is there. What pays most for each byte goes first; in a full pool it takes the place of
-//! what pays least, and only if that makes room for it. What waits behind a gap pays nothing yet: it goes before all that could be included.
+//! its balance, so a place in the pool costs money that is there; when a finalised block took that money, the account's last transactions leave.
+//! What pays most for each byte goes first; in a full pool it takes the place of what pays least, and only if that makes room for it. What waits
+//! behind a gap pays nothing yet: it goes before all that could be included.
+
+mod cheapest;
 
 use crate::{compact::ShortName, config::MempoolLimits, error::SubmitError};
+use cheapest::{Last, Lasts, Rate};
 use core::{
     cmp::{Ordering, Reverse},
     ops::RangeBounds,
@@ -26,8 +30,12 @@ const FIRST_BYTES_MAX: usize = 2 * EXHIBIT_TX_BYTES_MAX;
 struct Account {
     txs: BTreeMap<Nonce, VerifiedTx>,
     bytes: u64,
+    /// The fees of all of them in base units.
+    fees: u64,
     /// The account's next nonce in the applied state, as far as the pool was told.
     next_nonce: Nonce,
+    /// The last of them as [`Mempool::lasts`] has it.
+    listed: Option<Last>,
 }
 
 impl Account {
@@ -51,10 +59,10 @@ impl Account {
         })
     }
 
-    fn fees(&self) -> u64 {
-        self.txs.values().fold(0, |sum, tx| {
-            sum.saturating_add(tx.transaction().fee.base_units())
-        })
+    /// The last of its transactions, if a balance does not pay the fees of all.
+    fn unpaid(&self, balance: Amount) -> Option<Nonce> {
+        let (nonce, _) = self.txs.last_key_value()?;
+        (self.fees > balance.base_units()).then_some(*nonce)
     }
 }
 
@@ -74,6 +82,8 @@ pub(crate) struct Mempool {
     accounts: BTreeMap<Address, Account>,
     /// Accounts whose next transaction waits.
     ready: BTreeSet<Address>,
+    /// What makes way first in a full pool.
+    lasts: Lasts,
     places: BTreeMap<Digest, (Address, Nonce)>,
     expiries: BTreeSet<(Height, Address, Nonce)>,
     bytes: u64,
@@ -95,6 +105,7 @@ impl Mempool {
             limits,
             accounts: BTreeMap::new(),
             ready: BTreeSet::new(),
+            lasts: Lasts::new(),
             places: BTreeMap::new(),
             expiries: BTreeSet::new(),
             bytes: 0,
@@ -158,7 +169,7 @@ impl Mempool {
     ) -> Result<(), SubmitError> {
         let account = self.accounts.get(&tx.sender());
         let (txs, bytes, fees) = account.map_or((0, 0, 0), |account| {
-            (account.txs.len(), account.bytes, account.fees())
+            (account.txs.len(), account.bytes, account.fees)
         });
         let limits = &self.limits;
         if txs + 1 - freed.0 > limits.account_txs_max
@@ -200,40 +211,34 @@ impl Mempool {
             return Ok(());
         }
         let is_reached = self.is_reached(tx, next_nonce);
-        let others = self
-            .accounts
-            .iter()
-            .filter(|(sender, _)| **sender != tx.sender());
-        // The last transaction of each account that has not been dropped.
-        let mut cheapest: BinaryHeap<_> = others
-            .filter_map(|(sender, account)| account.last(*sender, .., account.txs.len()))
-            .map(Reverse)
-            .collect();
+        let makes_way = |last: &Last| match (is_reached, last.is_reached) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => Rate::of(tx).outbids(&last.rate),
+        };
+        let mut cheapest = self.cheapest_of_others(tx.sender());
         let mut dropped = Vec::new();
         while !has_room(txs, bytes) {
-            let Some(Reverse(last)) = cheapest.pop() else {
+            let Some(last) = cheapest.next().filter(makes_way) else {
                 return Err(self.full());
             };
-            let makes_way = match (is_reached, last.is_reached) {
-                (true, false) => true,
-                (false, true) => false,
-                _ => Rate::of(tx).outbids(&last.rate),
-            };
-            if !makes_way {
-                return Err(self.full());
-            }
             txs = txs.saturating_sub(1);
             bytes = bytes.saturating_sub(last.rate.bytes);
             dropped.push((last.sender, last.nonce));
-            let account = self.accounts.get(&last.sender);
-            let before =
-                account.and_then(|account| account.last(last.sender, ..last.nonce, last.count - 1));
-            cheapest.extend(before.map(Reverse));
         }
+        drop(cheapest);
         for (sender, nonce) in dropped {
             self.remove(&sender, nonce);
         }
         Ok(())
+    }
+
+    /// The transactions of all accounts but one in the order in which they make way.
+    fn cheapest_of_others(&self, sender: Address) -> impl Iterator<Item = Last> {
+        self.lasts.of_others(sender, |last| {
+            let account = self.accounts.get(&last.sender)?;
+            account.last(last.sender, ..last.nonce, last.count.checked_sub(1)?)
+        })
     }
 
     /// Whether all that must go before a new transaction waits.
@@ -268,6 +273,7 @@ impl Mempool {
         self.bytes += size;
         let account = self.accounts.entry(sender).or_default();
         account.bytes += size;
+        account.fees += tx.transaction().fee.base_units();
         account.next_nonce = account.next_nonce.max(next_nonce);
         account.txs.insert(nonce, tx);
         self.refresh(&sender);
@@ -280,6 +286,7 @@ impl Mempool {
         if let Some(tx) = account.txs.remove(&nonce) {
             let size = tx.size().get();
             account.bytes -= size;
+            account.fees -= tx.transaction().fee.base_units();
             self.bytes -= size;
             self.places.remove(&tx.digest());
             self.expiries
@@ -288,15 +295,21 @@ impl Mempool {
         self.refresh(sender);
     }
 
+    /// Keeps what is known of all accounts together up to date with one of them.
     fn refresh(&mut self, sender: &Address) {
-        let account = self.accounts.get(sender);
-        if account.is_some_and(|account| account.txs.is_empty()) {
-            self.accounts.remove(sender);
-        }
-        if self.accounts.get(sender).is_some_and(Account::is_ready) {
+        let Some(account) = self.accounts.get_mut(sender) else {
+            return;
+        };
+        let last = account.last(*sender, .., account.txs.len());
+        self.lasts.replace(account.listed, last);
+        account.listed = last;
+        if account.is_ready() {
             self.ready.insert(*sender);
         } else {
             self.ready.remove(sender);
+        }
+        if account.txs.is_empty() {
+            self.accounts.remove(sender);
         }
     }
 
@@ -354,22 +367,10 @@ impl Mempool {
         }
     }
 
-    /// Drops what a finalised block used up: nonces of an account below its next, and what expires before `next`.
-    pub(crate) fn finalised(&mut self, senders: &BTreeMap<Address, Nonce>, next: Height) {
-        for (sender, next_nonce) in senders {
-            let Some(account) = self.accounts.get_mut(sender) else {
-                continue;
-            };
-            account.next_nonce = *next_nonce;
-            let used: Vec<Nonce> = account
-                .txs
-                .range(..*next_nonce)
-                .map(|(nonce, _)| *nonce)
-                .collect();
-            for nonce in used {
-                self.remove(sender, nonce);
-            }
-            self.refresh(sender);
+    /// Drops what a finalised block made void: of accounts that it changed, what their nonces and balances say; of all, what expires before `next`.
+    pub(crate) fn finalised(&mut self, changed: &BTreeMap<Address, Standing>, next: Height) {
+        for (sender, standing) in changed {
+            self.follow(sender, *standing);
         }
         while let Some((expiry, sender, nonce)) = self.expiries.first().copied() {
             if expiry >= next {
@@ -379,9 +380,38 @@ impl Mempool {
         }
     }
 
+    /// Drops the transactions of an account whose nonces were used, and the last of the others as long as its balance does not pay for all.
+    fn follow(&mut self, sender: &Address, standing: Standing) {
+        let Some(account) = self.accounts.get_mut(sender) else {
+            return;
+        };
+        account.next_nonce = standing.next_nonce;
+        let used = account.txs.range(..standing.next_nonce);
+        let used: Vec<Nonce> = used.map(|(nonce, _)| *nonce).collect();
+        for nonce in used {
+            self.remove(sender, nonce);
+        }
+        let unpaid = |account: &Account| account.unpaid(standing.balance);
+        while let Some(nonce) = self.accounts.get(sender).and_then(unpaid) {
+            self.remove(sender, nonce);
+        }
+        self.refresh(sender);
+    }
+
     /// The accounts whose next transaction waits.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &Address> {
         self.ready.iter()
+    }
+
+    /// The first nonce from one on with which nothing of an account waits.
+    pub(crate) fn free_nonce(&self, sender: &Address, from: Nonce) -> Nonce {
+        let mut free = from;
+        while self.get(sender, free).is_some()
+            && let Some(next) = free.next()
+        {
+            free = next;
+        }
+        free
     }
 
     /// The transaction of an account with a nonce.
@@ -451,71 +481,12 @@ impl Picked {
     }
 }
 
-/// The last of the first so many transactions of an account, ordered by how little is lost without it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Last {
-    is_reached: bool,
-    rate: Rate,
-    sender: Address,
-    nonce: Nonce,
-    count: usize,
-}
-
 /// The least fee that takes the place of one that pays `fee`; none is high enough at the supply cap.
 fn outbid(fee: Amount) -> Option<Amount> {
     let raise = fee.base_units().div_ceil(REPLACEMENT_FRACTION).max(1);
     fee.base_units()
         .checked_add(raise)
         .and_then(Amount::from_base_units)
-}
-
-/// What a transaction pays for its bytes, ordered by the fee for each, exactly.
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    fee: u64,
-    bytes: u64,
-}
-
-impl Rate {
-    fn of(tx: &VerifiedTx) -> Self {
-        Self {
-            fee: tx.transaction().fee.base_units(),
-            bytes: tx.size().get(),
-        }
-    }
-
-    /// Both fees, each times the other's bytes.
-    fn crossed(&self, other: &Self) -> (u128, u128) {
-        let times = |fee: u64, bytes: u64| u128::from(fee).saturating_mul(u128::from(bytes));
-        (times(self.fee, other.bytes), times(other.fee, self.bytes))
-    }
-
-    /// Whether it pays more, by a tenth at least.
-    fn outbids(&self, other: &Self) -> bool {
-        let (own, others) = self.crossed(other);
-        own > others && own >= others.saturating_add(others / u128::from(REPLACEMENT_FRACTION))
-    }
-}
-
-impl PartialEq for Rate {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Rate {}
-
-impl PartialOrd for Rate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Rate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (own, others) = self.crossed(other);
-        own.cmp(&others)
-    }
 }
 
 /// A transaction ordered by what it pays for each byte; equal ones by id, so that the order is total.
@@ -548,136 +519,4 @@ impl Ord for Candidate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use fairweir_types::{
-        Action, BoundedBytes, Boxed, ChainId, SecretKey, Transaction,
-        order::{OrderId, SlotId},
-        tx::Exhibit,
-    };
-
-    const RICH: Standing = Standing {
-        next_nonce: Nonce(0),
-        balance: Amount::MAX,
-    };
-
-    /// A transaction of an account with a fee, of so many bytes and a few more.
-    fn tx(account: u8, nonce: u64, (fee, bytes): (u64, usize)) -> VerifiedTx {
-        let key = SecretKey::from_seed([account; 32]).expect("any seed");
-        let slot_id = SlotId {
-            order: OrderId(Digest::ZERO),
-            slot: 0,
-        };
-        let shown = BoundedBytes::new(vec![0; bytes]).expect("few");
-        let transaction = Transaction {
-            chain_id: ChainId::new("dev-test").expect("a name"),
-            sender: key.account_key(),
-            nonce: Nonce(nonce),
-            fee: Amount::from_base_units(fee).expect("small"),
-            expiry: Height(100),
-            action: Action::Exhibit(Boxed::new(Exhibit { slot_id, shown })),
-        };
-        transaction.sign(&key).verify().expect("signed")
-    }
-
-    fn pool(txs_max: usize, bytes_max: u64) -> Mempool {
-        Mempool::new(MempoolLimits {
-            txs_max,
-            bytes_max: ByteCount(bytes_max),
-            ..MempoolLimits::default()
-        })
-    }
-
-    fn is_taken(pool: &mut Mempool, tx: &VerifiedTx) -> bool {
-        pool.insert(tx.clone(), RICH).is_ok()
-    }
-
-    #[test]
-    fn rates_compare_without_rounding() {
-        let rate = |fee, bytes| Rate { fee, bytes };
-        assert_eq!(rate(1, 3), rate(2, 6));
-        assert!(rate(u64::MAX, 3) > rate(u64::MAX - 1, 3));
-        assert!(rate(u64::MAX, u64::MAX) < rate(u64::MAX, u64::MAX - 1));
-        assert!(rate(11, 10).outbids(&rate(1, 1)) && !rate(109, 100).outbids(&rate(1, 1)));
-        assert!(!rate(0, 10).outbids(&rate(0, 1)) && rate(1, 1_000).outbids(&rate(0, 1)));
-    }
-
-    #[test]
-    fn what_pays_most_for_each_byte_goes_first() {
-        let mut pool = pool(10, 1 << 20);
-        let large = tx(1, 0, (3_000_000, 100_000));
-        let small = [tx(2, 0, (50_000, 10)), tx(3, 0, (1_000, 10))];
-        for tx in [&large, &small[0], &small[1]] {
-            assert!(is_taken(&mut pool, tx));
-        }
-        let heads = vec![small[1].clone(), large.clone(), small[0].clone()];
-        let all = pool.select(heads.clone(), (10, 1 << 20), |_| true, |_| false);
-        assert_eq!(all, [small[0].clone(), large.clone(), small[1].clone()]);
-        // What must wait is left out, and waits on.
-        let few = pool.select(heads.clone(), (10, 1 << 20), |tx| *tx != large, |_| false);
-        assert_eq!(few, small);
-        assert_eq!(pool.len(), 3);
-        // Room is kept for what goes first, whatever the others pay.
-        let crowded = (10, 100_300);
-        let without = pool.select(heads.clone(), crowded, |_| true, |_| false);
-        assert_eq!(without, small);
-        let with = pool.select(heads, crowded, |_| true, |tx| *tx == large);
-        assert_eq!(with, [large]);
-    }
-
-    #[test]
-    fn what_waits_behind_a_gap_makes_way() {
-        let mut pool = pool(4, 1 << 20);
-        // It pays a lot, and nothing as long as its nonces 1 and 3 do not come.
-        let gapped = [
-            tx(1, 0, (9_000, 10)),
-            tx(1, 2, (9_000, 10)),
-            tx(1, 4, (9_000, 10)),
-        ];
-        assert!(gapped.iter().all(|tx| is_taken(&mut pool, tx)));
-        assert!(is_taken(&mut pool, &tx(2, 0, (500, 10))));
-        // Another behind a gap does not take their place, nor that of one that could be included.
-        assert!(!is_taken(&mut pool, &tx(3, 1, (9_000, 10))));
-        assert!(!is_taken(&mut pool, &tx(3, 1, (9_000, 10_000))));
-        assert!(is_taken(&mut pool, &tx(4, 0, (10, 10))));
-        assert!(!pool.contains(&gapped[2].digest()));
-        assert!(is_taken(&mut pool, &tx(4, 1, (10, 10))));
-        assert!(!pool.contains(&gapped[1].digest()));
-        // What can be included stays, unless another that can be pays more.
-        assert!(!is_taken(&mut pool, &tx(5, 0, (10, 10))));
-        assert!(!is_taken(&mut pool, &tx(5, 1, (90_000, 10))));
-        assert!(is_taken(&mut pool, &tx(5, 0, (90_000, 10))));
-        assert!(pool.contains(&gapped[0].digest()));
-    }
-
-    #[test]
-    fn nothing_is_dropped_that_does_not_make_enough_room() {
-        let mut pool = pool(10, 4_000);
-        let small: Vec<_> = (1..=3).map(|account| tx(account, 0, (100, 700))).collect();
-        assert!(small.iter().all(|tx| is_taken(&mut pool, tx)));
-        // It pays more for each byte than all, but a pool without them has no room for it either.
-        assert!(!is_taken(&mut pool, &tx(9, 0, (1_000_000, 4_000))));
-        assert_eq!(pool.len(), 3);
-        // It pays more in all, and less for each byte.
-        assert!(!is_taken(&mut pool, &tx(9, 0, (150, 3_000))));
-        assert_eq!(pool.len(), 3);
-        // It pays more for each byte: as many go as must.
-        let dear = tx(9, 0, (1_000_000, 2_300));
-        assert!(is_taken(&mut pool, &dear));
-        assert!(pool.contains(&dear.digest()));
-        assert_eq!(pool.len(), 2);
-    }
-
-    #[test]
-    fn of_an_account_the_last_goes_first() {
-        let mut pool = pool(3, 1 << 20);
-        let queue = [tx(1, 0, (10, 10)), tx(1, 1, (500, 10))];
-        assert!(queue.iter().all(|tx| is_taken(&mut pool, tx)));
-        assert!(is_taken(&mut pool, &tx(2, 0, (1_000, 10))));
-        // The one that pays least has another behind it, which would be left without it.
-        assert!(is_taken(&mut pool, &tx(3, 0, (600, 10))));
-        assert!(pool.contains(&queue[0].digest()) && !pool.contains(&queue[1].digest()));
-        assert!(is_taken(&mut pool, &tx(4, 0, (20, 10))));
-        assert!(!pool.contains(&queue[0].digest()));
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 //! Invariants: a transaction's outcome is shown only after its block's record is durable; a transaction leaves the pool
 //! only after its outcome can be found.
 
+mod standing;
+
 use crate::{
     compact::ShortName,
     config::ChainConfig,
@@ -11,7 +13,7 @@ use crate::{
     error::SubmitError,
     genesis::{self, BlockDigest, Identity},
     handovers::Handovers,
-    mempool::{Inserted, Mempool, Standing},
+    mempool::{Inserted, Mempool},
     records::{BlockRecord, Records, RecordsClosed},
     state::{Executed, Parent, StateCache},
     state_server::Question,
@@ -28,17 +30,16 @@ use commonware_utils::{
     channel::{mpsc, oneshot},
     sync::Mutex,
 };
-use fairweir_ledger::{
-    BlockContext, EnvelopeError, Fault, State, appeals::may_ask, bank, check_envelope, validators,
-};
+use fairweir_ledger::{BlockContext, Fault, State, appeals::may_ask, validators};
 use fairweir_types::{
-    Action, Address, BlockHeader, Digest, Height, Millis, Nonce, SignedTx, TxOutcome, VerifiedTx,
+    Action, Address, BlockHeader, Digest, Height, Millis, SignedTx, TxOutcome, VerifiedTx,
     block::{beacon_message, next_beacon},
     keys::{Purpose, VoteKey, VoteSignature},
-    limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, TX_BYTES_MAX},
+    limits::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX},
     tx::TxFormError,
 };
 use rand_core::CryptoRng;
+use standing::{changed_accounts, check, head, is_hopeless, standing};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
@@ -306,16 +307,13 @@ impl Core {
         let digest = tx.digest();
         let (_, header) = self.cache.applied();
         let context = self.likely_context(&header);
-        let standing = self.cache.read(|state| check(state, &context, &tx))?;
+        self.cache.read(|state| check(state, &context, &tx))?;
         self.check_proofs(&tx)?;
-        let (sender, found) = (tx.sender(), tx.transaction().nonce);
-        let inserted = self.pool.lock().insert(tx, standing)?;
-        // A block may have used the nonce between the check and the insertion.
-        let expected = self.cache.read(|state| next_nonce(state, &sender));
-        if found < expected {
-            self.pool.lock().drop_tx(&digest);
-            return Err(SubmitError::NonceTooLow { expected, found });
-        }
+        // As long as the state is read no block takes what the account has: what is taken here, the sweep behind the next block sees.
+        let inserted = self.cache.read(|state| {
+            let standing = standing(state, &tx.sender());
+            self.pool.lock().insert(tx, standing)
+        })?;
         if inserted == Inserted::New {
             self.cache.changed();
         }
@@ -479,7 +477,7 @@ impl Core {
             self.cache.read(|state| self.schemes.enter(state))?;
         }
         self.remember(height, digests, &executed.outcomes);
-        self.sweep(&executed.header, txs);
+        self.sweep(executed, txs);
         self.tip.modify(|tip| {
             let is_newer = tip.height < height;
             if is_newer {
@@ -500,36 +498,26 @@ impl Core {
         Ok(())
     }
 
-    /// Drops from the pool what a finalised block used up, and what turns out to be hopeless.
-    fn sweep(&self, header: &BlockHeader, txs: &[SignedTx]) {
-        let senders: BTreeSet<Address> = txs
-            .iter()
-            .map(|tx| tx.transaction.sender.address())
-            .collect();
-        let nonces: BTreeMap<Address, Nonce> = self.cache.read(|state| {
-            senders
-                .into_iter()
-                .map(|sender| (sender, next_nonce(state, &sender)))
-                .collect()
-        });
-        let context = self.likely_context(header);
-        let next: Vec<VerifiedTx> = {
+    /// Drops from the pool what a finalised block used up, what it took the money of, and what turns out to be hopeless.
+    fn sweep(&self, executed: &Executed, txs: &[SignedTx]) {
+        let context = self.likely_context(&executed.header);
+        let senders = txs.iter().map(|tx| tx.transaction.sender.address());
+        let senders: BTreeSet<Address> = senders.collect();
+        self.cache.read(|state| {
+            let changed = changed_accounts(&executed.writes);
+            let changed = changed.map(|account| (account, standing(state, &account)));
+            let changed: BTreeMap<_, _> = changed.collect();
             let mut pool = self.pool.lock();
-            pool.finalised(&nonces, context.height);
-            nonces
+            pool.finalised(&changed, context.height);
+            let next = senders
                 .iter()
-                .filter_map(|(sender, nonce)| pool.get(sender, *nonce).cloned())
-                .collect()
-        };
-        let hopeless: Vec<VerifiedTx> = self.cache.read(|state| {
-            next.into_iter()
-                .filter(|tx| is_hopeless(state, &context, tx))
-                .collect()
+                .filter_map(|sender| pool.get(sender, changed.get(sender)?.next_nonce));
+            let hopeless = next.filter(|tx| is_hopeless(state, &context, tx));
+            let hopeless: Vec<Digest> = hopeless.map(VerifiedTx::digest).collect();
+            for tx in hopeless {
+                pool.drop_tx(&tx);
+            }
         });
-        let mut pool = self.pool.lock();
-        for tx in hopeless {
-            pool.drop_tx(&tx.digest());
-        }
     }
 
     fn remember(&self, height: Height, digests: Vec<Digest>, outcomes: &[TxOutcome]) {
@@ -608,65 +596,6 @@ fn verify_unknown(
         *place = checked.next();
     }
     Ok((known.into_iter().flatten().collect(), count))
-}
-
-/// The next nonce of an account.
-fn next_nonce(state: &dyn State, sender: &Address) -> Nonce {
-    // A record that does not decode halts the next block; here it only keeps a transaction out.
-    bank::account(state, *sender).map_or(Nonce(u64::MAX), |account| account.nonce)
-}
-
-/// Bytes of a transaction that may wait for one before it.
-const ORDINARY_BYTES_MAX: u64 = TX_BYTES_MAX as u64;
-
-/// Checks an envelope against the state. A nonce ahead of the account's may wait, so it is no reason to refuse here.
-fn check(
-    state: &dyn State,
-    context: &BlockContext,
-    tx: &VerifiedTx,
-) -> Result<Standing, SubmitError> {
-    match check_envelope(state, context, tx) {
-        // A large one that waits for another is never paid for, and fills the pool.
-        Err(error @ EnvelopeError::NonceTooHigh { .. }) if tx.size().get() > ORDINARY_BYTES_MAX => {
-            return Err(SubmitError::Refused(error));
-        }
-        Ok(()) | Err(EnvelopeError::NonceTooHigh { .. }) => {}
-        Err(EnvelopeError::NonceTooLow { expected, found }) => {
-            return Err(SubmitError::NonceTooLow { expected, found });
-        }
-        Err(EnvelopeError::Expired {
-            expiry,
-            height: next,
-        }) => return Err(SubmitError::Expired { expiry, next }),
-        Err(error) => return Err(SubmitError::Refused(error)),
-    }
-    let account =
-        bank::account(state, tx.sender()).map_err(|fault| SubmitError::Refused(fault.into()))?;
-    Ok(Standing {
-        next_nonce: account.nonce,
-        balance: account.balance,
-    })
-}
-
-/// The transaction of an account that may be included next.
-fn head(
-    pool: &Mempool,
-    state: &dyn State,
-    context: &BlockContext,
-    sender: &Address,
-) -> Option<VerifiedTx> {
-    let tx = pool.get(sender, next_nonce(state, sender))?;
-    check_envelope(state, context, tx)
-        .is_ok()
-        .then(|| tx.clone())
-}
-
-/// Whether a transaction can never be included as it is: what a nonce ahead of the account's hid when it was taken.
-fn is_hopeless(state: &dyn State, context: &BlockContext, tx: &VerifiedTx) -> bool {
-    matches!(
-        check_envelope(state, context, tx),
-        Err(EnvelopeError::FeeTooLow { .. })
-    )
 }
 
 #[cfg(test)]

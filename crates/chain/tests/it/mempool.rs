@@ -213,6 +213,25 @@ fn those_who_cannot_pay_keep_nobody_out_of_a_block() {
     });
 }
 
+#[test]
+fn what_money_that_moved_on_would_have_paid_for_does_not_wait() {
+    with_chain(
+        |_| {},
+        |chain| async move {
+            // They come before what takes the money from under them, and pay more.
+            for nonce in 1..=20 {
+                let dear = transfer_with(&user(1), nonce, FEE * 3, "dev-test", 100_000);
+                assert_eq!(code(chain.submit(dear)), "taken");
+            }
+            let moved = chain.submit(drain(&user(1))).unwrap();
+            assert!(chain.wait_outcome(moved).await.unwrap().outcome.is_done());
+            assert_eq!(chain.waiting(), 0);
+            let again = transfer_with(&user(1), 2, FEE, "dev-test", 100_000);
+            assert_eq!(code(chain.submit(again)), "cannot_pay_fee");
+        },
+    );
+}
+
 fn signed(by: &SecretKey, action: Action) -> SignedTx {
     let transaction = Transaction {
         chain_id: ChainId::new("dev-test").unwrap(),

@@ -5,28 +5,120 @@ use commonware_runtime::Clock;
 use fairweir_chain::{ChainHandle, SubmitError};
 use fairweir_ledger::{Fault, State, bank, candidates, params, validators};
 use fairweir_types::{
-    AccountKey, Action, Address, Amount, ByteCount, Height, Nonce, SecretKey, SignedTx,
+    AccountKey, Action, Address, Amount, ByteCount, Height, Millis, Nonce, SecretKey, SignedTx,
     Transaction, tx::UpdateCandidate,
 };
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A node whose newest block is older than this is behind, and does not say that it is there.
 const BEHIND: Duration = Duration::from_secs(30);
+/// Nor does a node whose newest block is from so far in its future. Validators with the right time make no block final that is more than two seconds ahead of theirs, and this node
+/// waits until it is no more ahead of its own: from another second on its votes come too late, and a little later it has none.
+const AHEAD: Duration = Duration::from_secs(3);
 /// Blocks after which it says so again, if no block has taken it; then twice as many.
 const AGAIN: u64 = 3;
 /// The fee grows so often with each time that it says so again: whoever fills blocks to keep it out must pay for all of them.
 const DEARER: u64 = 4;
 /// Times after which neither grows any more.
 const GROWS: u32 = 5;
+/// Times that it waits for its turn behind what its account has waiting. What no block took meanwhile pays too little, and would keep it out for the whole epoch.
+const PATIENT: u32 = 3;
 /// Bytes by which a fee may make a transaction longer.
 const FEE_BYTES: u64 = 16;
 
 /// What a node says next, and by whose account.
 struct Duty {
     epoch: u64,
+    /// The last block of the epoch.
+    ends: Height,
     update: UpdateCandidate,
     account: Address,
+    /// The account's next nonce, whatever it has waiting.
     nonce: Nonce,
+}
+
+/// What the newest block's time says of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// It sees blocks as they are made.
+    Present,
+    /// It sees old ones.
+    Behind,
+    /// It sees them before they are made: by so much its clock is behind.
+    ClockBehind(Duration),
+}
+
+impl Sight {
+    fn of(made: Millis, now: SystemTime) -> Self {
+        let made = UNIX_EPOCH + Duration::from_millis(made.get());
+        match now.duration_since(made) {
+            Ok(age) if age > BEHIND => Self::Behind,
+            Err(ahead) if ahead.duration() > AHEAD => Self::ClockBehind(ahead.duration()),
+            Ok(_) | Err(_) => Self::Present,
+        }
+    }
+}
+
+/// What was said in an epoch.
+#[derive(Debug, Default)]
+struct Said {
+    epoch: u64,
+    tries: u32,
+    /// The block from which it is said again.
+    next: Height,
+    /// Whether the operator was told that the clock is wrong.
+    is_clock_told: bool,
+}
+
+/// How it is said this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    place: Place,
+    /// How many times the least fee it is worth.
+    worth: u64,
+    expiry: Height,
+}
+
+/// Where a transaction goes among those that its account has waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Behind them.
+    Behind,
+    /// In front, in the place of the first of them.
+    First,
+}
+
+impl Said {
+    /// Begins anew in another epoch.
+    fn enter(&mut self, epoch: u64) {
+        if epoch != self.epoch {
+            *self = Self {
+                epoch,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// How it is said after a block, if it is time to; in an epoch that ends with this one.
+    fn turn(&mut self, tip: Height, ends: Height) -> Option<Turn> {
+        if tip < self.next {
+            return None;
+        }
+        let grown = self.tries.min(GROWS);
+        let wait = AGAIN.checked_shl(grown).unwrap_or(AGAIN);
+        self.next = Height(tip.get().saturating_add(wait));
+        let is_last = self.next >= ends;
+        let place = if self.tries < PATIENT && !is_last {
+            Place::Behind
+        } else {
+            Place::First
+        };
+        Some(Turn {
+            place,
+            worth: DEARER.saturating_pow(grown),
+            expiry: self.next,
+        })
+    }
 }
 
 /// Says in the second half of every epoch that the node of a validator's identity is there, as long as its account stands; until the chain ends.
@@ -41,8 +133,7 @@ pub async fn say_ready(
     let AccountKey::Ed25519(public) = identity.account_key();
     let mut bytes = [0; 32];
     bytes.copy_from_slice(public.as_ref());
-    // The epoch in which it was said last, how often, and the block from which it is said again.
-    let (mut epoch, mut tries, mut next) = (0, 0, Height::ZERO);
+    let mut said = Said::default();
     let mut is_warned = false;
     let half = params::of_genesis(chain.genesis())
         .blocks_of_an_epoch()
@@ -50,9 +141,8 @@ pub async fn say_ready(
     let mut height = chain.tip().height;
     while let Ok(tip) = chain.wait_height(height).await {
         height = Height(tip.height.get().saturating_add(1));
-        let made = UNIX_EPOCH + Duration::from_millis(tip.time.get());
-        let age = clock.current().duration_since(made).unwrap_or_default();
-        if age > BEHIND {
+        let sight = Sight::of(tip.time, clock.current());
+        if sight == Sight::Behind {
             continue;
         }
         // A state that does not read stops the chain itself.
@@ -70,18 +160,20 @@ pub async fn say_ready(
             }
             continue;
         };
-        if duty.epoch != epoch {
-            (epoch, tries, next) = (duty.epoch, 0, tip.height);
-        }
-        if tip.height < next {
+        said.enter(duty.epoch);
+        if let Sight::ClockBehind(behind) = sight {
+            if !said.is_clock_told {
+                tracing::warn!(behind = ?behind, "the clock of this machine is behind the chain's newest block, so its votes come too late: the candidate does not say that it is ready. Set the clock, and keep it right with systemd-timesyncd or chrony");
+                said.is_clock_told = true;
+            }
             continue;
         }
-        let wait = AGAIN.checked_shl(tries.min(GROWS)).unwrap_or(AGAIN);
-        next = Height(tip.height.get().saturating_add(wait));
-        let worth = DEARER.saturating_pow(tries.min(GROWS));
-        match chain.offer(sign(&chain, &duty, key, (next, worth))).await {
+        let Some(turn) = said.turn(tip.height, duty.ends) else {
+            continue;
+        };
+        match chain.offer(sign(&chain, &duty, key, turn)).await {
             Ok(_) => {
-                tries = tries.saturating_add(1);
+                said.tries = said.tries.saturating_add(1);
                 tracing::debug!(height = %tip.height, "the candidate is ready");
             }
             Err(SubmitError::Closed) => return,
@@ -114,6 +206,7 @@ fn duty(
     };
     Ok(Some(Duty {
         epoch: epoch.number,
+        ends: epoch.ends,
         update: UpdateCandidate {
             commission: record.next_commission,
             stands: true,
@@ -124,19 +217,28 @@ fn duty(
     }))
 }
 
-/// Signs it for blocks up to a height, for so many times the least fee.
-fn sign(
-    chain: &ChainHandle,
-    duty: &Duty,
-    key: &SecretKey,
-    (expiry, worth): (Height, u64),
-) -> SignedTx {
+/// The nonce that it is said with.
+fn nonce(chain: &ChainHandle, duty: &Duty, place: Place) -> Nonce {
+    let free = chain.free_nonce(duty.account);
+    match place {
+        Place::Behind => free,
+        Place::First => {
+            if free > duty.nonce {
+                tracing::warn!(account = %duty.account, nonce = %duty.nonce, "what the candidate's account has waiting with this nonce makes way, because the candidate has to say that it is ready");
+            }
+            duty.nonce
+        }
+    }
+}
+
+/// Signs it as it is its turn.
+fn sign(chain: &ChainHandle, duty: &Duty, key: &SecretKey, turn: Turn) -> SignedTx {
     let mut transaction = Transaction {
         chain_id: chain.genesis().chain_id.clone(),
         sender: key.account_key(),
-        nonce: duty.nonce,
+        nonce: nonce(chain, duty, turn.place),
         fee: Amount::ZERO,
-        expiry,
+        expiry: turn.expiry,
         action: Action::UpdateCandidate(duty.update),
     };
     let size = transaction.clone().sign(key).encode_size();
@@ -148,6 +250,9 @@ fn sign(
     let fee = chain.read(|state| params::current(state).map(|params| params.fee_min(size)));
     let fee = fee.unwrap_or_default();
     transaction.fee =
-        Amount::from_base_units(fee.base_units().saturating_mul(worth)).unwrap_or(fee);
+        Amount::from_base_units(fee.base_units().saturating_mul(turn.worth)).unwrap_or(fee);
     transaction.sign(key)
 }
+
+#[cfg(test)]
+mod tests;
