@@ -1,5 +1,9 @@
 //! Whether workers claim what they gave us, and where our receipts are in their batches.
 
+mod asked;
+
+pub(super) use asked::{Asked, Owed};
+
 use super::{lanes::Lanes, offers::Offers, receipts::Receipts};
 use fairweir_client::{ClientError, sessions};
 use fairweir_net::Network;
@@ -92,7 +96,7 @@ impl<N: Network> Auditor<N> {
         asked.await.map(Some)
     }
 
-    /// Gives each receipt of ours its place.
+    /// Gives each receipt of ours its place, and finds out what is claimed besides what is owed.
     fn place(&self, posted: &BatchPosted, leaves: &[Leaf]) -> Result<(), Wrong> {
         let tree = SumTree::new(leaves.iter().map(Leaf::node).collect());
         let tree = tree.map_err(|_| Wrong::Root)?;
@@ -100,21 +104,24 @@ impl<N: Network> Auditor<N> {
             return Err(Wrong::Root);
         }
         let batch = (posted.slot_id, &posted.lane);
-        if self.receipts.locate(batch, leaves, &tree) {
-            Ok(())
-        } else {
-            Err(Wrong::Receipt)
+        if !self.receipts.locate(batch, leaves, &tree) {
+            return Err(Wrong::Receipt);
         }
+        self.receipts.claim(&posted.lane, leaves)
     }
 }
 
 /// What a worker's claim is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-enum Wrong {
+pub(super) enum Wrong {
     #[error("the leaves are not those of the root that it posted")]
     Root,
     #[error("a leaf is of another receipt than the one that it gave us")]
     Receipt,
+    #[error("a leaf has a number that we did not give, or that was claimed before")]
+    Number,
+    #[error("a leaf claims another amount than what the receipt's units cost")]
+    Amount,
 }
 
 #[cfg(test)]

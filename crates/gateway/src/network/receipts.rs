@@ -1,12 +1,13 @@
 //! What receipts are put together from.
 
+use super::audit::{Asked, Owed, Wrong};
 use fairweir_client::orders::{Settlement, SlotEnd};
 use fairweir_net::PeerAddr;
 use fairweir_types::{
     Height,
     event::{BatchSettled, LaneOpened},
     node_api::Delivery,
-    order::{KindId, SlotId},
+    order::{KindId, PriceVector, SlotId},
     proof::InBatch,
     session::{Leaf, request_slot},
     sum_tree::{SumPath, SumTree},
@@ -47,11 +48,36 @@ struct Place {
 struct OurLane {
     slot_id: SlotId,
     kind: KindId,
+    prices: PriceVector,
+    asked: Asked,
     /// Where its worker was reached when we began to use it.
     endpoint: Option<PeerAddr>,
     /// Batches whose leaves the worker was not heard about yet.
     audits: usize,
     is_closed: bool,
+}
+
+impl OurLane {
+    /// Whether nothing of it can be claimed, or proved, any more than it is.
+    const fn is_over(&self) -> bool {
+        self.is_closed && self.audits == 0
+    }
+
+    /// A request of it was answered.
+    fn answer(&mut self, slot_id: SlotId, delivery: &Delivery) {
+        let receipt = &delivery.receipt.receipt;
+        if let Ok(amount) = self.prices.quote(&receipt.units) {
+            let receipt = receipt.digest();
+            self.asked.answer(slot_id, Owed { receipt, amount });
+        }
+    }
+
+    /// Forgets what is held against claims once there are no more.
+    fn forget_if_over(&mut self) {
+        if self.is_over() {
+            self.asked = Asked::default();
+        }
+    }
 }
 
 /// How a batch ended.
@@ -135,6 +161,11 @@ impl Receipts {
         } else {
             newest.order.push_back(slot_id);
         }
+        if let Some(lane_id) = lane
+            && let Some(lane) = newest.lane(&lane_id)
+        {
+            lane.asked.expect(&lane_id, slot_id);
+        }
         newest.shrink();
     }
 
@@ -146,8 +177,11 @@ impl Receipts {
         };
         let before = entry.bytes();
         entry.delivery = Some(delivery.clone());
-        let after = entry.bytes();
+        let (after, lane) = (entry.bytes(), entry.lane);
         newest.bytes = newest.bytes.saturating_sub(before).saturating_add(after);
+        if let Some(lane) = lane.and_then(|lane| newest.lane(&lane)) {
+            lane.answer(slot_id, delivery);
+        }
         newest.shrink();
     }
 
@@ -192,6 +226,8 @@ impl Receipts {
         newest.lanes.push_back(OurLane {
             slot_id: opened.slot_id,
             kind: opened.kind,
+            prices: opened.prices,
+            asked: Asked::default(),
             endpoint: None,
             audits: 0,
             is_closed: false,
@@ -214,6 +250,7 @@ impl Receipts {
     pub(super) fn close_lane(&self, lane: &SlotId) {
         if let Some(lane) = self.newest().lane(lane) {
             lane.is_closed = true;
+            lane.forget_if_over();
         }
     }
 
@@ -228,6 +265,7 @@ impl Receipts {
     pub(super) fn end_audit(&self, lane: &SlotId) {
         if let Some(lane) = self.newest().lane(lane) {
             lane.audits = lane.audits.saturating_sub(1);
+            lane.forget_if_over();
         }
     }
 
@@ -272,6 +310,17 @@ impl Receipts {
         are_ours
     }
 
+    /// A worker claims these leaves of a lane of ours, in this order.
+    ///
+    /// # Errors
+    /// What is [`Wrong`] as far as we know.
+    pub(super) fn claim(&self, lane_id: &SlotId, leaves: &[Leaf]) -> Result<(), Wrong> {
+        match self.newest().lane(lane_id) {
+            Some(lane) => lane.asked.claim(lane_id, leaves),
+            None => Ok(()),
+        }
+    }
+
     /// A batch was settled by the event at a position of a block.
     pub(super) fn settle_batch(&self, settled: &BatchSettled, place: (Height, usize)) {
         let (height, position) = place;
@@ -295,7 +344,7 @@ impl Newest {
     fn is_over(&self, slot_id: &SlotId) -> bool {
         let mut newest_first = self.lanes.iter().rev();
         let lane = newest_first.find(|lane| lane.slot_id == *slot_id);
-        lane.is_some_and(|lane| lane.is_closed && lane.audits == 0)
+        lane.is_some_and(OurLane::is_over)
     }
 
     fn end_batch(&mut self, batch: SlotId, end: BatchEnd) {

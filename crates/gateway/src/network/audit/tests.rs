@@ -15,7 +15,7 @@ use commonware_codec::Encode as _;
 use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
 use fairweir_services::{Kind as _, inference::chat::Chat};
 use fairweir_types::{
-    Address, Amount, BoundedBytes, BoundedVec, ChainId, Digest, decode,
+    Address, Amount, BoundedBytes, BoundedVec, ChainId, Digest, Units, decode,
     node_api::{BatchLeaves, Delivery, DeliveryReply, DeskRequest},
     order::{Name, SlotId, UnitVector},
     receipt::{Disclosure, Receipt, SignedReceipt},
@@ -99,12 +99,12 @@ fn lane_id() -> SlotId {
     lane_of(0, workers()[0], machine()).opened.slot_id
 }
 
-/// Our request.
+/// Our request that was answered.
 fn ours() -> SlotId {
     request_slot(&lane_id(), 0)
 }
 
-/// What the worker gave us for request number `index`.
+/// What the worker gave us for request number `index`, of five units at 1,000 base units each.
 fn delivery(index: u64) -> Delivery {
     let receipt = Receipt {
         chain_id: ChainId::new("dev-test").unwrap(),
@@ -113,7 +113,10 @@ fn delivery(index: u64) -> Delivery {
         kind: Chat::ID,
         version: 1,
         spec_digest: Digest::ZERO,
-        units: UnitVector::default(),
+        units: UnitVector {
+            input: Units(5),
+            ..UnitVector::default()
+        },
         disclosure: Digest::ZERO,
         output_commitment: Digest::ZERO,
     };
@@ -125,17 +128,26 @@ fn delivery(index: u64) -> Delivery {
     }
 }
 
-/// The leaves of two requests, of which the second is another gateway's.
-fn leaves() -> Vec<Leaf> {
-    let leaf = |index| Leaf {
+fn leaf(index: u64) -> Leaf {
+    Leaf {
         index,
-        amount: Amount::from_base_units(5).unwrap(),
+        amount: Amount::from_base_units(5_000).unwrap(),
         receipt: delivery(index).receipt.receipt.digest(),
-    };
+    }
+}
+
+/// The leaves of our two requests.
+fn leaves() -> Vec<Leaf> {
     vec![leaf(0), leaf(1)]
 }
 
-/// A gateway whose one request was answered, and a batch with these leaves that its worker posted.
+fn ask(receipts: &Receipts, lane: SlotId, numbers: impl Iterator<Item = u64>) {
+    for number in numbers {
+        receipts.expect_in(lane, request_slot(&lane, number), Vec::new());
+    }
+}
+
+/// A gateway of whose two requests one was answered and the other got lost, and a batch with these leaves that its worker posted.
 struct Case {
     auditor: Auditor<Worker>,
     lane: Arc<OpenLane>,
@@ -145,6 +157,18 @@ struct Case {
 impl Case {
     /// The worker does not answer `silent` times, and gives `given` then.
     fn new(worker: Address, silent: u32, given: Vec<Leaf>, claimed: &[Leaf]) -> Self {
+        let case = Self::asked(&[0, 1], (worker, silent), given, claimed);
+        case.auditor.receipts.deliver(ours(), &delivery(0));
+        case
+    }
+
+    /// A gateway that asked requests of these numbers, none of which was answered.
+    fn asked(
+        asked: &[u64],
+        (worker, silent): (Address, u32),
+        given: Vec<Leaf>,
+        claimed: &[Leaf],
+    ) -> Self {
         let network = Worker {
             silent: Arc::new(AtomicU32::new(silent)),
             leaves: given,
@@ -158,8 +182,7 @@ impl Case {
         shared.lanes.put(trade, Arc::clone(&lane));
         let receipts = Arc::clone(&shared.receipts);
         receipts.open_lane(&lane.opened);
-        receipts.expect_in(lane_id(), ours(), Vec::new());
-        receipts.deliver(ours(), &delivery(0));
+        ask(&receipts, lane_id(), asked.iter().copied());
         let nodes: Vec<_> = claimed.iter().map(Leaf::node).collect();
         let posted = BatchPosted {
             slot_id: batch_slot(&lane_id(), 0),
@@ -167,7 +190,7 @@ impl Case {
             number: 0,
             worker,
             root: sum_tree::root(&nodes).unwrap(),
-            count: 2,
+            count: u32::try_from(claimed.len()).unwrap(),
             numbers: Numbers::of(claimed).unwrap(),
         };
         let auditor = Auditor {
@@ -217,6 +240,13 @@ struct Outcome {
     /// Whether the lane may get more requests.
     goes_on: bool,
     took: Duration,
+}
+
+/// Whether the lane may get more requests after a batch with these leaves.
+async fn goes_on(case: Case) -> bool {
+    let since = Instant::now();
+    case.auditor.audit(&case.posted).await;
+    case.lane.ready_at(since).is_some()
 }
 
 async fn outcome(silent: u32, given: Vec<Leaf>, claimed: &[Leaf]) -> Outcome {
@@ -271,4 +301,61 @@ async fn a_worker_that_claims_something_else_gets_no_more_requests() {
     swapped[0].receipt = Digest::ZERO;
     let not_our_receipt = outcome(0, swapped.clone(), &swapped).await;
     assert!(!not_our_receipt.is_placed && !not_our_receipt.goes_on);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_claims_another_price_gets_no_more_requests() {
+    for base_units in [4_999, 5_001] {
+        let mut priced = leaves();
+        priced[0].amount = Amount::from_base_units(base_units).unwrap();
+        let outcome = outcome(0, priced.clone(), &priced).await;
+        // What was claimed can be proved all the same.
+        assert!(outcome.is_placed && !outcome.goes_on, "{base_units}");
+    }
+    // What we did not get may have cost anything.
+    let mut lost = leaves();
+    lost[1].amount = Amount::from_base_units(1).unwrap();
+    assert!(outcome(0, lost.clone(), &lost).await.goes_on);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_numbers_that_are_surely_ours_to_give_are_held_against_a_worker() {
+    type Numbers = &'static [u64];
+    // What we asked, what is claimed, and whether that may be.
+    let cases: [(Numbers, Numbers, bool); 11] = [
+        (&[0, 1], &[0, 1], true),
+        (&[0, 1], &[1], true),
+        (&[0, 1], &[0, 1, 2], false),
+        (&[0, 1], &[1 << 60], false),
+        (&[1, 2], &[1, 2], true),
+        (&[1, 2], &[1, 3], false),
+        // Numbers below 64 may be a former process's; where ours begin, a leaf of ours tells.
+        (&[64, 65], &[3, 64], true),
+        (&[64, 65], &[3], true),
+        (&[64, 65], &[66], true),
+        (&[64, 65], &[3, 65, 66], false),
+        // Another gateway of our owner uses the lane.
+        (&[], &[0, 1, 7], true),
+    ];
+    for (asked, claimed, may_be) in cases {
+        let leaves: Vec<Leaf> = claimed.iter().copied().map(leaf).collect();
+        let case = Case::asked(asked, (workers()[0], 0), leaves.clone(), &leaves);
+        assert_eq!(goes_on(case).await, may_be, "{asked:?} {claimed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_are_compared_though_their_receipts_are_forgotten() {
+    let elsewhere = lane_of(1, workers()[1], machine()).opened.slot_id;
+    let mut dearer = leaves();
+    dearer[0].amount = Amount::from_base_units(5_001).unwrap();
+    let mut swapped = leaves();
+    swapped[0].receipt = Digest::ZERO;
+    for (claimed, may_be) in [(leaves(), true), (dearer, false), (swapped, false)] {
+        let case = Case::new(workers()[0], 0, claimed.clone(), &claimed);
+        let receipts = &case.auditor.receipts;
+        ask(receipts, elsewhere, 0..5_000);
+        assert!(matches!(receipts.standing(ours()), Standing::Unknown));
+        assert_eq!(goes_on(case).await, may_be);
+    }
 }

@@ -53,6 +53,56 @@ pub(in crate::session) enum Stragglers {
     GivenUp,
 }
 
+impl Lane {
+    /// The requests of a batch, in the order of their leaves; `None` if it could not be shown, because one of them is not kept.
+    fn requests_of(&self, batch: &KeptBatch) -> Option<Vec<&KeptRequest>> {
+        let indices = batch.indices.iter();
+        indices.map(|index| self.kept.get(index)).collect()
+    }
+
+    fn leaves_of(&self, batch: &KeptBatch) -> Option<Vec<Leaf>> {
+        let requests = self.requests_of(batch)?.into_iter();
+        Some(requests.map(KeptRequest::leaf).collect())
+    }
+
+    /// Takes out of its batches what did not come to the disk before a restart. The worker forgoes its pay: a batch that it could not show when
+    /// it is drawn would cost as much as wrong work. Gives the numbers of batches of which nothing is left.
+    fn forgo_lost(&mut self) -> Vec<u32> {
+        let mut empty = Vec::new();
+        self.batches.retain(|number, batch| {
+            let (kept, lost): (Vec<u64>, Vec<u64>) = batch
+                .indices
+                .iter()
+                .partition(|index| self.kept.contains_key(index));
+            if !lost.is_empty() {
+                tracing::error!(lane = %batch.lane, number, requests = ?lost, "requests of a batch were not written and are lost: their pay is forgone, unless the batch is posted already");
+            }
+            if kept.is_empty() {
+                empty.push(*number);
+            }
+            batch.indices = BoundedVec::truncating(kept);
+            !batch.indices.is_empty()
+        });
+        empty
+    }
+
+    /// The requests of a batch that the ledger has, if all of them are kept: those that were noted or, where the note is lost, all of its numbers.
+    fn batch_of(&self, posted: &BatchPosted) -> Option<KeptBatch> {
+        let noted = self.batches.get(&posted.number).cloned();
+        let numbers = posted.numbers.first..=posted.numbers.last;
+        let indices = self.kept.keys().copied();
+        let all = KeptBatch {
+            lane: posted.lane,
+            number: posted.number,
+            indices: BoundedVec::truncating(indices.filter(|index| numbers.contains(index))),
+        };
+        noted.into_iter().chain([all]).find(|batch| {
+            let leaves = self.leaves_of(batch);
+            leaves.and_then(|leaves| root_of(&leaves)) == Some(posted.root)
+        })
+    }
+}
+
 /// The least number of a lane's requests under way.
 fn least_under_way(state: &State, lane: SlotId) -> u64 {
     let numbers = state
@@ -90,8 +140,6 @@ impl Lanes {
                     lane.kept.insert(index, (*request).clone());
                 }
                 Kept::Batch(batch) => {
-                    let slot_id = batch_slot(&batch.lane, batch.number);
-                    state.batches.insert(slot_id, (batch.lane, batch.number));
                     lane.batches.insert(batch.number, batch);
                 }
                 Kept::Voucher(voucher) => lane.voucher = Some((*voucher).clone()),
@@ -101,6 +149,15 @@ impl Lanes {
             lane.is_restored = true;
             let past = lane.kept.keys().next_back().map_or(0, |last| last + 1);
             lane.floor = lane.floor.max(past);
+        }
+        for number in lane.forgo_lost() {
+            if let Some(shelf) = &state.shelf {
+                shelf.forget(batch_slot(&opened.slot_id, number));
+            }
+        }
+        for number in lane.batches.keys() {
+            let slot_id = batch_slot(&opened.slot_id, *number);
+            state.batches.insert(slot_id, (opened.slot_id, *number));
         }
         state.lanes.insert(opened.slot_id, lane);
     }
@@ -189,19 +246,10 @@ impl Lanes {
             first: batch.indices.iter().copied().min()?,
             last: batch.indices.iter().copied().max()?,
         };
+        let leaves = lane.leaves_of(&batch)?;
         lane.begin_none_below(numbers.last.saturating_add(1));
-        let leaves: Vec<_> = batch
-            .indices
-            .iter()
-            .filter_map(|index| lane.kept.get(index).map(KeptRequest::leaf))
-            .collect();
-        let slot_id = batch_slot(&lane_id, number);
-        lane.batches.insert(number, batch.clone());
-        if let Some(shelf) = &state.shelf {
-            shelf.keep(slot_id, &Kept::Batch(batch).encode());
-        }
-        state.batches.insert(slot_id, (lane_id, number));
-        (!leaves.is_empty()).then_some(Claim {
+        state.note(batch);
+        Some(Claim {
             lane: lane_id,
             number,
             leaves,
@@ -239,23 +287,19 @@ impl Lanes {
         let next = posted.numbers.last.saturating_add(1);
         lane.begin_none_below(next);
         lane.claimed_below = lane.claimed_below.max(next);
-        let is_kept = lane.batches.get(&number).is_some_and(|batch| {
-            let leaves: Vec<Leaf> = batch
-                .indices
-                .iter()
-                .filter_map(|index| lane.kept.get(index).map(KeptRequest::leaf))
-                .collect();
-            root_of(&leaves) == Some(posted.root)
-        });
         // What is left of lower numbers can be in no batch any more.
         lane.waiting = lane.waiting.split_off(&lane.claimed_below);
-        if !is_kept {
-            // Settled before a restart: its requests are kept no more, but its voucher covers them still.
-            lane.batches.remove(&number);
-            lane.earned = lane
-                .earned
-                .checked_add(posted.root.sum)
-                .unwrap_or(lane.opened.cap);
+        match lane.batch_of(posted) {
+            Some(batch) if lane.batches.get(&number) == Some(&batch) => {}
+            Some(batch) => state.note(batch),
+            None => {
+                // Settled before a restart: its requests are kept no more, but its voucher covers them still.
+                lane.batches.remove(&number);
+                lane.earned = lane
+                    .earned
+                    .checked_add(posted.root.sum)
+                    .unwrap_or(lane.opened.cap);
+            }
         }
     }
 
@@ -289,12 +333,8 @@ impl Lanes {
         let (lane_id, number) = *state.batches.get(&slot_id)?;
         let lane = state.lanes.get(&lane_id)?;
         let batch = lane.batches.get(&number)?;
-        let requests: Option<Vec<_>> = batch
-            .indices
-            .iter()
-            .map(|index| lane.kept.get(index).cloned())
-            .collect();
-        Some((lane_id, requests?))
+        let requests = lane.requests_of(batch)?.into_iter().cloned();
+        Some((lane_id, requests.collect()))
     }
 
     /// What is shown of a batch's drawn leaves.
@@ -396,11 +436,18 @@ impl State {
     fn leaves_of(&self, slot_id: SlotId) -> Option<Vec<Leaf>> {
         let (lane_id, number) = self.batches.get(&slot_id)?;
         let lane = self.lanes.get(lane_id)?;
-        let batch = lane.batches.get(number)?;
-        let requests = batch
-            .indices
-            .iter()
-            .filter_map(|index| lane.kept.get(index));
-        Some(requests.map(KeptRequest::leaf).collect())
+        lane.leaves_of(lane.batches.get(number)?)
+    }
+
+    /// Keeps which requests a batch claims, under its number.
+    fn note(&mut self, batch: KeptBatch) {
+        let slot_id = batch_slot(&batch.lane, batch.number);
+        if let Some(shelf) = &self.shelf {
+            shelf.keep(slot_id, &Kept::Batch(batch.clone()).encode());
+        }
+        self.batches.insert(slot_id, (batch.lane, batch.number));
+        if let Some(lane) = self.lanes.get_mut(&batch.lane) {
+            lane.batches.insert(batch.number, batch);
+        }
     }
 }

@@ -6,7 +6,7 @@ use fairweir_types::{
     keys::Purpose,
     node_api::DeliveryRequest,
     receipt::SignedStop,
-    session::{KeptRequest, Leaf, missing_leaf_trace},
+    session::{KeptRequest, Leaf, missing_leaf_trace, request_slot},
 };
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -220,6 +220,80 @@ fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
         })
         .collect();
     assert_eq!(left.len(), 1, "what is settled is kept no more");
+}
+
+/// A worker that served three requests and claimed them, and its buyer's account. It starts again without some of what it should have kept.
+fn started_again(lost: &[SlotId]) -> (Lanes, LaneAccount, SumNode) {
+    let shelf = Arc::new(Kept::default());
+    let before = lanes();
+    before.use_shelf(Arc::clone(&shelf) as Arc<dyn Shelf>);
+    before.open(&opened(coin()));
+    let mut account = account(coin());
+    for text in ["one", "two rivers", "three"] {
+        serve(&before, &mut account, text);
+    }
+    let claim = before.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    for slot_id in lost {
+        shelf.forget(*slot_id);
+    }
+    let after = lanes();
+    after.use_shelf(shelf);
+    after.open(&opened(coin()));
+    (after, account, root_of(&claim.leaves).unwrap())
+}
+
+/// Posts the next batch and checks that verifiers find the trace that its worker opens.
+fn check_next_batch(lanes: &Lanes, expected: &[u64]) {
+    let claim = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    let claimed: Vec<u64> = claim.leaves.iter().map(|leaf| leaf.index).collect();
+    assert_eq!(claimed, expected);
+    assert_eq!(Numbers::of(&claim.leaves), Some(claim.numbers));
+    let root = root_of(&claim.leaves).unwrap();
+    let count = u32::try_from(claim.leaves.len()).unwrap();
+    lanes.posted(&BatchPosted {
+        numbers: claim.numbers,
+        ..posted(root, claim.number, count)
+    });
+    check_shown(lanes, root, (count, claim.numbers));
+}
+
+/// Checks that verifiers find the trace that the worker of the first batch opens.
+fn check_shown(lanes: &Lanes, root: SumNode, (count, numbers): (u32, Numbers)) {
+    let blobs = MemoryBlobs::default();
+    let event = LeavesShown {
+        numbers,
+        ..shown_event(lanes, &blobs, root, count)
+    };
+    let openings = lanes.openings(event.slot_id, event.samples.as_slice());
+    let opened = batch_trace(
+        &event.slot_id,
+        openings.unwrap().iter().map(|opening| &opening.trace),
+    );
+    assert_eq!(trace_of(&blobs, &event), opened);
+}
+
+#[test]
+fn a_request_that_was_not_written_is_not_claimed_and_those_beside_it_are() {
+    for (lost, left) in [(0, [1, 2]), (1, [0, 2]), (2, [0, 1])] {
+        let (lanes, _, _) = started_again(&[request_slot(&lane_id(), lost)]);
+        check_next_batch(&lanes, &left);
+    }
+}
+
+#[test]
+fn a_batch_of_which_nothing_was_written_holds_up_no_other() {
+    let all = [0, 1, 2].map(|index| request_slot(&lane_id(), index));
+    let (lanes, mut account, _) = started_again(&all);
+    serve(&lanes, &mut account, "four");
+    check_next_batch(&lanes, &[3]);
+}
+
+#[test]
+fn a_posted_batch_that_was_not_written_is_shown_from_its_requests() {
+    let (lanes, _, root) = started_again(&[batch_slot(&lane_id(), 0)]);
+    lanes.posted(&posted(root, 0, 3));
+    assert_eq!(lanes.to_claim(), vec![]);
+    check_shown(&lanes, root, (3, numbers(3)));
 }
 
 /// The question of an account for the leaves of a batch.
