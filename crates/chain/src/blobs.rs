@@ -1,8 +1,9 @@
 //! Blobs that other nodes have. What a client leaves with its node is read where the worker's node is, and the verifiers': so a node asks its peers for what it
 //! does not have.
 //!
-//! A peer that has a blob says so, and is asked for it part by part, one part at a time: votes and blocks on the same connection wait behind one part
-//! at most. No peer is asked on behalf of another, so a question goes one step; and what peers give counts only if the whole has the digest.
+//! A peer says whether it has a blob, and is asked for it part by part, one part at a time: votes and blocks on the same connection wait behind one part of each
+//! blob at most. No peer is asked on behalf of another, so a question goes one step; and what peers give counts only if the whole has the digest.
+//! Who takes too long for the whole, or gives something else, is asked last from then on.
 
 use crate::{
     engine::{Part, Runtime},
@@ -20,9 +21,9 @@ use commonware_p2p::{CheckedSender as _, Receiver, Recipients, Sender};
 use commonware_runtime::Clock;
 use commonware_utils::channel::{mpsc, oneshot};
 use fairweir_types::{BoundedBytes, Digest, decode, limits::BLOB_BYTES_MAX};
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -33,26 +34,51 @@ pub(crate) const PART_BYTES: usize = 256 * 1_024;
 /// Bytes of one message at most: a part with its digest and its number.
 pub(crate) const MESSAGE_BYTES_MAX: usize = PART_BYTES + 64;
 /// Questions that wait.
-pub(crate) const QUESTIONS_MAX: usize = 16;
-/// Blobs that are looked for at a time: each may take 4 MiB.
-const SEARCHES_MAX: usize = 32;
+pub(crate) const QUESTIONS_MAX: usize = 64;
+/// Blobs that are looked for at a time and that a transaction names, and others, for which nobody paid. Each takes up to 8 MiB.
+const NAMED_SEARCHES_MAX: usize = 24;
+const OTHER_SEARCHES_MAX: usize = 8;
+/// Who waits for one blob.
+const ANSWERS_MAX: usize = 64;
 /// Peers that said that they have a blob, and are asked in turn.
-const HOLDERS_MAX: usize = 8;
+const HOLDERS_MAX: usize = 16;
 /// How often peers are asked whether they have a blob.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long nobody may have it.
-const HOLDER_WITHIN: Duration = Duration::from_secs(3);
-/// How long one part may take.
-const PART_WITHIN: Duration = Duration::from_secs(5);
-/// How long all of it may take: less than a client waits for its answer.
-const SEARCH_WITHIN: Duration = Duration::from_secs(15);
+/// How long a blob is looked for that a transaction names: somebody has it, whose connection may be back in a moment.
+const NAMED_WITHIN: Duration = Duration::from_secs(10);
+/// How long another is looked for.
+const OTHER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a peer may take for the whole of a blob.
+const WHOLE_WITHIN: Duration = Duration::from_secs(5);
+/// After how long a second peer is asked besides.
+const SECOND_AFTER: Duration = Duration::from_secs(2);
+/// How long who is asked last waits for others that may have a blob too.
+const OTHERS_WITHIN: Duration = Duration::from_secs(1);
+/// Parts that one peer is given in a second: 8 MiB.
+const PARTS_PER_SECOND: u32 = 32;
+/// Peers that are remembered for what they did not give.
+const UNRELIABLE_MAX: usize = 64;
+/// Questions of a node that follows that are under way: for blobs, and to keep some.
+const SEEKS_MAX: usize = 24;
+const HAND_ONS_MAX: usize = 8;
 
 /// What a node has of blobs.
 pub trait BlobShelf: fmt::Debug + Send + Sync + 'static {
     /// How many bytes a blob has, if it is here.
     fn size(&self, digest: &Digest) -> Option<usize>;
-    /// A blob, if it is here and undamaged.
-    fn read(&self, digest: &Digest) -> Option<Vec<u8>>;
+    /// So many bytes of a blob from an offset on, fewer at its end; none if it is not here.
+    fn part(&self, digest: &Digest, from: usize, bytes: usize) -> Option<Vec<u8>>;
+}
+
+/// What came of looking for a blob at other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SoughtBlob {
+    /// Here it is.
+    Found(Arc<Vec<u8>>),
+    /// No node that is reached has it.
+    Nowhere,
+    /// Too much is looked for at once, or nobody was reached: it can be tried again.
+    Later,
 }
 
 /// The shelf of a node that has none.
@@ -64,15 +90,19 @@ impl BlobShelf for NoShelf {
         None
     }
 
-    fn read(&self, _: &Digest) -> Option<Vec<u8>> {
+    fn part(&self, _: &Digest, _: usize, _: usize) -> Option<Vec<u8>> {
         None
     }
 }
 
 /// What a node asks of others about blobs.
 pub(crate) enum Question {
-    /// For a blob.
-    Seek(Digest, oneshot::Sender<Option<Vec<u8>>>),
+    /// For a blob, which a transaction may have named.
+    Seek {
+        digest: Digest,
+        is_named: bool,
+        answer: oneshot::Sender<SoughtBlob>,
+    },
     /// That others can get this blob from where they ask.
     HandOn(Vec<u8>, oneshot::Sender<bool>),
 }
@@ -87,6 +117,8 @@ enum Message {
     Sought(Digest),
     /// Its sender has it; so many bytes.
     Held(Digest, u32),
+    /// Its sender does not have it.
+    Missing(Digest),
     /// A part of it is wanted.
     Asked(Digest, u16),
     /// That part.
@@ -95,8 +127,9 @@ enum Message {
 
 const TAG_SOUGHT: u8 = 0;
 const TAG_HELD: u8 = 1;
-const TAG_ASKED: u8 = 2;
-const TAG_GIVEN: u8 = 3;
+const TAG_MISSING: u8 = 2;
+const TAG_ASKED: u8 = 3;
+const TAG_GIVEN: u8 = 4;
 
 impl Write for Message {
     fn write(&self, buf: &mut impl BufMut) {
@@ -109,6 +142,10 @@ impl Write for Message {
                 TAG_HELD.write(buf);
                 digest.write(buf);
                 size.write(buf);
+            }
+            Self::Missing(digest) => {
+                TAG_MISSING.write(buf);
+                digest.write(buf);
             }
             Self::Asked(digest, part) => {
                 TAG_ASKED.write(buf);
@@ -128,7 +165,7 @@ impl Write for Message {
 impl EncodeSize for Message {
     fn encode_size(&self) -> usize {
         1 + match self {
-            Self::Sought(digest) => digest.encode_size(),
+            Self::Sought(digest) | Self::Missing(digest) => digest.encode_size(),
             Self::Held(digest, size) => digest.encode_size() + size.encode_size(),
             Self::Asked(digest, part) => digest.encode_size() + part.encode_size(),
             Self::Given(digest, part, bytes) => {
@@ -145,6 +182,7 @@ impl Read for Message {
         match u8::read(buf)? {
             TAG_SOUGHT => Ok(Self::Sought(Digest::read(buf)?)),
             TAG_HELD => Ok(Self::Held(Digest::read(buf)?, u32::read(buf)?)),
+            TAG_MISSING => Ok(Self::Missing(Digest::read(buf)?)),
             TAG_ASKED => Ok(Self::Asked(Digest::read(buf)?, u16::read(buf)?)),
             TAG_GIVEN => Ok(Self::Given(
                 Digest::read(buf)?,
@@ -156,20 +194,12 @@ impl Read for Message {
     }
 }
 
-/// A part of a blob, from 0; none behind its end.
-fn part_of(blob: &[u8], part: u16) -> Option<&[u8]> {
-    let from = usize::from(part).checked_mul(PART_BYTES)?;
-    let rest = blob.get(from..).filter(|rest| !rest.is_empty())?;
-    Some(rest.get(..PART_BYTES).unwrap_or(rest))
-}
-
 /// A blob on its way from one peer.
 struct Coming {
     from: Identity,
     size: usize,
     bytes: Vec<u8>,
-    /// When the next part is too late.
-    until: SystemTime,
+    began: SystemTime,
 }
 
 impl Coming {
@@ -181,15 +211,19 @@ impl Coming {
 
 /// A blob that is looked for.
 struct Search {
-    answers: Vec<oneshot::Sender<Option<Vec<u8>>>>,
+    answers: Vec<oneshot::Sender<SoughtBlob>>,
+    is_named: bool,
     /// Who said that it has the blob, with its bytes, and was not asked yet.
     holders: VecDeque<(Identity, usize)>,
     /// Who was asked for it.
     asked: Vec<Identity>,
-    coming: Option<Coming>,
+    /// From whom it comes: from two at most.
+    coming: Vec<Coming>,
+    /// To how many the question went last, and who of them does not have it.
+    questioned: usize,
+    missing_at: BTreeSet<Identity>,
     ask_again: SystemTime,
-    /// When it is given up if nobody has it.
-    holder_until: SystemTime,
+    began: SystemTime,
     until: SystemTime,
 }
 
@@ -199,18 +233,22 @@ struct Exchange<C, S> {
     shelf: Arc<dyn BlobShelf>,
     sender: S,
     searches: BTreeMap<Digest, Search>,
-    /// The blob that was given last: its parts are asked for one after the other.
-    given: Option<(Digest, Vec<u8>)>,
+    /// Who did not give what it said that it has: asked last.
+    unreliable: VecDeque<Identity>,
+    /// Parts that peers were given in the second that began then.
+    given: (SystemTime, BTreeMap<Identity, u32>),
 }
 
 impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
     fn new(clock: C, shelf: Arc<dyn BlobShelf>, sender: S) -> Self {
+        let given = (clock.current(), BTreeMap::new());
         Self {
             clock,
             shelf,
             sender,
             searches: BTreeMap::new(),
-            given: None,
+            unreliable: VecDeque::new(),
+            given,
         }
     }
 
@@ -241,47 +279,65 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
     }
 
     fn seek(&mut self, question: Question) {
-        let (digest, answer) = match question {
-            Question::Seek(digest, answer) => (digest, answer),
-            // Peers ask for it when they need it. Who asked may be gone.
+        let (digest, is_named, answer) = match question {
+            Question::Seek {
+                digest,
+                is_named,
+                answer,
+            } => (digest, is_named, answer),
             Question::HandOn(_, answer) => {
+                // Peers ask for it when they need it.
                 let _ = answer.send(true);
                 return;
             }
         };
         if let Some(search) = self.searches.get_mut(&digest) {
-            search.answers.push(answer);
+            if search.answers.len() < ANSWERS_MAX {
+                search.answers.push(answer);
+            } else {
+                let _ = answer.send(SoughtBlob::Later);
+            }
             return;
         }
-        if self.searches.len() >= SEARCHES_MAX || !self.ask_all(digest) {
-            // Who asked may be gone.
-            let _ = answer.send(None);
+        let searches = self.searches.values();
+        let alike = searches.filter(|search| search.is_named == is_named);
+        let (most, within) = if is_named {
+            (NAMED_SEARCHES_MAX, NAMED_WITHIN)
+        } else {
+            (OTHER_SEARCHES_MAX, OTHER_WITHIN)
+        };
+        if alike.count() >= most {
+            let _ = answer.send(SoughtBlob::Later);
             return;
         }
         let now = self.clock.current();
-        let search = Search {
+        let mut search = Search {
             answers: vec![answer],
+            is_named,
             holders: VecDeque::new(),
             asked: Vec::new(),
-            coming: None,
+            coming: Vec::new(),
+            questioned: 0,
+            missing_at: BTreeSet::new(),
             ask_again: now + ASK_AGAIN,
-            holder_until: now + HOLDER_WITHIN,
-            until: now + SEARCH_WITHIN,
+            began: now,
+            until: now + within,
         };
+        search.questioned = self.ask_all(digest);
         self.searches.insert(digest, search);
     }
 
-    /// Asks everybody who has a blob; false if there is nobody.
-    fn ask_all(&mut self, digest: Digest) -> bool {
-        match self.sender.check(Recipients::All) {
-            Ok(checked) if checked.recipients().is_empty() => false,
-            Ok(checked) => {
-                let _ = checked.send(Message::Sought(digest).encode(), false);
-                true
-            }
-            // Too many messages at once: they are asked again.
-            Err(_) => true,
+    /// Asks everybody who has a blob; how many that are.
+    fn ask_all(&mut self, digest: Digest) -> usize {
+        // Too many messages at once: they are asked again.
+        let Ok(checked) = self.sender.check(Recipients::All) else {
+            return usize::MAX;
+        };
+        let questioned = checked.recipients().len();
+        if questioned > 0 {
+            let _ = checked.send(Message::Sought(digest).encode(), false);
         }
+        questioned
     }
 
     fn tell(&mut self, peer: &Identity, message: &Message) {
@@ -294,19 +350,18 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
         match message {
             Message::Sought(digest) => {
                 let size = self.shelf.size(&digest).map(u32::try_from);
-                if let Some(Ok(size)) = size {
-                    self.tell(peer, &Message::Held(digest, size));
-                }
+                let answer = match size {
+                    Some(Ok(size)) => Message::Held(digest, size),
+                    _ => Message::Missing(digest),
+                };
+                self.tell(peer, &answer);
             }
-            Message::Held(digest, size) => {
-                let size = usize::try_from(size).unwrap_or(usize::MAX);
+            Message::Held(digest, size) => self.held(peer, digest, size),
+            Message::Missing(digest) => {
                 if let Some(search) = self.searches.get_mut(&digest)
-                    && search.holders.len() < HOLDERS_MAX
-                    && size <= BLOB_BYTES_MAX
-                    && search.asked.iter().all(|asked| asked != peer)
-                    && search.holders.iter().all(|(holder, _)| holder != peer)
+                    && search.missing_at.len() < search.questioned
                 {
-                    search.holders.push_back((peer.clone(), size));
+                    search.missing_at.insert(peer.clone());
                 }
             }
             Message::Asked(digest, part) => self.give(peer, digest, part),
@@ -316,107 +371,171 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
         }
     }
 
-    fn give(&mut self, peer: &Identity, digest: Digest, part: u16) {
-        if self
-            .given
-            .as_ref()
-            .is_none_or(|(given, _)| *given != digest)
+    fn held(&mut self, peer: &Identity, digest: Digest, size: u32) {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let is_unreliable = self.unreliable.contains(peer);
+        if let Some(search) = self.searches.get_mut(&digest)
+            && search.holders.len() < HOLDERS_MAX
+            && size <= BLOB_BYTES_MAX
+            && !search.asked.contains(peer)
+            && search.holders.iter().all(|(holder, _)| holder != peer)
         {
-            let Some(blob) = self.shelf.read(&digest) else {
-                return;
-            };
-            self.given = Some((digest, blob));
+            if is_unreliable {
+                search.holders.push_back((peer.clone(), size));
+            } else {
+                search.holders.push_front((peer.clone(), size));
+            }
         }
-        let bytes = self
-            .given
-            .as_ref()
-            .and_then(|(_, blob)| part_of(blob, part));
-        if let Some(Ok(bytes)) = bytes.map(|bytes| BoundedBytes::new(bytes.to_vec())) {
+    }
+
+    fn give(&mut self, peer: &Identity, digest: Digest, part: u16) {
+        let now = self.clock.current();
+        let (began, given) = &mut self.given;
+        if now >= *began + Duration::from_secs(1) {
+            *began = now;
+            given.clear();
+        }
+        let count = given.entry(peer.clone()).or_default();
+        if *count >= PARTS_PER_SECOND {
+            return;
+        }
+        *count += 1;
+        let Some(from) = usize::from(part).checked_mul(PART_BYTES) else {
+            return;
+        };
+        let bytes = self.shelf.part(&digest, from, PART_BYTES);
+        if let Some(Ok(bytes)) = bytes.map(BoundedBytes::new) {
             self.tell(peer, &Message::Given(digest, part, bytes));
         }
     }
 
     /// Takes a part that was asked for, and asks for the next.
     fn fill(&mut self, peer: &Identity, (digest, part): (Digest, u16), bytes: &[u8]) {
-        let now = self.clock.current();
         let Some(search) = self.searches.get_mut(&digest) else {
             return;
         };
-        let Some(coming) = &mut search.coming else {
+        let Some(place) = search.coming.iter().position(|one| one.from == *peer) else {
             return;
         };
-        if coming.from != *peer || coming.next_part() != part {
+        let Some(coming) = search.coming.get_mut(place) else {
+            return;
+        };
+        if coming.next_part() != part || coming.bytes.len() > coming.size {
             return;
         }
         let left = coming.size.saturating_sub(coming.bytes.len());
-        if bytes.len() != left.min(PART_BYTES) {
-            tracing::warn!(%peer, %digest, "a peer gave no part of a blob");
-            search.coming = None;
-            return;
-        }
-        coming.bytes.extend_from_slice(bytes);
-        if coming.bytes.len() < coming.size {
-            coming.until = now + PART_WITHIN;
-            let next = Message::Asked(digest, coming.next_part());
-            return self.tell(peer, &next);
-        }
-        if Digest::of_blob(&coming.bytes) == digest {
-            let blob = std::mem::take(&mut coming.bytes);
-            return self.finish(&digest, Some(blob));
+        let is_a_part = bytes.len() == left.min(PART_BYTES);
+        if is_a_part {
+            coming.bytes.extend_from_slice(bytes);
+            if coming.bytes.len() < coming.size {
+                let next = Message::Asked(digest, coming.next_part());
+                return self.tell(peer, &next);
+            }
+            if Digest::of_blob(&coming.bytes) == digest {
+                let blob = search.coming.remove(place).bytes;
+                return self.finish(&digest, &SoughtBlob::Found(Arc::new(blob)));
+            }
         }
         tracing::warn!(%peer, %digest, "a peer gave another blob than it was asked for");
-        search.coming = None;
+        search.coming.remove(place);
+        self.remember(peer.clone());
     }
 
-    fn finish(&mut self, digest: &Digest, blob: Option<Vec<u8>>) {
-        let search = self.searches.remove(digest);
-        for answer in search.into_iter().flat_map(|search| search.answers) {
+    fn finish(&mut self, digest: &Digest, found: &SoughtBlob) {
+        let Some(search) = self.searches.remove(digest) else {
+            return;
+        };
+        let now = self.clock.current();
+        for coming in search.coming {
+            // It took so long that another was asked besides.
+            if now >= coming.began + SECOND_AFTER && coming.bytes.len() < coming.size {
+                self.remember(coming.from);
+            }
+        }
+        for answer in search.answers {
             // Who asked may be gone.
-            let _ = answer.send(blob.clone());
+            let _ = answer.send(found.clone());
         }
     }
 
-    /// Ends searches whose time is over, turns to the next peer where one takes too long, and asks again where nobody answered.
+    fn remember(&mut self, peer: Identity) {
+        if self.unreliable.contains(&peer) {
+            return;
+        }
+        if self.unreliable.len() >= UNRELIABLE_MAX {
+            self.unreliable.pop_front();
+        }
+        self.unreliable.push_back(peer);
+    }
+
+    /// Ends searches whose time is over, turns to the next peer where one takes too long, and asks again where nobody has it.
     fn look_after(&mut self) {
         let now = self.clock.current();
-        let (mut over, mut begun, mut again) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut over, mut begun) = (Vec::new(), Vec::new());
+        let (mut again, mut late) = (Vec::new(), Vec::new());
         for (digest, search) in &mut self.searches {
             search.answers.retain(|answer| !answer.is_closed());
-            if search
-                .coming
-                .as_ref()
-                .is_some_and(|coming| now >= coming.until)
-            {
-                search.coming = None;
-            }
-            if search.coming.is_none()
+            search.coming.retain(|coming| {
+                let is_late = now >= coming.began + WHOLE_WITHIN;
+                if is_late {
+                    late.push(coming.from.clone());
+                }
+                !is_late
+            });
+            let asks_one_more = match search.coming.as_slice() {
+                [] => true,
+                [only] => now >= only.began + SECOND_AFTER,
+                _ => false,
+            };
+            // Others that have it too may still answer.
+            let is_last = |(holder, _): &(Identity, usize)| self.unreliable.contains(holder);
+            let waits = now < search.began + OTHERS_WITHIN;
+            let next = search.holders.front();
+            if asks_one_more
+                && next.is_some_and(|next| !(waits && is_last(next)))
                 && let Some((from, size)) = search.holders.pop_front()
             {
                 search.asked.push(from.clone());
                 begun.push((from.clone(), *digest));
-                search.coming = Some(Coming {
+                search.coming.push(Coming {
                     from,
                     size,
                     bytes: Vec::new(),
-                    until: now + PART_WITHIN,
+                    began: now,
                 });
             }
-            let nobody_has_it = search.coming.is_none() && now >= search.holder_until;
+            let is_sought = !search.coming.is_empty();
+            // What a transaction names somebody has, who may be back in a moment; of another it is enough that nobody has it who is here.
+            let nobody_has_it =
+                !search.is_named && !is_sought && search.missing_at.len() >= search.questioned;
             if search.answers.is_empty() || now >= search.until || nobody_has_it {
-                over.push(*digest);
-            } else if search.coming.is_none() && now >= search.ask_again {
+                let found = if is_sought {
+                    SoughtBlob::Later
+                } else {
+                    SoughtBlob::Nowhere
+                };
+                over.push((*digest, found));
+            } else if !is_sought && now >= search.ask_again {
                 search.ask_again = now + ASK_AGAIN;
                 again.push(*digest);
             }
+        }
+        for peer in late {
+            tracing::debug!(%peer, "a peer took too long for a blob");
+            self.remember(peer);
         }
         for (from, digest) in begun {
             self.tell(&from, &Message::Asked(digest, 0));
         }
         for digest in again {
-            self.ask_all(digest);
+            let questioned = self.ask_all(digest);
+            if let Some(search) = self.searches.get_mut(&digest) {
+                search.questioned = questioned;
+                search.missing_at.clear();
+            }
         }
-        for digest in over {
-            self.finish(&digest, None);
+        for (digest, found) in over {
+            self.finish(&digest, &found);
         }
     }
 }
@@ -447,56 +566,51 @@ pub(crate) fn ask<E: Runtime, S: Source>(
 
 /// Asks the node that is followed for blobs, and hands on to it what clients leave here: those that need it do not ask a node that follows.
 async fn of_source<S: Source>(source: S, mut questions: mpsc::Receiver<Question>) {
-    let mut under_way: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let mut seeks = FuturesUnordered::new();
+    let mut hand_ons = FuturesUnordered::new();
     loop {
-        if under_way.len() >= SEARCHES_MAX {
-            under_way.next().await;
-            continue;
-        }
         // An empty set is always ready with nothing.
-        let mut done = if under_way.is_empty() {
-            futures::future::pending().boxed()
-        } else {
-            under_way.next().boxed()
+        let sought = async {
+            if seeks.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            seeks.next().await
+        };
+        let handed_on = async {
+            if hand_ons.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            hand_ons.next().await
         };
         let question = select! {
             question = questions.recv() => question,
-            _ = &mut done => continue,
+            _ = sought => continue,
+            _ = handed_on => continue,
         };
-        drop(done);
         let Some(question) = question else { return };
         let source = &source;
-        under_way.push(
-            async move {
-                match question {
-                    // Who asked may be gone.
-                    Question::Seek(digest, answer) => {
-                        let _ = answer.send(source.blob(digest).await);
-                    }
-                    Question::HandOn(bytes, answer) => {
-                        let _ = answer.send(source.keep_blob(bytes).await);
-                    }
-                }
+        match question {
+            Question::Seek { answer, .. } if seeks.len() >= SEEKS_MAX => {
+                let _ = answer.send(SoughtBlob::Later);
             }
-            .boxed(),
-        );
+            Question::Seek { digest, answer, .. } => seeks.push(async move {
+                // Who asked may be gone.
+                let _ = answer.send(source.blob(digest).await);
+            }),
+            Question::HandOn(_, answer) if hand_ons.len() >= HAND_ONS_MAX => {
+                let _ = answer.send(false);
+            }
+            Question::HandOn(bytes, answer) => hand_ons.push(async move {
+                let _ = answer.send(source.keep_blob(bytes).await);
+            }),
+        }
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_make_the_whole() {
-        for size in [0, 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES] {
-            let blob: Vec<u8> = (0..size)
-                .map(|at| u8::try_from(at % 251).unwrap())
-                .collect();
-            let parts = (0..=u16::MAX).map_while(|part| part_of(&blob, part));
-            assert_eq!(parts.collect::<Vec<_>>().concat(), blob);
-        }
-    }
 
     #[test]
     fn messages_are_told_and_read_and_fit() {
@@ -505,6 +619,7 @@ mod tests {
         for message in [
             Message::Sought(digest),
             Message::Held(digest, 9),
+            Message::Missing(digest),
             Message::Asked(digest, 2),
             Message::Given(digest, 2, part),
         ] {

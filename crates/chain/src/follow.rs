@@ -4,6 +4,7 @@
 //! by the digest in a block that counts; and executing it must give the roots that it states.
 
 use crate::{
+    blobs::SoughtBlob,
     block::ChainBlock,
     engine::Runtime,
     genesis::{BlockDigest, Identity},
@@ -101,8 +102,8 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Passes a transaction on.
     fn forward(&self, tx: SignedTx) -> impl Future<Output = Forwarded> + Send;
     /// A blob of its clients, or of other nodes' clients.
-    fn blob(&self, _digest: Digest) -> impl Future<Output = Option<Vec<u8>>> + Send {
-        std::future::ready(None)
+    fn blob(&self, _digest: Digest) -> impl Future<Output = SoughtBlob> + Send {
+        std::future::ready(SoughtBlob::Nowhere)
     }
     /// Hands a blob on, so that others find it there; whether that was done.
     fn keep_blob(&self, _blob: Vec<u8>) -> impl Future<Output = bool> + Send {

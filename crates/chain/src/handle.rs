@@ -1,7 +1,7 @@
 //! What a node asks its chain.
 
 use crate::{
-    blobs,
+    blobs::{self, SoughtBlob},
     block::ChainBlock,
     error::{ReadError, SubmitError, WaitError},
     genesis::Scheme,
@@ -100,16 +100,26 @@ impl ChainHandle {
         }
     }
 
-    /// A blob that is not here, from another node; none if no node has it that is reached, or too many are looked for at once. Takes up to 15 seconds.
-    pub async fn seek_blob(&self, digest: Digest) -> Option<Vec<u8>> {
+    /// A blob that is not here, from another node. One that a transaction names (`is_named`) is looked for longer, up to ten seconds, and before others.
+    pub async fn seek_blob(&self, digest: Digest, is_named: bool) -> SoughtBlob {
         let (answer, answered) = oneshot::channel();
-        let question = blobs::Question::Seek(digest, answer);
-        self.blobs.try_send(question).ok()?;
-        answered.await.ok()?
+        let question = blobs::Question::Seek {
+            digest,
+            is_named,
+            answer,
+        };
+        if self.blobs.try_send(question).is_err() {
+            return SoughtBlob::Later;
+        }
+        answered.await.unwrap_or(SoughtBlob::Later)
     }
 
     /// Sees to it that other nodes get a blob that a client left here: a node that follows hands it on to one that is asked. False if that failed, and can be tried again.
     pub async fn hand_on_blob(&self, blob: Vec<u8>) -> bool {
+        if self.core.config.vote_key.is_some() {
+            // Peers ask for it when they need it.
+            return true;
+        }
         let (answer, answered) = oneshot::channel();
         let question = blobs::Question::HandOn(blob, answer);
         self.blobs.try_send(question).is_ok() && answered.await.unwrap_or(false)

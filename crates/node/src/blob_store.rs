@@ -8,7 +8,7 @@ use fairweir_types::{Digest, limits::BLOB_BYTES_MAX};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -103,6 +103,12 @@ impl Index {
         } else {
             self.left.add(digest, size);
         }
+    }
+
+    fn forget(&mut self, digest: &Digest) {
+        self.memory.remove(digest);
+        self.named.take(digest);
+        self.left.take(digest);
     }
 
     /// The oldest blob of a class that has not so much room more.
@@ -200,17 +206,24 @@ impl BlobStore {
                 return Ok(digest);
             }
         }
-        let is_named = index.is_named(&digest);
-        self.make_room(&mut index, is_named, room_of(size))?;
-        // First: what is not written is not here.
-        match &self.folder {
-            Some(folder) => write_whole(&folder.join(digest.to_string()), &bytes)?,
-            None => {
-                index.memory.insert(digest, bytes);
-            }
-        }
-        index.add(digest, size);
+        let Some(folder) = &self.folder else {
+            self.add(&mut index, digest, size)?;
+            index.memory.insert(digest, bytes);
+            return Ok(digest);
+        };
+        // Nobody waits for the disk but who puts. What is not written is not here.
+        drop(index);
+        write_whole(&folder.join(digest.to_string()), &bytes)?;
+        self.add(&mut self.lock(), digest, size)?;
         Ok(digest)
+    }
+
+    /// Adds a blob, after room was made for it.
+    fn add(&self, index: &mut Index, digest: Digest, size: usize) -> io::Result<()> {
+        let is_named = index.is_named(&digest);
+        self.make_room(index, is_named, room_of(size))?;
+        index.add(digest, size);
+        Ok(())
     }
 
     /// Says that a transaction named a blob: it counts among those that somebody paid for, when it is here or comes.
@@ -236,30 +249,67 @@ impl BlobStore {
 
     fn make_room(&self, index: &mut Index, is_named: bool, more: usize) -> io::Result<()> {
         while let Some(oldest) = index.too_much(is_named, more, self.bytes_max) {
+            index.forget(&oldest);
             if let Some(folder) = &self.folder {
-                fs::remove_file(folder.join(oldest.to_string()))?;
+                match fs::remove_file(folder.join(oldest.to_string())) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
-            index.memory.remove(&oldest);
-            index.named.take(&oldest);
-            index.left.take(&oldest);
         }
         Ok(())
     }
 
-    /// Gets a blob, if it is here and undamaged.
+    /// Whether a transaction named a blob since the node started, be it here or not.
+    #[must_use]
+    pub fn is_named(&self, digest: &Digest) -> bool {
+        self.lock().is_named(digest)
+    }
+
+    /// Gets a blob, if it is here and undamaged. One that is damaged or gone from the disk is not here any more, and can be put again.
     ///
     /// # Errors
     /// [`BlobStoreError::Disk`].
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, BlobStoreError> {
-        let index = self.lock();
-        if index.size(digest).is_none() {
+        let Some(folder) = &self.folder else {
+            return Ok(self.lock().memory.get(digest).cloned());
+        };
+        if self.lock().size(digest).is_none() {
             return Ok(None);
         }
-        let Some(folder) = &self.folder else {
-            return Ok(index.memory.get(digest).cloned());
-        };
-        let bytes = fs::read(folder.join(digest.to_string()))?;
-        Ok(Some(bytes).filter(|bytes| Digest::of_blob(bytes) == *digest))
+        match fs::read(folder.join(digest.to_string())) {
+            Ok(bytes) if Digest::of_blob(&bytes) == *digest => Ok(Some(bytes)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            // It may have made room meanwhile.
+            damaged => {
+                if damaged.is_ok() {
+                    tracing::warn!(%digest, "a blob is damaged on the disk");
+                }
+                self.lock().forget(digest);
+                Ok(None)
+            }
+        }
+    }
+
+    fn read_part(&self, digest: &Digest, from: usize, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut part = Vec::new();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let from = u64::try_from(from).unwrap_or(u64::MAX);
+        match &self.folder {
+            Some(folder) => {
+                let mut file = fs::File::open(folder.join(digest.to_string()))?;
+                file.seek(SeekFrom::Start(from))?;
+                file.take(bytes).read_to_end(&mut part)?;
+            }
+            None => {
+                let index = self.lock();
+                let whole = index.memory.get(digest).map_or(&[][..], Vec::as_slice);
+                let mut whole = io::Cursor::new(whole);
+                whole.set_position(from);
+                whole.take(bytes).read_to_end(&mut part)?;
+            }
+        }
+        Ok(part)
     }
 }
 
@@ -268,9 +318,10 @@ impl BlobShelf for BlobStore {
         self.lock().size(digest)
     }
 
-    fn read(&self, digest: &Digest) -> Option<Vec<u8>> {
-        match self.get(digest) {
-            Ok(found) => found,
+    fn part(&self, digest: &Digest, from: usize, bytes: usize) -> Option<Vec<u8>> {
+        self.size(digest)?;
+        match self.read_part(digest, from, bytes) {
+            Ok(part) => Some(part),
             Err(error) => {
                 tracing::warn!(%digest, %error, "a blob that another node asks for cannot be read");
                 None
@@ -331,7 +382,10 @@ mod tests {
             store.put(vec![0; BLOB_BYTES_MAX + 1]),
             Err(BlobStoreError::TooLong { .. })
         ));
-        assert_eq!(store.read(&digest(4)), Some(vec![4; 40]));
+        assert_eq!(store.part(&digest(4), 0, 9), Some(vec![4; 9]));
+        assert_eq!(store.part(&digest(4), 38, 9), Some(vec![4; 2]));
+        assert_eq!(store.part(&digest(4), 40, 9), Some(Vec::new()));
+        assert_eq!(store.part(&digest(3), 0, 9), None);
         assert_eq!(store.size(&digest(4)), Some(40));
         assert_eq!(store.size(&digest(3)), None);
     }
@@ -370,6 +424,12 @@ mod tests {
         let store = BlobStore::at(folder.path(), 2 * BYTES_MAX).unwrap();
         assert_eq!(store.get(&kept).unwrap(), Some(vec![1; 10]));
         assert_eq!(store.get(&damaged).unwrap(), None);
+        // What is damaged or gone can be left again.
+        store.put(vec![2; 10]).unwrap();
+        assert_eq!(store.get(&damaged).unwrap(), Some(vec![2; 10]));
+        fs::remove_file(folder.path().join(damaged.to_string())).unwrap();
+        assert_eq!(store.get(&damaged).unwrap(), None);
+        assert_eq!(store.size(&damaged), None);
         assert!(!folder.path().join("x.partial").exists());
     }
 }

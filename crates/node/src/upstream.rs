@@ -1,6 +1,8 @@
 //! The nodes that a node follows.
 
-use fairweir_chain::{BadPart, Forwarded, Source, SourceBlock, StateAnswer, light::LightClient};
+use fairweir_chain::{
+    BadPart, Forwarded, SoughtBlob, Source, SourceBlock, StateAnswer, light::LightClient,
+};
 use fairweir_client::{BlockError, ClientError, NodeClient, learn_seats};
 use fairweir_net::{Network, PeerAddr};
 use fairweir_types::{Digest, Height, SignedTx, handover::Checkpoint, node_api::AskState};
@@ -200,32 +202,23 @@ impl<N: Network> Source for Upstream<N> {
         }
     }
 
-    async fn blob(&self, digest: Digest) -> Option<Vec<u8>> {
-        // One that is reached asks its peers itself.
-        for _ in 0..self.nodes.len() {
-            let (turn, node) = self.node()?;
-            match node.get_blob(digest).await {
-                Ok(blob) => return Some(blob),
-                Err(error) if error.refusal_code() == Some("not_found") => return None,
-                Err(_) => {
-                    self.pass(turn);
-                }
-            }
+    async fn blob(&self, digest: Digest) -> SoughtBlob {
+        let Some((_, node)) = self.node() else {
+            return SoughtBlob::Later;
+        };
+        // It asks its peers itself. If it is gone, who takes blocks from it turns to another.
+        match node.get_blob(digest).await {
+            Ok(blob) => SoughtBlob::Found(Arc::new(blob)),
+            Err(error) if error.refusal_code() == Some("not_found") => SoughtBlob::Nowhere,
+            Err(_) => SoughtBlob::Later,
         }
-        None
     }
 
     async fn keep_blob(&self, blob: Vec<u8>) -> bool {
-        for _ in 0..self.nodes.len() {
-            let Some((turn, node)) = self.node() else {
-                return false;
-            };
-            if node.put_blob(blob.clone()).await.is_ok() {
-                return true;
-            }
-            self.pass(turn);
+        match self.node() {
+            Some((_, node)) => node.put_blob(blob).await.is_ok(),
+            None => false,
         }
-        false
     }
 
     fn blame(&self) {

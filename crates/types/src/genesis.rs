@@ -171,7 +171,8 @@ impl Genesis {
     }
 
     /// This genesis with a tag in its chain's name: behind the name a `-` and the first 16 digits of the digest that it has under the name alone. What is signed
-    /// for a chain is then signed for no other one that is founded under the same name, be it once more by the same people. Development chains, whose
+    /// for a chain is then signed for no other one that is founded under the same name, be it once more by the same people; who founds chains may make two with one tag, in some
+    /// 2³² tries, and betrays who trusts it in other ways as well. Development chains, whose
     /// keys deserve no trust, have no tag.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use fairweir_ledger::market::Phase;
 use fairweir_types::{
     Action, Address, BoundedBytes, Boxed, ByteCount, Digest, Event, Millis, Units, VerifiedTx,
     catalogue::Versions,
-    limits::{MATCH_RETRIES_PER_BLOCK_MAX, SWEEP_ITEMS_MAX},
+    limits::{MATCH_RETRIES_PER_BLOCK_MAX, SLOTS_SWEPT_MAX},
     order::{Demand, KindId, Offer, OrderId, PriceVector, Privacy, UnitVector},
     tx::{Bond, PostOrder, RegisterOffer},
 };
@@ -105,7 +105,7 @@ fn a_window_ends_on_time_however_many_orders_are_new_or_unmatched() {
     };
     let before = tries(&world);
     world.block(2_000, &[]);
-    let most = MATCH_RETRIES_PER_BLOCK_MAX + SWEEP_ITEMS_MAX;
+    let most = MATCH_RETRIES_PER_BLOCK_MAX + SLOTS_SWEPT_MAX;
     assert!(tries(&world) - before <= most);
     // The money comes back, with some delay.
     for _ in 0..2 * ORDERS {

@@ -2,11 +2,12 @@
 
 use crate::{Api, BlobStore, Referees};
 use fairweir_chain::{
-    ChainConfig, ChainHandle, ChainTask, Runtime, Source, StartError, copy_state, follow, start,
-    transport,
+    ChainConfig, ChainHandle, ChainTask, ReadError, Runtime, Source, StartError, copy_state,
+    follow, start, transport,
 };
 use fairweir_client::protocol::NODE;
 use fairweir_net::{NetError, Network};
+use fairweir_types::Height;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -100,18 +101,25 @@ pub fn open_door<E: Runtime, N: Network>(
     Ok(())
 }
 
-/// Tells the store which blobs the chain's transactions name, from now on, until the chain ends.
+/// Blocks before the newest whose transactions still name blobs when a node starts: longer ago than what they are for is open.
+const NAMES_OF_BLOCKS: u64 = 500;
+
+/// Tells the store which blobs the chain's transactions name, until the chain ends.
 async fn note_names(chain: ChainHandle, blobs: Arc<BlobStore>) {
-    let Some(next) = chain.tip().height.next() else {
-        return;
-    };
-    let mut blocks = chain.subscribe(next);
+    let newest = chain.tip().height.get();
+    let mut blocks = chain.subscribe(Height(newest.saturating_sub(NAMES_OF_BLOCKS).max(1)));
     loop {
         let block = match blocks.next().await {
             Ok(block) => block,
+            Err(ReadError::Closed) => return,
+            // The first of these blocks may not be kept here.
             Err(error) => {
-                tracing::debug!(%error, "no names of blobs are noted any more");
-                return;
+                tracing::warn!(%error, "blobs that these blocks name may go as if nobody had named them");
+                let Some(next) = chain.tip().height.next() else {
+                    return;
+                };
+                blocks = chain.subscribe(next);
+                continue;
             }
         };
         let outcomes = block.outcomes.iter();

@@ -275,7 +275,8 @@ impl Machine<'_> {
                     sealed,
                     leaves: check::bounded(sampled),
                 }));
-                if submit(chain, clock, action).await == Some(TxCode::OK)
+                // Also when the ledger had it already: an answer may have been lost.
+                if submit(chain, clock, action).await.is_some()
                     && put(blobs.as_ref(), blob, clock).await.is_none()
                 {
                     // A store keeps what a transaction names before what none does, so it may have gone meanwhile.

@@ -94,6 +94,7 @@ impl Folder {
     async fn validate(
         &self,
         context: &runtime::Context,
+        shelf: Arc<BlobStore>,
     ) -> anyhow::Result<(ChainHandle, ChainTask)> {
         let mut validators = network::validators(&self.keys);
         let (identity, vote) = validators.next().context("the folder has no validator")?;
@@ -102,7 +103,8 @@ impl Folder {
         }
         let identity: SecretKey = self.keys.account(&identity)?;
         let vote_key = self.keys.vote_key(&vote)?;
-        let config = ChainConfig::new(self.genesis.clone(), identity.clone(), vote_key);
+        let mut config = ChainConfig::new(self.genesis.clone(), identity.clone(), vote_key);
+        config.shelf = shelf;
         let address = |identity: &[u8; 32]| -> Option<SocketAddr> {
             let identity = Digest(*identity).to_string();
             self.config.peers.get(&identity).copied()
@@ -152,7 +154,9 @@ async fn run(context: runtime::Context, folder: Folder) -> anyhow::Result<()> {
     let bytes_max = usize::try_from(folder.config.blob_bytes_max).unwrap_or(usize::MAX);
     let blobs = Arc::new(BlobStore::at(&folder.data.join("blobs"), bytes_max)?);
     let (chain, task) = if folder.config.follow.is_empty() {
-        folder.validate(&context).await?
+        folder
+            .validate(&context, Arc::<BlobStore>::clone(&blobs))
+            .await?
     } else {
         folder.follow(&context, &network).await?
     };

@@ -190,7 +190,7 @@ impl Cluster {
             cluster.run(validator).await?;
         }
         for (number, byzantine) in faults.byzantine.iter().enumerate() {
-            cluster.lie(faults.honest() + number, byzantine).await?;
+            Box::pin(cluster.lie(faults.honest() + number, byzantine)).await?;
         }
         Ok(cluster)
     }
