@@ -21,7 +21,7 @@ use commonware_p2p::{CheckedSender as _, Receiver, Recipients, Sender};
 use commonware_runtime::Clock;
 use commonware_utils::channel::{mpsc, oneshot};
 use fairweir_types::{BoundedBytes, Digest, decode, limits::BLOB_BYTES_MAX};
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
@@ -54,12 +54,11 @@ const WHOLE_WITHIN: Duration = Duration::from_secs(5);
 const SECOND_AFTER: Duration = Duration::from_secs(2);
 /// How long who is asked last waits for others that may have a blob too.
 const OTHERS_WITHIN: Duration = Duration::from_secs(1);
-/// Parts that one peer is given in a second: 8 MiB.
-const PARTS_PER_SECOND: u32 = 32;
+/// Parts that one peer is given in a second: 16 MiB.
+const PARTS_PER_SECOND: u32 = 64;
 /// Peers that are remembered for what they did not give.
 const UNRELIABLE_MAX: usize = 64;
-/// Questions of a node that follows that are under way: for blobs, and to keep some.
-const SEEKS_MAX: usize = 24;
+/// Blobs that a node that follows hands on at a time.
 const HAND_ONS_MAX: usize = 8;
 
 /// What a node has of blobs.
@@ -200,6 +199,8 @@ struct Coming {
     size: usize,
     bytes: Vec<u8>,
     began: SystemTime,
+    /// When the next part was asked for.
+    asked: SystemTime,
 }
 
 impl Coming {
@@ -219,9 +220,13 @@ struct Search {
     asked: Vec<Identity>,
     /// From whom it comes: from two at most.
     coming: Vec<Coming>,
-    /// To how many the question went last, and who of them does not have it.
-    questioned: usize,
+    /// To how many the question went last, if it could be sent, and who of them does not have it.
+    questioned: Option<usize>,
     missing_at: BTreeSet<Identity>,
+    /// Whether anybody was ever asked.
+    is_reached: bool,
+    /// Whether somebody gave a part of it, and not the whole in time.
+    is_half_here: bool,
     ask_again: SystemTime,
     began: SystemTime,
     until: SystemTime,
@@ -231,6 +236,8 @@ struct Search {
 struct Exchange<C, S> {
     clock: C,
     shelf: Arc<dyn BlobShelf>,
+    /// Whether the chain was founded by one validator, which may have no peers at all.
+    may_be_alone: bool,
     sender: S,
     searches: BTreeMap<Digest, Search>,
     /// Who did not give what it said that it has: asked last.
@@ -240,11 +247,12 @@ struct Exchange<C, S> {
 }
 
 impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
-    fn new(clock: C, shelf: Arc<dyn BlobShelf>, sender: S) -> Self {
+    fn new(clock: C, (shelf, may_be_alone): (Arc<dyn BlobShelf>, bool), sender: S) -> Self {
         let given = (clock.current(), BTreeMap::new());
         Self {
             clock,
             shelf,
+            may_be_alone,
             sender,
             searches: BTreeMap::new(),
             unreliable: VecDeque::new(),
@@ -291,11 +299,17 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
                 return;
             }
         };
+        let now = self.clock.current();
         if let Some(search) = self.searches.get_mut(&digest) {
             if search.answers.len() < ANSWERS_MAX {
                 search.answers.push(answer);
             } else {
                 let _ = answer.send(SoughtBlob::Later);
+            }
+            if is_named && !search.is_named {
+                // Who asked first did not know yet.
+                search.is_named = true;
+                search.until = now + NAMED_WITHIN;
             }
             return;
         }
@@ -310,34 +324,32 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
             let _ = answer.send(SoughtBlob::Later);
             return;
         }
-        let now = self.clock.current();
-        let mut search = Search {
+        let questioned = self.ask_all(digest);
+        let search = Search {
             answers: vec![answer],
             is_named,
             holders: VecDeque::new(),
             asked: Vec::new(),
             coming: Vec::new(),
-            questioned: 0,
+            questioned,
             missing_at: BTreeSet::new(),
+            is_reached: questioned.is_some_and(|count| count > 0),
+            is_half_here: false,
             ask_again: now + ASK_AGAIN,
             began: now,
             until: now + within,
         };
-        search.questioned = self.ask_all(digest);
         self.searches.insert(digest, search);
     }
 
-    /// Asks everybody who has a blob; how many that are.
-    fn ask_all(&mut self, digest: Digest) -> usize {
-        // Too many messages at once: they are asked again.
-        let Ok(checked) = self.sender.check(Recipients::All) else {
-            return usize::MAX;
-        };
+    /// Asks everybody who has a blob; how many that are. None if too much was sent just now: they are asked again.
+    fn ask_all(&mut self, digest: Digest) -> Option<usize> {
+        let checked = self.sender.check(Recipients::All).ok()?;
         let questioned = checked.recipients().len();
         if questioned > 0 {
             let _ = checked.send(Message::Sought(digest).encode(), false);
         }
-        questioned
+        Some(questioned)
     }
 
     fn tell(&mut self, peer: &Identity, message: &Message) {
@@ -359,7 +371,9 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
             Message::Held(digest, size) => self.held(peer, digest, size),
             Message::Missing(digest) => {
                 if let Some(search) = self.searches.get_mut(&digest)
-                    && search.missing_at.len() < search.questioned
+                    && search
+                        .questioned
+                        .is_some_and(|count| search.missing_at.len() < count)
                 {
                     search.missing_at.insert(peer.clone());
                 }
@@ -375,7 +389,6 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let is_unreliable = self.unreliable.contains(peer);
         if let Some(search) = self.searches.get_mut(&digest)
-            && search.holders.len() < HOLDERS_MAX
             && size <= BLOB_BYTES_MAX
             && !search.asked.contains(peer)
             && search.holders.iter().all(|(holder, _)| holder != peer)
@@ -385,6 +398,7 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
             } else {
                 search.holders.push_front((peer.clone(), size));
             }
+            search.holders.truncate(HOLDERS_MAX);
         }
     }
 
@@ -411,6 +425,7 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
 
     /// Takes a part that was asked for, and asks for the next.
     fn fill(&mut self, peer: &Identity, (digest, part): (Digest, u16), bytes: &[u8]) {
+        let now = self.clock.current();
         let Some(search) = self.searches.get_mut(&digest) else {
             return;
         };
@@ -427,6 +442,7 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
         let is_a_part = bytes.len() == left.min(PART_BYTES);
         if is_a_part {
             coming.bytes.extend_from_slice(bytes);
+            coming.asked = now;
             if coming.bytes.len() < coming.size {
                 let next = Message::Asked(digest, coming.next_part());
                 return self.tell(peer, &next);
@@ -478,10 +494,18 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
             search.coming.retain(|coming| {
                 let is_late = now >= coming.began + WHOLE_WITHIN;
                 if is_late {
+                    search.is_half_here |= !coming.bytes.is_empty();
                     late.push(coming.from.clone());
                 }
                 !is_late
             });
+            for coming in &mut search.coming {
+                // The question or its answer was lost, or asked too soon after many others.
+                if now >= coming.asked + ASK_AGAIN {
+                    coming.asked = now;
+                    begun.push((coming.from.clone(), *digest, coming.next_part()));
+                }
+            }
             let asks_one_more = match search.coming.as_slice() {
                 [] => true,
                 [only] => now >= only.began + SECOND_AFTER,
@@ -496,20 +520,24 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
                 && let Some((from, size)) = search.holders.pop_front()
             {
                 search.asked.push(from.clone());
-                begun.push((from.clone(), *digest));
+                begun.push((from.clone(), *digest, 0));
                 search.coming.push(Coming {
                     from,
                     size,
                     bytes: Vec::new(),
                     began: now,
+                    asked: now,
                 });
             }
             let is_sought = !search.coming.is_empty();
             // What a transaction names somebody has, who may be back in a moment; of another it is enough that nobody has it who is here.
-            let nobody_has_it =
-                !search.is_named && !is_sought && search.missing_at.len() >= search.questioned;
+            let is_reached = search.is_reached || self.may_be_alone;
+            let all_answered =
+                (search.questioned).is_some_and(|count| search.missing_at.len() >= count);
+            let nobody_has_it = all_answered && is_reached && !search.is_named && !is_sought;
             if search.answers.is_empty() || now >= search.until || nobody_has_it {
-                let found = if is_sought {
+                // That nobody has it is said only by who asked somebody: it costs a worker its stake.
+                let found = if is_sought || search.is_half_here || !is_reached {
                     SoughtBlob::Later
                 } else {
                     SoughtBlob::Nowhere
@@ -524,14 +552,17 @@ impl<C: Clock, S: Sender<PublicKey = Identity>> Exchange<C, S> {
             tracing::debug!(%peer, "a peer took too long for a blob");
             self.remember(peer);
         }
-        for (from, digest) in begun {
-            self.tell(&from, &Message::Asked(digest, 0));
+        for (from, digest, part) in begun {
+            self.tell(&from, &Message::Asked(digest, part));
         }
         for digest in again {
             let questioned = self.ask_all(digest);
             if let Some(search) = self.searches.get_mut(&digest) {
                 search.questioned = questioned;
+                search.is_reached |= questioned.is_some_and(|count| count > 0);
                 search.missing_at.clear();
+                // Who was slow may give it now.
+                search.asked.clear();
             }
         }
         for (digest, found) in over {
@@ -548,9 +579,10 @@ pub(crate) fn exchange<E: Runtime, N: Network>(
     questions: mpsc::Receiver<Question>,
 ) -> Part {
     let shelf = Arc::clone(&core.config.shelf);
-    let exchange = context
-        .child("blobs")
-        .spawn(move |clock| Exchange::new(clock, shelf, sender).run(questions, receiver));
+    let may_be_alone = core.config.genesis.validators.len() == 1;
+    let exchange = context.child("blobs").spawn(move |clock| {
+        Exchange::new(clock, (shelf, may_be_alone), sender).run(questions, receiver)
+    });
     ("blobs", exchange)
 }
 
@@ -566,15 +598,22 @@ pub(crate) fn ask<E: Runtime, S: Source>(
 
 /// Asks the node that is followed for blobs, and hands on to it what clients leave here: those that need it do not ask a node that follows.
 async fn of_source<S: Source>(source: S, mut questions: mpsc::Receiver<Question>) {
-    let mut seeks = FuturesUnordered::new();
+    // For what transactions name, and for what nobody paid for.
+    let (mut named, mut others) = (FuturesUnordered::new(), FuturesUnordered::new());
     let mut hand_ons = FuturesUnordered::new();
     loop {
         // An empty set is always ready with nothing.
         let sought = async {
-            if seeks.is_empty() {
+            if named.is_empty() {
                 std::future::pending::<()>().await;
             }
-            seeks.next().await
+            named.next().await
+        };
+        let sought_besides = async {
+            if others.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            others.next().await
         };
         let handed_on = async {
             if hand_ons.is_empty() {
@@ -585,18 +624,38 @@ async fn of_source<S: Source>(source: S, mut questions: mpsc::Receiver<Question>
         let question = select! {
             question = questions.recv() => question,
             _ = sought => continue,
+            _ = sought_besides => continue,
             _ = handed_on => continue,
         };
         let Some(question) = question else { return };
         let source = &source;
         match question {
-            Question::Seek { answer, .. } if seeks.len() >= SEEKS_MAX => {
-                let _ = answer.send(SoughtBlob::Later);
+            Question::Seek {
+                digest,
+                is_named,
+                mut answer,
+            } => {
+                let (places, most) = if is_named {
+                    (&mut named, NAMED_SEARCHES_MAX)
+                } else {
+                    (&mut others, OTHER_SEARCHES_MAX)
+                };
+                if places.len() >= most {
+                    let _ = answer.send(SoughtBlob::Later);
+                    continue;
+                }
+                places.push(
+                    async move {
+                        let found = select! {
+                            found = source.blob(digest) => found,
+                            // Nobody waits for it any more.
+                            () = answer.closed() => return,
+                        };
+                        let _ = answer.send(found);
+                    }
+                    .boxed(),
+                );
             }
-            Question::Seek { digest, answer, .. } => seeks.push(async move {
-                // Who asked may be gone.
-                let _ = answer.send(source.blob(digest).await);
-            }),
             Question::HandOn(_, answer) if hand_ons.len() >= HAND_ONS_MAX => {
                 let _ = answer.send(false);
             }

@@ -478,6 +478,14 @@ impl Api {
         }
     }
 
+    /// Asks other nodes for a blob, in a place that a client has for it.
+    async fn seek_blob(&self, peer: PeerId, digest: Digest) -> SoughtBlob {
+        let is_named = self.blobs.may_be_named(&digest);
+        let seeking = self.chain.seek_blob(digest, is_named);
+        let sought = self.counters.seeks.within(peer, seeking).await;
+        sought.unwrap_or(SoughtBlob::Later)
+    }
+
     /// A blob that is here, or that another node has.
     async fn get_blob(&self, peer: PeerId, digest: Digest) -> NodeReply {
         match self.blobs.get(&digest) {
@@ -485,15 +493,25 @@ impl Api {
             Ok(None) => {}
             Err(error) => return refused("blob_store", &error.to_string()),
         }
-        let is_named = self.blobs.is_named(&digest);
-        let seeking = self.chain.seek_blob(digest, is_named);
-        let bytes = match self.counters.seeks.within(peer, seeking).await {
-            Some(SoughtBlob::Found(bytes)) => bytes,
-            Some(SoughtBlob::Nowhere) => return not_found("blob"),
-            Some(SoughtBlob::Later) | None => {
+        let was_named = self.blobs.may_be_named(&digest);
+        let mut sought = self.seek_blob(peer, digest).await;
+        if sought == SoughtBlob::Nowhere && !was_named && self.blobs.may_be_named(&digest) {
+            // The block that names it came meanwhile.
+            sought = self.seek_blob(peer, digest).await;
+        }
+        let bytes = match sought {
+            SoughtBlob::Found(bytes) => bytes,
+            // It may have been left here meanwhile.
+            SoughtBlob::Nowhere => {
+                return match self.blobs.get(&digest) {
+                    Ok(Some(bytes)) => blob_reply(bytes),
+                    _ => not_found("blob"),
+                };
+            }
+            SoughtBlob::Later => {
                 return refused(
                     "busy",
-                    "other nodes are asked for too many blobs; try again",
+                    "other nodes cannot be asked for the blob now; try again",
                 );
             }
         };

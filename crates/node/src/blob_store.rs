@@ -83,6 +83,8 @@ struct Index {
     /// What transactions named, oldest first.
     names: VecDeque<Digest>,
     known_names: BTreeSet<Digest>,
+    /// Whether these are those of the newest blocks, all of them.
+    knows_names: bool,
     /// Contents, when there is no folder.
     memory: BTreeMap<Digest, Vec<u8>>,
 }
@@ -198,7 +200,11 @@ impl BlobStore {
         }
         let digest = Digest::of_blob(&bytes);
         let size = bytes.len();
+        let is_intact = self.is_on_disk(&digest, &bytes);
         let mut index = self.lock();
+        if !is_intact {
+            index.forget(&digest);
+        }
         let Index { named, left, .. } = &mut *index;
         for class in [named, left] {
             if class.size(&digest).is_some() {
@@ -216,6 +222,15 @@ impl BlobStore {
         write_whole(&folder.join(digest.to_string()), &bytes)?;
         self.add(&mut self.lock(), digest, size)?;
         Ok(digest)
+    }
+
+    /// Whether a blob that should be on the disk is there as it was; true where there is no disk.
+    fn is_on_disk(&self, digest: &Digest, bytes: &[u8]) -> bool {
+        let Some(folder) = &self.folder else {
+            return true;
+        };
+        self.size(digest).is_none()
+            || fs::read(folder.join(digest.to_string())).is_ok_and(|found| found == bytes)
     }
 
     /// Adds a blob, after room was made for it.
@@ -260,10 +275,16 @@ impl BlobStore {
         Ok(())
     }
 
-    /// Whether a transaction named a blob since the node started, be it here or not.
+    /// Whether a transaction named a blob, be it here or not; any may be, until it is known what the newest blocks name.
     #[must_use]
-    pub fn is_named(&self, digest: &Digest) -> bool {
-        self.lock().is_named(digest)
+    pub fn may_be_named(&self, digest: &Digest) -> bool {
+        let index = self.lock();
+        !index.knows_names || index.is_named(digest)
+    }
+
+    /// Says that what the newest blocks name was told.
+    pub fn know_names(&self) {
+        self.lock().knows_names = true;
     }
 
     /// Gets a blob, if it is here and undamaged. One that is damaged or gone from the disk is not here any more, and can be put again.
@@ -282,10 +303,11 @@ impl BlobStore {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             // It may have made room meanwhile.
             damaged => {
-                if damaged.is_ok() {
-                    tracing::warn!(%digest, "a blob is damaged on the disk");
-                }
                 self.lock().forget(digest);
+                if damaged.is_ok() {
+                    tracing::warn!(%digest, "a blob was damaged on the disk");
+                    fs::remove_file(folder.join(digest.to_string()))?;
+                }
                 Ok(None)
             }
         }
@@ -324,6 +346,9 @@ impl BlobShelf for BlobStore {
             Ok(part) => Some(part),
             Err(error) => {
                 tracing::warn!(%digest, %error, "a blob that another node asks for cannot be read");
+                if error.kind() == io::ErrorKind::NotFound {
+                    self.lock().forget(digest);
+                }
                 None
             }
         }
@@ -425,6 +450,9 @@ mod tests {
         assert_eq!(store.get(&kept).unwrap(), Some(vec![1; 10]));
         assert_eq!(store.get(&damaged).unwrap(), None);
         // What is damaged or gone can be left again.
+        store.put(vec![2; 10]).unwrap();
+        assert_eq!(store.get(&damaged).unwrap(), Some(vec![2; 10]));
+        fs::write(folder.path().join(damaged.to_string()), b"again").unwrap();
         store.put(vec![2; 10]).unwrap();
         assert_eq!(store.get(&damaged).unwrap(), Some(vec![2; 10]));
         fs::remove_file(folder.path().join(damaged.to_string())).unwrap();

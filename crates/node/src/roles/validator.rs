@@ -109,10 +109,16 @@ async fn note_names(chain: ChainHandle, blobs: Arc<BlobStore>) {
     let newest = chain.tip().height.get();
     let mut blocks = chain.subscribe(Height(newest.saturating_sub(NAMES_OF_BLOCKS).max(1)));
     loop {
+        if blocks.next_height().get() > newest {
+            blobs.know_names();
+        }
         let block = match blocks.next().await {
             Ok(block) => block,
             Err(ReadError::Closed) => return,
-            // The first of these blocks may not be kept here.
+            Err(ReadError::Pruned { oldest, .. }) if oldest > blocks.next_height() => {
+                blocks = chain.subscribe(oldest);
+                continue;
+            }
             Err(error) => {
                 tracing::warn!(%error, "blobs that these blocks name may go as if nobody had named them");
                 let Some(next) = chain.tip().height.next() else {
