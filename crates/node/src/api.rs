@@ -60,7 +60,7 @@ const _: () = assert!(
 
 /// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 1 GB
 /// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB), if all places are held by who sends the longest messages and takes
-/// nothing. The transport's windows, and the events of the block that each follower reads, come on top.
+/// nothing. The transport's windows, the events of the block that each follower reads, and blobs on their way from other nodes (256 MiB), come on top.
 #[derive(Debug)]
 struct Counters {
     followers: Places,
