@@ -2,6 +2,7 @@
 
 mod buy;
 mod connection;
+mod doors;
 mod error;
 pub mod explorer;
 pub mod json;

@@ -1,6 +1,9 @@
 //! What operators' tools ask a node: `/health`, for whoever restarts it, and `/metrics`, for Prometheus.
 
-use crate::server::{Doors, answer_connections, json_response};
+use crate::{
+    doors::{Doors, answer_connections},
+    server::json_response,
+};
 use axum::{
     Router,
     extract::State,

@@ -2,7 +2,7 @@
 
 use crate::{
     buy,
-    connection::Patient,
+    doors::{Doors, answer_connections},
     error::ApiError,
     keys::{Admission, ApiKeys, Denial, RateStanding},
     market::{Market, Model, ReceiptError, TokenCounter},
@@ -18,28 +18,19 @@ use axum::{
     routing::{get, post},
 };
 use fairweir_types::order::{OrderId, SlotId};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use serde_json::{Value, json};
 use std::{future::Future, io, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 /// How often what keys spent is written down.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Time for the bytes of one request's body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// How long a client may read nothing of what it asked for.
-const READ_WITHIN: Duration = Duration::from_secs(60);
-/// Time after an accept that the system refused.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a gateway takes.
 #[derive(Clone, Debug)]
@@ -48,7 +39,7 @@ pub struct GatewayOptions {
     pub body_bytes_max: usize,
     /// Requests at a time.
     pub concurrent_max: usize,
-    /// Connections at a time.
+    /// Connections at a time, of which one place of the internet has a quarter at most.
     pub connections_max: usize,
     /// Time for one request.
     pub request_within: Duration,
@@ -353,34 +344,6 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// Speaks HTTP on one connection until it ends; once `stop` is called, to the end of the running request alone.
-async fn speak(
-    stream: TcpStream,
-    router: Router,
-    header_within: Duration,
-    stop: CancellationToken,
-) {
-    // Each event is a small write that should leave at once.
-    let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Patient::new(stream, READ_WITHIN));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_within)
-        .max_headers(64)
-        .serve_connection(io, TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
-}
-
 /// Answers requests until `shutdown` resolves, and then those that run to their end, for a time.
 ///
 /// # Errors
@@ -416,66 +379,6 @@ pub async fn serve(
     answer_connections(doors, router, listener, until, gateway.tasks.wait()).await;
     save(&gateway).await;
     Ok(())
-}
-
-/// How connections are let in and out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Doors {
-    pub(crate) connections_max: usize,
-    pub(crate) header_within: Duration,
-    pub(crate) shutdown_within: Duration,
-}
-
-/// Answers connections until `until` resolves, and then the requests that run, and `rest`, to their end, for a time.
-pub(crate) async fn answer_connections(
-    doors: Doors,
-    router: Router,
-    listener: TcpListener,
-    until: impl Future<Output = ()> + Send,
-    rest: impl Future<Output = ()> + Send,
-) {
-    let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-    let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(doors.connections_max));
-    let accept = async {
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let spoken = speak(stream, router.clone(), doors.header_within, stop.clone());
-                    let abandoned = abandon.clone();
-                    connections.spawn(async move {
-                        tokio::select! {
-                            () = spoken => {}
-                            () = abandoned.cancelled() => {}
-                        }
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = accept => {}
-        () = until => {}
-    }
-    drop(listener);
-    stop.cancel();
-    connections.close();
-    let ended = async {
-        connections.wait().await;
-        rest.await;
-    };
-    if timeout(doors.shutdown_within, ended).await.is_err() {
-        tracing::warn!("requests were still running when the server stopped");
-        abandon.cancel();
-    }
 }
 
 async fn save(gateway: &Arc<Gateway>) {

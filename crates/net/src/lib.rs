@@ -10,6 +10,7 @@ mod peer;
 #[cfg(feature = "quic")]
 pub mod quic;
 mod request;
+mod sites;
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
@@ -26,6 +27,7 @@ pub use limits::{
 };
 pub use peer::{PeerId, Protocol};
 pub use request::{read_request, reply, request};
+pub use sites::{Counted, Counts, Site};
 
 /// One peer's place in a network: it opens streams to others and accepts theirs.
 ///

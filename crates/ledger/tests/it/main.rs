@@ -14,6 +14,7 @@ mod governance;
 mod model;
 mod random_candidates;
 mod random_catalogue;
+mod random_sessions;
 mod random_walk;
 mod referee;
 mod reference;

@@ -296,9 +296,15 @@ impl World {
     }
 }
 
-/// A refusal leaves the state as it was, but for the sender's fee and nonce, the proposer's pay (or what burns of it), the clock and the audit.
+/// A block with a refused transaction leaves the state as the block without it, but for the sender's fee and nonce, the proposer's pay (or what burns of it),
+/// and the audit.
 pub(crate) fn assert_only_the_fee_changed(before: &MemoryState, world: &World, sender: Address) {
     let burns = world.is_tombstoned();
+    let made = world.blocks.last().unwrap();
+    let without = apply_block(before, &made.context, &world.referee, &[]).unwrap();
+    let mut expected = before.clone();
+    expected.apply(&without.writes);
+    assert_eq!(without.events, made.events);
     let touched = [sender, key_of("validator").address()];
     let others = |state: &MemoryState| -> Vec<(Vec<u8>, Vec<u8>)> {
         let kept = state.iter().filter(|(key, _)| {
@@ -312,5 +318,13 @@ pub(crate) fn assert_only_the_fee_changed(before: &MemoryState, world: &World, s
         kept.map(|(key, value)| (key.to_vec(), value.to_vec()))
             .collect()
     };
-    assert_eq!(others(before), others(&world.state));
+    let (expected, found) = (others(&expected), others(&world.state));
+    let differs = expected
+        .iter()
+        .zip(&found)
+        .find(|(one, other)| one != other);
+    assert!(
+        expected.len() == found.len() && differs.is_none(),
+        "{differs:?}"
+    );
 }

@@ -8,13 +8,14 @@ mod status;
 mod stream;
 
 use crate::{
+    doors::{Doors, FairPlaces, answer_connections},
     explorer::{
         follow::Following,
         index::Index,
         live::{Asker, Live},
         store::{Item, Wanted},
     },
-    server::{Doors, answer_connections, json_response},
+    server::json_response,
 };
 use axum::{
     Router,
@@ -39,9 +40,9 @@ const LIMIT_MAX: i64 = 100;
 /// What an explorer takes.
 #[derive(Clone, Copy, Debug)]
 pub struct ExplorerOptions {
-    /// Connections at a time.
+    /// Connections at a time, of which one place of the internet has a quarter at most.
     pub connections_max: usize,
-    /// Streams of events at a time.
+    /// Streams of events at a time, likewise.
     pub streams_max: usize,
     /// The time between two signs of life on a stream.
     pub heartbeat: Duration,
@@ -70,6 +71,7 @@ pub(crate) struct Explorer {
     pub(crate) following: Following,
     pub(crate) chain: (String, String),
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) fair_streams: FairPlaces,
     pub(crate) heartbeat: Duration,
     pub(crate) stop: CancellationToken,
 }
@@ -256,6 +258,7 @@ pub async fn serve(
         following,
         chain: (chain_id, genesis),
         streams: Arc::new(Semaphore::new(options.streams_max)),
+        fair_streams: FairPlaces::of(options.streams_max),
         heartbeat: options.heartbeat,
         stop: stop.clone(),
     });

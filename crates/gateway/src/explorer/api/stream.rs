@@ -4,18 +4,22 @@
 //! block. So a slow client costs nothing, and one that comes back misses nothing.
 
 use super::{Explorer, Pairs, Shared, cursor, failure::Failure, parameters};
-use crate::explorer::{
-    error::IndexError,
-    records::Event,
-    store::{Item, Wanted},
-    tables::EVENTS,
+use crate::{
+    doors::Caller,
+    explorer::{
+        error::IndexError,
+        records::Event,
+        store::{Item, Wanted},
+        tables::EVENTS,
+    },
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, State},
+    extract::{Extension, Query, State},
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
+use fairweir_net::{Counted, Site};
 use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
@@ -30,7 +34,7 @@ struct Reader {
     heights: watch::Receiver<u64>,
     last: i64,
     is_first: bool,
-    _place: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, Option<Counted<Site>>),
 }
 
 impl Reader {
@@ -95,6 +99,7 @@ fn message(item: &Item) -> String {
 
 pub(super) async fn stream(
     State(explorer): Shared,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Query(pairs): Query<Pairs>,
 ) -> Result<Response, Failure> {
@@ -107,6 +112,8 @@ pub(super) async fn stream(
         Some(text) => cursor::read(text)?,
         None => explorer.index.last_seq()?,
     };
+    let fair = explorer.fair_streams.take(caller);
+    let counted = fair.ok_or_else(Failure::too_many_streams)?;
     let place = Arc::clone(&explorer.streams)
         .try_acquire_owned()
         .map_err(|_| Failure::too_many_streams())?;
@@ -115,7 +122,7 @@ pub(super) async fn stream(
         explorer,
         last,
         is_first: true,
-        _place: place,
+        _places: (place, counted),
     };
     let parts = futures::stream::unfold(reader, |mut reader| async move {
         let bytes = reader.next().await?;

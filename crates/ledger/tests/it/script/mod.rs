@@ -5,6 +5,7 @@
 //! param challenge_window 2000    before `accounts`
 //! A: transfer B 5                A sends a transaction in a block of its own; must be done
 //! A: transfer A 5 => to_self     must be refused with that reason
+//! A: transfer A 5 => anything    may be done or be refused
 //! blocks 2                       two empty blocks, 10 ms apart
 //! height 60                      empty blocks until that one is there
 //! wait 20000                     empty blocks until so many milliseconds of chain time have passed
@@ -223,10 +224,13 @@ fn transact(world: &mut World, line: &str) {
         }
     }
     let tx = transaction.sign(&key).verify().unwrap();
-    referee::assert_room_is_kept_for_players(&world.state, &tx, expected);
+    if expected != "anything" {
+        referee::assert_room_is_kept_for_players(&world.state, &tx, expected);
+    }
     let mut context = world.context();
     context.height = Height(world.height + 1);
     if let Err(error) = fairweir_ledger::check_envelope(&world.state, &context, &tx) {
+        assert_ne!(expected, "anything", "{error}");
         assert_eq!(error.name(), expected, "{error}");
         assert_eq!(refusal::name(TxCode(error.code())), expected);
         return;
@@ -234,9 +238,15 @@ fn transact(world: &mut World, line: &str) {
     let before = world.state.clone();
     world.block(10, std::slice::from_ref(&tx));
     let outcome = &world.last.outcomes[0];
-    assert_eq!(refusal::name(outcome.code), expected, "{}", outcome.reason);
+    let found = refusal::name(outcome.code);
+    let expected = if expected == "anything" {
+        found
+    } else {
+        expected
+    };
+    assert_eq!(found, expected, "{}", outcome.reason);
     assert_eq!(outcome.is_done(), expected == "ok");
-    if expected != "ok" && !world.last.work_pending && world.last.events.is_empty() {
+    if expected != "ok" {
         crate::world::assert_only_the_fee_changed(&before, world, key.address());
     }
 }

@@ -86,6 +86,24 @@ impl Lane {
         empty
     }
 
+    /// Counts what a batch earned of which requests are kept no more, because it was settled before a restart or they were lost: its voucher covers them
+    /// still. Those that are kept were counted when the lane was opened.
+    fn earn_lost(&mut self, posted: &BatchPosted) {
+        let noted = self.batches.remove(&posted.number);
+        let numbers = posted.numbers.first..=posted.numbers.last;
+        let is_in = |index: &u64| match &noted {
+            Some(batch) => batch.indices.iter().any(|noted| noted == index),
+            None => numbers.contains(index),
+        };
+        let kept = self.kept.iter().filter(|(index, _)| is_in(index));
+        let counted = Amount::sum(kept.map(|(_, request)| request.amount));
+        let lost = posted.root.sum.checked_sub(counted.unwrap_or(Amount::ZERO));
+        self.earned = self
+            .earned
+            .checked_add(lost.unwrap_or(Amount::ZERO))
+            .unwrap_or(self.opened.cap);
+    }
+
     /// The requests of a batch that the ledger has, if all of them are kept: those that were noted or, where the note is lost, all of its numbers.
     fn batch_of(&self, posted: &BatchPosted) -> Option<KeptBatch> {
         let noted = self.batches.get(&posted.number).cloned();
@@ -292,14 +310,7 @@ impl Lanes {
         match lane.batch_of(posted) {
             Some(batch) if lane.batches.get(&number) == Some(&batch) => {}
             Some(batch) => state.note(batch),
-            None => {
-                // Settled before a restart: its requests are kept no more, but its voucher covers them still.
-                lane.batches.remove(&number);
-                lane.earned = lane
-                    .earned
-                    .checked_add(posted.root.sum)
-                    .unwrap_or(lane.opened.cap);
-            }
+            None => lane.earn_lost(posted),
         }
     }
 

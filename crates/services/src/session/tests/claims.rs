@@ -296,6 +296,28 @@ fn a_posted_batch_that_was_not_written_is_shown_from_its_requests() {
     check_shown(&lanes, root, (3, numbers(3)));
 }
 
+#[test]
+fn what_is_left_of_a_posted_batch_is_earned_once() {
+    // One of its requests is lost; the note of the batch too; all of them, as after it was settled.
+    let request = |index| request_slot(&lane_id(), index);
+    let note = batch_slot(&lane_id(), 0);
+    for lost in [
+        vec![request(1)],
+        vec![request(1), note],
+        vec![request(0), request(1), request(2)],
+    ] {
+        let (lanes, mut account, root) = started_again(&lost);
+        lanes.posted(&posted(root, 0, 3));
+        // The buyer signs for what it got and the next request, no more.
+        serve(&lanes, &mut account, "four");
+        let next = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+        assert_eq!(
+            (next.number, next.numbers),
+            (1, Numbers { first: 3, last: 3 })
+        );
+    }
+}
+
 /// The question of an account for the leaves of a batch.
 fn question(account: &SecretKey, batch: SlotId) -> DeliveryRequest {
     DeliveryRequest {
