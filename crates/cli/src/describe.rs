@@ -388,6 +388,7 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::VotingStarted(_)
         | Event::Voted(_)
         | Event::VoteOverridden(_)
+        | Event::VoteReturned(_)
         | Event::ProposalPassed(_)
         | Event::MotionAnswered(_)
         | Event::MotionAppealed(_)

@@ -172,6 +172,7 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::WithdrawalsResumed(_)
         | Event::ServiceSet(_)
         | Event::VoteOverridden(_)
+        | Event::VoteReturned(_)
         | Event::ValidatorTombstoned(_)
         | Event::CandidateRegistered(_)
         | Event::CandidateUpdated(_)

@@ -154,6 +154,7 @@ event_names! {
     VotingStarted => "voting_started",
     Voted => "voted",
     VoteOverridden => "vote_overridden",
+    VoteReturned => "vote_returned",
     ProposalPassed => "proposal_passed",
     MotionAnswered => "motion_answered",
     MotionAppealed => "motion_appealed",
@@ -343,6 +344,7 @@ fn details(event: &Event) -> Value {
         | Event::VotingStarted(_)
         | Event::Voted(_)
         | Event::VoteOverridden(_)
+        | Event::VoteReturned(_)
         | Event::ProposalPassed(_)
         | Event::MotionAnswered(_)
         | Event::MotionAppealed(_)

@@ -25,8 +25,8 @@ pub use delegate::{DelegateGranted, DelegateRevoked};
 pub use governance::{
     DepositAdded, ModulePaused, ModuleResumed, MotionAnswered, MotionAppealed, ParamChanged,
     Penalised, ProposalEnded, ProposalPassed, ProposalSubmitted, ServiceSet, TreasurySpent,
-    UpgradeBegan, UpgradePlanned, VoteOverridden, Voted, VotingStarted, WithdrawalsHalted,
-    WithdrawalsResumed,
+    UpgradeBegan, UpgradePlanned, VoteOverridden, VoteReturned, Voted, VotingStarted,
+    WithdrawalsHalted, WithdrawalsResumed,
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
@@ -562,6 +562,7 @@ pub enum Event {
     VoteOverridden(VoteOverridden),
     WithdrawalsHalted(WithdrawalsHalted),
     WithdrawalsResumed(WithdrawalsResumed),
+    VoteReturned(VoteReturned),
     ValidatorTombstoned(Boxed<ValidatorTombstoned>),
     CandidateRegistered(CandidateRegistered),
     CandidateUpdated(CandidateUpdated),
@@ -641,6 +642,7 @@ choice!(Event {
     74 => VoteOverridden(VoteOverridden),
     75 => WithdrawalsHalted(WithdrawalsHalted),
     76 => WithdrawalsResumed(WithdrawalsResumed),
+    77 => VoteReturned(VoteReturned),
     80 => ValidatorTombstoned(Boxed<ValidatorTombstoned>),
     81 => CandidateRegistered(CandidateRegistered),
     82 => CandidateUpdated(CandidateUpdated),

@@ -190,6 +190,12 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
             event.power,
             who(event.candidate)
         ),
+        Event::VoteReturned(event) => format!(
+            "{} has {} back that its vote in voting {} had lent",
+            who(event.voter),
+            event.amount,
+            event.voting
+        ),
         Event::ProposalPassed(event) => {
             format!("proposal {} {}", event.proposal, phase(event.phase))
         }

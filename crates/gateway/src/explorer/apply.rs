@@ -348,6 +348,7 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::Redelegated(_)
         | Event::RedelegationSlashed(_)
         | Event::RewardsClaimed(_)
+        | Event::VoteReturned(_)
         | Event::EpochBegan(_) => Ok(()),
         Event::ServiceSet(event) => services::set(writing, place, event).await,
         Event::ProposalSubmitted(_)

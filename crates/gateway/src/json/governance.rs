@@ -125,6 +125,9 @@ pub(super) fn details(event: &Event) -> Option<Value> {
         Event::VoteOverridden(event) => json!({
             "proposal": event.proposal.get(), "candidate": address(event.candidate), "voter": address(event.voter), "power": coins(event.power),
         }),
+        Event::VoteReturned(event) => json!({
+            "voting": event.voting, "voter": address(event.voter), "amount": coins(event.amount),
+        }),
         Event::ProposalPassed(event) => json!({
             "proposal": event.proposal.get(), "phase": event.phase.name(), "tally": tally(&event.tally), "until": event.until.get(),
         }),

@@ -14,8 +14,8 @@ use crate::{
     state::{Mark, State as _, scan},
 };
 use fairweir_types::{
-    Boxed, Event, ProposalId, TxCode,
-    event::ProposalPassed,
+    Amount, Boxed, Event, ProposalId, TxCode,
+    event::{ProposalPassed, VoteReturned},
     governance::{Message, ProposalOutcome, ProposalPhase},
     limits::{PROPOSALS_DUE_MAX, VOTES_SWEPT_MAX},
 };
@@ -131,6 +131,13 @@ fn sweep_votes(execution: &mut Execution<'_>) -> Result<bool, Fault> {
     for (key, vote) in votes {
         let voter = present(keys::address_of(&key), "voter in a vote's key")?;
         bank::credit(execution, voter, vote.deposit)?;
+        if vote.deposit > Amount::ZERO {
+            execution.emit(Event::VoteReturned(VoteReturned {
+                voting,
+                voter,
+                amount: vote.deposit,
+            }));
+        }
         execution.overlay.delete(key);
     }
     let (from, to) = keys::all_stale_votes();

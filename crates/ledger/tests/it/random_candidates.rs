@@ -261,6 +261,7 @@ fn random_steps_reach_everything_that_happens_to_stake() {
         "BySeats",
         "Voted",
         "VoteOverridden",
+        "VoteReturned",
     ] {
         assert!(reached.contains(name), "no step led to {name}: {reached:?}");
     }

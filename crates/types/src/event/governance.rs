@@ -128,6 +128,22 @@ record!(VoteOverridden {
     power
 });
 
+/// A voting is over, and one of its votes left the state: the deposit for its record is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoteReturned {
+    /// The number of the voting; an appeal of a motion has another one than the motion.
+    pub voting: u64,
+    /// Who voted, and has the deposit back.
+    pub voter: Address,
+    /// The deposit.
+    pub amount: Amount,
+}
+record!(VoteReturned {
+    voting,
+    voter,
+    amount
+});
+
 /// A proposal passed, and waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProposalPassed {

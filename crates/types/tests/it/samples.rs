@@ -392,6 +392,7 @@ records! {
     VotingStarted { proposal, is_appeal, bonded, charged, until }
     Voted { proposal, voter, weights, power, lent }
     VoteOverridden { proposal, candidate, voter, power }
+    VoteReturned { voting, voter, amount }
     ProposalPassed { proposal, phase, tally, until }
     MotionAnswered { proposal, accused, answer }
     MotionAppealed { proposal, accused, grounds }
@@ -543,7 +544,7 @@ choices! {
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
         LaneToppedUp, SharingDue, LeavesShared, LinkDue, LinkRevealed, NothingDrawn, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
-        ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, ValidatorTombstoned,
+        ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, VoteReturned, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,
         RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed, ServiceSet, UpgradeBegan,
     }
