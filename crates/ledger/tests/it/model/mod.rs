@@ -1,19 +1,21 @@
 //! A small, slow model of the ledger's money, written from the rules in `docs`: plain maps, sums over lists, 128 bits, no records, no keys, no overlay. It follows
 //! the blocks that the ledger makes, says of each transaction what must become of it, and must have the same money in the same places after every block.
 //!
-//! It knows transfers, fees and who earns them, stake, delegations with their rewards, and orders from escrow to settlement or cancellation. When a slot is
-//! matched and settled it takes from the ledger's events, whom and how much that pays it works out itself. It knows no slashing, no votes and no
-//! sessions; record deposits are zero.
+//! It knows transfers, fees and who earns them, stake, delegations with their rewards, and orders from escrow to settlement, cancellation, or a verdict with its
+//! slashes. When a slot is matched, judged and settled, and who is slashed for what, it takes from the ledger's events; what a verdict must be, and how much
+//! goes from whom to whom, it works out itself. It knows no votes of stakeholders and no sessions; record deposits are zero.
 
+mod slash;
 mod stake;
 mod walk;
 
 use crate::world::Made;
 use fairweir_types::{
-    Action, Address, Event, VerifiedTx,
+    Action, Address, Digest, Event, VerifiedTx,
     event::RefundReason,
     order::{OrderHeader, OrderId, PriceVector, SlotId, UnitVector},
 };
+use slash::Debts;
 use stake::{Due, Pot, Share};
 use std::collections::BTreeMap;
 
@@ -24,6 +26,8 @@ type Money = u128;
 const COIN: Money = 1_000_000_000;
 const HALT_GAP: u64 = 5_000;
 const UNBONDING_DELAY: u64 = 4_000_000;
+const FEE_BASE: Money = 1_000;
+const FEE_PER_BYTE: Money = 10;
 const ROLE_STAKE_MIN: Money = 100 * COIN;
 const SETTLEMENT_FEE: (Money, Money) = (100, 1_000);
 const CHECK_FEE: (Money, Money) = (2_500, 15_000);
@@ -61,6 +65,8 @@ struct Purse {
     budget: Money,
     settlement_fee: Money,
     check_fee: Money,
+    /// What its posting cost, which a worker that cheats gives back.
+    posting_fee: Money,
 }
 
 /// A slot that a worker has.
@@ -70,7 +76,13 @@ struct Work {
     prices: PriceVector,
     quote: Money,
     units: UnitVector,
-    verifiers: Vec<Address>,
+    /// What the worker opened.
+    opened: Option<Digest>,
+    /// What the verifiers of both draws found; nothing of those who say nothing.
+    first: Vec<(Address, Option<Digest>)>,
+    dispute: Vec<(Address, Option<Digest>)>,
+    /// What those who are slashed for it still owe.
+    debts: Debts,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -139,10 +151,16 @@ impl Model {
             match event {
                 Event::Matched(matched) => self.matched(matched.slot_id, matched.worker),
                 Event::Settled(settled) => self.settled(settled.slot_id),
-                Event::Refunded(refunded) => {
-                    assert_eq!(refunded.reason, RefundReason::Cancelled);
+                Event::VerifiersDrawn(drawn) => self.drawn(drawn),
+                Event::ReceiptOpened(opened) => {
+                    self.work.get_mut(&opened.slot_id).unwrap().opened = Some(opened.trace);
                 }
-                Event::Slashed(_) | Event::WithdrawalsHalted(_) => panic!("{event:?}"),
+                Event::VerdictRevealed(revealed) => self.revealed(revealed),
+                Event::Judged(judged) => self.judged(judged),
+                Event::Slashed(slashed) => self.slashed(slashed),
+                Event::Refunded(refunded) if refunded.reason == RefundReason::Cancelled => {}
+                Event::Refunded(refunded) => self.refunded(refunded.slot_id),
+                Event::WithdrawalsHalted(_) => panic!("{event:?}"),
                 _ => {}
             }
         }
@@ -174,7 +192,9 @@ impl Model {
             Action::ClaimRewards(claim) => self.claim(who, claim.candidate),
             Action::PostOrder(post) => {
                 let id = OrderId::of(&tx.transaction().chain_id, who, tx.transaction().nonce);
-                self.post(who, id, &post.header)
+                let least = FEE_BASE + FEE_PER_BYTE * Money::from(tx.size().get());
+                let posting_fee = units(tx.transaction().fee).min(2 * least);
+                self.post(who, id, (&post.header, posting_fee))
             }
             Action::TopUp(top_up) => self.top_up(who, top_up.order, units(top_up.amount)),
             Action::CancelOrder(cancel) => self.cancel(who, cancel.order),
@@ -194,13 +214,7 @@ impl Model {
                 work.units = submit.receipt.receipt.units;
                 Ok(())
             }
-            Action::RevealVerdict(reveal) => {
-                assert!(is_done);
-                let work = self.work.get_mut(&reveal.slot_id).unwrap();
-                work.verifiers.push(who);
-                Ok(())
-            }
-            Action::CommitVerdict(_) | Action::OpenReceipt(_) => {
+            Action::CommitVerdict(_) | Action::OpenReceipt(_) | Action::RevealVerdict(_) => {
                 assert!(is_done);
                 Ok(())
             }
@@ -217,7 +231,12 @@ impl Model {
         Ok(())
     }
 
-    fn post(&mut self, buyer: Address, id: OrderId, header: &OrderHeader) -> Verdict {
+    fn post(
+        &mut self,
+        buyer: Address,
+        id: OrderId,
+        (header, posting_fee): (&OrderHeader, Money),
+    ) -> Verdict {
         let quote = quote(&header.price_max, &header.demand.units);
         let (fee_bps, fee_min) = SETTLEMENT_FEE;
         let (check_bps, check_min) = CHECK_FEE;
@@ -235,6 +254,7 @@ impl Model {
             budget,
             settlement_fee,
             check_fee,
+            posting_fee: posting_fee / Money::from(header.slots),
         };
         self.orders.insert(id, purse);
         Ok(())
@@ -281,7 +301,10 @@ impl Model {
             prices,
             quote,
             units: UnitVector::default(),
-            verifiers: Vec::new(),
+            opened: None,
+            first: Vec::new(),
+            dispute: Vec::new(),
+            debts: Debts::default(),
         };
         assert!(self.work.insert(slot, work).is_none());
     }
@@ -289,35 +312,51 @@ impl Model {
     /// The worker is paid for what it metered, each verifier for its check, the fee burns, and the rest of the budget goes back: what is spent comes from
     /// who came first, what goes back is of who came last.
     fn settled(&mut self, slot: SlotId) {
-        let work = self.work.remove(&slot).unwrap();
-        *self.exposure.get_mut(&work.worker).unwrap() -= bps_up(work.quote, EXPOSURE_BPS);
+        let work = self.release(slot);
         let pay = quote(&work.prices, &work.units).min(work.quote);
         self.credit(work.worker, pay);
         let mut purse = self.orders.remove(&slot.order).unwrap();
-        for verifier in &work.verifiers {
+        let checked = (work.first.iter()).filter(|(_, found)| *found == work.opened);
+        let checked: Vec<Address> = checked.map(|(verifier, _)| *verifier).collect();
+        for verifier in &checked {
             self.credit(*verifier, purse.check_fee);
         }
         self.burned += purse.settlement_fee;
-        let checks = purse.check_fee * Money::try_from(work.verifiers.len()).unwrap();
+        let checks = purse.check_fee * Money::try_from(checked.len()).unwrap();
         let mut spent = pay + checks + purse.settlement_fee;
-        let mut back = purse.budget - spent;
+        let back = purse.budget - spent;
         for (_, held) in &mut purse.streams {
             let part = spent.min(*held);
             *held -= part;
             spent -= part;
         }
+        assert_eq!(spent, 0);
+        self.give_back(slot.order, purse, back);
+    }
+
+    /// Some of an order's money goes back for one of its slots, which ends; it is of who came last.
+    fn give_back(&mut self, id: OrderId, mut purse: Purse, mut back: Money) {
         for (payer, held) in purse.streams.iter_mut().rev() {
             let part = back.min(*held);
             *held -= part;
             back -= part;
             self.credit(*payer, part);
         }
-        assert_eq!((spent, back), (0, 0));
+        assert_eq!(back, 0);
         purse.slots_open -= 1;
         let is_over = purse.slots_open == 0;
-        self.orders.insert(slot.order, purse);
+        self.orders.insert(id, purse);
         if is_over {
-            self.close(slot.order);
+            self.close(id);
         }
+    }
+
+    /// A slot ends: what its worker set aside for it is free.
+    fn release(&mut self, slot: SlotId) -> Work {
+        let work = self.work.remove(&slot).unwrap();
+        if !work.debts.is_released {
+            *self.exposure.get_mut(&work.worker).unwrap() -= bps_up(work.quote, EXPOSURE_BPS);
+        }
+        work
     }
 }

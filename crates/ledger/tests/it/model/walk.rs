@@ -9,8 +9,9 @@ use crate::{
 };
 use fairweir_ledger::{bank, candidates, market, report, stake, validators};
 use fairweir_types::{
-    Action, Address, Amount, Boxed, Digest, Millis, VerifiedTx,
+    Action, Address, Amount, Boxed, Digest, Event, Millis, VerifiedTx,
     digest::Domain,
+    event::SlashReason,
     order::{KindId, OrderId},
     tx,
 };
@@ -19,11 +20,12 @@ use std::collections::BTreeSet;
 
 /// Who acts at random.
 const NAMES: [&str; 5] = ["A", "B", "C", "D", "S"];
-/// With a worker and two verifiers, who do what they should, and two candidates, one of whom proposes every block.
+/// With a worker and eight verifiers, who do what the walk says, and two candidates, one of whom proposes every block.
 const SETUP: &str = "param deposit_per_byte 0\nparam unbonding_delay 4000000\nparam appeal_window 1000\nparam appeal_move 1000\nparam appeal_game 195000\n\
-    param window_blocks_min 2\nparam challenge_window 1000\naccounts A B C D S W V1 V2 validator\n\
+    param window_blocks_min 2\nparam challenge_window 1000\naccounts A B C D S W V1 V2 V3 V4 V5 V6 V7 V8 validator\n\
     validator: candidate commission=1000 amount=1000\nS: candidate amount=1000\n\
-    W: bond 300\nW: offer price=0.9\nV1: bond 100\nV1: enrol\nV2: bond 100\nV2: enrol";
+    W: bond 300\nW: offer price=0.9";
+const VERIFIERS: u8 = 8;
 
 /// Both of them.
 struct Pair {
@@ -36,7 +38,11 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let world = run_on(None, "model", SETUP).unwrap();
+        let mut setup = SETUP.to_owned();
+        for verifier in 1..=VERIFIERS {
+            setup += &format!("\nV{verifier}: bond 300\nV{verifier}: enrol");
+        }
+        let world = run_on(None, "model", &setup).unwrap();
         let balance = |account: &fairweir_types::GenesisAccount| {
             let balance = Money::from(account.balance.base_units());
             (account.address, balance)
@@ -142,15 +148,51 @@ impl Pair {
         }
     }
 
-    /// An order from its posting to its settlement, as everybody should do it.
+    /// An order from its posting to its end: as everybody should do it, or with somebody who lies or says nothing.
     fn work(&mut self, buyer: &str, step: &Step) {
         let (number, units) = (self.world.blocks.len(), 1 + step.amount % 1_000_000);
         let name = format!("w{number}");
-        let script = format!(
-            "{buyer}: order {name} price={} execution=60000\nblocks 2\nexpect phase {name} executing\nW: receipt {name} units={units}\nblocks 2\n\
-             d1: commit {name}\nd2: commit {name}\nW: open {name}\nd1: reveal {name}\nd2: reveal {name}\nwait 1100\nblocks 3\nexpect closed {name}",
-            ["0.9", "1", "7.000000001"][step.which % 3],
+        let price = ["0.9", "1", "7.000000001"][step.which % 3];
+        let fee = ["0.01", "0.012345678"][step.which % 2];
+        let (given, found, others) = ("commit", "reveal", step.which / 8 % 3);
+        let all_five = |verb: &str| -> String {
+            let words = (1..=5).map(|verifier| match (verifier, others) {
+                // One of the five lies, or says nothing: four are enough.
+                (5, 1) => format!("d5: {verb} {name} wrong\n"),
+                (5, 2) => String::new(),
+                _ => format!("d{verifier}: {verb} {name}\n"),
+            });
+            words.collect()
+        };
+        let waits = if others == 2 { "wait 21000\n" } else { "" };
+        let dispute = format!(
+            "blocks 2\nexpect phase {name} dispute_committing\n{}{waits}{}{waits}",
+            all_five(given),
+            all_five(found)
         );
+        let begins = format!(
+            "W: bond 60\n{buyer}: order {name} price={price} fee={fee} execution=60000\nblocks 2\nexpect phase {name} executing\n"
+        );
+        let story = match step.which / 24 {
+            // The worker is wrong, and five say so.
+            0 => format!(
+                "W: receipt {name} wrong units={units}\nblocks 2\nd1: commit {name}\nd2: commit {name}\nW: open {name} wrong\n\
+                 d1: reveal {name}\nd2: reveal {name}\n{dispute}expect event judged dispute invalid\n"
+            ),
+            // A verifier is wrong, and five say so.
+            1 => format!(
+                "W: receipt {name} units={units}\nblocks 2\nd1: commit {name} wrong\nd2: commit {name}\nW: open {name}\n\
+                 d1: reveal {name} wrong\nd2: reveal {name}\n{dispute}expect event judged dispute valid\nwait 1100\nblocks 3\n"
+            ),
+            _ if step.which % 4 == 1 => format!(
+                "W: receipt {name} units={units}\nblocks 2\nd1: commit {name}\nd2: commit {name}\nwait 21000\n"
+            ),
+            _ => format!(
+                "W: receipt {name} units={units}\nblocks 2\nd1: commit {name}\nd2: commit {name}\nW: open {name}\n\
+                 d1: reveal {name}\nd2: reveal {name}\nwait 1100\nblocks 3\n"
+            ),
+        };
+        let script = format!("{begins}{story}blocks 1\nexpect closed {name}");
         // The world goes through the script; the model follows block by block, and what they have is compared at its end.
         let world = std::mem::replace(&mut self.world, World::new(&["nobody"], &[]));
         self.world = run_on(Some(world), "work", &script).unwrap();
@@ -271,6 +313,7 @@ fn fixed(seed: u64) -> Vec<Vec<Step>> {
 fn the_walk_comes_to_everything_that_the_model_knows() {
     let mut codes = BTreeSet::new();
     let mut events = BTreeSet::new();
+    let mut reasons = BTreeSet::new();
     for seed in 0..4 {
         let mut pair = Pair::new();
         for (number, block) in fixed(seed).iter().enumerate() {
@@ -283,6 +326,10 @@ fn the_walk_comes_to_everything_that_the_model_knows() {
         codes.extend(outcomes.map(|outcome| outcome.code.0));
         let debug = pair.world.history().map(|event| format!("{event:?}"));
         events.extend(debug.map(|debug| debug.split('(').next().unwrap().to_owned()));
+        reasons.extend(pair.world.history().filter_map(|event| match event {
+            Event::Slashed(slashed) => Some(slashed.reason),
+            _ => None,
+        }));
         // Everything that there was is somewhere.
         let spent = pair.world.totals.report();
         assert!(Money::from(spent.balances.base_units()) > COIN);
@@ -295,6 +342,8 @@ fn the_walk_comes_to_everything_that_the_model_knows() {
     }
     for name in [
         "Settled",
+        "Slashed",
+        "Refunded",
         "OrderClosed",
         "Unbonded",
         "StakeReturned",
@@ -303,4 +352,9 @@ fn the_walk_comes_to_everything_that_the_model_knows() {
     ] {
         assert!(events.contains(name), "no step led to {name}: {events:?}");
     }
+    use SlashReason::{Unopened, VerdictMissing, WrongTrace, WrongVerdict};
+    assert_eq!(
+        reasons,
+        BTreeSet::from([WrongTrace, Unopened, WrongVerdict, VerdictMissing])
+    );
 }
