@@ -6,13 +6,17 @@ use crate::{
     state_sync::SyncProgress,
 };
 use commonware_runtime::Clock;
-use commonware_utils::NZU64;
+use commonware_utils::{NZU32, NZU64};
 use fairweir_ledger::{
     referee::{NoReferee, Referee},
     upgrades::Plans,
 };
 use fairweir_types::{ByteCount, Genesis, SecretKey, keys::VoteSecretKey};
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+    time::Duration,
+};
 
 /// The longest heartbeat: a chain that is idle for longer looks like a chain that stopped.
 pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
@@ -23,6 +27,8 @@ const BLOCKS_PER_FILE: NonZeroU64 = NZU64!(16_384);
 const LEADER_LATE: Duration = Duration::from_millis(750);
 /// Blocks that a node keeps at least, whatever it is told.
 const RETAIN_MIN: u64 = 1_000;
+/// Blocks after which old ones are looked for.
+const PRUNE_EVERY: NonZeroU32 = NZU32!(256);
 
 /// What waits for a block, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +68,8 @@ pub struct SimulatedMachine {
     pub execution: Duration,
     /// How many blocks are kept at least, so that a test need not make a thousand; two epochs in any case.
     pub retain_min: Option<u64>,
+    /// How often it is looked for old ones, in blocks, so that a test need not make hundreds.
+    pub prune_every: Option<NonZeroU32>,
 }
 
 impl SimulatedMachine {
@@ -200,6 +208,11 @@ impl ChainConfig {
         let epoch = fairweir_ledger::params::of_genesis(&self.genesis).blocks_of_an_epoch();
         let min = self.simulated.retain_min.unwrap_or(RETAIN_MIN);
         epoch.saturating_mul(2).max(min)
+    }
+
+    /// Blocks after which old ones are looked for.
+    pub(crate) fn prune_every(&self) -> NonZeroU32 {
+        self.simulated.prune_every.unwrap_or(PRUNE_EVERY)
     }
 
     /// How long a view waits for its leader's proposal, and how long for its certificate.

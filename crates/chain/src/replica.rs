@@ -51,8 +51,6 @@ use std::{
 
 /// Blocks whose outcomes are kept in memory for those who wait.
 const RECENT_BLOCKS_MAX: usize = 64;
-/// Blocks after which those that are kept no more are looked for.
-pub(crate) const PRUNE_EVERY: u64 = 256;
 /// Transactions that may wait for gossip, by their digests; more are dropped, the pool keeps them.
 pub(crate) const GOSSIP_QUEUE_MAX: usize = 16_384;
 
@@ -492,7 +490,10 @@ impl Core {
         self.rules.look(self);
         self.cache.changed();
         let oldest = self.oldest_kept();
-        if self.config.retain_blocks.is_some() && height.get().is_multiple_of(PRUNE_EVERY) {
+        let is_looked_for = height
+            .get()
+            .is_multiple_of(u64::from(self.config.prune_every().get()));
+        if self.config.retain_blocks.is_some() && is_looked_for {
             self.records.prune(oldest).await?;
         }
         Ok(())

@@ -19,7 +19,7 @@ use crate::{
     handovers::{self, Handovers},
     qmdb::{self, Database, Roots},
     records::{Records, archive_config},
-    replica::{Core, GOSSIP_QUEUE_MAX, PRUNE_EVERY, Ways},
+    replica::{Core, GOSSIP_QUEUE_MAX, Ways},
     state::StateCache,
     state_server::{self, QUESTIONS_MAX, Question},
     state_sync::{self, Floor, StateSource},
@@ -56,16 +56,11 @@ use std::{
 
 const PAGE_BYTES: NonZeroU16 = NZU16!(16_384);
 const PAGES: NonZeroUsize = NZUsize!(1_024);
-const PRUNE_INTERVAL: NonZeroUsize = NZUsize!(256);
 /// Operations that a copy of the state asks for at once: as many as one answer has.
 const FETCH_BATCH: NonZeroU64 = match NonZeroU64::new(STATE_OPERATIONS_MAX as u64) {
     Some(batch) => batch,
     None => NonZeroU64::MIN,
 };
-const _: () = assert!(
-    PRUNE_EVERY == PRUNE_INTERVAL.get() as u64,
-    "one number, of two types"
-);
 
 type Stored<E, V> = prunable::Archive<commonware_storage::translator::EightCap, E, BlockDigest, V>;
 type MarshalTask<E> = MarshalActor<
@@ -650,7 +645,8 @@ impl<E: Runtime> Wiring<E> {
                 prune_config: self.config.retain_blocks.map(|retained| {
                     let retained = usize::try_from(retained).unwrap_or(usize::MAX);
                     PruneConfig {
-                        maintenance_interval: PRUNE_INTERVAL,
+                        maintenance_interval: NonZeroUsize::try_from(self.config.prune_every())
+                            .unwrap_or(NonZeroUsize::MAX),
                         retained_marshal_blocks: retained,
                         // Who copies the state at a block needs the blocks after it too.
                         retained_qmdb_blocks: retained,
