@@ -1,10 +1,11 @@
-//! Tells stories of crashes, partitions, bad links, slow disks, wrong clocks and validators that lie, one for each seed, and says how to tell one
-//! again that did not hold.
+//! Tells stories of crashes, partitions, bad links, slow disks, wrong clocks, validators that lie, and nodes that join, one for each seed, and says how to
+//! tell one again that did not hold.
 
 use clap::Parser;
 use fairweir_sim::faults::{Faults, Told, tell};
 use std::{
     cell::Cell,
+    fmt,
     io::Write as _,
     panic,
     process::ExitCode,
@@ -72,8 +73,63 @@ struct Sum {
     lies: u64,
     echoes: u64,
     waits: u64,
+    joins: Joins,
     acknowledged: usize,
     healed_after: Duration,
+}
+
+/// What became of the nodes that joined.
+#[derive(Debug, Default)]
+struct Joins {
+    /// In how many stories one was to come.
+    all: u64,
+    /// How many showed their chains in the end: all but some where the chain need not go on.
+    came: u64,
+    by_state: u64,
+    again: u64,
+    /// How many were lied to.
+    misled: u64,
+    lies: u64,
+    refused: u64,
+    left: u64,
+    compared: u64,
+    after: Duration,
+}
+
+impl Joins {
+    fn add(&mut self, faults: &Faults, told: &Told) {
+        self.all += u64::from(faults.joiner.is_some());
+        let Some(joined) = &told.joined else { return };
+        self.came += 1;
+        self.by_state += u64::from(joined.by_state);
+        self.again += joined.lives.saturating_sub(1);
+        self.misled += u64::from(joined.lies > 0);
+        self.lies += joined.lies;
+        self.refused += joined.refused;
+        self.left += joined.left;
+        self.compared += told.compared;
+        self.after = self.after.max(told.joined_after);
+    }
+}
+
+impl fmt::Display for Joins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "in {} a node was to join: {} did, {} by the state and {} by blocks, started again {} times; {} lies to {} of them, {} answers refused, {} times another was asked, {} states the same, all there after {:.1} s at most",
+            self.all,
+            self.came,
+            self.by_state,
+            self.came - self.by_state,
+            self.again,
+            self.lies,
+            self.misled,
+            self.refused,
+            self.left,
+            self.compared,
+            self.after.as_secs_f64()
+        )
+    }
 }
 
 impl Sum {
@@ -83,6 +139,7 @@ impl Sum {
         self.lies += told.done.lies;
         self.echoes += told.done.echoes;
         self.waits += told.done.waits;
+        self.joins.add(faults, told);
         self.blocks += told.blocks;
         self.moved += u64::from(told.seats_since > 0);
         self.acknowledged += told.acknowledged;
@@ -169,6 +226,7 @@ fn main() -> ExitCode {
         "in {} more lied than may, in {} a double vote was proven; {} lies of proposers, {} messages came twice, {} writes waited for slow disks",
         sum.beyond, sum.guilty, sum.lies, sum.echoes, sum.waits
     ));
+    line(&sum.joins.to_string());
     if sum.stories < arguments.seeds {
         line("the time was up before all stories were told");
         return ExitCode::FAILURE;

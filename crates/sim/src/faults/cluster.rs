@@ -5,18 +5,20 @@ use super::{
     disk::{Disk, Machine},
     liars::{Censor, Forger, Lies},
     links::{Echo, Faulty, Links},
+    newcomer::{Joined, Newcomer},
 };
 use crate::validators::{Keys, genesis};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{Config, Link, Network, Oracle};
 use commonware_runtime::{Spawner as _, Supervisor as _, deterministic};
-use commonware_utils::{NZUsize, Probability};
+use commonware_utils::{NZU32, NZU64, NZUsize, Probability};
 use fairweir_chain::{
     ChainConfig, ChainHandle, ChainTask, SimulatedMachine, StartError, message_bytes_max, start,
     testing::{Dishonest, vote_twice},
     transport::{self, Simulated, Transport},
 };
 use fairweir_ledger::{candidates, params};
+use fairweir_net::memory;
 use fairweir_node::roles::candidate::say_ready;
 use fairweir_types::{
     Action, Amount, BoundedVec, Boxed, Bps, Genesis, GenesisAccount, Height, Nonce, SecretKey,
@@ -25,6 +27,7 @@ use fairweir_types::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -32,17 +35,23 @@ use std::{
 /// The chain of all stories.
 pub(super) const CHAIN: &str = "dev-faults";
 /// The longest time between blocks.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Accounts that send.
 pub(super) const SENDERS: u8 = 3;
 /// Blocks of an epoch where epochs are short.
 const EPOCH: u64 = 12;
+/// Blocks that who keeps the newest ones only forgets at once, and after how many it looks for them.
+const FORGETS_AT_ONCE: NonZeroU64 = NZU64!(8);
+const FORGETS_EVERY: NonZeroU32 = NZU32!(8);
 const COIN: u64 = 1_000_000_000;
 const FEE: u64 = 10_000_000;
 /// How much the clock of one half of a validator that is two is ahead of the other's, in milliseconds: their blocks differ at least by that.
 const TWIN_AHEAD_MS: i64 = 7;
 /// How much later than others a message may come while links are bad, in milliseconds.
 const DISORDER_MS: u64 = 150;
+
+/// Accounts that only hold money where a node joins, so that its copy of the state comes in several parts.
+const HOLDERS: u16 = 600;
 
 type Running = BTreeMap<usize, ChainHandle>;
 
@@ -74,6 +83,24 @@ fn shorten(genesis: &mut Genesis, keys: &[Keys]) {
     accounts.extend(keys.iter().map(|keys| GenesisAccount {
         address: keys.identity.address(),
         balance: Amount::from_coins(100).expect("a number of coins"),
+    }));
+    accounts.sort_by_key(|account| account.address);
+    genesis.accounts = BoundedVec::truncating(accounts);
+    genesis.check().expect("a genesis");
+}
+
+/// Gives some coins to many.
+fn enlarge(genesis: &mut Genesis) {
+    let mut accounts = genesis.accounts.as_slice().to_vec();
+    accounts.extend((0..HOLDERS).map(|number| {
+        let mut seed = [250; 32];
+        seed[..2].copy_from_slice(&number.to_be_bytes());
+        GenesisAccount {
+            address: SecretKey::from_seed(seed)
+                .expect("this seed is a key")
+                .address(),
+            balance: Amount::from_coins(1).expect("a number of coins"),
+        }
     }));
     accounts.sort_by_key(|account| account.address);
     genesis.accounts = BoundedVec::truncating(accounts);
@@ -145,6 +172,10 @@ pub(super) struct Cluster {
     lies: Lies,
     /// Liars that run whole chains.
     liars: Vec<ChainTask>,
+    /// Who joins, with the nodes that it asks.
+    newcomer: Option<Newcomer>,
+    /// Whether it was time for it to come.
+    has_come: bool,
 }
 
 impl Cluster {
@@ -157,6 +188,9 @@ impl Cluster {
         let (mut genesis, keys) = genesis(CHAIN, validators, SENDERS);
         if faults.seats != Seats::Stay {
             shorten(&mut genesis, &keys);
+        }
+        if faults.joiner.is_some() {
+            enlarge(&mut genesis);
         }
         let identities: Vec<_> = keys.iter().map(Keys::public).collect();
         let p2p = Config {
@@ -180,11 +214,17 @@ impl Cluster {
             down: BTreeMap::new(),
             cut: BTreeMap::new(),
             loss: Vec::new(),
-            disks: (0..faults.validators).map(|_| Disk::default()).collect(),
+            // One more, for who joins.
+            disks: (0..=faults.validators).map(|_| Disk::default()).collect(),
             echo: Echo::default(),
             lies: Lies::default(),
             liars: Vec::new(),
+            newcomer: None,
+            has_come: false,
         };
+        if let Some(joiner) = &faults.joiner {
+            cluster.newcomer = Some(Newcomer::new(context, faults, joiner));
+        }
         cluster.link().await;
         for validator in 0..faults.honest() {
             cluster.run(validator).await?;
@@ -205,6 +245,34 @@ impl Cluster {
             .iter()
             .map(|(n, chain)| (*n, chain.clone()))
             .collect()
+    }
+
+    /// The same, with the node that joined if it shows its chain.
+    pub(super) fn showing(&self) -> Result<Vec<(usize, ChainHandle)>, Broken> {
+        let mut showing = self.running();
+        showing.extend(self.newcomer()?);
+        Ok(showing)
+    }
+
+    /// The node that joined, if it shows its chain.
+    pub(super) fn newcomer(&self) -> Result<Option<(usize, ChainHandle)>, Broken> {
+        match &self.newcomer {
+            Some(newcomer) => newcomer.chain(),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a node joins in this story.
+    pub(super) const fn joins(&self) -> bool {
+        self.newcomer.is_some()
+    }
+
+    /// How it got on.
+    pub(super) fn joined(&self) -> Result<Option<Joined>, Broken> {
+        match &self.newcomer {
+            Some(newcomer) => newcomer.joined(),
+            None => Ok(None),
+        }
     }
 
     /// The height of each honest validator; 0 of one that is down.
@@ -279,6 +347,10 @@ impl Cluster {
             Change::NoEcho(hundredths) => self.echo.fewer(*hundredths),
             Change::SlowDisk(validator, by_ms) => self.disks[*validator].slow_down(*by_ms),
             Change::QuickDisk(validator, by_ms) => self.disks[*validator].speed_up(*by_ms),
+            Change::Come => {
+                self.has_come = true;
+                self.start_newcomer();
+            }
         }
         Ok(())
     }
@@ -294,11 +366,28 @@ impl Cluster {
         for validator in 0..self.faults.honest() {
             self.run(validator).await?;
         }
+        self.start_newcomer();
         Ok(())
     }
 
-    /// Starts a validator that does not run.
+    /// Starts who joins, if it is time and it does not run.
+    fn start_newcomer(&mut self) {
+        let number = self.faults.validators;
+        let is_down = self.down.get(&number).is_some_and(|faults| *faults > 0);
+        if let Some(newcomer) = self.newcomer.as_mut()
+            && self.has_come
+            && !is_down
+        {
+            newcomer.start(&self.genesis, self.disks[number].clone());
+        }
+    }
+
+    /// Starts a validator that does not run, or who joins.
     async fn run(&mut self, validator: usize) -> Result<(), Broken> {
+        if validator == self.faults.validators {
+            self.start_newcomer();
+            return Ok(());
+        }
         if self.tasks.contains_key(&validator) {
             return Ok(());
         }
@@ -318,6 +407,9 @@ impl Cluster {
                 .with_attribute("life", self.lives)
                 .spawn(move |clock| stand(clock, standing, identity, vote_key));
         }
+        if let Some(newcomer) = self.newcomer.as_mut() {
+            newcomer.open_door(validator, &chain);
+        }
         self.tasks.insert(validator, task);
         self.directory.lock().insert(validator, chain);
         Ok(())
@@ -325,6 +417,12 @@ impl Cluster {
 
     /// Ends a validator at once: what its store did not sync is gone.
     async fn crash(&mut self, validator: usize) {
+        if let Some(newcomer) = self.newcomer.as_mut() {
+            if validator == self.faults.validators {
+                return newcomer.crash().await;
+            }
+            newcomer.close_door(validator).await;
+        }
         self.directory.lock().remove(&validator);
         if let Some(task) = self.tasks.remove(&validator) {
             task.stop();
@@ -360,7 +458,7 @@ impl Cluster {
         transport: Transport<Faulty>,
     ) -> Result<(ChainHandle, ChainTask), Broken> {
         let keys = &self.keys[validator];
-        let config = ChainConfig {
+        let mut config = ChainConfig {
             heartbeat: HEARTBEAT,
             partition_prefix,
             simulated: SimulatedMachine {
@@ -374,6 +472,12 @@ impl Cluster {
                 keys.vote_key.clone(),
             )
         };
+        if self.faults.forgets(validator) {
+            config.retain_blocks = Some(2 * EPOCH);
+            config.blocks_per_file = FORGETS_AT_ONCE;
+            config.simulated.retain_min = Some(0);
+            config.simulated.prune_every = Some(FORGETS_EVERY);
+        }
         self.lives += 1;
         let context = self
             .context
@@ -450,7 +554,8 @@ impl Cluster {
 
     /// Makes the links what the faults leave of them.
     async fn link(&mut self) {
-        let loss: u64 = self.faults.loss + self.loss.iter().sum::<u64>();
+        let lost: u64 = self.loss.iter().sum();
+        let loss = self.faults.loss + lost;
         let disorder = if self.loss.is_empty() { 0 } else { DISORDER_MS };
         let link = Link {
             latency: Duration::from_millis(self.faults.latency_ms),
@@ -472,6 +577,20 @@ impl Cluster {
                     added.expect("the network is there");
                 }
             }
+        }
+        let Some(newcomer) = &self.newcomer else {
+            return;
+        };
+        let link = memory::Link {
+            latency: Duration::from_millis(self.faults.latency_ms),
+            jitter: Duration::from_millis(self.faults.jitter_ms + disorder),
+            // What is lost now and then a connection sends again.
+            loss_bps: u16::try_from(lost.min(90) * 100).unwrap_or_default(),
+        };
+        let (itself, validators) = (self.faults.validators, self.faults.validators);
+        let is_cut = |pair| self.cut.get(&pair).is_some_and(|count| *count > 0);
+        for node in 0..validators {
+            newcomer.link(node, link, [is_cut((itself, node)), is_cut((node, itself))]);
         }
     }
 }

@@ -1,23 +1,31 @@
 //! Faults of validators and of the links between them, drawn from a seed and told in virtual time: whatever happens, no two validators hold
 //! different blocks, nothing that was acknowledged is lost, all money is accounted for, and once the faults are over the chain goes on, and takes
 //! the transactions of everybody. Where more than f lie all of that holds but that it goes on.
+//!
+//! In some of them a node comes in the middle with an empty disk, and those lie to it from whom it copies the state or the blocks: it ends with the state
+//! of the others, and never shows another one.
 
 mod cluster;
 mod disk;
+mod false_nodes;
+mod joiner;
 mod liars;
 mod links;
 mod load;
+mod newcomer;
 mod plan;
 
 pub use cluster::Done;
+pub use joiner::{Joiner, Lie, Way};
+pub use newcomer::Joined;
 pub use plan::{Byzantine, Change, Fault, Faults, Seats};
 
 use cluster::Cluster;
 use commonware_runtime::{Clock as _, Runner as _, deterministic};
 use core::fmt;
-use fairweir_chain::ChainHandle;
-use fairweir_ledger::invariants;
-use fairweir_types::{Digest, Height};
+use fairweir_chain::{ChainHandle, ReadError};
+use fairweir_ledger::{export, invariants};
+use fairweir_types::{Digest, Height, limits::STATE_OPERATIONS_MAX, node_api::AskState};
 use load::Acknowledged;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +36,9 @@ use thiserror::Error;
 /// Once everything is whole again, how long the chain may take until all validators hold new blocks: the last views' timeouts, a store that is
 /// read again, and blocks that are fetched.
 const HEALS_WITHIN: Duration = Duration::from_secs(60);
+/// How long a node may take that joins, counted from the same moment: one that never answers costs it twenty seconds each time, and one that keeps
+/// new blocks back costs it thirty.
+const JOINS_WITHIN: Duration = Duration::from_secs(150);
 /// New blocks that all must hold then.
 const NEW_BLOCKS: u64 = 3;
 /// How long a chain is watched that need not go on.
@@ -52,6 +63,12 @@ pub struct Told {
     pub guilty: usize,
     /// What faults did that the chain shows nothing of.
     pub done: Done,
+    /// How the node got on that joined, if one came and shows its chain.
+    pub joined: Option<Joined>,
+    /// The time that it took to hold what all hold once everything was whole.
+    pub joined_after: Duration,
+    /// States of it that were compared with those of validators.
+    pub compared: u64,
 }
 
 /// What must never happen.
@@ -88,6 +105,14 @@ pub enum Broken {
         heights: Vec<u64>,
         /// The highest before.
         before: u64,
+    },
+    /// Everything is whole, the chain goes on, and the node that joined does not hold it.
+    #[error("{} s after the last fault the node that joined is at height {height:?}, {goal} is promised", JOINS_WITHIN.as_secs())]
+    Late {
+        /// Where it is; none if it shows no chain.
+        height: Option<u64>,
+        /// Where it should be.
+        goal: u64,
     },
     /// Everything is whole, the chain goes on, and the transactions of an account are in none of its blocks.
     #[error("{} s after the last fault no further transaction of sender {sender} is in a block", HEALS_WITHIN.as_secs())]
@@ -162,15 +187,26 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
     let (before, heard) = (watch.height, load.counts());
     let since = context.current();
     let goal = Height(before.get() + NEW_BLOCKS);
-    loop {
+    let mut healed_after = None;
+    let joined_after = loop {
         let passed = context.current().duration_since(since);
         let passed = passed.unwrap_or_default();
         let unheard = load.counts().iter().zip(&heard).position(|(a, b)| a <= b);
-        let is_whole = cluster.lowest() >= goal && unheard.is_none();
-        if is_whole || (!faults.must_go_on() && passed > WATCHED) {
-            break;
+        if cluster.lowest() >= goal && unheard.is_none() {
+            healed_after.get_or_insert(passed);
         }
-        if passed > HEALS_WITHIN {
+        let newcomer = cluster.newcomer()?.map(|(_, chain)| chain.tip().height);
+        let has_joined = faults.joiner.is_none() || newcomer >= Some(goal);
+        if !faults.must_go_on() && passed > WATCHED || healed_after.is_some() && has_joined {
+            break passed;
+        }
+        if healed_after.is_some() && passed > JOINS_WITHIN {
+            return Err(Broken::Late {
+                height: newcomer.map(Height::get),
+                goal: goal.get(),
+            });
+        }
+        if healed_after.is_none() && passed > HEALS_WITHIN {
             return Err(match unheard {
                 Some(sender) if cluster.lowest() >= goal => Broken::Unheard { sender },
                 _ => Broken::Stuck {
@@ -181,22 +217,29 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
         }
         context.sleep(Watch::EVERY).await;
         watch.look(&context, &cluster)?;
-    }
-    let healed_after = match faults.must_go_on() {
-        true => context.current().duration_since(since),
-        false => Ok(Duration::ZERO),
+    };
+    let promised = |after: Duration| match faults.must_go_on() {
+        true => after,
+        false => Duration::ZERO,
     };
     let seats_since = cluster.seats_since();
     let acknowledged = load.end();
     check(&cluster, &faults, &watch.seen, &acknowledged).await?;
+    check_served(&cluster).await?;
     Ok(Told {
         blocks: cluster.lowest().get(),
         seats_since,
         acknowledged: acknowledged.len(),
         longest_pause: watch.longest,
-        healed_after: healed_after.unwrap_or_default(),
+        healed_after: promised(healed_after.unwrap_or_default()),
         guilty: watch.guilty.len(),
         done: cluster.done(),
+        joined: cluster.joined()?,
+        joined_after: promised(match faults.joiner {
+            Some(_) => joined_after,
+            None => Duration::ZERO,
+        }),
+        compared: watch.compared,
     })
 }
 
@@ -207,46 +250,44 @@ async fn check(
     seen: &Seen,
     acknowledged: &[Acknowledged],
 ) -> Result<(), Broken> {
-    let to = cluster.lowest();
-    let mut first: Option<(usize, Vec<Digest>)> = None;
-    for (validator, chain) in &cluster.running() {
+    let lowest = cluster.lowest();
+    let mut first: BTreeMap<Height, (usize, Digest)> = BTreeMap::new();
+    for (validator, chain) in &cluster.showing()? {
         let validator = *validator;
-        let (digests, proposers) = blocks(validator, chain, to).await?;
-        for (height, proposer) in (1..).map(Height).zip(&proposers) {
+        // Who copied the state has no blocks from before, others forget them, and who joined may be behind where the chain need not go on.
+        let (from, to) = (chain.oldest_kept(), lowest.min(chain.tip().height));
+        let held = blocks(validator, chain, (from, to)).await?;
+        for (height, _, proposer) in &held {
             let proposer = cluster.number_of(proposer);
             let liar = proposer.and_then(|number| number.checked_sub(faults.honest()));
             let liar = liar.and_then(|liar| faults.byzantine.get(liar));
             if liar == Some(&Byzantine::Forger) {
+                let height = *height;
                 return Err(Broken::Invalid { validator, height });
             }
         }
-        for (height, digest) in (1..).map(Height).zip(&digests) {
-            if let Some((other, before)) = seen.get(&height)
-                && before != digest
-            {
-                let between = (*other, validator);
-                return Err(Broken::Fork { height, between });
+        for (height, digest, _) in held {
+            let held = *first.entry(height).or_insert((validator, digest));
+            for (other, before) in seen.get(&height).into_iter().chain([&held]) {
+                if *before != digest {
+                    let between = (*other, validator);
+                    return Err(Broken::Fork { height, between });
+                }
             }
-        }
-        if let Some((other, expected)) = &first {
-            let differ = expected.iter().zip(&digests).position(|(a, b)| a != b);
-            if let Some(position) = differ {
-                return Err(Broken::Fork {
-                    height: Height(position as u64 + 1),
-                    between: (*other, validator),
-                });
-            }
-        } else {
-            first = Some((validator, digests));
         }
         for Acknowledged { tx, included, .. } in acknowledged {
             // A validator that holds fewer blocks may not have it yet; the chain goes on while it is asked.
             let height = chain.tip().height;
-            let found = chain.outcome(*tx).await.map_err(|error| Broken::Read {
-                validator,
-                error: error.to_string(),
-            })?;
-            let is_due = included.height <= height;
+            let found = match chain.outcome(*tx).await {
+                Ok(found) => found,
+                Err(ReadError::Pruned { .. }) => None,
+                Err(error) => {
+                    let error = error.to_string();
+                    return Err(Broken::Read { validator, error });
+                }
+            };
+            // What it forgot it forgot with its block.
+            let is_due = (chain.oldest_kept()..=height).contains(&included.height);
             if is_due && found.as_ref() != Some(included) {
                 return Err(Broken::Lost { validator, tx: *tx });
             }
@@ -261,23 +302,67 @@ async fn check(
     Ok(())
 }
 
-/// The digests of a validator's blocks, and who proposed them.
+/// Who joined gives the same parts of its state to others as validators do.
+async fn check_served(cluster: &Cluster) -> Result<(), Broken> {
+    let Some((newcomer, chain)) = cluster.newcomer()? else {
+        return Ok(());
+    };
+    let header = chain.header();
+    let (start, size) = (header.state_range_start, header.state_range_end);
+    for is_boundary in [false, true].into_iter().filter(|_| start < size) {
+        let ask = AskState {
+            size,
+            start,
+            max: if is_boundary { 1 } else { STATE_OPERATIONS_MAX },
+            is_boundary,
+        };
+        let part = chain.state_part(ask).await.map_err(|error| Broken::Read {
+            validator: newcomer,
+            error: error.to_string(),
+        })?;
+        for (validator, chain) in cluster.running() {
+            // It may be behind, or have forgotten that state.
+            let expected = chain.state_part(ask).await;
+            if expected.is_ok_and(|expected| expected != part) {
+                return Err(Broken::State {
+                    validator: newcomer,
+                    what: format!("it gives parts of it that validator {validator} does not give"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A block's height and digest, and who proposed it.
+type Held = (Height, Digest, [u8; 32]);
+
+/// The blocks of a validator.
 async fn blocks(
     validator: usize,
     chain: &ChainHandle,
-    to: Height,
-) -> Result<(Vec<Digest>, Vec<[u8; 32]>), Broken> {
-    let mut blocks = chain.subscribe(Height(1));
-    let (mut digests, mut proposers) = (Vec::new(), Vec::new());
+    (from, to): (Height, Height),
+) -> Result<Vec<Held>, Broken> {
+    let mut blocks = chain.subscribe(from);
+    let mut held = Vec::new();
     while blocks.next_height() <= to {
-        let block = blocks.next().await.map_err(|error| Broken::Read {
-            validator,
-            error: error.to_string(),
-        })?;
-        digests.push(block.digest);
-        proposers.push(block.block.header.proposer);
+        match blocks.next().await {
+            Ok(found) => held.push((
+                found.block.header.height,
+                found.digest,
+                found.block.header.proposer,
+            )),
+            // The chain goes on meanwhile, and who keeps the newest blocks only forgets some.
+            Err(ReadError::Pruned { oldest, .. }) if oldest > blocks.next_height() => {
+                blocks = chain.subscribe(oldest);
+            }
+            Err(error) => {
+                let error = error.to_string();
+                return Err(Broken::Read { validator, error });
+            }
+        }
     }
-    Ok((digests, proposers))
+    Ok(held)
 }
 
 /// What a validator held at each height when it was looked at: it may have crashed since.
@@ -291,6 +376,11 @@ struct Watch {
     longest: Duration,
     /// Who can be shown to have voted twice.
     guilty: BTreeSet<usize>,
+    /// Where one joins: what a state after each block was when it was looked at, and whose.
+    states: Seen,
+    /// The block whose state of the node that joined was looked at last.
+    looked_at: Option<Height>,
+    compared: u64,
 }
 
 impl Watch {
@@ -303,11 +393,45 @@ impl Watch {
             since: context.current(),
             longest: Duration::ZERO,
             guilty: BTreeSet::new(),
+            states: Seen::new(),
+            looked_at: None,
+            compared: 0,
         }
     }
 
+    /// The state of the node that joined is the one that validators have after the same block.
+    fn compare(&mut self, cluster: &Cluster) -> Result<(), Broken> {
+        let state_of = |chain: &ChainHandle| chain.read(export::digest);
+        if cluster.joins() {
+            for (validator, chain) in cluster.running() {
+                let height = chain.header().height;
+                let state = self.states.entry(height);
+                state.or_insert_with(|| (validator, state_of(&chain)));
+            }
+        }
+        let Some((newcomer, chain)) = cluster.newcomer()? else {
+            self.looked_at = None;
+            return Ok(());
+        };
+        let height = chain.header().height;
+        if self.looked_at.replace(height) == Some(height) {
+            return Ok(());
+        }
+        let state = state_of(&chain);
+        let (other, expected) = *self.states.entry(height).or_insert((newcomer, state));
+        if state != expected {
+            return Err(Broken::State {
+                validator: newcomer,
+                what: format!("it is not that of validator {other} after block {height}"),
+            });
+        }
+        self.compared += u64::from(other != newcomer);
+        Ok(())
+    }
+
     fn look(&mut self, context: &deterministic::Context, cluster: &Cluster) -> Result<(), Broken> {
-        for (validator, chain) in cluster.running() {
+        self.compare(cluster)?;
+        for (validator, chain) in cluster.showing()? {
             let tip = chain.tip();
             let held = self.seen.entry(tip.height);
             let (other, digest) = *held.or_insert((validator, tip.digest));
@@ -348,6 +472,24 @@ impl fmt::Display for Told {
             self.done.lies,
             self.done.echoes,
             self.done.waits
+        )?;
+        let Some(joined) = &self.joined else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "; one joined by {} in {} lives, after {:.1} s: told {} lies, refused {} answers, left {} nodes, {} states compared",
+            if joined.by_state {
+                "the state"
+            } else {
+                "blocks"
+            },
+            joined.lives,
+            self.joined_after.as_secs_f64(),
+            joined.lies,
+            joined.refused,
+            joined.left,
+            self.compared
         )
     }
 }

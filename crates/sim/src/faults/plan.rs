@@ -1,5 +1,6 @@
 //! What goes wrong in a story, drawn from its seed.
 
+use super::joiner::{self, Joiner};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use std::{collections::BTreeSet, time::Duration};
@@ -17,6 +18,8 @@ const DISK_MS: u64 = 40;
 const DISK_DOUBLINGS: u64 = 6;
 /// The dice for what came later than the other faults, so that what else happens in a story stays what it was.
 const LATER: u64 = 1;
+/// The same for what came after that: who joins.
+const JOINS: u64 = 2;
 
 /// A validator that does not keep the rules throughout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +131,8 @@ pub enum Change {
     SlowDisk(usize, u64),
     /// It is as quick again as before.
     QuickDisk(usize, u64),
+    /// The node that joins comes.
+    Come,
 }
 
 /// The faults of one story.
@@ -149,24 +154,33 @@ pub struct Faults {
     pub byzantine: Vec<Byzantine>,
     /// Milliseconds by which each honest validator's clock is wrong: of f of them at most by more than a little.
     pub skews_ms: Vec<i64>,
-    /// What goes wrong, from when to when.
+    /// What goes wrong, from when to when. The node that joins is the one after the last validator.
     pub faults: Vec<(Duration, Duration, Fault)>,
+    /// Who comes later, with an empty disk.
+    pub joiner: Option<Joiner>,
 }
 
 /// Throws dice.
-struct Dice(ChaCha8Rng);
+pub(super) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
+    /// Those of a seed and a stream of their own.
+    fn of(seed: u64, stream: u64) -> Self {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        dice.set_stream(stream);
+        Self(dice)
+    }
+
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0.next_u64() % end.max(1)
     }
 
-    fn is_one_of(&mut self, count: u64) -> bool {
+    pub(super) fn is_one_of(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
 
     /// Some of so many, at least one and not all.
-    fn some(&mut self, of: usize) -> BTreeSet<usize> {
+    pub(super) fn some(&mut self, of: usize) -> BTreeSet<usize> {
         let bits = 1 + self.below((1 << of) - 2);
         (0..of).filter(|number| bits >> number & 1 == 1).collect()
     }
@@ -214,9 +228,15 @@ impl Faults {
     /// The faults of a seed.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
-        let mut later = ChaCha8Rng::seed_from_u64(seed);
-        later.set_stream(LATER);
-        let mut dice = Dice(later);
+        let mut faults = Self::without_joiner(seed);
+        joiner::draw(&mut Dice::of(seed, JOINS), &mut faults);
+        faults
+    }
+
+    /// Those of a seed but for the node that joins.
+    #[must_use]
+    pub fn without_joiner(seed: u64) -> Self {
+        let mut dice = Dice::of(seed, LATER);
         let validators = Self::plain(seed).validators;
         let tolerated = (validators - 1) / 3;
         let liars = dice.is_one_of(2).then(|| dice.liars(validators, tolerated));
@@ -250,7 +270,8 @@ impl Faults {
         faults
     }
 
-    /// Those of a seed without what came later: twins, censors, forgers, more liars than may be, halves that liars bridge, disks that are slow, and messages that come twice.
+    /// Those of a seed without what came later: twins, censors, forgers, more liars than may be, halves that liars bridge, disks that are slow, messages that come
+    /// twice, and nodes that join.
     #[must_use]
     pub fn plain(seed: u64) -> Self {
         Self::drawn(seed, None)
@@ -258,7 +279,7 @@ impl Faults {
 
     /// Those of a seed, where these lie if any are said.
     fn drawn(seed: u64, liars: Option<Vec<Byzantine>>) -> Self {
-        let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+        let mut dice = Dice::of(seed, 0);
         let validators = if dice.is_one_of(8) { 7 } else { 4 };
         let tolerated: usize = (validators - 1) / 3;
         let byzantine: Vec<_> = match dice.below(4) {
@@ -319,6 +340,7 @@ impl Faults {
             byzantine,
             skews_ms,
             faults,
+            joiner: None,
         }
     }
 
@@ -326,6 +348,13 @@ impl Faults {
     #[must_use]
     pub const fn honest(&self) -> usize {
         self.validators - self.byzantine.len()
+    }
+
+    /// Whether a validator keeps the newest blocks only: of long epochs all would be kept in any case.
+    pub(super) fn forgets(&self, validator: usize) -> bool {
+        let joiner = self.joiner.as_ref();
+        self.seats != Seats::Stay
+            && joiner.is_some_and(|joiner| joiner.forgetful.contains(&validator))
     }
 
     /// Whether no more fail than may, so that the chain must go on once all else is whole.
@@ -338,6 +367,9 @@ impl Faults {
     #[must_use]
     pub fn changes(&self) -> Vec<(Duration, Change)> {
         let mut changes = Vec::new();
+        if let Some(joiner) = &self.joiner {
+            changes.push((joiner.at, Change::Come));
+        }
         for (from, to, fault) in &self.faults {
             let (from, to) = (*from, *to);
             match fault {
@@ -406,7 +438,10 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::joiner::{Lie, Way},
+        *,
+    };
 
     #[test]
     fn what_begins_ends_and_no_more_than_f_fail_where_the_chain_must_go_on() {
@@ -419,6 +454,13 @@ mod tests {
             assert!(failing <= tolerated + usize::from(!faults.must_go_on()));
             let twice = faults.byzantine.iter().filter(|liar| liar.signs_twice());
             assert!(twice.count() <= tolerated, "no chain is safe otherwise");
+            if let Some(joiner) = &faults.joiner {
+                assert!(joiner.lies.len() <= faults.byzantine.len());
+                assert!(joiner.forgetful.len() < faults.honest());
+                assert!(joiner.forgetful.last() < Some(&faults.honest()));
+                let kinds: BTreeSet<_> = joiner.lies.iter().collect();
+                assert_eq!(kinds.len(), joiner.lies.len(), "each in its own way");
+            }
             let count = |is: fn(&Change) -> bool| {
                 let changes = faults.changes();
                 changes.iter().filter(|(_, change)| is(change)).count()
@@ -463,8 +505,20 @@ mod tests {
         is_told(|fault| matches!(fault, Fault::Echo { .. }));
         is_told(|fault| matches!(fault, Fault::SlowDisks { .. }));
         assert!(stories.iter().any(|faults| !faults.must_go_on()));
+        let joiners = || stories.iter().filter_map(|faults| faults.joiner.as_ref());
+        for way in [Way::State, Way::Blocks, Way::Auto] {
+            assert!(joiners().any(|joiner| joiner.way == way), "{way:?}");
+        }
         let skews = stories.iter().flat_map(|faults| &faults.skews_ms);
         let (least, most) = (skews.clone().min(), skews.max());
         assert!(least < Some(&-300_000) && most > Some(&300_000));
+    }
+
+    #[test]
+    fn every_lie_to_who_joins_is_among_those_of_five_hundred_stories() {
+        let stories: Vec<_> = (0..500).map(Faults::of_seed).collect();
+        let joiners = stories.iter().filter_map(|faults| faults.joiner.as_ref());
+        let told: BTreeSet<_> = joiners.flat_map(|joiner| &joiner.lies).collect();
+        assert_eq!(told, Lie::ALL.iter().collect());
     }
 }

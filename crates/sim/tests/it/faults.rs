@@ -1,6 +1,8 @@
 //! Stories of faults that did not hold once, and one of each fault that shows that it is told, and that what looks at them sees.
 
-use fairweir_sim::faults::{Broken, Byzantine, Fault, Faults, Seats, Told, tell};
+use fairweir_sim::faults::{
+    Broken, Byzantine, Fault, Faults, Joined, Joiner, Lie, Seats, Told, Way, tell,
+};
 use std::time::Duration;
 
 /// Seeds whose stories found something, as they were drawn then.
@@ -41,6 +43,7 @@ fn calm(byzantine: Vec<Byzantine>) -> Faults {
             Duration::from_secs(20),
             Fault::Loss { hundredths: 1 },
         )],
+        joiner: None,
     }
 }
 
@@ -57,7 +60,7 @@ fn seats_move_where_they_may_and_who_is_gone_loses_its_own() {
     faults.seats = Seats::Move;
     assert!(told(&faults).seats_since > 0);
     // The same where much else goes wrong.
-    let faults = Faults::of_seed(MOVES);
+    let faults = Faults::without_joiner(MOVES);
     assert_eq!(faults.seats, Seats::Move);
     assert!(told(&faults).seats_since > 0);
 }
@@ -117,4 +120,103 @@ fn messages_come_twice_and_disks_are_slow() {
     ];
     let told = told(&faults);
     assert!(told.done.echoes > 20 && told.done.waits > 10, "{told}");
+}
+
+/// The number of the node that joins four validators.
+const NEWCOMER: usize = 4;
+
+/// Somebody joins four validators, of which the last is silent among them, and lies to who joins.
+fn joined(way: Way, lies: Vec<Lie>, seats: Seats) -> Faults {
+    Faults {
+        seats,
+        joiner: Some(Joiner {
+            at: Duration::from_secs(9),
+            way,
+            lies,
+            trusts_liars: true,
+            forgetful: [0].into(),
+        }),
+        ..calm(vec![Byzantine::Silent])
+    }
+}
+
+fn got_on(told: &Told) -> Joined {
+    assert!(told.compared > 0, "{told}");
+    told.joined.expect("one joined")
+}
+
+#[test]
+fn who_joins_gets_there_by_the_way_that_it_is_told() {
+    for (way, by_state) in [(Way::State, true), (Way::Blocks, false), (Way::Auto, false)] {
+        let told = told(&joined(way, Vec::new(), Seats::Stay));
+        let joined = got_on(&told);
+        assert_eq!(joined.by_state, by_state, "{told}");
+        assert_eq!((joined.lies, joined.refused, joined.lives), (0, 0, 1));
+        assert!(told.joined_after < Duration::from_secs(10), "{told}");
+    }
+}
+
+#[test]
+fn who_is_lied_to_of_the_state_refuses_it_and_gets_there() {
+    refuses(&Lie::ALL[..Lie::OF_STATE]);
+}
+
+#[test]
+fn who_is_lied_to_of_blocks_and_seats_refuses_it_and_gets_there() {
+    refuses(&Lie::ALL[Lie::OF_STATE..]);
+}
+
+fn refuses(lies: &[Lie]) {
+    for &lie in lies {
+        // What is said of seats matters where there are epochs.
+        let told = told(&joined(Way::State, vec![lie], Seats::StayOverEpochs));
+        let joined = got_on(&told);
+        assert!(joined.by_state && joined.lies > 0, "{lie:?}: {told}");
+        let is_noticed = joined.refused + joined.left > 0;
+        // Silence, a block that nobody has, and seats that were not handed over end in no answer at all.
+        let has_no_answer = matches!(lie, Lie::Silent | Lie::Noise | Lie::Future | Lie::Seats);
+        assert!(is_noticed || has_no_answer, "{lie:?}: {told}");
+    }
+}
+
+#[test]
+fn who_joins_may_crash_in_the_middle_and_is_on_a_bad_way() {
+    for after_ms in [60, 150, 300] {
+        let mut faults = joined(Way::State, vec![Lie::Record], Seats::Move);
+        let itself = || [NEWCOMER].into();
+        let at = Duration::from_secs(9);
+        let crash = Fault::Crash {
+            validators: itself(),
+        };
+        let slow = Fault::SlowDisks {
+            validators: itself(),
+            by_ms: 30,
+        };
+        let from = at + Duration::from_millis(after_ms);
+        let all = Fault::Crash {
+            validators: [0, 1, 2].into(),
+        };
+        faults.faults = vec![
+            (at, at + Duration::from_secs(5), slow),
+            (from, from + Duration::from_secs(2), crash),
+            (
+                at + Duration::from_secs(3),
+                at + Duration::from_secs(4),
+                all,
+            ),
+        ];
+        let told = told(&faults);
+        assert_eq!(got_on(&told).lives, 2, "{told}");
+    }
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story_of_who_joins() {
+    let faults = (0..).map(Faults::of_seed);
+    let mut faults = faults.filter(|faults| {
+        let lies = faults.joiner.as_ref().map(|joiner| joiner.lies.len());
+        lies > Some(0) && faults.must_go_on()
+    });
+    let faults = faults.next().expect("in some of them one joins");
+    assert_eq!(told(&faults), told(&faults));
 }
