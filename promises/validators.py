@@ -29,6 +29,8 @@ class Validators:
         self.chain = chain
         self.kinds = ["--kinds", kinds] if kinds else []
         self.running = {}
+        # Words before the command that starts a validator, by its number: what its process runs under.
+        self.under = {}
 
     def data(self, number):
         return self.folder / f"validator-{number}"
@@ -64,14 +66,23 @@ class Validators:
             late = ["--candidate"] if number >= self.founders else []
             run(*self.command(number, "node", "join", file, "--digest", digest, *late))
 
+    def process(self, number, program=None, **options):
+        """A validator's process; of another program than `fairweir` that takes the folder, if one is given."""
+        run_it = [program, "run", self.data(number)] if program else self.command(number, "node", "run")
+        return Process(*self.machines.on(number, *self.under.get(number, []), *run_it), **options)
+
     def start(self, *numbers, within=120, program=None):
-        """Starts validators; with another program than `fairweir` that takes the folder, if one is given."""
+        """Starts validators, and waits until their doors are open."""
         for number in numbers:
             address = self.data(number) / "node.address"
             address.unlink(missing_ok=True)
-            run_it = [program, "run", self.data(number)] if program else self.command(number, "node", "run")
-            command = self.machines.on(number, *run_it)
-            self.running[number] = Process(*command, ready=address.exists, within=within)
+            self.running[number] = self.process(number, program, ready=address.exists, within=within)
+
+    def refused(self, number):
+        """Starts a validator that must end at once, and gives what it says."""
+        with self.process(number) as refused:
+            require(refused.process.wait(timeout=60) != 0, f"validator {number} ended as if all were well")
+            return refused.output()
 
     def kill(self, *numbers):
         """kill -9: the `ip` that started it became the program itself."""
@@ -85,6 +96,11 @@ class Validators:
 
     def height(self, number):
         return self.ask(number, "status")["height"]
+
+    def has(self, number, height=0):
+        """Whether a validator answers, and has a block that is so high."""
+        done = run(*self.machines.on(number, *self.command(number, "--json", "status")), check=False)
+        return done.returncode == 0 and json.loads(done.stdout)["height"] >= height
 
     def __enter__(self):
         return self
