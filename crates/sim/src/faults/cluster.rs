@@ -2,6 +2,7 @@
 
 use super::{
     Broken, Byzantine, Change, Faults, Seats,
+    clock::WrongClock,
     disk::{Disk, Machine},
     liars::{Censor, Forger, Lies},
     links::{Echo, Faulty, Links},
@@ -109,7 +110,7 @@ fn enlarge(genesis: &mut Genesis) {
 
 /// Makes a validator a candidate if it is none, and says in every epoch that it is there, until it stops.
 async fn stand(
-    clock: deterministic::Context,
+    clock: WrongClock,
     chain: ChainHandle,
     identity: SecretKey,
     vote_key: VoteSecretKey,
@@ -405,7 +406,11 @@ impl Cluster {
             self.context
                 .child("candidate")
                 .with_attribute("life", self.lives)
-                .spawn(move |clock| stand(clock, standing, identity, vote_key));
+                .spawn(move |context| {
+                    // Whose clock is wrong by much does not say that it is there, or it would be among fewer seats.
+                    let clock = WrongClock::new(context, skew_ms);
+                    stand(clock, standing, identity, vote_key)
+                });
         }
         if let Some(newcomer) = self.newcomer.as_mut() {
             newcomer.open_door(validator, &chain);

@@ -5,6 +5,7 @@
 //! In some of them a node comes in the middle with an empty disk, and those lie to it from whom it copies the state or the blocks: it ends with the state
 //! of the others, and never shows another one.
 
+mod clock;
 mod cluster;
 mod disk;
 mod false_nodes;
