@@ -123,7 +123,7 @@ class Machines:
 
     def join(self):
         """All links are whole again, with the delay and the loss that they had in the beginning."""
-        return self.rules(cut=[], loss=self.link[1], duplicate=0.0, reorder=0.0)
+        return self.rules(cut=[], delay=self.link[0], loss=self.link[1], duplicate=0.0, reorder=0.0)
 
     def limit(self, machine, mbps):
         """A machine sends at most so many megabits a second from here on, and gets as many."""

@@ -127,6 +127,14 @@ class Process:
             self.process.wait()
 
 
+def megabytes(process):
+    """What a process has in memory."""
+    for line in pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
 def network(fairweir, data, *options):
     """A whole network in one process, without the job; with "--models" it brings language models too."""
     address = pathlib.Path(data) / "node.address"

@@ -84,6 +84,12 @@ class Validators:
             require(refused.process.wait(timeout=60) != 0, f"validator {number} ended as if all were well")
             return refused.output()
 
+    def ended(self, number, within=30):
+        """Waits until a validator that runs ends by itself, and gives what it says."""
+        ending = self.running[number]
+        require(ending.process.wait(timeout=within) != 0, f"validator {number} ended as if all were well")
+        return self.running.pop(number).output()
+
     def kill(self, *numbers):
         """kill -9: the `ip` that started it became the program itself."""
         for number in numbers:

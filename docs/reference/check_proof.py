@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks a file of `fairweir proof` without any code of Fairweir: the bytes of docs/reference/proofs.md, read by another program in another language.
+"""Checks a file of `fairweir proof` without any code of Fairweir, by docs/reference/proofs.md and the records that it names.
 
 Usage: check_proof.py GENESIS PROOF [HANDOVERS]
 GENESIS is `genesis.bin` of a node's folder, whose digest is what you trust; prints what is proven. Needs py_ecc for the curve BLS12-381 (`pip install py_ecc`, seconds for
@@ -63,11 +63,11 @@ class Reader:
         while True:
             byte = self.take(1)[0]
             number |= (byte & 0x7F) << shift
+            need(number < 1 << 64, "a number is too long")
             if byte < 0x80:
                 need(byte or not shift, "a number is written with needless zeros")
                 return number
             shift += 7
-            need(shift < 70, "a number is too long")
 
     def bytes(self):
         return self.take(self.varint())
@@ -157,9 +157,10 @@ class Chain:
         position, count = reader.number(8), reader.number(8)
         siblings = reader.many(lambda: reader.take(32))
         self.certified(block, certificate)
-        need(epoch == block["epoch"] + 1, "the event is of another epoch")
+        need(epoch == block["epoch"] + 1 and since <= epoch, "the event is of another epoch")
+        need(block["height"] == epoch * self.epoch_blocks, "the block is not the last of its epoch")
         need(merkle_root(leaf, position, count, siblings) == block["events"], "the event is not in the block")
-        self.seats[since] = [vote_key for _, vote_key, _ in seats]
+        self.seats.setdefault(since, [vote_key for _, vote_key, _ in seats])
 
 
 def merkle_root(node, position, count, siblings):
@@ -315,7 +316,9 @@ def check(genesis, path, handovers=None):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
     try:
         print(json.dumps(check(*sys.argv[1:])))
-    except (Refused, OSError, TypeError) as error:
-        sys.exit(f"error: {error}" if not isinstance(error, TypeError) else __doc__)
+    except (Refused, OSError) as error:
+        sys.exit(f"error: {error}")

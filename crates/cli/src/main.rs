@@ -10,6 +10,7 @@ mod main_job;
 mod models;
 mod output;
 mod rules;
+mod wall_clock;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Exit;

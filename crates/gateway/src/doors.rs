@@ -3,14 +3,15 @@
 use crate::connection::Patient;
 use axum::Router;
 use core::future::Future;
-use fairweir_net::{Counted, Counts, Site};
+use fairweir_net::{Counts, Place, Site};
 use hyper::{body::Incoming, server::conn::http1, service::Service as _};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
@@ -21,11 +22,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// Time after an accept that the system refused.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// One place of the internet has this part of all places at most: addresses cost something, connections nothing.
-const SITE_PART: usize = 4;
-/// What is said to a connection that is one too many of its site; it fits what a fresh socket takes at once.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 105\r\n\r\n\
-    {\"error\":{\"code\":\"too_many_connections\",\"message\":\"your address has as many connections as it may have\"}}";
+/// One place of the internet has one of so many parts of all places at most: addresses cost something, connections nothing.
+const PARTS: usize = 4;
+/// Connections that are turned away at a time with a word, and for how long each may take to read it.
+const TELLINGS_MAX: usize = 32;
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
+/// What is said to a connection that is one too many of its site: an error as OpenAI's clients and the explorer's read it.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 140\r\n\r\n\
+    {\"error\":{\"message\":\"your address has as many connections as it may have\",\"type\":\"server_error\",\"param\":null,\"code\":\"too_many_connections\"}}";
 
 /// How connections are let in and out.
 #[derive(Clone, Copy, Debug)]
@@ -51,16 +55,13 @@ impl FairPlaces {
     pub(crate) fn of(all: usize) -> Self {
         Self {
             sites: Counts::default(),
-            each_max: (all / SITE_PART).max(1),
+            each_max: (all / PARTS).max(1),
         }
     }
 
     /// A place until it is dropped, or `None` if the site has its part.
-    pub(crate) fn take(&self, Caller(site): Caller) -> Option<Option<Counted<Site>>> {
-        match site {
-            Some(site) => self.sites.take(site, self.each_max).map(Some),
-            None => Some(None),
-        }
+    pub(crate) fn take(&self, Caller(site): Caller) -> Option<Place> {
+        self.sites.admit(site, self.each_max)
     }
 }
 
@@ -97,10 +98,18 @@ async fn speak(
     }
 }
 
-/// Says that there is no place; whoever does not read it sees that the connection is closed.
-fn turn_away(stream: &TcpStream, address: SocketAddr) {
-    tracing::debug!(%address, "a connection too many of its site was closed");
-    let _ = stream.try_write(TOO_MANY);
+/// Says that there is no place, and waits for a moment until it is read: what is closed with a question unread is reset, and the answer lost.
+async fn turn_away(mut stream: TcpStream) {
+    let told = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1_024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<(), io::Error>(())
+    };
+    if let Ok(Err(error)) = timeout(TURNED_AWAY_WITHIN, told).await {
+        tracing::debug!(%error, "a connection too many of its site was closed");
+    }
 }
 
 /// Answers connections until `until` resolves, and then the requests that run, and `rest`, to their end, for a time.
@@ -115,6 +124,7 @@ pub(crate) async fn answer_connections(
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(doors.connections_max));
     let fair = FairPlaces::of(doors.connections_max);
+    let tellings = Arc::new(Semaphore::new(TELLINGS_MAX));
     let accept = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -124,7 +134,13 @@ pub(crate) async fn answer_connections(
                 Ok((stream, address)) => {
                     let caller = Caller(Site::of(address));
                     let Some(counted) = fair.take(caller) else {
-                        turn_away(&stream, address);
+                        // Where too many are told already, the next ones are only closed.
+                        if let Ok(telling) = Arc::clone(&tellings).try_acquire_owned() {
+                            connections.spawn(async move {
+                                turn_away(stream).await;
+                                drop(telling);
+                            });
+                        }
                         continue;
                     };
                     let spoken = speak(
@@ -188,6 +204,20 @@ mod tests {
         for _ in 0..8 {
             assert!(places.take(caller("127.0.0.1:1")).is_some());
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_hears_why_though_it_asked_something() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(&[b'x'; 10_000]).await.unwrap();
+        let mut told = Vec::new();
+        let (_, read) = tokio::join!(turn_away(stream), client.read_to_end(&mut told));
+        assert_eq!(read.unwrap(), TOO_MANY.len());
+        assert_eq!(told, TOO_MANY);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use limits::{
 };
 pub use peer::{PeerId, Protocol};
 pub use request::{read_request, reply, request};
-pub use sites::{Counted, Counts, Site};
+pub use sites::{Counted, Counts, Place, Site};
 
 /// One peer's place in a network: it opens streams to others and accepts theirs.
 ///

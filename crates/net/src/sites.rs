@@ -1,4 +1,4 @@
-//! Who holds how many places: of connections, whoever they are of.
+//! Places that each holder gets so many of: identities cost nothing, addresses do.
 
 use std::{
     collections::BTreeMap,
@@ -53,6 +53,26 @@ impl<K: Copy + Ord> Counts<K> {
             of,
         })
     }
+}
+
+impl Counts<Site> {
+    /// A place for what comes from there, unless its site has `max`; what comes from this machine is not counted.
+    #[must_use]
+    pub fn admit(&self, site: Option<Site>, max: usize) -> Option<Place> {
+        match site {
+            Some(site) => self.take(site, max).map(Place::Counted),
+            None => Some(Place::Own),
+        }
+    }
+}
+
+/// A place for a connection, until dropped.
+#[derive(Debug)]
+pub enum Place {
+    /// One of those that its site has.
+    Counted(Counted<Site>),
+    /// This machine's own, which is not counted.
+    Own,
 }
 
 /// One place, counted until dropped.

@@ -47,7 +47,7 @@ pub(crate) struct Explorer {
         hide_env_values = true
     )]
     database: Option<String>,
-    /// Streams of events at the same time.
+    /// Streams of events at the same time; one address has a quarter of them at most, as of the 1,024 connections.
     #[arg(long, default_value_t = 256, value_name = "NUMBER")]
     streams_max: usize,
     /// Make the index up to this block and end, instead of serving.

@@ -4,7 +4,7 @@ use crate::{
     connection::{self, Connection, TICKET_FILE},
     failure::{Exit, code},
     local_node::{self, LocalNode},
-    output, rules,
+    output, rules, wall_clock,
 };
 use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
 use fairweir_chain::{ChainHandle, Ended};
@@ -485,6 +485,7 @@ async fn live(
     let result = tokio::select! {
         ended = up::wait_for_end() => ended,
         refused = watched => refused,
+        Err(set_back) = wall_clock::watch() => Err(set_back),
         (ended, ..) = failed => Err(match ended {
             Ended::Upgrade(stop) => rules::stopped(data, &stop),
             Ended::Part(part) => Exit::message(code::FAILED, format!("the chain stopped: its part {part:?} ended; see the log with -v")),

@@ -13,7 +13,7 @@ use super::{
     error::TOO_MANY_CONNECTIONS,
     handshake::{HEADER_BYTES, Status, read_header},
 };
-use crate::{Counted, Counts, PeerId, Site, incoming::Registry};
+use crate::{Counts, PeerId, Place, Site, incoming::Registry};
 
 /// Most incoming connections, handshakes included. Each holds two windows at most.
 const CONNECTIONS_MAX: usize = 256;
@@ -100,8 +100,8 @@ impl Acceptor {
         }
     }
 
-    /// Lets a connection in beside so many others; what it gives counts it for its site, if it has one.
-    fn admit(&self, from: &IncomingAddr, others: usize) -> Option<Option<Counted<Site>>> {
+    /// Lets a connection in beside so many others.
+    fn admit(&self, from: &IncomingAddr, others: usize) -> Option<Place> {
         let IncomingAddr::Ip(addr) = from else {
             // A relay is somewhere else, and we use none.
             return None;
@@ -109,14 +109,8 @@ impl Acceptor {
         if others >= CONNECTIONS_MAX || self.policy.check(*addr).is_err() {
             return None;
         }
-        match Site::of(*addr) {
-            Some(site) => self
-                .shared
-                .sites
-                .take(site, CONNECTIONS_PER_SITE_MAX)
-                .map(Some),
-            None => Some(None),
-        }
+        let sites = &self.shared.sites;
+        sites.admit(Site::of(*addr), CONNECTIONS_PER_SITE_MAX)
     }
 }
 

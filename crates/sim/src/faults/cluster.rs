@@ -263,6 +263,11 @@ impl Cluster {
         }
     }
 
+    /// How many validators there are; who joins has the number after theirs.
+    pub(super) const fn validators(&self) -> usize {
+        self.faults.validators
+    }
+
     /// Whether a node joins in this story.
     pub(super) const fn joins(&self) -> bool {
         self.newcomer.is_some()
@@ -592,9 +597,9 @@ impl Cluster {
             // What is lost now and then a connection sends again.
             loss_bps: u16::try_from(lost.min(90) * 100).unwrap_or_default(),
         };
-        let (itself, validators) = (self.faults.validators, self.faults.validators);
+        let itself = self.validators();
         let is_cut = |pair| self.cut.get(&pair).is_some_and(|count| *count > 0);
-        for node in 0..validators {
+        for node in 0..itself {
             newcomer.link(node, link, [is_cut((itself, node)), is_cut((node, itself))]);
         }
     }

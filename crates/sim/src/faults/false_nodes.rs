@@ -123,12 +123,11 @@ impl FalseNode {
     }
 
     async fn answer(&self, question: NodeRequest) -> Option<Says> {
-        let asks_for_a_block = matches!(question, NodeRequest::Body(_));
         let answer = match (self.lie, question) {
-            (Lie::Noise | Lie::Silent, question @ NodeRequest::State(_)) => {
-                return self.no_answer(question).await;
-            }
-            (Lie::Noise | Lie::Silent, question) if asks_for_a_block => {
+            (
+                Lie::Noise | Lie::Silent,
+                question @ (NodeRequest::State(_) | NodeRequest::Body(_)),
+            ) => {
                 return self.no_answer(question).await;
             }
             (lie, NodeRequest::State(ask)) => self.part(lie, ask).await?,

@@ -29,7 +29,7 @@ use fairweir_ledger::{export, invariants};
 use fairweir_types::{Digest, Height, limits::STATE_OPERATIONS_MAX, node_api::AskState};
 use load::Acknowledged;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 use thiserror::Error;
@@ -198,7 +198,9 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
         }
         let newcomer = cluster.newcomer()?.map(|(_, chain)| chain.tip().height);
         let has_joined = faults.joiner.is_none() || newcomer >= Some(goal);
-        if !faults.must_go_on() && passed > WATCHED || healed_after.is_some() && has_joined {
+        let is_watched_enough = !faults.must_go_on() && passed > WATCHED;
+        let is_all_well = healed_after.is_some() && has_joined;
+        if is_watched_enough || is_all_well {
             break passed;
         }
         if healed_after.is_some() && passed > JOINS_WITHIN {
@@ -366,6 +368,13 @@ async fn blocks(
     Ok(held)
 }
 
+fn other_state(newcomer: usize, (validator, height): (usize, Height)) -> Broken {
+    Broken::State {
+        validator: newcomer,
+        what: format!("it is not that of validator {validator} after block {height}"),
+    }
+}
+
 /// What a validator held at each height when it was looked at: it may have crashed since.
 type Seen = BTreeMap<Height, (usize, Digest)>;
 
@@ -406,8 +415,20 @@ impl Watch {
         if cluster.joins() {
             for (validator, chain) in cluster.running() {
                 let height = chain.header().height;
-                let state = self.states.entry(height);
-                state.or_insert_with(|| (validator, state_of(&chain)));
+                match self.states.entry(height) {
+                    Entry::Vacant(vacant) => {
+                        vacant.insert((validator, state_of(&chain)));
+                    }
+                    // The node that joined was looked at first after this block.
+                    Entry::Occupied(mut seen) if seen.get().0 == cluster.validators() => {
+                        let (newcomer, found) = seen.insert((validator, state_of(&chain)));
+                        if found != seen.get().1 {
+                            return Err(other_state(newcomer, (validator, height)));
+                        }
+                        self.compared += 1;
+                    }
+                    Entry::Occupied(_) => {}
+                }
             }
         }
         let Some((newcomer, chain)) = cluster.newcomer()? else {
@@ -421,10 +442,7 @@ impl Watch {
         let state = state_of(&chain);
         let (other, expected) = *self.states.entry(height).or_insert((newcomer, state));
         if state != expected {
-            return Err(Broken::State {
-                validator: newcomer,
-                what: format!("it is not that of validator {other} after block {height}"),
-            });
+            return Err(other_state(newcomer, (other, height)));
         }
         self.compared += u64::from(other != newcomer);
         Ok(())

@@ -8,14 +8,18 @@ use axum::{
 use serde_json::json;
 
 /// Every code with what it means.
-pub(crate) const CODES: [(&str, &str); 6] = [
+pub(crate) const CODES: [(&str, &str); 7] = [
     ("malformed", "a parameter has another form than documented"),
     ("unknown_parameter", "there is no such parameter"),
     ("not_found", "the index has no such thing"),
     ("method_not_allowed", "this path answers GET and HEAD alone"),
     (
         "too_many_streams",
-        "as many streams are open as there may be",
+        "as many streams are open as there may be, or as one address may have",
+    ),
+    (
+        "too_many_connections",
+        "the address that asks has as many connections as one may have",
     ),
     ("unavailable", "the index does not answer now; ask again"),
 ];
@@ -69,7 +73,7 @@ impl Failure {
     }
 
     pub(crate) fn too_many_streams() -> Self {
-        let message = "as many streams are open as this explorer takes; ask again later".to_owned();
+        let message = "as many streams are open as this explorer takes, or takes from one address; ask again later".to_owned();
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", message)
     }
 }

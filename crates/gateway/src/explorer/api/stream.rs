@@ -19,7 +19,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use fairweir_net::{Counted, Site};
+use fairweir_net::Place;
 use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
@@ -34,7 +34,7 @@ struct Reader {
     heights: watch::Receiver<u64>,
     last: i64,
     is_first: bool,
-    _places: (OwnedSemaphorePermit, Option<Counted<Site>>),
+    _places: (OwnedSemaphorePermit, Place),
 }
 
 impl Reader {
