@@ -63,6 +63,8 @@ pub struct SourceBlock {
     pub block: Block,
     /// Its encoded finality certificate; none if it became final with a later block.
     pub certificate: Option<Vec<u8>>,
+    /// The turn of the node that gave it: see [`Source::blame`].
+    pub turn: usize,
 }
 
 /// What became of a transaction that was passed on.
@@ -109,15 +111,16 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn keep_blob(&self, _blob: Vec<u8>) -> impl Future<Output = bool> + Send {
         std::future::ready(false)
     }
-    /// Says that the node in use gave something that does not hold.
-    fn blame(&self);
+    /// Says that the node of a turn gave something that does not hold. Several blocks are asked for at a time: it is left once, and the next one is not
+    /// left for what it gave.
+    fn blame(&self, turn: usize);
     /// Says that nothing new came for long: another node may know more.
     fn look_elsewhere(&self);
     /// Says that the node of a turn gave a part of the state that does not hold, or none. Many parts are asked for at a time: one that answers badly is left once, not once for
     /// each, or the others would be left with it. Whether this was the first to say so of that turn.
-    fn leave(&self, _turn: usize, gave: BadPart) -> bool {
+    fn leave(&self, turn: usize, gave: BadPart) -> bool {
         match gave {
-            BadPart::Wrong => self.blame(),
+            BadPart::Wrong => self.blame(turn),
             BadPart::Missing => self.look_elsewhere(),
         }
         true
@@ -228,9 +231,16 @@ type Subscribers = Vec<(Annotation, tracing::Span)>;
 /// What came of an attempt to get a block.
 enum Got {
     /// Bytes for block storage, or nothing.
-    Bytes(BlockKey, Option<Bytes>),
-    /// What block storage made of them for those who waited then; `None` if nobody needed them any more.
-    Judged(BlockKey, Subscribers, Option<Outcome>),
+    Bytes(BlockKey, Option<Given>),
+    /// What block storage made of them for those who waited then, `None` if nobody needed them any more; and whose they were.
+    Judged(BlockKey, Subscribers, Option<Outcome>, Option<usize>),
+}
+
+/// Bytes for block storage.
+struct Given {
+    bytes: Bytes,
+    /// The turn of the node that gave them; none for the block at which this one begins.
+    turn: Option<usize>,
 }
 
 /// The height at which a question's block stands, if the question tells, or it is the block at which the node begins.
@@ -267,22 +277,31 @@ async fn answer<S: Source>(
     key: &BlockKey,
     height: Height,
     floor: Option<&Floor>,
-) -> Option<Bytes> {
+) -> Option<Given> {
     if let (Key::Block(digest), Some(floor)) = (key, floor)
         && let Some(block) = floor.block(digest)
     {
-        return Some(block.encode());
+        let bytes = block.encode();
+        return Some(Given { bytes, turn: None });
     }
-    let SourceBlock { block, certificate } = source.finalised(height).await?;
+    let SourceBlock {
+        block,
+        certificate,
+        turn,
+    } = source.finalised(height).await?;
     let Some(block) = ChainBlock::new(block) else {
-        source.blame();
+        source.blame(turn);
         return None;
     };
+    let given = |bytes| {
+        let turn = Some(turn);
+        Some(Given { bytes, turn })
+    };
     match key {
-        Key::Finalized { .. } => Some([certificate?, block.encode().to_vec()].concat().into()),
-        Key::Block(digest) if block.digest() == *digest => Some(block.encode()),
+        Key::Finalized { .. } => given([certificate?, block.encode().to_vec()].concat().into()),
+        Key::Block(digest) if block.digest() == *digest => given(block.encode()),
         Key::Block(_) => {
-            source.blame();
+            source.blame(turn);
             None
         }
         Key::Notarized { .. } => None,
@@ -338,22 +357,22 @@ pub(crate) async fn fetch<E: Runtime, S: Source>(
                         wanted.remove(&key);
                         continue;
                     };
-                    let Some(bytes) = bytes else {
+                    let Some(Given { bytes, turn }) = bytes else {
                         running.push(attempt(key, height, RETRY));
                         continue;
                     };
                     let waiting = std::mem::take(subscribers);
                     let Ok(delivered) = NonEmptyVec::try_from(waiting.clone()) else { continue };
                     let judged = handler.deliver(Delivery { key, subscribers: delivered }, bytes);
-                    running.push(async move { Got::Judged(key, waiting, judged.await.ok()) }.boxed());
+                    running.push(async move { Got::Judged(key, waiting, judged.await.ok(), turn) }.boxed());
                 },
-                Got::Judged(key, waiting, outcome) => {
+                Got::Judged(key, waiting, outcome, turn) => {
                     let is_done = matches!(
                         outcome,
                         None | Some(Outcome::Ignored | Outcome::Resolved(Resolution::Complete))
                     );
-                    if outcome == Some(Outcome::Invalid) {
-                        source.blame();
+                    if let (Some(Outcome::Invalid), Some(turn)) = (outcome, turn) {
+                        source.blame(turn);
                     }
                     let Some(subscribers) = wanted.get_mut(&key) else { continue };
                     if !is_done {

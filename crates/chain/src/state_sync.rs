@@ -204,7 +204,11 @@ async fn proven<S: Source>(
     source: &S,
     light: &mut LightClient,
 ) -> Option<(ChainBlock, Finalization)> {
-    let SourceBlock { block, certificate } = source.floor(light).await?;
+    let SourceBlock {
+        block,
+        certificate,
+        turn,
+    } = source.floor(light).await?;
     let certificate = certificate?;
     let checked = light.verify(&block.header, &certificate);
     let is_a_state = block.header.state_range_start < block.header.state_range_end;
@@ -217,7 +221,7 @@ async fn proven<S: Source>(
     match (checked, block, finalization) {
         (Ok(_), Ok(block), Ok(finalization)) if is_a_state => Some((block, finalization)),
         _ => {
-            source.blame();
+            source.blame(turn);
             None
         }
     }

@@ -53,8 +53,12 @@ impl<N: Network> Upstream<N> {
     /// The node in use, and its turn.
     fn node(&self) -> Option<(usize, &NodeClient<N>)> {
         let turn = self.turn.load(Ordering::Relaxed);
-        let place = turn.checked_rem(self.nodes.len())?;
-        Some((turn, self.nodes.get(place)?))
+        Some((turn, self.of(turn)?))
+    }
+
+    /// The node of a turn.
+    fn of(&self, turn: usize) -> Option<&NodeClient<N>> {
+        self.nodes.get(turn.checked_rem(self.nodes.len())?)
     }
 
     /// Goes to the next node, unless another question did already: then it is false.
@@ -92,7 +96,7 @@ impl<N: Network> Upstream<N> {
 
 /// The block of a node's newest certificate, after the light client was told who has the seats of its epoch.
 async fn floor_of<N: Network>(
-    node: &NodeClient<N>,
+    (turn, node): (usize, &NodeClient<N>),
     light: &mut LightClient,
     checkpoint: Option<Checkpoint>,
 ) -> Result<SourceBlock, BlockError> {
@@ -109,6 +113,7 @@ async fn floor_of<N: Network>(
     Ok(SourceBlock {
         block,
         certificate: Some(proof.certificate.into_vec()),
+        turn,
     })
 }
 
@@ -137,7 +142,11 @@ impl<N: Network> Source for Upstream<N> {
             (Ok(proof), Ok(block)) => {
                 let has_own = proof.descendants.iter().next().is_none();
                 let certificate = has_own.then(|| proof.certificate.into_vec());
-                Some(SourceBlock { block, certificate })
+                Some(SourceBlock {
+                    block,
+                    certificate,
+                    turn,
+                })
             }
             (proof, block) => {
                 // A node that does not have a block which it did not tell of is no reason to leave it.
@@ -155,7 +164,7 @@ impl<N: Network> Source for Upstream<N> {
 
     async fn floor(&self, light: &mut LightClient) -> Option<SourceBlock> {
         let (turn, node) = self.node()?;
-        let found = floor_of(node, light, self.checkpoint).await;
+        let found = floor_of((turn, node), light, self.checkpoint).await;
         match found {
             Ok(found) => Some(found),
             Err(error) => {
@@ -221,16 +230,15 @@ impl<N: Network> Source for Upstream<N> {
         }
     }
 
-    fn blame(&self) {
-        if let Some((turn, node)) = self.node() {
+    fn blame(&self, turn: usize) {
+        if let Some(node) = self.of(turn) {
             tracing::warn!(node = %node.node().id(), "a node gave what does not hold");
-            self.pass(turn);
         }
+        self.pass(turn);
     }
 
     fn leave(&self, turn: usize, gave: BadPart) -> bool {
-        let place = turn.checked_rem(self.nodes.len());
-        if let Some(node) = place.and_then(|place| self.nodes.get(place)) {
+        if let Some(node) = self.of(turn) {
             tracing::warn!(node = %node.node().id(), ?gave, "a node gave no part of the state that holds");
         }
         self.pass(turn)

@@ -204,7 +204,7 @@ impl Source for Copied {
         self.inner.forward(tx).await
     }
 
-    fn blame(&self) {
+    fn blame(&self, _turn: usize) {
         self.seen.blamed.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -111,6 +111,7 @@ impl Source for Neighbour {
         Some(SourceBlock {
             block: found.block,
             certificate: has_own.then_some(found.certificate),
+            turn: 0,
         })
     }
 
@@ -140,12 +141,12 @@ impl Source for Neighbour {
         }
     }
 
-    fn blame(&self) {
+    fn blame(&self, _turn: usize) {
         self.blamed.fetch_add(1, Ordering::Relaxed);
     }
 
     fn look_elsewhere(&self) {
-        self.blame();
+        self.blame(0);
     }
 }
 
@@ -158,6 +159,7 @@ pub(crate) async fn newest_of(chain: &ChainHandle) -> Option<SourceBlock> {
                 return Some(SourceBlock {
                     block: found.block,
                     certificate: Some(found.certificate),
+                    turn: 0,
                 });
             }
             _ => height = Height(height.get().checked_sub(1)?),

@@ -297,8 +297,8 @@ fn a_state_that_no_node_holds_any_more_is_left_for_a_newer_one() {
             async fn forward(&self, tx: SignedTx) -> Forwarded {
                 self.inner.forward(tx).await
             }
-            fn blame(&self) {
-                self.inner.blame();
+            fn blame(&self, turn: usize) {
+                self.inner.blame(turn);
             }
             fn look_elsewhere(&self) {
                 self.inner.look_elsewhere();

@@ -294,9 +294,9 @@ impl Source for Listening {
         self.inner.keep_blob(blob).await
     }
 
-    fn blame(&self) {
+    fn blame(&self, turn: usize) {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        self.inner.blame();
+        self.inner.blame(turn);
     }
 
     fn look_elsewhere(&self) {
