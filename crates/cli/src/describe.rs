@@ -121,6 +121,9 @@ pub(crate) const fn refund_reason(reason: RefundReason) -> &'static str {
         RefundReason::Unopened => "the worker did not open its receipt",
         RefundReason::Understaffed => "too few verifiers are eligible",
         RefundReason::Undecided => "the dispute was not decided",
+        RefundReason::SpecMissing => {
+            "the verifiers do not find what was asked for: it was left nowhere"
+        }
         RefundReason::Retired => {
             "the kind was retired, or went on with another version, before a worker had it"
         }
@@ -344,6 +347,11 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         Event::NothingDrawn(event) => format!(
             "none of the requests that {} claims is drawn for a check",
             who(event.worker)
+        ),
+        Event::SampleChosen(event) => format!(
+            "{} has the request at {} of the batch checked",
+            who(event.buyer),
+            event.at
         ),
         Event::LeavesDue(event) => format!(
             "{} of its requests are drawn for a check: {} must show them",

@@ -133,6 +133,7 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         Event::LinkDue(event) => Some(event.slot_id),
         Event::LinkRevealed(event) => Some(event.slot_id),
         Event::NothingDrawn(event) => Some(event.slot_id),
+        Event::SampleChosen(event) => Some(event.slot_id),
         Event::LeavesDue(event) => Some(event.slot_id),
         Event::LeavesShown(event) => Some(event.slot_id),
         Event::BatchSettled(event) => Some(event.slot_id),

@@ -140,6 +140,7 @@ event_names! {
     LinkDue => "link_due",
     LinkRevealed => "link_revealed",
     NothingDrawn => "nothing_drawn",
+    SampleChosen => "sample_chosen",
     LeavesDue => "leaves_due",
     LeavesShown => "leaves_shown",
     BatchSettled => "batch_settled",
@@ -412,6 +413,9 @@ fn details(event: &Event) -> Value {
             json!({"verifier": address(event.verifier), "link": event.link.to_string()})
         }
         Event::NothingDrawn(event) => json!({"worker": address(event.worker)}),
+        Event::SampleChosen(event) => {
+            json!({"buyer": address(event.buyer), "at": coins(event.at)})
+        }
         Event::LeavesDue(event) => json!({
             "worker": address(event.worker), "samples": event.samples.iter().map(|sample| coins(*sample)).collect::<Vec<_>>(), "due": event.due.get(),
         }),

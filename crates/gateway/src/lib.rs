@@ -17,7 +17,7 @@ mod server;
 
 pub use keys::{ApiKey, ApiKeys, KeyLimits, KeysError};
 pub use market::{
-    ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
+    ChatEvent, ChatRun, Claimed, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
     Purchase, ReceiptError, Relayed, TokenCounter,
 };
 pub use network::{NetworkMarket, NetworkOptions, OrderFees, Payment};

@@ -155,6 +155,15 @@ pub enum MarketError {
     Failed(String),
 }
 
+/// Where a request stands in a batch that its worker posted and that is not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The batch.
+    pub batch: SlotId,
+    /// The offset into what the batch costs at which the request begins: what a challenge names.
+    pub at: Amount,
+}
+
 /// Why there is no receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReceiptError {
@@ -163,7 +172,7 @@ pub enum ReceiptError {
     Unknown,
     /// It is not settled yet.
     #[error("the order is not settled yet; ask again")]
-    NotSettled,
+    NotSettled(Option<Claimed>),
     /// It was refunded.
     #[error("the order was refunded, there is no receipt")]
     Refunded,

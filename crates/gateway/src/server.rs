@@ -5,7 +5,7 @@ use crate::{
     doors::{Doors, answer_connections},
     error::ApiError,
     keys::{Admission, ApiKeys, Denial, RateStanding},
-    market::{Market, Model, ReceiptError, TokenCounter},
+    market::{Claimed, Market, Model, ReceiptError, TokenCounter},
     openai,
     owners::Owners,
 };
@@ -274,10 +274,13 @@ async fn receipt(
             Ok(response)
         }
         Err(ReceiptError::Unknown) => Err(unknown()),
-        Err(error @ ReceiptError::NotSettled) => {
-            let mut response = json_response(
-                json!({"status": "pending", "reason": error.to_string()}).to_string(),
-            );
+        Err(error @ ReceiptError::NotSettled(claimed)) => {
+            let mut pending = json!({"status": "pending", "reason": error.to_string()});
+            if let Some(Claimed { batch, at }) = claimed {
+                pending["batch"] = json!(crate::json::slot_name(batch));
+                pending["at"] = json!(at.to_string());
+            }
+            let mut response = json_response(pending.to_string());
             *response.status_mut() = StatusCode::ACCEPTED;
             set(response.headers_mut(), "retry-after", "2");
             Ok(response)

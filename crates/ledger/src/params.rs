@@ -235,8 +235,10 @@ impl Params {
             .saturating_add(u64::from(crate::sessions::TURNS_MAX))
             .saturating_mul(self.halt_gap);
         let windows = [
-            // A batch is linked and shown before its verifiers commit, and shared before those of its dispute do.
+            // A batch is linked and shown before its verifiers commit, and shared before those of its dispute do. One of which nothing was drawn
+            // waits before it is shown to whether its buyer has it checked.
             self.reveal_window,
+            self.challenge_window,
             self.open_window,
             self.commit_window,
             self.open_window,

@@ -151,6 +151,8 @@ pub const CODES: &[(u16, &str)] = &[
     (508, "not_the_challenger"),
     (509, "cannot_pay_deposit"),
     (510, "other_samples"),
+    (511, "offset_outside"),
+    (512, "offset_of_verdict"),
     (600, "no_such_lane"),
     (601, "lane_in_another_phase"),
     (602, "not_the_lanes_worker"),

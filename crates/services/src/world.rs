@@ -53,6 +53,15 @@ impl BlobError {
             Self::TooLarge { .. } | Self::Full => false,
         }
     }
+
+    /// Whether the store looked, and has no such bytes to give.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::TooLarge { .. } | Self::DigestDiffers { .. } => true,
+            Self::Unreachable(_) | Self::Full => false,
+        }
+    }
 }
 
 /// Content-addressed bytes. Object-safe, so that a pipeline holds an `Arc<dyn Blobs>`.

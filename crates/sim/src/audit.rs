@@ -10,11 +10,12 @@ use fairweir_ledger::{
 };
 use fairweir_node::Referees;
 use fairweir_types::{
-    Address, Amount, AmountError, Block, Digest, Event, Genesis, Height, Millis, SignedTx,
-    VerifiedTx,
-    event::{AppealOutcome, Slashed},
+    Address, Amount, AmountError, Block, Digest, Event, Genesis, Height, Millis, Rounding,
+    SignedTx, VerifiedTx,
+    event::{AppealOutcome, DisputeCause, Slashed},
     merkle,
     order::{OrderId, SlotId},
+    receipt::Tier,
 };
 use std::{
     collections::BTreeMap,
@@ -128,12 +129,43 @@ impl Story {
                     balance = balance.checked_sub(spent)?;
                 }
                 Event::Slashed(slashed) if orders.contains(&slashed.slot_id.order) => {
-                    balance = balance.checked_add(slashed.to_buyer)?;
+                    let reward = self.reward_of_challenger(slashed);
+                    balance = Amount::sum([balance, slashed.to_buyer, reward])?;
                 }
                 _ => {}
             }
         }
         Ok(balance)
+    }
+
+    /// What a buyer earned by a slash that it brought about with a challenge: an equal part with those of the first draw that found another trace than the
+    /// worker's.
+    fn reward_of_challenger(&self, slashed: &Slashed) -> Amount {
+        let slot = slashed.slot_id;
+        let (mut is_challenged, mut opened, mut heads) = (false, None, 1u64);
+        for (_, event) in &self.events {
+            match event {
+                Event::SampleChosen(chosen) if chosen.slot_id == slot => is_challenged = true,
+                Event::Disputed(disputed) if disputed.slot_id == slot => {
+                    is_challenged |= disputed.cause == DisputeCause::Challenged;
+                }
+                Event::ReceiptOpened(receipt) if receipt.slot_id == slot => {
+                    opened = Some(receipt.trace);
+                }
+                Event::VerdictRevealed(verdict)
+                    if verdict.slot_id == slot
+                        && verdict.tier == Tier::First
+                        && opened != Some(verdict.trace) =>
+                {
+                    heads += 1;
+                }
+                _ => {}
+            }
+        }
+        let part = slashed
+            .to_reporters
+            .checked_mul_ratio(1, heads, Rounding::Down);
+        part.ok().filter(|_| is_challenged).unwrap_or_default()
     }
 
     /// What happened to an order, by the names of the events.

@@ -30,7 +30,7 @@ pub use governance::{
 };
 pub use session::{
     BatchPosted, BatchSettled, LaneClosed, LaneClosing, LaneOpened, LaneToppedUp, LeavesDue,
-    LeavesShared, LeavesShown, LinkDue, LinkRevealed, NothingDrawn, SharingDue,
+    LeavesShared, LeavesShown, LinkDue, LinkRevealed, NothingDrawn, SampleChosen, SharingDue,
 };
 pub use stake::{Bonded, SlashReason, Slashed, Unbonded, Unbonding};
 pub use validator::{
@@ -429,6 +429,8 @@ pub enum RefundReason {
     Undecided,
     /// The kind was retired, or went on with another version, before a worker had the order.
     Retired,
+    /// The spec lies beside the chain, and the verifiers do not find it.
+    SpecMissing,
 }
 tag!(RefundReason {
     1 => Cancelled,
@@ -439,9 +441,10 @@ tag!(RefundReason {
     6 => Understaffed,
     7 => Undecided,
     8 => Retired,
+    9 => SpecMissing,
 });
 
-/// A slot was refunded: its whole escrow went back.
+/// A slot was refunded: its whole escrow went back, or what those who looked in vain for its spec left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refunded {
     /// The slot.
@@ -541,6 +544,7 @@ pub enum Event {
     LinkDue(Boxed<LinkDue>),
     LinkRevealed(LinkRevealed),
     NothingDrawn(NothingDrawn),
+    SampleChosen(SampleChosen),
     Appealed(Boxed<Appealed>),
     AppealNarrowed(Boxed<AppealNarrowed>),
     AppealDecided(Boxed<AppealDecided>),
@@ -624,6 +628,7 @@ choice!(Event {
     43 => LinkDue(Boxed<LinkDue>),
     44 => LinkRevealed(LinkRevealed),
     45 => NothingDrawn(NothingDrawn),
+    46 => SampleChosen(SampleChosen),
     50 => AppealsOpen(AppealsOpen),
     60 => ProposalSubmitted(Boxed<ProposalSubmitted>),
     61 => DepositAdded(DepositAdded),

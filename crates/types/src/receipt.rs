@@ -226,6 +226,12 @@ pub fn trace(spec_digest: &Digest, output_digest: &Digest, units: &UnitVector) -
     )
 }
 
+/// The trace that stands for an order whose spec is beside the chain, and nowhere to be had: every verifier that looked for it finds the same one.
+#[must_use]
+pub fn missing_spec_trace(slot_id: &SlotId) -> Digest {
+    Digest::of(Domain::Trace, &[b"missing spec", &slot_id.encode()])
+}
+
 /// What a worker publishes of its trace: `H(worker ‖ slot ‖ attempt ‖ salt ‖ trace)`.
 ///
 /// Only this worker can open it, and only for this assignment (the order's id names the chain), so that a commitment

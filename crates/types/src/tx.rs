@@ -193,13 +193,15 @@ record!(RevealVerdict {
     samples
 });
 
-/// Disputes a verdict within the challenge window; sent by the buyer, who risks a deposit.
+/// Disputes a verdict within the challenge window, or has a batch checked of which nothing was drawn; sent by the buyer, who risks a deposit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// The slot.
     pub slot_id: SlotId,
+    /// Of a batch of which nothing was drawn, an offset into what it costs: the leaf that covers it is checked.
+    pub at: Option<Amount>,
 }
-record!(Challenge { slot_id });
+record!(Challenge { slot_id, at });
 
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]

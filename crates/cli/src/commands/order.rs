@@ -59,16 +59,22 @@ enum Change {
     /// A session is an order of open rounds; `fairweir --json events` shows its lanes (lane_opened). Requests under way end where they
     /// are paid to. It closes by itself when its time is over.
     Close(Which),
-    /// Dispute the verdict on an order of yours while its challenge window is open.
+    /// Dispute the verdict on an order of yours, or have a batch of a session checked, while its challenge window is open.
     ///
     /// Five verifiers that did not judge it before decide. A deposit (`fairweir config params`, challenge_deposit) is
     /// held until then; if the verdict stands it pays their checks, else it comes back with the price.
+    ///
+    /// Of a batch of which no request was drawn for a check (`fairweir --json events`, nothing_drawn) say which one its verifiers are to check: with
+    /// --at, an offset into what the batch costs. The gateway tells both where it tells that a receipt is not settled yet.
     Challenge {
         #[command(flatten)]
         which: Which,
         /// The slot, for orders of several.
         #[arg(long, default_value_t = 0)]
         slot: u16,
+        /// Of a batch of which nothing was drawn: the coins that its requests before the one to check cost together.
+        #[arg(long, value_name = "COINS")]
+        at: Option<Amount>,
     },
 }
 
@@ -139,10 +145,10 @@ impl Change {
                 let action = Action::CloseSession(tx::CloseSession { order });
                 (which, vec![action], "closing".to_owned())
             }
-            Self::Challenge { which, slot } => {
+            Self::Challenge { which, slot, at } => {
                 let (order, slot) = (which.order, *slot);
                 let slot_id = SlotId { order, slot };
-                let action = Action::Challenge(tx::Challenge { slot_id });
+                let action = Action::Challenge(tx::Challenge { slot_id, at: *at });
                 (which, vec![action], "challenged".to_owned())
             }
         };

@@ -414,6 +414,7 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::LinkDue(_)
         | Event::LinkRevealed(_)
         | Event::NothingDrawn(_)
+        | Event::SampleChosen(_)
         | Event::LeavesDue(_)
         | Event::LeavesShown(_)
         | Event::BatchSettled(_) => sessions::happened(writing, place, event).await,

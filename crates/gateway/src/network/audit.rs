@@ -2,13 +2,13 @@
 
 mod asked;
 
-pub(super) use asked::{Asked, Owed};
+pub(super) use asked::{Asked, Owed, with_offsets};
 
 use super::{lanes::Lanes, offers::Offers, receipts::Receipts};
 use fairweir_client::{ClientError, sessions};
 use fairweir_net::Network;
 use fairweir_types::{
-    SecretKey,
+    Amount, SecretKey,
     event::BatchPosted,
     order::KindId,
     session::{Leaf, Numbers},
@@ -104,24 +104,22 @@ impl<N: Network> Auditor<N> {
             return Err(Wrong::Root);
         }
         let batch = (posted.slot_id, &posted.lane);
-        if !self.receipts.locate(batch, leaves, &tree) {
-            return Err(Wrong::Receipt);
-        }
+        self.receipts.locate(batch, leaves, &tree)?;
         self.receipts.claim(&posted.lane, leaves)
     }
 }
 
-/// What a worker's claim is not.
+/// What a worker's claim is not. Of a leaf with the offset at which it begins in what the batch costs: what a challenge names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Wrong {
     #[error("the leaves are not those of the root that it posted")]
     Root,
-    #[error("a leaf is of another receipt than the one that it gave us")]
-    Receipt,
-    #[error("a leaf has a number that we did not give, or that was claimed before")]
-    Number,
-    #[error("a leaf claims another amount than what the receipt's units cost")]
-    Amount,
+    #[error("the leaf at {0} coins is of another receipt than the one that it gave us")]
+    Receipt(Amount),
+    #[error("the leaf at {0} coins has a number that we did not give, or that was claimed before")]
+    Number(Amount),
+    #[error("the leaf at {0} coins claims another amount than what the receipt's units cost")]
+    Amount(Amount),
 }
 
 #[cfg(test)]

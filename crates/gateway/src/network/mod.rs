@@ -330,7 +330,7 @@ impl<N: Network> Market for NetworkMarket<N> {
         async move {
             match self.shared.receipts.standing(slot_id) {
                 Standing::Unknown => Err(ReceiptError::Unknown),
-                Standing::NotSettled => Err(ReceiptError::NotSettled),
+                Standing::NotSettled(claimed) => Err(ReceiptError::NotSettled(claimed)),
                 Standing::Refunded => Err(ReceiptError::Refunded),
                 Standing::Unclaimed => Err(ReceiptError::Unclaimed),
                 Standing::InBatch(batched) => {

@@ -1,6 +1,7 @@
 //! What receipts are put together from.
 
-use super::audit::{Asked, Owed, Wrong};
+use super::audit::{Asked, Owed, Wrong, with_offsets};
+use crate::Claimed;
 use fairweir_client::orders::{Settlement, SlotEnd};
 use fairweir_net::PeerAddr;
 use fairweir_types::{
@@ -41,6 +42,17 @@ struct Place {
     batch: SlotId,
     leaf: Leaf,
     path: SumPath,
+}
+
+impl Place {
+    /// What its buyer must know to have it checked.
+    fn claimed(&self) -> Option<Claimed> {
+        let at = self.path.offset().ok()?;
+        Some(Claimed {
+            batch: self.batch,
+            at,
+        })
+    }
 }
 
 /// A lane of ours.
@@ -115,7 +127,7 @@ pub(super) struct Receipts(Mutex<Newest>);
 /// Where a receipt stands.
 pub(super) enum Standing {
     Unknown,
-    NotSettled,
+    NotSettled(Option<Claimed>),
     Refunded,
     /// Its lane is closed, and nothing proves that its output was claimed: it is in none of the batches whose leaves were given, or it never came.
     Unclaimed,
@@ -208,7 +220,7 @@ impl Receipts {
                 entry.spec.clone(),
             ))),
             _ if entry.lane.is_some_and(|lane| newest.is_over(&lane)) => Standing::Unclaimed,
-            _ => Standing::NotSettled,
+            _ => Standing::NotSettled(None),
         }
     }
 }
@@ -279,24 +291,26 @@ impl Receipts {
         self.kind_of(lane).is_some()
     }
 
-    /// A batch was posted with these leaves, and the tree over them: each receipt of ours learns where it is. Says whether they are the receipts that
-    /// we got.
+    /// A batch was posted with these leaves, and the tree over them: each receipt of ours learns where it is.
+    ///
+    /// # Errors
+    /// [`Wrong::Receipt`] of the first that is not the receipt that we got.
     pub(super) fn locate(
         &self,
         (batch, lane): (SlotId, &SlotId),
         leaves: &[Leaf],
         tree: &SumTree,
-    ) -> bool {
+    ) -> Result<(), Wrong> {
         let mut newest = self.newest();
-        let mut are_ours = true;
-        for (position, leaf) in leaves.iter().enumerate() {
+        let mut found = Ok(());
+        for (position, (at, leaf)) in with_offsets(leaves).enumerate() {
             let slot_id = request_slot(lane, leaf.index);
             let Some(entry) = newest.entries.get_mut(&slot_id) else {
                 continue;
             };
             let got = entry.delivery.as_ref();
             if got.is_some_and(|got| got.receipt.receipt.digest() != leaf.receipt) {
-                are_ours = false;
+                found = found.and(Err(Wrong::Receipt(at)));
                 continue;
             }
             if let Some(path) = tree.path(position) {
@@ -307,7 +321,7 @@ impl Receipts {
                 });
             }
         }
-        are_ours
+        found
     }
 
     /// A worker claims these leaves of a lane of ours, in this order.
@@ -357,7 +371,7 @@ impl Newest {
     fn in_batch(&self, place: &Place, delivery: &Delivery, spec: &[u8]) -> Standing {
         let end = self.batches.iter().rev().find(|(id, _)| *id == place.batch);
         match end {
-            None => Standing::NotSettled,
+            None => Standing::NotSettled(place.claimed()),
             Some((_, BatchEnd::Refunded)) => Standing::Refunded,
             Some((_, BatchEnd::Settled(settled))) => {
                 let (settled, height, position) = (**settled).clone();

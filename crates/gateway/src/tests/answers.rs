@@ -1,7 +1,11 @@
 //! Answers, whole and as they come.
 
 use super::*;
-use crate::ReceiptError;
+use crate::{Claimed, ReceiptError};
+use fairweir_types::{
+    Amount, Digest,
+    order::{OrderId, SlotId},
+};
 
 /// What differs from run to run, made the same.
 fn stable(mut value: Value) -> Value {
@@ -232,7 +236,7 @@ async fn models_health_and_receipts_are_there() {
     assert_eq!(receipt.status, 200);
     assert!(receipt.body.starts_with("receipt of"));
     for (error, status, code) in [
-        (ReceiptError::NotSettled, 202, json!(null)),
+        (ReceiptError::NotSettled(None), 202, json!(null)),
         (ReceiptError::Unknown, 404, json!("receipt_not_found")),
         (ReceiptError::Refunded, 404, json!("receipt_refunded")),
         (ReceiptError::Unclaimed, 404, json!("receipt_unclaimed")),
@@ -242,6 +246,20 @@ async fn models_health_and_receipts_are_there() {
         let said = receipt.json();
         assert_eq!((receipt.status, &said["error"]["code"]), (status, &code));
     }
+    // What a challenge names is told as soon as the batch is known.
+    let claimed = Claimed {
+        batch: SlotId {
+            order: OrderId(Digest::ZERO),
+            slot: 0,
+        },
+        at: Amount::from_coins(1).unwrap(),
+    };
+    let pending = Some(ReceiptError::NotSettled(Some(claimed)));
+    *gateway.market.receiptless.lock().unwrap() = pending;
+    let receipt = gateway.get(&format!("/v1/fairweir/receipts/{id}")).await;
+    let said = receipt.json();
+    let batch = format!("{}:0", OrderId(Digest::ZERO));
+    assert_eq!((&said["batch"], &said["at"]), (&json!(batch), &json!("1")));
     // Who did not buy it does not get it: it holds question and answer.
     let (_, other) = gateway.keys.create("other", KeyLimits::default()).unwrap();
     let path = format!("/v1/fairweir/receipts/{id}");

@@ -2,7 +2,7 @@
 
 use super::{
     Order, Slot, drop_order,
-    escrow::{give_back, held},
+    escrow::{give_back, held, spend},
     keep_order, order,
     records::drop_slot,
 };
@@ -46,8 +46,19 @@ pub(crate) fn refund(
     slot: &Slot,
     reason: RefundReason,
 ) -> Result<(), Fault> {
-    let mut order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
-    let amount = order.slot_budget;
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    refund_what_is_left(execution, slot_id, (slot, order), (reason, Amount::ZERO))
+}
+
+/// Gives what was not spent of a slot's budget back to its payers and ends it. Whoever got something was credited before.
+pub(crate) fn refund_what_is_left(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    (slot, mut order): (&Slot, Order),
+    (reason, spent): (RefundReason, Amount),
+) -> Result<(), Fault> {
+    spend(&mut order, spent)?;
+    let amount = order.slot_budget.checked_sub(spent).or_fault()?;
     give_back(execution, &mut order, amount)?;
     execution.emit(Event::Refunded(Refunded {
         slot_id,

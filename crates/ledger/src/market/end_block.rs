@@ -1,14 +1,16 @@
 //! The end of a block: windows that are over.
 
-use super::{Phase, Slot, Timer, due, order, refund, release_worker, settle, slot_of, store_slot};
+use super::{
+    Phase, Slot, Timer, due, late::slash_late, order, refund, release_worker, settle, slot_of,
+    store_slot,
+};
 use crate::{
     appeals,
     execution::Execution,
     fault::{Fault, counted, present},
     keys,
-    params::{Params, count, money},
+    params::count,
     sessions,
-    stake::{self, Losses},
     state::Mark,
     verification,
 };
@@ -68,7 +70,8 @@ fn at_window_end(execution: &mut Execution<'_>, slot_id: SlotId) -> Result<(), F
     }
 }
 
-/// The worker handed in no receipt in time: it pays a part of the price, and another one gets the slot.
+/// The worker handed in no receipt in time: another one gets the slot, and it pays a part of the price. Where the spec lies beside the chain it pays once
+/// it is known that the spec could be had: else a buyer that leaves its spec nowhere would cost workers their stake.
 fn replace_worker(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -76,21 +79,10 @@ fn replace_worker(
 ) -> Result<(), Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let worker = slot.assigned()?;
-    let least = money(execution.params.late_penalty_min);
-    let penalty = Params::share_up(slot.quote, execution.params.late_penalty_bps)?.max(least);
     release_worker(execution, &order, &slot)?;
-    let mut losses = Losses {
-        // Made whole, not rewarded: else a buyer could earn by orders that nobody can execute.
-        buyer: Some((order.buyer, order.posting_fee)),
-        ..Losses::default()
-    };
-    stake::slash(
-        execution,
-        worker,
-        penalty,
-        (SlashReason::ReceiptLate, slot_id),
-        &mut losses,
-    )?;
+    if !order.has_blob_spec {
+        slash_late(execution, slot_id, (&slot, &order), [worker])?;
+    }
     execution.emit(Event::WorkerReplaced(WorkerReplaced {
         slot_id,
         worker,

@@ -240,6 +240,7 @@ fn order_record(
             spec_inline: None,
             ..header.clone()
         },
+        has_blob_spec: header.spec_inline.is_none() && header.open_rounds().is_none(),
         streams,
         slots_open: header.slots,
         slot_budget: costs.slot_budget,

@@ -38,6 +38,8 @@ pub struct Order {
     pub poster: Poster,
     /// The header without the inline spec, which the event log keeps.
     pub header: OrderHeader,
+    /// Whether there is none, and the spec lies beside the chain: then it can be missing.
+    pub has_blob_spec: bool,
     /// What each payer still has in it.
     pub streams: BoundedVec<HeldStream, FUNDING_STREAMS_MAX>,
     /// Slots that are not done.
@@ -67,6 +69,7 @@ state_record!(Order {
     buyer,
     poster,
     header,
+    has_blob_spec,
     streams,
     slots_open,
     slot_budget,

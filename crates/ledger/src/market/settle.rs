@@ -5,6 +5,7 @@ use super::{
     Slot,
     close::{close_slot, release_worker},
     escrow::{give_back, spend},
+    late::slash_late_before,
     order,
 };
 use crate::{
@@ -19,7 +20,7 @@ use fairweir_types::{
     order::SlotId,
 };
 
-/// Settles a slot whose verdict is valid and can no longer be challenged.
+/// Settles a slot whose verdict is valid and can no longer be challenged. What is left of a challenger's deposit goes back.
 pub(crate) fn settle(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -48,6 +49,8 @@ pub(crate) fn settle(
     let returned = order.slot_budget.checked_sub(spent).or_fault()?;
     spend(&mut order, spent)?;
     give_back(execution, &mut order, returned)?;
+    bank::credit(execution, order.buyer, slot.challenge_deposit)?;
+    slash_late_before(execution, slot_id, (slot, &order))?;
     let recomputed = checked.len().saturating_add(
         slot.dispute
             .iter()

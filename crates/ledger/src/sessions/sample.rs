@@ -9,9 +9,9 @@ use crate::{
     verification,
 };
 use fairweir_types::{
-    Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
+    Address, Amount, BoundedVec, Boxed, Bps, Digest, Event, Height, Millis,
     digest::Domain,
-    event::{LeavesDue, NothingDrawn},
+    event::{LeavesDue, NothingDrawn, SampleChosen},
     limits::{BATCH_REQUESTS_MAX, BATCH_SAMPLES_MAX},
     order::SlotId,
     receipt::Tier,
@@ -160,15 +160,40 @@ pub(super) fn draw_samples(
     let params = order.terms.over(&execution.params);
     let offsets = draw_offsets(&params, claim, &batch.seed, link.as_ref())?;
     batch.samples = BoundedVec::truncating(offsets);
-    let samples = batch.samples.clone();
+    let is_empty = batch.samples.is_empty();
     slot.batch = Some(batch);
-    if samples.is_empty() {
+    if is_empty {
         let worker = slot.assigned()?;
         let window = (Phase::Unsampled, execution.params.challenge_window);
         begin_window(execution, slot_id, &mut slot, window)?;
         execution.emit(Event::NothingDrawn(NothingDrawn { slot_id, worker }));
         return Ok(());
     }
+    ask_for_leaves(execution, slot_id, slot)
+}
+
+/// Takes what the buyer of a batch of which nothing was drawn wants to have checked: the leaf at an offset below what it costs.
+pub(crate) fn choose_sample(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    (buyer, at): (Address, Amount),
+) -> Result<(), Fault> {
+    let batch = present(slot.batch.as_mut(), "batch of which nothing was drawn")?;
+    batch.samples = BoundedVec::truncating(vec![at]);
+    batch.is_challenged = true;
+    execution.emit(Event::SampleChosen(SampleChosen { slot_id, buyer, at }));
+    ask_for_leaves(execution, slot_id, slot)
+}
+
+/// The worker of a batch must show the leaves that its samples fall into.
+fn ask_for_leaves(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+) -> Result<(), Fault> {
+    let batch = present(slot.batch.as_ref(), "batch of which leaves are due")?;
+    let samples = batch.samples.clone();
     let (worker, readers) = (slot.assigned()?, readers_of(&slot.first));
     let window = (Phase::Showing, execution.params.open_window);
     let due = begin_window(execution, slot_id, &mut slot, window)?;

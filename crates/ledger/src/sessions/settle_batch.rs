@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// Pays a batch whose samples were found right, or that has none: worker and verifiers get theirs and the fee burns. What is left of the
 /// part for checks makes up first what the worker paid towards it, and goes back to the buyer beyond that: else a buyer of a small lane
-/// would be given back what its worker paid for checks that nobody made.
+/// would be given back what its worker paid for checks that nobody made. A check that the buyer asked for its deposit pays, as far as it goes.
 pub(crate) fn settle_batch(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -26,6 +26,10 @@ pub(crate) fn settle_batch(
         .opened
         .map_or_else(Vec::new, |trace| verifiers_that_agree(slot, &trace));
     let (checks, to_checks) = pay_verifiers(execution, earned(&order, batch, &checked)?)?;
+    let by_buyer = by_deposit(&order, (slot, batch), checked.len())?;
+    let to_checks = to_checks.checked_sub(by_buyer).or_fault()?;
+    let left = slot.challenge_deposit.checked_sub(by_buyer).or_fault()?;
+    bank::credit(execution, order.buyer, left)?;
     let costs = Amount::sum([batch.pay, to_checks, order.settlement_fee]).or_fault()?;
     let unspent = order.slot_budget.checked_sub(costs).or_fault()?;
     let withheld = batch.root.sum.checked_sub(batch.pay).or_fault()?;
@@ -63,6 +67,19 @@ pub(crate) fn settle_batch(
     })));
     close_slot(execution, slot_id, slot, order)?;
     super::batch_ended(execution, batch, false)
+}
+
+/// What of its verifiers' checks the deposit of a buyer pays that chose the sample.
+fn by_deposit(
+    order: &Order,
+    (slot, batch): (&Slot, &Batch),
+    checks: usize,
+) -> Result<Amount, Fault> {
+    if !batch.is_challenged {
+        return Ok(Amount::ZERO);
+    }
+    let checks = Amount::sum(std::iter::repeat_n(order.check_fee, checks)).or_fault()?;
+    Ok(checks.at_most(slot.challenge_deposit))
 }
 
 /// What the verifiers of a batch earned: the fee of the link that one revealed, and that of its check each that agreed.

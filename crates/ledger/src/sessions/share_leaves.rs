@@ -100,7 +100,7 @@ pub(crate) fn sharing_ended(
 ) -> Result<(), Fault> {
     let batch = present(slot.batch.as_ref(), "batch of a slot that is shared")?;
     if batch.sharers.is_empty() {
-        return verification::unshared(execution, slot_id, slot);
+        return verification::unopened(execution, slot_id, slot);
     }
     verification::begin_commit(execution, slot_id, slot, Tier::Dispute)
 }

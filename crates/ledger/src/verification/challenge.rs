@@ -2,13 +2,14 @@ use super::VerificationError;
 use crate::{
     bank,
     execution::Execution,
-    fault::present,
+    fault::{OrFault, present},
     market::{Phase, order, slot},
     params::money,
+    sessions,
 };
 use fairweir_types::{Address, event::DisputeCause, tx::Challenge};
 
-/// Disputes a valid verdict within its window; the buyer's deposit pays the checks if it is wrong.
+/// Disputes a valid verdict within its window, or has a batch checked of which nothing was drawn; the buyer's deposit pays the checks if the work is right.
 pub(crate) fn challenge(
     execution: &mut Execution<'_>,
     sender: Address,
@@ -18,7 +19,7 @@ pub(crate) fn challenge(
     let Some(mut record) = slot(&execution.overlay, slot_id)? else {
         return Err(VerificationError::NoSuchSlot);
     };
-    if record.phase != Phase::Challengeable {
+    if !matches!(record.phase, Phase::Challengeable | Phase::Unsampled) {
         return Err(VerificationError::WrongPhase {
             expected: Phase::Challengeable,
             found: record.phase,
@@ -33,8 +34,22 @@ pub(crate) fn challenge(
     if balance < deposit {
         return Err(VerificationError::CannotPayDeposit { balance, deposit });
     }
+    let total = match (record.phase, &record.batch) {
+        (Phase::Unsampled, Some(batch)) => Some(batch.root.sum),
+        _ => None,
+    };
+    let at = match (total, challenge.at) {
+        (Some(total), Some(at)) if at < total => Some(at),
+        (Some(total), _) => return Err(VerificationError::OffsetOutside { total }),
+        (None, Some(_)) => return Err(VerificationError::OffsetOfVerdict),
+        (None, None) => None,
+    };
     bank::debit(execution, sender, deposit)?;
-    record.challenge_deposit = deposit;
-    super::window::begin_dispute(execution, slot_id, record, DisputeCause::Challenged)?;
+    // A batch that was checked for its buyer already holds its first deposit.
+    record.challenge_deposit = record.challenge_deposit.checked_add(deposit).or_fault()?;
+    match at {
+        Some(at) => sessions::choose_sample(execution, slot_id, record, (sender, at))?,
+        None => super::window::begin_dispute(execution, slot_id, record, DisputeCause::Challenged)?,
+    }
     Ok(())
 }

@@ -4,14 +4,14 @@ use crate::{
     execution::Execution,
     fault::{Fault, counted, present},
     keys,
-    market::{Drawn, Phase, Slot, begin_window, order, refund, release_worker, seed},
+    market::{Drawn, Phase, Slot, begin_window, order, seed},
     params::{count, money},
     registry::VerifierRecord,
     sessions, stake,
     state::scan,
 };
 use fairweir_types::{
-    Address, Amount, BoundedVec, Boxed, Digest, Event, Millis,
+    Address, BoundedVec, Boxed, Digest, Event, Millis,
     digest::Domain,
     event::{RefundReason, Understaffed, VerifiersDrawn},
     limits::VERIFIERS_MAX,
@@ -57,12 +57,7 @@ pub(crate) fn choose(
             needed: u16::try_from(needed).unwrap_or(u16::MAX),
             eligible: u16::try_from(pool.len()).unwrap_or(u16::MAX),
         }));
-        if slot.challenge_deposit > Amount::ZERO {
-            super::judge::stand(execution, slot_id, slot, &order)?;
-            return Ok(None);
-        }
-        release_worker(execution, &order, &slot)?;
-        refund(execution, slot_id, &slot, RefundReason::Understaffed)?;
+        super::judge::leave_open(execution, slot_id, &slot, RefundReason::Understaffed)?;
         return Ok(None);
     }
     let seed = seed(execution, purpose, slot_id, slot.attempt);

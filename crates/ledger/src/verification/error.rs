@@ -48,6 +48,17 @@ pub enum VerificationError {
         /// The deposit.
         deposit: Amount,
     },
+    /// A batch of which nothing was drawn is checked somewhere in what it costs.
+    #[error(
+        "nothing of the batch was drawn: say where to check it, at an offset below the {total} coins that it costs"
+    )]
+    OffsetOutside {
+        /// What the batch costs.
+        total: Amount,
+    },
+    /// A verdict is challenged as a whole.
+    #[error("a verdict is challenged as a whole: there is no offset to name")]
+    OffsetOfVerdict,
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -68,6 +79,8 @@ impl VerificationError {
             Self::NotTheBuyer => 508,
             Self::CannotPayDeposit { .. } => 509,
             Self::OtherSamples => 510,
+            Self::OffsetOutside { .. } => 511,
+            Self::OffsetOfVerdict => 512,
             Self::Fault(_) => 99,
         }
     }

@@ -4,15 +4,18 @@ use crate::{
     appeals, bank,
     execution::Execution,
     fault::{Fault, OrFault, present},
-    market::{Draw, Order, Phase, Slot, begin_window, order, refund, release_worker, settle},
+    market::{
+        Draw, Order, Phase, Slot, begin_window, order, pay_verifiers, refund, refund_what_is_left,
+        release_worker, settle, slash_late_before,
+    },
     params::{Params, count},
     stake::{self, Losses},
 };
 use fairweir_types::{
-    Address, Amount, Digest, Event, Millis,
+    Address, Amount, Digest, Event, Millis, Rounding,
     event::{DisputeCause, Judged, RefundReason, SlashReason},
     order::SlotId,
-    receipt::{Tier, Verdict},
+    receipt::{Tier, Verdict, missing_spec_trace},
 };
 use std::collections::BTreeMap;
 
@@ -114,28 +117,69 @@ fn judge_dispute(
         .find(|(_, count)| **count >= quorum)
         .map(|(trace, _)| *trace);
     let tally = (agreeing(&slot.dispute, trace), slot.dispute.len());
+    let is_unread = order.has_blob_spec && decided == Some(missing_spec_trace(&slot_id));
     let verdict = match decided {
+        _ if is_unread => Verdict::Undecided,
         Some(right) if right == *trace => Verdict::Valid,
         Some(_) => Verdict::Invalid,
         None => Verdict::Undecided,
     };
     let until = match decided {
-        Some(right) => appeals::begin(execution, slot_id, &slot, right)?,
-        None => None,
+        Some(right) if !is_unread => appeals::begin(execution, slot_id, &slot, right)?,
+        _ => None,
     };
     let told = until.unwrap_or(Millis::ZERO);
     emit_judged(execution, slot_id, Tier::Dispute, verdict, tally, told);
     match (decided, until) {
         (_, Some(_)) => Ok(()),
+        _ if is_unread => unread(execution, slot_id, slot, order),
         (Some(right), None) => conclude(execution, slot_id, slot, &right, None),
         (None, None) => {
             let mut losses = Losses {
                 verifiers: dispute_fees(&order, &slot.dispute, None),
                 ..Losses::default()
             };
-            undecided(execution, slot_id, slot, &order, &mut losses)
+            undecided(execution, slot_id, &slot, &mut losses)
         }
     }
+}
+
+/// The verifiers do not find the spec, which lies beside the chain: so nobody knows whether the work is right, or who is to blame. Its buyer, who has to leave it
+/// where it is found, pays those who looked, a check each as far as its escrow goes, and gets the rest back; the worker gets nothing and loses nothing. What the buyer
+/// itself challenged is paid: it was found before.
+fn unread(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
+    order: Order,
+) -> Result<(), Fault> {
+    slash_missing(execution, slot_id, &slot.dispute, &mut Losses::default())?;
+    let missing = missing_spec_trace(&slot_id);
+    if slot.challenge_deposit > Amount::ZERO {
+        let mut losses = Losses {
+            verifiers: dispute_fees(&order, &slot.dispute, Some(missing)),
+            ..Losses::default()
+        };
+        pay_from_deposit(execution, &mut slot, &mut losses)?;
+        return settle(execution, slot_id, &slot);
+    }
+    let looked: Vec<Address> = [&slot.first, &slot.dispute]
+        .into_iter()
+        .flat_map(|draw| draw.iter())
+        .filter(|drawn| drawn.trace == Some(missing))
+        .map(|drawn| drawn.verifier)
+        .collect();
+    let count = u64::try_from(looked.len()).unwrap_or(u64::MAX).max(1);
+    let part = order
+        .slot_budget
+        .checked_mul_ratio(1, count, Rounding::Down)
+        .or_fault()?;
+    let fee = order.check_fee.at_most(part);
+    let earned = looked.into_iter().map(|verifier| (verifier, fee));
+    let (_, spent) = pay_verifiers(execution, earned)?;
+    release_worker(execution, &order, &slot)?;
+    let reason = RefundReason::SpecMissing;
+    refund_what_is_left(execution, slot_id, (&slot, order), (reason, spent))
 }
 
 /// Settles a slot for one trace, by the vote of a dispute or because an appeal turned it; the appellant is paid like a reporter then.
@@ -153,7 +197,7 @@ pub(crate) fn conclude(
         ..Losses::default()
     };
     if slot.opened == Some(*right) {
-        valid(execution, slot_id, slot, &order, right, &mut losses)
+        valid(execution, slot_id, slot, right, &mut losses)
     } else {
         invalid(execution, slot_id, slot, &order, right, &mut losses)
     }
@@ -181,7 +225,6 @@ fn valid(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
     mut slot: Slot,
-    order: &Order,
     right: &Digest,
     losses: &mut Losses,
 ) -> Result<(), Fault> {
@@ -189,7 +232,7 @@ fn valid(
     slash_wrong(execution, slot_id, &slot.first, right, losses)?;
     slash_wrong(execution, slot_id, &slot.dispute, right, losses)?;
     slash_missing(execution, slot_id, &slot.dispute, losses)?;
-    pay_from_deposit(execution, &mut slot, order, losses)?;
+    pay_from_deposit(execution, &mut slot, losses)?;
     settle(execution, slot_id, &slot)
 }
 
@@ -227,6 +270,7 @@ fn invalid(
     slash_wrong(execution, slot_id, &slot.first, right, losses)?;
     slash_wrong(execution, slot_id, &slot.dispute, right, losses)?;
     slash_missing(execution, slot_id, &slot.dispute, losses)?;
+    slash_late_before(execution, slot_id, (&slot, order))?;
     return_deposit(execution, order, &mut slot)?;
     refund(execution, slot_id, &slot, RefundReason::Invalid)
 }
@@ -234,37 +278,38 @@ fn invalid(
 fn undecided(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    slot: Slot,
-    order: &Order,
+    slot: &Slot,
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     slash_missing(execution, slot_id, &slot.dispute, losses)?;
-    if slot.challenge_deposit > Amount::ZERO {
-        return stand(execution, slot_id, slot, order);
-    }
-    release_worker(execution, order, &slot)?;
-    refund(execution, slot_id, &slot, RefundReason::Undecided)
+    leave_open(execution, slot_id, slot, RefundReason::Undecided)
 }
 
-/// A challenge that could not be decided leaves the first verdict standing: else a buyer could get valid work for nothing by
-/// challenging it when too few verifiers are left.
-pub(crate) fn stand(
-    execution: &mut Execution<'_>,
-    slot_id: SlotId,
-    mut slot: Slot,
-    order: &Order,
-) -> Result<(), Fault> {
-    return_deposit(execution, order, &mut slot)?;
-    settle(execution, slot_id, &slot)
-}
-
-/// The worker did not open in time: that costs as much as the worst fault (protocol rule 2).
-pub(crate) fn unopened(
+/// Nobody knows whether the work is right: its buyer gets the price back. But what the buyer itself challenged is paid all the same: else it could get
+/// valid work for nothing by challenging it when too few verifiers are left.
+pub(super) fn leave_open(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
     slot: &Slot,
+    reason: RefundReason,
+) -> Result<(), Fault> {
+    if slot.challenge_deposit > Amount::ZERO {
+        return settle(execution, slot_id, slot);
+    }
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    release_worker(execution, &order, slot)?;
+    refund(execution, slot_id, slot, reason)
+}
+
+/// The worker did not open in time, did not show what of its batch was drawn, or nobody let the dispute's verifiers read that: it costs as much
+/// as the worst fault (protocol rule 2).
+pub(crate) fn unopened(
+    execution: &mut Execution<'_>,
+    slot_id: SlotId,
+    mut slot: Slot,
 ) -> Result<(), Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    return_deposit(execution, &order, &mut slot)?;
     let tally = (0, slot.first.len());
     emit_judged(
         execution,
@@ -276,7 +321,7 @@ pub(crate) fn unopened(
     );
     let committed = slot.first.iter().filter(|drawn| drawn.commitment.is_some());
     let checks = committed.map(|drawn| (drawn.verifier, order.check_fee));
-    let verifiers = checks.chain(link_fee(&order, slot)).collect();
+    let verifiers = checks.chain(link_fee(&order, &slot)).collect();
     let mut losses = Losses {
         buyer: Some((order.buyer, order.posting_fee)),
         verifiers,
@@ -285,22 +330,11 @@ pub(crate) fn unopened(
     slash_worker(
         execution,
         slot_id,
-        slot,
+        &slot,
         &order,
         (SlashReason::Unopened, &mut losses),
     )?;
-    refund(execution, slot_id, slot, RefundReason::Unopened)
-}
-
-/// Nobody let the dispute's verifiers read what the worker showed: that costs as much as not to show it.
-pub(crate) fn unshared(
-    execution: &mut Execution<'_>,
-    slot_id: SlotId,
-    mut slot: Slot,
-) -> Result<(), Fault> {
-    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
-    return_deposit(execution, &order, &mut slot)?;
-    unopened(execution, slot_id, &slot)
+    refund(execution, slot_id, &slot, RefundReason::Unopened)
 }
 
 /// Until the kind has a referee, a majority takes the price that was at stake and the governed share (protocol rule 7).
@@ -387,11 +421,10 @@ fn slash_verifier(
     stake::slash(execution, verifier, amount, (reason, slot_id), losses)
 }
 
-/// A challenger who was wrong pays what checks are still owed; the rest of its deposit goes back.
+/// A challenger who was wrong pays what checks of the dispute are still owed.
 fn pay_from_deposit(
     execution: &mut Execution<'_>,
     slot: &mut Slot,
-    order: &Order,
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     for (verifier, owed) in &mut losses.verifiers {
@@ -400,11 +433,11 @@ fn pay_from_deposit(
         *owed = owed.checked_sub(part).or_fault()?;
         bank::credit(execution, *verifier, part)?;
     }
-    return_deposit(execution, order, slot)
+    Ok(())
 }
 
 /// Gives a challenger its deposit back.
-pub(crate) fn return_deposit(
+fn return_deposit(
     execution: &mut Execution<'_>,
     order: &Order,
     slot: &mut Slot,

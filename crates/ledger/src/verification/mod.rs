@@ -19,7 +19,7 @@ pub(crate) use challenge::challenge;
 pub(crate) use commit_verdict::commit_verdict;
 pub(crate) use draw::{begin_commit, choose, draw};
 pub use error::VerificationError;
-pub(crate) use judge::{conclude, slash_unlinked, unshared};
+pub(crate) use judge::{conclude, slash_unlinked, unopened};
 pub(crate) use open_receipt::open_receipt;
 pub(crate) use reveal_verdict::reveal_verdict;
 pub(crate) use window::{begin_reveal, window_ended};

@@ -22,7 +22,7 @@ pub(crate) fn window_ended(
     match slot.phase {
         Phase::Committing => commitments_complete(execution, slot_id, slot, Tier::First),
         Phase::DisputeCommitting => commitments_complete(execution, slot_id, slot, Tier::Dispute),
-        Phase::Opening | Phase::Showing => super::judge::unopened(execution, slot_id, &slot),
+        Phase::Opening | Phase::Showing => super::judge::unopened(execution, slot_id, slot),
         Phase::Linking => sessions::link_ended(execution, slot_id, slot),
         Phase::Sharing => sessions::sharing_ended(execution, slot_id, slot),
         Phase::Revealing => super::judge::judge(execution, slot_id, slot, Tier::First),

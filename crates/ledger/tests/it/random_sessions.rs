@@ -255,12 +255,18 @@ impl Walk {
             Phase::Revealing | Phase::DisputeRevealing => says("reveal"),
             Phase::Opening => format!("worker: open-batch {name} {}", batch.1),
             Phase::Sharing => format!("f{}: share {name}", 1 + which % 2),
-            Phase::Challengeable => {
+            Phase::Challengeable | Phase::Unsampled => {
                 let buyer = self
                     .lanes
                     .iter()
                     .find(|lane| slot_of_lane(self.world(), lane) == lane_id(&slot));
-                format!("{}: challenge {name}", buyer.unwrap().buyer)
+                let at = match slot.phase {
+                    Phase::Unsampled => {
+                        format!("at={}", hundredths(u64::try_from(which % 4).unwrap()))
+                    }
+                    _ => String::new(),
+                };
+                format!("{}: challenge {name} {at}", buyer.unwrap().buyer)
             }
             Phase::Appealable => return self.appeal(&slot, batch),
             Phase::Appealed => return self.play(&slot, name, which),
@@ -473,6 +479,7 @@ fn random_steps_reach_everything_that_happens_to_sessions() {
         "LaneClosed",
         "BatchPosted",
         "NothingDrawn",
+        "SampleChosen",
         "LeavesShown",
         "BatchSettled",
         "Judged",

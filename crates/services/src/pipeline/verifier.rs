@@ -9,7 +9,7 @@ use super::{
     salt::verdict_nonce,
 };
 use crate::{
-    BlobError, Env, Evidence, Registry, StopAt,
+    Env, Evidence, Registry, StopAt,
     session::{
         check, link_due,
         seal::{ContentKey, ReadingKey, Sharing},
@@ -23,7 +23,7 @@ use fairweir_types::{
     event::{LeavesShared, LinkDue, SharingDue, VerdictCommitted, VerifiersDrawn},
     limits::HINT_BYTES_MAX,
     order::{OrderId, SlotId},
-    receipt::{Disclosure, Tier, verdict_commitment},
+    receipt::{Disclosure, Tier, missing_spec_trace, verdict_commitment},
     session::{SampleTraces, batch_trace},
     tx::{CommitVerdict, RevealLink, RevealVerdict, ShareLeaves},
 };
@@ -93,6 +93,8 @@ pub(super) type Job = (SlotId, Tier);
 pub(super) enum Checked {
     /// Of one piece of work.
     Work(Arc<dyn crate::AnyService>, Evidence),
+    /// That its spec is nowhere to be had.
+    NoSpec,
     /// Of a batch: the traces of its samples, and the key of what was shown.
     Batch(SampleTraces, Option<ContentKey>),
 }
@@ -369,9 +371,7 @@ pub(super) async fn disclosed(
         .await
     {
         Ok(bytes) => bytes,
-        Err(
-            BlobError::TooLarge { .. } | BlobError::NotFound(_) | BlobError::DigestDiffers { .. },
-        ) => return Ok((StopAt::default(), Vec::new())),
+        Err(error) if error.is_missing() => return Ok((StopAt::default(), Vec::new())),
         Err(error) => return Err(error.into()),
     };
     let disclosure: Disclosure = decode(&bytes).unwrap_or_default();
@@ -507,7 +507,11 @@ impl Role for Machine {
             Some(Judged::Work(receipt)) => Some(receipt),
             None => None,
         };
-        let ready = ready(tools, order).await?;
+        let ready = match ready(tools, order).await {
+            // Whoever looks for it finds that.
+            Err(WorkError::Spec(error)) if error.is_missing() => return Ok(Checked::NoSpec),
+            ready => ready?,
+        };
         let evidence = if ready.is_refused {
             Evidence::Refused
         } else {
@@ -541,7 +545,8 @@ impl Role for Machine {
                     drawn.samples = samples;
                     Some(batch_trace(&job.0, drawn.samples.iter()))
                 }
-                (Judged::Batch(..), Checked::Work(..)) => None,
+                (Judged::Work(_), Checked::NoSpec) => Some(missing_spec_trace(&job.0)),
+                (Judged::Batch(..), Checked::Work(..) | Checked::NoSpec) => None,
             };
         }
         self.next(job)

@@ -432,6 +432,10 @@ impl Role for Machine {
         if let Some(blob) = blob {
             tools.blobs.put(blob).await?;
         }
+        if order.header.spec_inline.is_none() {
+            // Its buyer may have taken it away: whoever checks must find it.
+            tools.blobs.put(ready.spec).await?;
+        }
         Ok(Made {
             executed,
             disclosure,

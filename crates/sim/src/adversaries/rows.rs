@@ -74,11 +74,12 @@ const SHELTERED: &str = "the same with D·(1 − A + A·v/(T + v)) in place of D
 const REPEATED: &str =
     "P·(s·S + 2·T + v) − (1 − P)·v, P of n + 1 requests, v the leaf that comes twice";
 const LANE_DRAWN: &str = "P·2/8·x·V − 1/8·l, l the fee of a link";
-const NOTHING: &str = "nothing but the fees of what is refused";
+const NOTHING: &str = "nothing but the fees of what is refused, or comes to nothing";
 const TOTAL: &str = "T";
 const OVERHEAD: &str =
     "what its settlements burned and paid for checks, less its worker's part; as an honest buyer";
 const CHECKS: &str = "five checks";
+const LOOKED: &str = "seven checks, as far as the budget of the slot goes";
 
 rows! {
     "wrong-output", "2, 7", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WrongOutput);
@@ -116,6 +117,8 @@ rows! {
     "replaying-buyer", "6", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Replaying);
     "unfunded-buyer", "10", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Unfunded);
     "frivolous-challenger", "10", Twin, Exactly CHECKS, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::Challenger);
+    "absent-spec", "3, 6", Aside, Exactly NOTHING, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::AbsentSpec);
+    "hidden-spec", "3, 4, 7", Aside, Exactly LOOKED, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::HiddenSpec);
     "wash-trader", "9", Aside, Exactly OVERHEAD, 1, |seed, cheats| tricks::buyer(seed, cheats, Trick::WashTrader);
 }
 

@@ -165,6 +165,16 @@ impl Town {
         (self.wealth[&account], self.fees[&account])
     }
 
+    /// Leaves a blob where everybody finds it.
+    pub(super) fn leave(&self, blob: &[u8]) {
+        let _ = self.blobs.keep(blob.to_vec());
+    }
+
+    /// Takes a blob away from everybody.
+    pub(super) fn take_away(&self, blob: &[u8]) {
+        self.blobs.forget(&Digest::of_blob(blob));
+    }
+
     pub(super) fn seat(&self, name: &str) -> Seat {
         self.chain.seat(key(name))
     }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     Work,
     byzantine::{
-        early_close, frivolous_challenger, overdrawing_buyer, replaying_buyer, unfunded_buyer,
-        unpaying_buyer, wash_trader,
+        absent_spec, early_close, frivolous_challenger, hidden_spec, overdrawing_buyer,
+        replaying_buyer, unfunded_buyer, unpaying_buyer, wash_trader,
     },
     scenarios,
     world::play_long,
@@ -21,12 +21,14 @@ use fairweir_services::{
     session::{CREDIT_CHUNK, LaneTerms},
     text::Text,
 };
-use fairweir_types::{Amount, Units, order::KindId};
+use fairweir_types::{Amount, Units, limits::SPEC_INLINE_BYTES_MAX, order::KindId};
 
 /// Seven honest verifiers: two, and five for a dispute.
 const VERIFIERS: u32 = 7;
 /// Requests of a session.
 const REQUESTS: usize = 5;
+/// Lines of a text that is too long for a block.
+const LONG_LINES: usize = 30;
 
 /// How a buyer cheats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,10 @@ pub(super) enum Trick {
     Unfunded,
     /// [`frivolous_challenger`].
     Challenger,
+    /// [`absent_spec`].
+    AbsentSpec,
+    /// [`hidden_spec`].
+    HiddenSpec,
     /// [`wash_trader`].
     WashTrader,
 }
@@ -80,8 +86,12 @@ pub(super) fn buyer(seed: u64, cheats: bool, trick: Trick) -> Outcome {
         let town = Town::boot(&context, &plan, kind, Cheats::new()).await;
         let mut patron = town.patron(1);
         let works = texts(seed, REQUESTS);
-        if trick == Trick::Challenger {
-            return challenged(&town, &patron, (seed, cheats)).await;
+        match trick {
+            Trick::Challenger => return challenged(&town, &patron, (seed, cheats)).await,
+            Trick::AbsentSpec | Trick::HiddenSpec => {
+                return unread(&town, &patron, (seed, trick)).await;
+            }
+            _ => {}
         }
         let mut ahead = Amount::ZERO;
         let received = match trick {
@@ -112,7 +122,9 @@ pub(super) fn buyer(seed: u64, cheats: bool, trick: Trick) -> Outcome {
                 wash_trader(&patron, &works).await;
                 Amount::ZERO
             }
-            Trick::Challenger => unreachable!("it was told above"),
+            Trick::Challenger | Trick::AbsentSpec | Trick::HiddenSpec => {
+                unreachable!("they were told above")
+            }
         };
         if !matches!(
             trick,
@@ -174,4 +186,40 @@ async fn challenged(town: &Town, patron: &Patron, (seed, cheats): (u64, bool)) -
         ..Told::default()
     };
     read(town, &[Town::buyer(1)], told)
+}
+
+/// Who looks in vain for a spec that is a blob is paid by the buyer, a check each, as far as the budget of the slot goes.
+async fn unread(town: &Town, patron: &Patron, (seed, trick): (u64, Trick)) -> Outcome {
+    let work = Work::text(&scenarios::text(seed, 0, LONG_LINES));
+    assert!(work.spec.len() > SPEC_INLINE_BYTES_MAX, "it is a blob");
+    let (leave, hide) = (|| town.leave(&work.spec), || town.take_away(&work.spec));
+    if trick == Trick::AbsentSpec {
+        absent_spec(patron, &work).await;
+    } else {
+        hidden_spec(patron, &work, (leave, hide)).await;
+    }
+    town.settle().await;
+    let params = town.chain.params();
+    let quote = float(patron.quote_at_most(&work));
+    let fee = |share_of: &str, least: &str| {
+        let share = quote * share(&params, share_of);
+        share.ceil().max(governed(&params, least))
+    };
+    let check = fee("check_fee_bps", "check_fee_min");
+    let first = governed(&params, "first_draw");
+    let budget = quote + fee("settlement_fee_bps", "settlement_fee_min") + first * check;
+    let looked = first + governed(&params, "dispute_draw");
+    let (expected, friends) = match trick {
+        Trick::AbsentSpec => (0.0, Vec::new()),
+        _ => (
+            looked * check.min((budget / looked).floor()),
+            vec![Town::worker(1)],
+        ),
+    };
+    let adversaries: Vec<_> = [Town::buyer(1)].into_iter().chain(friends).collect();
+    let told = Told {
+        expected,
+        ..Told::default()
+    };
+    read(town, &adversaries, told)
 }

@@ -14,6 +14,6 @@ pub(crate) async fn frivolous_challenger(patron: &Patron, order: OrderId) {
     let slot_id = judged.await;
     patron
         .seat()
-        .done(Action::Challenge(Challenge { slot_id }))
+        .done(Action::Challenge(Challenge { slot_id, at: None }))
         .await;
 }

@@ -1,6 +1,7 @@
 //! Cheats: one behaviour per file. Workers and verifiers are [`Twist`]s around the real parts of a role, which are never changed, or
 //! cook the books that a worker keeps; buyers do with a session or an order what no honest client does.
 
+mod absent_spec;
 mod claimed_again;
 mod collusion;
 mod copied_run;
@@ -13,6 +14,7 @@ mod forged_request;
 mod forged_trace;
 mod forged_verdict;
 mod frivolous_challenger;
+mod hidden_spec;
 mod idle_verifier;
 mod inflated_claim;
 mod inflated_units;
@@ -73,9 +75,11 @@ pub use withheld_opening::WithheldOpening;
 pub use withheld_receipt::WithheldReceipt;
 pub use wrong_output::WrongOutput;
 
+pub(crate) use absent_spec::absent_spec;
 pub(crate) use early_close::early_close;
 pub(crate) use forged_request::forged_request;
 pub(crate) use frivolous_challenger::frivolous_challenger;
+pub(crate) use hidden_spec::hidden_spec;
 pub(crate) use overdrawing_buyer::overdrawing_buyer;
 pub(crate) use repeated_leaf::repeat_leaf;
 pub(crate) use replaying_buyer::replaying_buyer;

@@ -17,6 +17,7 @@ mod other_seed;
 mod other_template;
 mod retired_kind;
 mod session_appeal;
+mod session_challenge;
 mod session_cheat;
 mod session_day;
 mod session_top_up;
@@ -75,6 +76,8 @@ pub const ALL: &[Scenario] = &[
     story("session-wrong-output", session_cheat::wrong_output),
     story("session-inflated-claim", session_cheat::inflated_claim),
     story("session-withheld-leaves", session_cheat::withheld_leaves),
+    story("session-challenge-in-vain", session_challenge::in_vain),
+    story("session-challenged", session_challenge::wrong_output),
     story("session-forged-verdicts", session_appeal::against_worker),
     story("session-copied-runs", session_appeal::copied),
     story("session-bribed-verifiers", session_appeal::against_buyer),

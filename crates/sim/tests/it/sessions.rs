@@ -42,3 +42,13 @@ fn liars_about_a_batch_that_copy_the_run_of_its_worker_have_nothing_to_show() {
 fn what_is_open_when_its_kind_is_retired_is_finished_and_paid() {
     crate::tell("retired-kind", 9);
 }
+
+#[test]
+fn a_buyer_that_doubts_right_work_of_which_nothing_was_drawn_pays_its_check() {
+    crate::tell("session-challenge-in-vain", 10);
+}
+
+#[test]
+fn a_buyer_that_doubts_wrong_work_of_which_nothing_was_drawn_has_its_money_back() {
+    crate::tell("session-challenged", 11);
+}

@@ -189,7 +189,19 @@ pub struct NothingDrawn {
 }
 record!(NothingDrawn { slot_id, worker });
 
-/// Requests of a batch were drawn for a check; its worker must show them.
+/// The buyer of a batch of which nothing was drawn has one of its requests checked, and risks a deposit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleChosen {
+    /// The batch.
+    pub slot_id: SlotId,
+    /// Its buyer.
+    pub buyer: Address,
+    /// The offset into what the batch costs: the leaf that covers it is meant.
+    pub at: Amount,
+}
+record!(SampleChosen { slot_id, buyer, at });
+
+/// Requests of a batch were drawn for a check, or one was chosen; its worker must show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeavesDue {
     /// The batch.

@@ -297,7 +297,7 @@ records! {
     CommitVerdict { slot_id, tier, commitment }
     OpenReceipt { slot_id, salt, output }
     RevealVerdict { slot_id, tier, nonce, trace, samples }
-    Challenge { slot_id }
+    Challenge { slot_id, at }
     Request { chain_id, lane, index, kind, spec_digest, demand }
     SignedRequest { request, signer, signature }
     Payers { buyer, delegate }
@@ -414,6 +414,7 @@ records! {
     LinkDue { slot_id, worker, seed, verifier, hash_chain, index, due }
     LinkRevealed { slot_id, verifier, link }
     NothingDrawn { slot_id, worker }
+    SampleChosen { slot_id, buyer, at }
     SharingDue { slot_id, worker, readers, due }
     LeavesShared { slot_id, sender, wraps }
     BatchSettled { slot_id, lane, payers, root, count, samples, paid, checks, burned, returned, recomputed_by, disputed, randomness }
@@ -542,7 +543,7 @@ choices! {
         ToppedUp, Matched, Unmatched, ReceiptSubmitted, VerifiersDrawn, DisputeUnderstaffed, VerdictCommitted, OpeningDue, ReceiptOpened,
         RevealDue, VerdictRevealed, Disputed, Judged, Settled, Refunded, WorkerReplaced, OrderClosed, LaneOpened,
         LaneClosing, LaneClosed, BatchPosted, LeavesDue, LeavesShown, BatchSettled, DelegateGranted, DelegateRevoked,
-        LaneToppedUp, SharingDue, LeavesShared, LinkDue, LinkRevealed, NothingDrawn, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
+        LaneToppedUp, SharingDue, LeavesShared, LinkDue, LinkRevealed, NothingDrawn, SampleChosen, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, VoteReturned, ValidatorTombstoned,
         CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,

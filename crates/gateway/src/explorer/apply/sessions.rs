@@ -65,6 +65,9 @@ pub(super) async fn happened(
         Event::NothingDrawn(event) => {
             change_slot(writing, place, event.slot_id, "unsampled", |_| {}).await
         }
+        Event::SampleChosen(event) => {
+            change_slot(writing, place, event.slot_id, "sample_chosen", |_| {}).await
+        }
         Event::LeavesDue(event) => {
             let samples: Vec<String> = event.samples.iter().map(Amount::to_string).collect();
             let slot = json::slot_name(event.slot_id);

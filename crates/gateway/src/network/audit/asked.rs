@@ -61,14 +61,14 @@ impl Asked {
         lane: &SlotId,
         leaves: &[Leaf],
     ) -> Result<(), Wrong> {
-        for leaf in leaves {
+        for (at, leaf) in with_offsets(leaves) {
             match self.requests.remove(&request_slot(lane, leaf.index)) {
                 Some(owed) => {
                     let first = self.first.unwrap_or(leaf.index);
                     self.first = Some(first.min(leaf.index));
-                    owed.map_or(Ok(()), |owed| owed.check(leaf))?;
+                    owed.map_or(Ok(()), |owed| owed.check(at, leaf))?;
                 }
-                None if self.is_given_by_us(leaf.index) => return Err(Wrong::Number),
+                None if self.is_given_by_us(leaf.index) => return Err(Wrong::Number(at)),
                 None => {}
             }
         }
@@ -82,15 +82,25 @@ impl Asked {
 }
 
 impl Owed {
-    fn check(&self, leaf: &Leaf) -> Result<(), Wrong> {
+    fn check(&self, at: Amount, leaf: &Leaf) -> Result<(), Wrong> {
         if leaf.receipt != self.receipt {
-            return Err(Wrong::Receipt);
+            return Err(Wrong::Receipt(at));
         }
         if leaf.amount != self.amount {
-            return Err(Wrong::Amount);
+            return Err(Wrong::Amount(at));
         }
         Ok(())
     }
+}
+
+/// Leaves with the offsets at which they begin in what their batch costs.
+pub(in crate::network) fn with_offsets(leaves: &[Leaf]) -> impl Iterator<Item = (Amount, &Leaf)> {
+    leaves.iter().scan(Amount::ZERO, |next, leaf| {
+        let at = *next;
+        // A tree over them was made, so their sum is an amount.
+        *next = at.checked_add(leaf.amount).unwrap_or(at);
+        Some((at, leaf))
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +135,10 @@ mod tests {
     fn a_number_is_claimed_once() {
         let mut asked = asked(0..2);
         assert_eq!(asked.claim(&lane(), &[leaf(0)]), Ok(()));
-        assert_eq!(asked.claim(&lane(), &[leaf(0)]), Err(Wrong::Number));
+        assert_eq!(
+            asked.claim(&lane(), &[leaf(0)]),
+            Err(Wrong::Number(Amount::ZERO))
+        );
         assert_eq!(asked.claim(&lane(), &[leaf(1)]), Ok(()));
     }
 
@@ -140,7 +153,10 @@ mod tests {
         // One that is unknown, or claimed already, owes nothing.
         asked.answer(request_slot(&lane(), 1), owed);
         asked.answer(slot_id, owed);
-        assert_eq!(asked.claim(&lane(), &[leaf(0)]), Err(Wrong::Receipt));
+        assert_eq!(
+            asked.claim(&lane(), &[leaf(0)]),
+            Err(Wrong::Receipt(Amount::ZERO))
+        );
         assert!(asked.requests.is_empty());
     }
 
@@ -148,7 +164,10 @@ mod tests {
     fn whoever_forgets_blames_nobody_for_an_unknown_number() {
         let most = u64::try_from(ASKED_MAX).unwrap_or(u64::MAX);
         let mut known = asked(0..most);
-        assert_eq!(known.claim(&lane(), &[leaf(most)]), Err(Wrong::Number));
+        assert_eq!(
+            known.claim(&lane(), &[leaf(most)]),
+            Err(Wrong::Number(Amount::ZERO))
+        );
         let mut cut = asked(0..most + 1);
         assert_eq!(cut.claim(&lane(), &[leaf(most)]), Ok(()));
     }

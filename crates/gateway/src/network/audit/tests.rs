@@ -214,7 +214,7 @@ impl Case {
         receipts.begin_audit(&self.posted.lane);
         // As long as the worker may answer, the receipt may still be proved.
         receipts.close_lane(&self.posted.lane);
-        assert!(matches!(receipts.standing(ours()), Standing::NotSettled));
+        assert!(matches!(receipts.standing(ours()), Standing::NotSettled(_)));
         self.auditor.audit(&self.posted).await;
         let took = since.elapsed();
         // Only a receipt with a place hears how its batch ends.

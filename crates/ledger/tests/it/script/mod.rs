@@ -16,7 +16,7 @@
 //! `^9:a` the cell `a` below nine nodes of one child. `appeal` and `defend` bind it to an output of its last cell, or to that of `of=`.
 //! A batch with `leaves=right,wrong` has a root over such leaves, and verbs about it say what each of its *leaves* gives, `missing` that it was not
 //! shown. What binds is then a run of the `sample=`, or what `shows=` says: `leaf`, `nothing`, or a leaf with something wrong about it.
-//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `linker` the one that is asked for its link, `right` and `wrong` are traces. Numbers of money are coins. `#` begins a comment.
+//! `worker` is the matched worker of an order, `d1`, `d2` … the drawn verifiers of its present draw, `f1` and `f2` those of the first, `linker` the one that is asked for its link, `right` and `wrong` are traces, `nospec` is that of an order whose spec is nowhere to be had. Numbers of money are coins. `#` begins a comment.
 
 pub(crate) mod audit;
 mod candidates;
@@ -36,7 +36,7 @@ use fairweir_types::{
         Demand, KindId, Offer, OrderHeader, OrderId, PriceVector, Privacy, Requirements, Rounds,
         SlotId, SlotRole, UnitVector, Urgency,
     },
-    receipt::{Tier, output_commitment, verdict_commitment},
+    receipt::{Tier, missing_spec_trace, output_commitment, verdict_commitment},
     session::{batch_slot, batch_trace},
     tx,
 };
@@ -292,6 +292,9 @@ fn trace(world: &World, line: &Line<'_>) -> Digest {
         .orders
         .get(line.word(1).split('/').next().unwrap())
         .and_then(|_| world.slot(line.word(1))?.receipt);
+    if line.words.get(2) == Some(&"nospec") {
+        return missing_spec_trace(&world.slot_id(line.word(1)));
+    }
     if let Some(traces) = sessions::sample_traces(world, line) {
         return batch_trace(&world.slot_id(line.word(1)), &traces);
     }
@@ -458,6 +461,7 @@ fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Action {
         }),
         "challenge" => Action::Challenge(tx::Challenge {
             slot_id: some_slot(world, line),
+            at: line.options.get("at").map(|at| coins(at)),
         }),
         "appeal" => Action::Appeal(Boxed::new(tx::Appeal {
             slot_id: some_slot(world, line),
@@ -576,7 +580,8 @@ fn header(line: &Line<'_>) -> OrderHeader {
         kind: kind(line),
         version: line.option("version", 1),
         spec_digest,
-        spec_inline: Some(BoundedBytes::new(spec).unwrap()),
+        spec_inline: (line.options.get("spec") != Some(&"blob"))
+            .then(|| BoundedBytes::new(spec).unwrap()),
         demand: demand(line),
         slots: line.option("slots", 1),
         role: SlotRole::Worker,

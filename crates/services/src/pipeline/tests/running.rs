@@ -1,11 +1,12 @@
 //! Roles that run: against a chain in memory, under the deterministic runtime.
 
 use super::*;
-use crate::pipeline::Shelf;
+use crate::{Blobs, pipeline::Shelf};
 use fairweir_types::{
     limits::CHUNK_BYTES_MAX,
-    receipt::{SignedStop, Stop},
+    receipt::{SignedStop, Stop, missing_spec_trace},
 };
+use futures::{FutureExt as _, future::BoxFuture};
 
 /// Waits, by the virtual clock, until something is so.
 async fn until(context: &deterministic::Context, holds: impl Fn() -> bool) {
@@ -236,6 +237,69 @@ fn a_blob_that_is_withheld_costs_tries_but_not_the_role() {
         assert!(chain.submitted().is_empty());
         let _ = chain.push(vec![]);
         until(&context, || progress.seen() == Height(2)).await;
+        running.abort();
+    });
+}
+
+#[test]
+fn a_spec_that_nobody_finds_is_what_a_verifier_finds() {
+    deterministic::Runner::default().start(|context| async move {
+        let chain = MemoryChain::new(chain_id());
+        let mut role = Verifier::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
+        let clock = context.child("clock");
+        let running = context
+            .child("verifier")
+            .spawn(|_| async move { role.run(&clock, Height(1)).await });
+        let _ = chain.push(vec![posted_with(header(&Carried::AsBlob))]);
+        let _ = chain.push(vec![handed_in(receipt_of(&key(5)))]);
+        let _ = chain.push(vec![drawn(Tier::First, vec![me().address()])]);
+        until(&context, || chain.submitted().len() == 1).await;
+        let _ = chain.push(vec![committed_by(me().address()), reveal_due(Tier::First)]);
+        until(&context, || chain.submitted().len() == 2).await;
+        let Action::RevealVerdict(reveal) = &chain.submitted()[1] else {
+            panic!("{:?}", chain.submitted());
+        };
+        assert_eq!(reveal.trace, missing_spec_trace(&slot_id()));
+        running.abort();
+    });
+}
+
+/// A store whose uploaders take away what somebody read.
+#[derive(Debug)]
+struct TakenAway(MemoryBlobs);
+
+impl Blobs for TakenAway {
+    fn get(&self, digest: Digest, limit_bytes: usize) -> BoxFuture<'_, Result<Vec<u8>, BlobError>> {
+        async move {
+            let read = self.0.get(digest, limit_bytes).await;
+            self.0.forget(&digest);
+            read
+        }
+        .boxed()
+    }
+
+    fn put(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, BlobError>> {
+        self.0.put(bytes)
+    }
+}
+
+#[test]
+fn a_worker_leaves_the_spec_where_it_is_found() {
+    deterministic::Runner::default().start(|context| async move {
+        let (chain, blobs) = (MemoryChain::new(chain_id()), MemoryBlobs::default());
+        let tools = Tools {
+            blobs: Arc::new(TakenAway(blobs.clone())),
+            ..tools(&blobs)
+        };
+        let mut role = Worker::new(identity(), chain.clone(), tools);
+        let clock = context.child("clock");
+        let running = context
+            .child("worker")
+            .spawn(|_| async move { role.run(&clock, Height(1)).await });
+        let spec_digest = blobs.keep(spec());
+        let _ = chain.push(vec![posted_with(header(&Carried::AsBlob)), matched()]);
+        until(&context, || chain.submitted().len() == 1).await;
+        assert_eq!(blobs.get(spec_digest, spec().len()).await, Ok(spec()));
         running.abort();
     });
 }

@@ -290,7 +290,9 @@ impl Outcome {
         let tree = SumTree::new(vec![other.node()]).unwrap();
         let lane = self.lanes[worker].opened.slot_id;
         let batch = batch_slot(&lane, 0);
-        !self.receipts.locate((batch, &lane), &[other], &tree)
+        self.receipts
+            .locate((batch, &lane), &[other], &tree)
+            .is_err()
     }
 
     /// The whole answer came, and the client has nothing but it.
