@@ -2,7 +2,7 @@
 
 use crate::{
     Global,
-    commands::repair,
+    commands::{doctor, repair},
     connection::listen_failure,
     failure::{Exit, code},
     output, rules,
@@ -85,6 +85,7 @@ pub(crate) async fn start(
         Err(configs) => start_together(context, data, configs).await?,
     };
     drop(opening);
+    explain_full_disk(data);
     let accounts: Vec<SecretKey> = keys
         .names()
         .filter_map(|name| keys.account(name).ok())
@@ -271,6 +272,19 @@ impl Drop for Opening {
         // Back to the default, which was there before: what panics from here on is another fault.
         drop(std::panic::take_hook());
     }
+}
+
+/// From here on whoever panics on a disk that is full says so: a library that cannot write does not always tell why.
+fn explain_full_disk(data: &DataDir) {
+    let (before, place) = (std::panic::take_hook(), data.path().to_owned());
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        if let Some(said) = doctor::full_disk(&place) {
+            output::progress(format!(
+                "error: No space left: {said}, and start again; nothing that was acknowledged is lost"
+            ));
+        }
+    }));
 }
 
 fn chain_failure(data: &DataDir, error: &ValidatorError) -> Exit {

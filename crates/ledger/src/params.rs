@@ -113,7 +113,7 @@ params! {
     27 dispute_quorum: "verifiers", 3..=8, 4, "Protocol rule 7: at least four of five.";
     28 halt_gap: "milliseconds", 1_000..=600_000, 5_000, "Chain time advances at most this much per block, so that windows stretch over a halt (protocol rule 2).";
     29 draw_delay: "blocks", 2..=100, 2, "A draw for something in block h uses the beacon of h + 2 (protocol rule 1).";
-    30 challenge_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin: pays the five checks of a frivolous challenge.";
+    30 challenge_deposit: "base units", 1_000..=1_000_000_000_000, 1_000_000_000, "One coin at least: pays the checks of a frivolous challenge.";
     31 late_penalty_min: "base units", 0..=1_000_000_000_000, 10_000_000, "A hundredth of a coin: a cheap offer of a dead worker must not hold up orders for nothing.";
     32 match_retry_max: "milliseconds of chain time", 1_000..=86_400_000, 60_000, "An unmatched order is tried at least once a minute, if the block's quota of tries allows.";
     33 sampling_bps: "basis points", 1..=10_000, 100, "One request in a hundred of a session is checked: stake at a lane makes a single found cheat cost more than a hundred gain (protocol rule 5).";

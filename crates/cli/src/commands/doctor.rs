@@ -119,6 +119,12 @@ pub(crate) fn check_disk(path: &Path) -> Result<(), Exit> {
     disk(path, free_bytes(path)).into_result()
 }
 
+/// What to say of a disk on which nearly nothing can be written any more.
+pub(crate) fn full_disk(path: &Path) -> Option<String> {
+    let found = disk(path, free_bytes(path));
+    (!found.holds).then_some(found.detail)
+}
+
 fn disk(path: &Path, free: Option<u64>) -> Finding {
     let mebibytes = |bytes: u64| bytes / 1_024 / 1_024;
     match free {

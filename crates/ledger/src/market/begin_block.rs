@@ -99,11 +99,8 @@ fn candidates(
             offer: record.offer,
             bonded: staked.bonded,
             exposure: staked.exposure,
-            excluded: slot
-                .excluded
-                .iter()
-                .chain(&others)
-                .any(|excluded| *excluded == worker),
+            excluded: others.contains(&worker)
+                || slot.late.iter().any(|late| late.worker == worker),
         });
     }
     Ok(found)

@@ -1,8 +1,9 @@
 //! The end of a block: windows that are over.
 
 use super::{
-    Phase, Slot, Timer, due, late::slash_late, order, refund, release_worker, settle, slot_of,
-    store_slot,
+    Phase, Slot, Timer, due,
+    late::{late, slash_late},
+    order, refund, release_worker, settle, slot_of, store_slot,
 };
 use crate::{
     appeals,
@@ -80,8 +81,9 @@ fn replace_worker(
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let worker = slot.assigned()?;
     release_worker(execution, &order, &slot)?;
+    let late = late(execution, worker, slot.quote)?;
     if !order.has_blob_spec {
-        slash_late(execution, slot_id, (&slot, &order), [worker])?;
+        slash_late(execution, slot_id, &order, [late])?;
     }
     execution.emit(Event::WorkerReplaced(WorkerReplaced {
         slot_id,
@@ -91,7 +93,7 @@ fn replace_worker(
     slot.worker = None;
     slot.attempt = counted(slot.attempt.checked_add(1), "assignments")?;
     if usize::from(slot.attempt) >= count(execution.params.attempts_max)
-        || slot.excluded.push(worker).is_err()
+        || slot.late.push(late).is_err()
     {
         return refund(execution, slot_id, &slot, RefundReason::NoReceipt);
     }

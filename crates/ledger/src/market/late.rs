@@ -1,24 +1,33 @@
 //! What workers pay that hand in no receipt in time.
 
-use super::{Order, Slot};
+use super::{Order, Slot, records::Late};
 use crate::{
     execution::Execution,
     fault::Fault,
     params::{Params, money},
     stake::{self, Losses},
 };
-use fairweir_types::{Address, event::SlashReason, order::SlotId};
+use fairweir_types::{Address, Amount, event::SlashReason, order::SlotId};
 
-/// Takes a part of the price from each of some workers of a slot.
+/// A worker that is late with work of this price.
+pub(super) fn late(
+    execution: &Execution<'_>,
+    worker: Address,
+    quote: Amount,
+) -> Result<Late, Fault> {
+    let least = money(execution.params.late_penalty_min);
+    let penalty = Params::share_up(quote, execution.params.late_penalty_bps)?.max(least);
+    Ok(Late { worker, penalty })
+}
+
+/// Takes from some workers of a slot what their being late costs.
 pub(super) fn slash_late(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    (slot, order): (&Slot, &Order),
-    workers: impl IntoIterator<Item = Address>,
+    order: &Order,
+    those: impl IntoIterator<Item = Late>,
 ) -> Result<(), Fault> {
-    let least = money(execution.params.late_penalty_min);
-    let penalty = Params::share_up(slot.quote, execution.params.late_penalty_bps)?.max(least);
-    for worker in workers {
+    for Late { worker, penalty } in those {
         let mut losses = Losses {
             // Made whole, not rewarded: else a buyer could earn by orders that nobody can execute.
             buyer: Some((order.buyer, order.posting_fee)),
@@ -40,10 +49,5 @@ pub(crate) fn slash_late_before(
         // They paid when they were late.
         return Ok(());
     }
-    slash_late(
-        execution,
-        slot_id,
-        (slot, order),
-        slot.excluded.iter().copied(),
-    )
+    slash_late(execution, slot_id, order, slot.late.iter().copied())
 }

@@ -257,6 +257,16 @@ state_record!(Drawn {
 /// The verifiers of one draw.
 pub type Draw = BoundedVec<Drawn, DRAWN_MAX>;
 
+/// A worker that handed in no receipt in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// The worker.
+    pub worker: Address,
+    /// What that costs it, by its own price.
+    pub penalty: Amount,
+}
+state_record!(Late { worker, penalty });
+
 /// An open slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -280,8 +290,8 @@ pub struct Slot {
     pub quote: Amount,
     /// The worker's stake that covers it.
     pub exposure: Amount,
-    /// Workers that failed it or hold another slot of the order.
-    pub excluded: BoundedVec<Address, EXCLUDED_MAX>,
+    /// Workers that handed in no receipt in time: they get it no more.
+    pub late: BoundedVec<Late, EXCLUDED_MAX>,
     /// How often nobody fitted since it was last assigned; the buyer is told the first time.
     pub tries: u16,
     /// The receipt, once handed in.
@@ -314,7 +324,7 @@ state_record!(Slot {
     prices,
     quote,
     exposure,
-    excluded,
+    late,
     tries,
     receipt,
     opened,
@@ -340,7 +350,7 @@ impl Slot {
             prices: PriceVector::default(),
             quote: Amount::ZERO,
             exposure: Amount::ZERO,
-            excluded: BoundedVec::default(),
+            late: BoundedVec::default(),
             tries: 0,
             receipt: None,
             opened: None,
@@ -376,7 +386,9 @@ impl Slot {
             {
                 Some(self.matched)
             }
+            // Of a batch of which nothing was drawn its buyer may have something checked.
             Phase::Linking
+            | Phase::Unsampled
             | Phase::Showing
             | Phase::Committing
             | Phase::Opening

@@ -35,7 +35,7 @@ pub(crate) use open_batch::open_batch;
 pub(crate) use post_batch::post_batch;
 pub use records::{Batch, Found, Lane};
 pub use sample::draw_offsets;
-pub(crate) use sample::{TURNS_MAX, choose_sample, draw_verifiers};
+pub(crate) use sample::{TURNS_MAX, check_of_dearest, choose_sample, draw_verifiers};
 pub(crate) use settle_batch::settle_batch;
 pub(crate) use share_leaves::{begin_sharing, share_leaves, sharing_ended};
 pub(crate) use show_leaves::show_leaves;

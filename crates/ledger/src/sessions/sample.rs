@@ -3,8 +3,8 @@
 use super::{Batch, links::ask_for_link, share_leaves::readers_of};
 use crate::{
     execution::Execution,
-    fault::{Fault, counted, present},
-    market::{Phase, Slot, Timer, begin_window, order, seed, store_slot},
+    fault::{Fault, OrFault, counted, present},
+    market::{Order, Phase, Slot, Timer, begin_window, order, seed, store_slot},
     params::{Params, money},
     verification,
 };
@@ -170,6 +170,18 @@ pub(super) fn draw_samples(
         return Ok(());
     }
     ask_for_leaves(execution, slot_id, slot)
+}
+
+/// What a check earns of the dearest request that a batch may hold, or of its samples in the mean, if that is more.
+pub(crate) fn check_of_dearest(
+    execution: &Execution<'_>,
+    order: &Order,
+    (slot, total): (&Slot, Amount),
+) -> Result<Amount, Fault> {
+    let params = order.terms.over(&execution.params);
+    let dearest = slot.prices.quote(&order.header.demand.units).or_fault()?;
+    let share = Params::share_up(dearest.at_most(total), params.check_fee_bps).or_fault()?;
+    Ok(share.max(money(params.check_fee_min)).max(order.check_fee))
 }
 
 /// Takes what the buyer of a batch of which nothing was drawn wants to have checked: the leaf at an offset below what it costs.

@@ -3,11 +3,11 @@ use crate::{
     bank,
     execution::Execution,
     fault::{OrFault, present},
-    market::{Phase, order, slot},
+    market::{Phase, keep_order, order, slot},
     params::money,
     sessions,
 };
-use fairweir_types::{Address, event::DisputeCause, tx::Challenge};
+use fairweir_types::{Address, Rounding, event::DisputeCause, tx::Challenge};
 
 /// Disputes a valid verdict within its window, or has a batch checked of which nothing was drawn; the buyer's deposit pays the checks if the work is right.
 pub(crate) fn challenge(
@@ -25,20 +25,31 @@ pub(crate) fn challenge(
             found: record.phase,
         });
     }
-    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let mut order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     if order.buyer != sender {
         return Err(VerificationError::NotTheBuyer);
     }
-    let deposit = money(execution.params.challenge_deposit);
+    let mut deposit = money(execution.params.challenge_deposit);
+    let unsampled = match (record.phase, &record.batch) {
+        (Phase::Unsampled, Some(batch)) => Some(batch.root.sum),
+        _ => None,
+    };
+    if let Some(total) = unsampled {
+        // The request may be the dearest, and all who may have to check it are paid by it.
+        order.check_fee = sessions::check_of_dearest(execution, &order, (&record, total))?;
+        let first = u64::try_from(record.first.len()).unwrap_or(u64::MAX);
+        let checks = first.saturating_add(execution.params.dispute_draw);
+        let owed = order
+            .check_fee
+            .checked_mul_ratio(checks, 1, Rounding::Up)
+            .or_fault()?;
+        deposit = deposit.max(owed);
+    }
     let balance = bank::account(&execution.overlay, sender)?.balance;
     if balance < deposit {
         return Err(VerificationError::CannotPayDeposit { balance, deposit });
     }
-    let total = match (record.phase, &record.batch) {
-        (Phase::Unsampled, Some(batch)) => Some(batch.root.sum),
-        _ => None,
-    };
-    let at = match (total, challenge.at) {
+    let at = match (unsampled, challenge.at) {
         (Some(total), Some(at)) if at < total => Some(at),
         (Some(total), _) => return Err(VerificationError::OffsetOutside { total }),
         (None, Some(_)) => return Err(VerificationError::OffsetOfVerdict),
@@ -48,7 +59,10 @@ pub(crate) fn challenge(
     // A batch that was checked for its buyer already holds its first deposit.
     record.challenge_deposit = record.challenge_deposit.checked_add(deposit).or_fault()?;
     match at {
-        Some(at) => sessions::choose_sample(execution, slot_id, record, (sender, at))?,
+        Some(at) => {
+            keep_order(execution, slot_id.order, &order)?;
+            sessions::choose_sample(execution, slot_id, record, (sender, at))?;
+        }
         None => super::window::begin_dispute(execution, slot_id, record, DisputeCause::Challenged)?,
     }
     Ok(())

@@ -38,7 +38,7 @@ pub(crate) fn draw(
     }
 }
 
-/// Chooses the verifiers of a draw; `None` when too few are eligible, and the slot was refunded, or its first verdict stands.
+/// Chooses the verifiers of a draw; `None` when too few are eligible, and the slot was refunded, or paid because its buyer had challenged it.
 pub(crate) fn choose(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -57,7 +57,7 @@ pub(crate) fn choose(
             needed: u16::try_from(needed).unwrap_or(u16::MAX),
             eligible: u16::try_from(pool.len()).unwrap_or(u16::MAX),
         }));
-        super::judge::leave_open(execution, slot_id, &slot, RefundReason::Understaffed)?;
+        super::judge::leave_open(execution, slot_id, slot, RefundReason::Understaffed)?;
         return Ok(None);
     }
     let seed = seed(execution, purpose, slot_id, slot.attempt);

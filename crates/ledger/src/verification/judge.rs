@@ -8,7 +8,7 @@ use crate::{
         Draw, Order, Phase, Slot, begin_window, order, pay_verifiers, refund, refund_what_is_left,
         release_worker, settle, slash_late_before,
     },
-    params::{Params, count},
+    params::{Params, count, money},
     stake::{self, Losses},
 };
 use fairweir_types::{
@@ -139,13 +139,13 @@ fn judge_dispute(
                 verifiers: dispute_fees(&order, &slot.dispute, None),
                 ..Losses::default()
             };
-            undecided(execution, slot_id, &slot, &mut losses)
+            undecided(execution, slot_id, slot, &mut losses)
         }
     }
 }
 
 /// The verifiers do not find the spec, which lies beside the chain: so nobody knows whether the work is right, or who is to blame. Its buyer, who has to leave it
-/// where it is found, pays those who looked, a check each as far as its escrow goes, and gets the rest back; the worker gets nothing and loses nothing. What the buyer
+/// where it is found, pays those who looked the least that a check earns, as far as its escrow goes, and gets the rest back; the worker gets nothing and loses nothing. What the buyer
 /// itself challenged is paid: it was found before.
 fn unread(
     execution: &mut Execution<'_>,
@@ -160,6 +160,7 @@ fn unread(
             verifiers: dispute_fees(&order, &slot.dispute, Some(missing)),
             ..Losses::default()
         };
+        // Five checks, though nobody computed: else a buyer would try it.
         pay_from_deposit(execution, &mut slot, &mut losses)?;
         return settle(execution, slot_id, &slot);
     }
@@ -174,7 +175,8 @@ fn unread(
         .slot_budget
         .checked_mul_ratio(1, count, Rounding::Down)
         .or_fault()?;
-    let fee = order.check_fee.at_most(part);
+    let least = order.terms.over(&execution.params).check_fee_min;
+    let fee = money(least).at_most(part);
     let earned = looked.into_iter().map(|verifier| (verifier, fee));
     let (_, spent) = pay_verifiers(execution, earned)?;
     release_worker(execution, &order, &slot)?;
@@ -197,7 +199,7 @@ pub(crate) fn conclude(
         ..Losses::default()
     };
     if slot.opened == Some(*right) {
-        valid(execution, slot_id, slot, right, &mut losses)
+        valid(execution, slot_id, slot, &order, right, &mut losses)
     } else {
         invalid(execution, slot_id, slot, &order, right, &mut losses)
     }
@@ -225,12 +227,13 @@ fn valid(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
     mut slot: Slot,
+    order: &Order,
     right: &Digest,
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     // The worker was right: whoever said otherwise pays the checks, and so does a challenger.
-    slash_wrong(execution, slot_id, &slot.first, right, losses)?;
-    slash_wrong(execution, slot_id, &slot.dispute, right, losses)?;
+    slash_wrong(execution, (slot_id, order), &slot.first, right, losses)?;
+    slash_wrong(execution, (slot_id, order), &slot.dispute, right, losses)?;
     slash_missing(execution, slot_id, &slot.dispute, losses)?;
     pay_from_deposit(execution, &mut slot, losses)?;
     settle(execution, slot_id, &slot)
@@ -267,8 +270,8 @@ fn invalid(
         (SlashReason::WrongTrace, losses),
     )?;
     losses.reporters.clear();
-    slash_wrong(execution, slot_id, &slot.first, right, losses)?;
-    slash_wrong(execution, slot_id, &slot.dispute, right, losses)?;
+    slash_wrong(execution, (slot_id, order), &slot.first, right, losses)?;
+    slash_wrong(execution, (slot_id, order), &slot.dispute, right, losses)?;
     slash_missing(execution, slot_id, &slot.dispute, losses)?;
     slash_late_before(execution, slot_id, (&slot, order))?;
     return_deposit(execution, order, &mut slot)?;
@@ -278,7 +281,7 @@ fn invalid(
 fn undecided(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    slot: &Slot,
+    slot: Slot,
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     slash_missing(execution, slot_id, &slot.dispute, losses)?;
@@ -286,19 +289,25 @@ fn undecided(
 }
 
 /// Nobody knows whether the work is right: its buyer gets the price back. But what the buyer itself challenged is paid all the same: else it could get
-/// valid work for nothing by challenging it when too few verifiers are left.
+/// valid work for nothing by challenging it when too few verifiers are left. Unless one of the verifiers of a batch that it had checked found something else.
 pub(super) fn leave_open(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    slot: &Slot,
+    mut slot: Slot,
     reason: RefundReason,
 ) -> Result<(), Fault> {
-    if slot.challenge_deposit > Amount::ZERO {
-        return settle(execution, slot_id, slot);
+    let is_doubted = slot.batch.as_ref().is_some_and(|batch| batch.is_challenged)
+        && slot
+            .first
+            .iter()
+            .any(|drawn| drawn.trace.is_some() && drawn.trace != slot.opened);
+    if slot.challenge_deposit > Amount::ZERO && !is_doubted {
+        return settle(execution, slot_id, &slot);
     }
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
-    release_worker(execution, &order, slot)?;
-    refund(execution, slot_id, slot, reason)
+    return_deposit(execution, &order, &mut slot)?;
+    release_worker(execution, &order, &slot)?;
+    refund(execution, slot_id, &slot, reason)
 }
 
 /// The worker did not open in time, did not show what of its batch was drawn, or nobody let the dispute's verifiers read that: it costs as much
@@ -355,25 +364,28 @@ fn slash_worker(
     stake::slash(execution, worker, amount, (reason, slot_id), losses)
 }
 
+/// Whoever found another trace pays for it. Who did not find the spec, where it is a blob, pays one check at most: its buyer may have left it too late.
 fn slash_wrong(
     execution: &mut Execution<'_>,
-    slot_id: SlotId,
+    (slot_id, order): (SlotId, &Order),
     draw: &Draw,
     right: &Digest,
     losses: &mut Losses,
 ) -> Result<(), Fault> {
+    let missing = order.has_blob_spec.then(|| missing_spec_trace(&slot_id));
     let wrong = draw
         .iter()
         .filter(|drawn| drawn.trace.is_some_and(|trace| trace != *right));
     for drawn in wrong {
-        let share = execution.params.wrong_verdict_bps;
-        slash_verifier(
-            execution,
-            slot_id,
-            drawn.verifier,
-            (SlashReason::WrongVerdict, share),
-            losses,
-        )?;
+        let (reason, share, most) = if drawn.trace == missing {
+            let share = execution.params.missing_verdict_bps;
+            (SlashReason::VerdictMissing, share, order.check_fee)
+        } else {
+            let share = execution.params.wrong_verdict_bps;
+            (SlashReason::WrongVerdict, share, Amount::MAX)
+        };
+        let verifier = (drawn.verifier, most);
+        slash_verifier(execution, slot_id, verifier, (reason, share), losses)?;
     }
     Ok(())
 }
@@ -389,7 +401,7 @@ fn slash_missing(
         slash_verifier(
             execution,
             slot_id,
-            drawn.verifier,
+            (drawn.verifier, Amount::MAX),
             (SlashReason::VerdictMissing, share),
             losses,
         )?;
@@ -405,19 +417,22 @@ pub(crate) fn slash_unlinked(
 ) -> Result<(), Fault> {
     let share = execution.params.missing_verdict_bps;
     let reason = (SlashReason::LinkMissing, share);
+    let verifier = (verifier, Amount::MAX);
     slash_verifier(execution, slot_id, verifier, reason, &mut Losses::default())
 }
 
 fn slash_verifier(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
-    verifier: Address,
+    (verifier, most): (Address, Amount),
     (reason, share_bps): (SlashReason, u64),
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     let record = stake::stake(&execution.overlay, verifier)?;
     let slashable = record.bonded.checked_add(record.unbonding).or_fault()?;
-    let amount = Params::share_up(slashable, share_bps).or_fault()?;
+    let amount = Params::share_up(slashable, share_bps)
+        .or_fault()?
+        .at_most(most);
     stake::slash(execution, verifier, amount, (reason, slot_id), losses)
 }
 

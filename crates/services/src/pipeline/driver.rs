@@ -217,13 +217,18 @@ async fn work<R: Role, E: Clock>(
     (order, gear): (Arc<PostedOrder>, R::Gear),
     time: Millis,
 ) -> Done<R> {
+    let time_for_it = Duration::from_millis(time.get());
+    let begun = clock.current();
     let trying = async {
         let mut tries = 0;
         loop {
             let result = R::work(tools, &order, &gear).await;
             tries += 1;
+            let passed = clock.current().duration_since(begun).unwrap_or_default();
+            // A role that can say that it does not find the spec must have time left to say so.
+            let is_over = matches!(result, Err(WorkError::NoSpec(_))) && passed >= time_for_it / 2;
             match result {
-                Err(error) if error.is_retryable() && tries < TRIES_MAX => {
+                Err(error) if error.is_retryable() && tries < TRIES_MAX && !is_over => {
                     tracing::info!(?job, %error, tries, "work failed, trying again");
                     clock.sleep(pause(tries)).await;
                 }
@@ -231,7 +236,7 @@ async fn work<R: Role, E: Clock>(
             }
         }
     };
-    let result = within(clock, Duration::from_millis(time.get()), trying)
+    let result = within(clock, time_for_it, trying)
         .await
         .unwrap_or(Err(WorkError::Late(time)));
     Done::Worked { job, result }

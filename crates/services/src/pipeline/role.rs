@@ -46,6 +46,9 @@ pub(super) enum WorkError {
     /// The spec could not be had.
     #[error("the spec could not be had")]
     Spec(#[from] BlobError),
+    /// The spec of an order could not be had for long.
+    #[error("the spec is not found")]
+    NoSpec(#[source] BlobError),
     /// The execution failed.
     #[error("the execution failed")]
     Execute(#[from] ExecuteError),
@@ -60,7 +63,7 @@ pub(super) enum WorkError {
 impl WorkError {
     pub(super) const fn is_retryable(&self) -> bool {
         match self {
-            Self::Spec(error) => error.is_retryable(),
+            Self::Spec(error) | Self::NoSpec(error) => error.is_retryable(),
             Self::Execute(error) => error.is_retryable(),
             Self::NoService(..) | Self::NotWanted | Self::Late(_) => false,
         }

@@ -510,6 +510,7 @@ impl Role for Machine {
         let ready = match ready(tools, order).await {
             // Whoever looks for it finds that.
             Err(WorkError::Spec(error)) if error.is_missing() => return Ok(Checked::NoSpec),
+            Err(WorkError::Spec(error)) => return Err(WorkError::NoSpec(error)),
             ready => ready?,
         };
         let evidence = if ready.is_refused {
@@ -528,6 +529,11 @@ impl Role for Machine {
     fn worked(&mut self, job: Job, result: Result<Self::Product, WorkError>) -> Vec<Step<Job>> {
         let checked = match result {
             Ok(checked) => checked,
+            // Who is asked for it may only say that it comes: to say so too costs less than silence.
+            Err(WorkError::NoSpec(error)) => {
+                tracing::warn!(slot_id = %job.0, %error, "the spec does not come");
+                Checked::NoSpec
+            }
             Err(error) => {
                 tracing::error!(slot_id = %job.0, %error, "the check is not done, this costs the penalty for a missing verdict");
                 return Vec::new();

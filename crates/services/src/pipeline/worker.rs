@@ -405,6 +405,10 @@ impl Role for Machine {
 
     async fn work(tools: &Tools, order: &PostedOrder, gear: &Gear) -> Result<Made, WorkError> {
         let ready = ready(tools, order).await?;
+        if order.header.spec_inline.is_none() {
+            // Its buyer may take it away: whoever checks must find it.
+            tools.blobs.put(ready.spec.clone()).await?;
+        }
         let executed = if ready.is_refused {
             Executed::refusal()
         } else {
@@ -431,10 +435,6 @@ impl Role for Machine {
         let (blob, disclosed) = disclosure.to_blob();
         if let Some(blob) = blob {
             tools.blobs.put(blob).await?;
-        }
-        if order.header.spec_inline.is_none() {
-            // Its buyer may have taken it away: whoever checks must find it.
-            tools.blobs.put(ready.spec).await?;
         }
         Ok(Made {
             executed,

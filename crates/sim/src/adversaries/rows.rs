@@ -79,7 +79,7 @@ const TOTAL: &str = "T";
 const OVERHEAD: &str =
     "what its settlements burned and paid for checks, less its worker's part; as an honest buyer";
 const CHECKS: &str = "five checks";
-const LOOKED: &str = "seven checks, as far as the budget of the slot goes";
+const LOOKED: &str = "the least fee of seven checks";
 
 rows! {
     "wrong-output", "2, 7", Aside, Exactly FOUND, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WrongOutput);
