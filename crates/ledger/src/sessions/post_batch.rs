@@ -81,7 +81,7 @@ pub(crate) fn post_batch(
         seed: Digest::ZERO,
         link: None,
         samples: BoundedVec::default(),
-        is_challenged: false,
+        chosen_check: None,
         leaves: BoundedVec::default(),
         sharers: BoundedVec::default(),
         found: BoundedVec::default(),

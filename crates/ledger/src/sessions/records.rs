@@ -62,8 +62,8 @@ pub struct Batch {
     pub link: Option<LinkAsked>,
     /// The drawn offsets into what it costs, ascending: the leaves that cover them are checked.
     pub samples: BoundedVec<Amount, BATCH_SAMPLES_MAX>,
-    /// Whether nothing was drawn, and the buyer chose what is checked: its deposit pays the checks then, unless the work is wrong.
-    pub is_challenged: bool,
+    /// What each check earns, if nothing was drawn and the buyer chose what is checked: its deposit pays them then, unless the work is wrong.
+    pub chosen_check: Option<Amount>,
     /// Of each, in their order, once they are shown.
     pub leaves: BoundedVec<SampledLeaf, BATCH_SAMPLES_MAX>,
     /// Who let the dispute's verifiers read what was shown.
@@ -81,7 +81,7 @@ state_record!(Batch {
     seed,
     link,
     samples,
-    is_challenged,
+    chosen_check,
     leaves,
     sharers,
     found

@@ -190,10 +190,11 @@ pub(crate) fn choose_sample(
     slot_id: SlotId,
     mut slot: Slot,
     (buyer, at): (Address, Amount),
+    check: Amount,
 ) -> Result<(), Fault> {
     let batch = present(slot.batch.as_mut(), "batch of which nothing was drawn")?;
     batch.samples = BoundedVec::truncating(vec![at]);
-    batch.is_challenged = true;
+    batch.chosen_check = Some(check);
     execution.emit(Event::SampleChosen(SampleChosen { slot_id, buyer, at }));
     ask_for_leaves(execution, slot_id, slot)
 }

@@ -6,7 +6,7 @@ use crate::{
     market::{Order, Slot, close_slot, give_back, pay_verifiers, spend, verifiers_that_agree},
 };
 use fairweir_types::{
-    Address, Amount, BoundedVec, Boxed, Event,
+    Address, Amount, BoundedVec, Boxed, Event, Rounding,
     event::{BatchSettled, Payment},
     order::SlotId,
 };
@@ -25,11 +25,20 @@ pub(crate) fn settle_batch(
     let checked = slot
         .opened
         .map_or_else(Vec::new, |trace| verifiers_that_agree(slot, &trace));
-    let (checks, to_checks) = pay_verifiers(execution, earned(&order, batch, &checked)?)?;
-    let by_buyer = by_deposit(&order, (slot, batch), checked.len())?;
-    let to_checks = to_checks.checked_sub(by_buyer).or_fault()?;
-    let left = slot.challenge_deposit.checked_sub(by_buyer).or_fault()?;
+    let chosen = chosen_check(slot, batch, checked.len())?;
+    let by_deposit = chosen
+        .unwrap_or_default()
+        .checked_mul_ratio(
+            u64::try_from(checked.len()).unwrap_or_default(),
+            1,
+            Rounding::Down,
+        )
+        .or_fault()?;
+    let left = slot.challenge_deposit.checked_sub(by_deposit).or_fault()?;
     bank::credit(execution, order.buyer, left)?;
+    let fee = chosen.unwrap_or(order.check_fee);
+    let (checks, to_checks) = pay_verifiers(execution, earned(&order, batch, (&checked, fee))?)?;
+    let to_checks = to_checks.checked_sub(by_deposit).or_fault()?;
     let costs = Amount::sum([batch.pay, to_checks, order.settlement_fee]).or_fault()?;
     let unspent = order.slot_budget.checked_sub(costs).or_fault()?;
     let withheld = batch.root.sum.checked_sub(batch.pay).or_fault()?;
@@ -69,29 +78,26 @@ pub(crate) fn settle_batch(
     super::batch_ended(execution, batch, false)
 }
 
-/// What of its verifiers' checks the deposit of a buyer pays that chose the sample.
-fn by_deposit(
-    order: &Order,
-    (slot, batch): (&Slot, &Batch),
-    checks: usize,
-) -> Result<Amount, Fault> {
-    if !batch.is_challenged {
-        return Ok(Amount::ZERO);
-    }
-    let checks = Amount::sum(std::iter::repeat_n(order.check_fee, checks)).or_fault()?;
-    Ok(checks.at_most(slot.challenge_deposit))
+/// What each check earns that the deposit of a buyer pays, as far as that goes; nothing where the lot drew the samples, and the escrow pays.
+fn chosen_check(slot: &Slot, batch: &Batch, checks: usize) -> Result<Option<Amount>, Fault> {
+    let Some(check) = batch.chosen_check else {
+        return Ok(None);
+    };
+    let checks = u64::try_from(checks).unwrap_or(u64::MAX).max(1);
+    let part = slot
+        .challenge_deposit
+        .checked_mul_ratio(1, checks, Rounding::Down)
+        .or_fault()?;
+    Ok(Some(check.at_most(part)))
 }
 
 /// What the verifiers of a batch earned: the fee of the link that one revealed, and that of its check each that agreed.
 fn earned(
     order: &Order,
     batch: &Batch,
-    checked: &[Address],
+    (checked, fee): (&[Address], Amount),
 ) -> Result<BTreeMap<Address, Amount>, Fault> {
-    let mut earned: BTreeMap<_, _> = checked
-        .iter()
-        .map(|verifier| (*verifier, order.check_fee))
-        .collect();
+    let mut earned: BTreeMap<_, _> = checked.iter().map(|verifier| (*verifier, fee)).collect();
     if let Some(asked) = batch.link.filter(|asked| asked.link.is_some()) {
         let sum = earned.entry(asked.verifier).or_default();
         *sum = sum.checked_add(order.terms.link_fee()).or_fault()?;

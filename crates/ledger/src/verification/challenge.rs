@@ -3,7 +3,7 @@ use crate::{
     bank,
     execution::Execution,
     fault::{OrFault, present},
-    market::{Phase, keep_order, order, slot},
+    market::{Phase, order, slot},
     params::money,
     sessions,
 };
@@ -25,7 +25,7 @@ pub(crate) fn challenge(
             found: record.phase,
         });
     }
-    let mut order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
+    let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     if order.buyer != sender {
         return Err(VerificationError::NotTheBuyer);
     }
@@ -34,13 +34,13 @@ pub(crate) fn challenge(
         (Phase::Unsampled, Some(batch)) => Some(batch.root.sum),
         _ => None,
     };
+    // The request may be the dearest, and the deposit pays all who may have to check it.
+    let mut check = order.check_fee;
     if let Some(total) = unsampled {
-        // The request may be the dearest, and all who may have to check it are paid by it.
-        order.check_fee = sessions::check_of_dearest(execution, &order, (&record, total))?;
+        check = sessions::check_of_dearest(execution, &order, (&record, total))?;
         let first = u64::try_from(record.first.len()).unwrap_or(u64::MAX);
         let checks = first.saturating_add(execution.params.dispute_draw);
-        let owed = order
-            .check_fee
+        let owed = check
             .checked_mul_ratio(checks, 1, Rounding::Up)
             .or_fault()?;
         deposit = deposit.max(owed);
@@ -59,10 +59,7 @@ pub(crate) fn challenge(
     // A batch that was checked for its buyer already holds its first deposit.
     record.challenge_deposit = record.challenge_deposit.checked_add(deposit).or_fault()?;
     match at {
-        Some(at) => {
-            keep_order(execution, slot_id.order, &order)?;
-            sessions::choose_sample(execution, slot_id, record, (sender, at))?;
-        }
+        Some(at) => sessions::choose_sample(execution, slot_id, record, (sender, at), check)?,
         None => super::window::begin_dispute(execution, slot_id, record, DisputeCause::Challenged)?,
     }
     Ok(())

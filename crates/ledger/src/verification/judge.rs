@@ -136,7 +136,7 @@ fn judge_dispute(
         (Some(right), None) => conclude(execution, slot_id, slot, &right, None),
         (None, None) => {
             let mut losses = Losses {
-                verifiers: dispute_fees(&order, &slot.dispute, None),
+                verifiers: dispute_fees(&order, &slot, None),
                 ..Losses::default()
             };
             undecided(execution, slot_id, slot, &mut losses)
@@ -157,7 +157,7 @@ fn unread(
     let missing = missing_spec_trace(&slot_id);
     if slot.challenge_deposit > Amount::ZERO {
         let mut losses = Losses {
-            verifiers: dispute_fees(&order, &slot.dispute, Some(missing)),
+            verifiers: dispute_fees(&order, &slot, Some(missing)),
             ..Losses::default()
         };
         // Five checks, though nobody computed: else a buyer would try it.
@@ -194,7 +194,7 @@ pub(crate) fn conclude(
 ) -> Result<(), Fault> {
     let order = present(order(&execution.overlay, slot_id.order)?, "order of a slot")?;
     let mut losses = Losses {
-        verifiers: dispute_fees(&order, &slot.dispute, Some(*right)),
+        verifiers: dispute_fees(&order, &slot, Some(*right)),
         reporters: appellant.into_iter().collect(),
         ..Losses::default()
     };
@@ -211,15 +211,22 @@ fn link_fee(order: &Order, slot: &Slot) -> Option<(Address, Amount)> {
     asked.link.map(|_| (asked.verifier, order.terms.link_fee()))
 }
 
+/// What one check earns: of what a batch's buyer chose more, because that may be the dearest.
+fn check_fee(order: &Order, slot: &Slot) -> Amount {
+    let chosen = slot.batch.as_ref().and_then(|batch| batch.chosen_check);
+    chosen.unwrap_or(order.check_fee)
+}
+
 /// What the dispute's verifiers are owed: one check each, if they voted with the decision (or at all, without one).
-fn dispute_fees(order: &Order, draw: &Draw, decided: Option<Digest>) -> Vec<(Address, Amount)> {
-    draw.iter()
+fn dispute_fees(order: &Order, slot: &Slot, decided: Option<Digest>) -> Vec<(Address, Amount)> {
+    slot.dispute
+        .iter()
         .filter(|drawn| {
             drawn
                 .trace
                 .is_some_and(|trace| decided.is_none_or(|right| right == trace))
         })
-        .map(|drawn| (drawn.verifier, order.check_fee))
+        .map(|drawn| (drawn.verifier, check_fee(order, slot)))
         .collect()
 }
 
@@ -296,7 +303,10 @@ pub(super) fn leave_open(
     mut slot: Slot,
     reason: RefundReason,
 ) -> Result<(), Fault> {
-    let is_doubted = slot.batch.as_ref().is_some_and(|batch| batch.is_challenged)
+    let is_doubted = slot
+        .batch
+        .as_ref()
+        .is_some_and(|batch| batch.chosen_check.is_some())
         && slot
             .first
             .iter()
@@ -329,7 +339,7 @@ pub(crate) fn unopened(
         Millis::ZERO,
     );
     let committed = slot.first.iter().filter(|drawn| drawn.commitment.is_some());
-    let checks = committed.map(|drawn| (drawn.verifier, order.check_fee));
+    let checks = committed.map(|drawn| (drawn.verifier, check_fee(&order, &slot)));
     let verifiers = checks.chain(link_fee(&order, &slot)).collect();
     let mut losses = Losses {
         buyer: Some((order.buyer, order.posting_fee)),
