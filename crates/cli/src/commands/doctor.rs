@@ -36,6 +36,8 @@ impl Finding {
 
 /// Bytes of free disk below which a node should not start.
 pub(crate) const FREE_DISK_MIN: u64 = 512 * 1_024 * 1_024;
+/// With less than this a file that a store needs may not be begun.
+const FULL_DISK: u64 = 32 * 1_024 * 1_024;
 /// A clock before this time is certainly wrong: the program was written later (2026-11-01).
 const CLOCK_MIN: Duration = Duration::from_secs(1_793_491_200);
 
@@ -121,8 +123,8 @@ pub(crate) fn check_disk(path: &Path) -> Result<(), Exit> {
 
 /// What to say of a disk on which nearly nothing can be written any more.
 pub(crate) fn full_disk(path: &Path) -> Option<String> {
-    let found = disk(path, free_bytes(path));
-    (!found.holds).then_some(found.detail)
+    let free = free_bytes(path).filter(|free| *free < FULL_DISK)?;
+    Some(disk(path, Some(free)).detail)
 }
 
 fn disk(path: &Path, free: Option<u64>) -> Finding {

@@ -64,6 +64,8 @@ enum Change {
     /// Five verifiers that did not judge it before decide. A deposit (`fairweir config params`, challenge_deposit) is
     /// held until then; if the verdict stands it pays their checks, else it comes back with the price.
     ///
+    /// Of a batch that may hold dear requests the deposit is more: seven checks of the dearest.
+    ///
     /// Of a batch of which no request was drawn for a check (`fairweir --json events`, nothing_drawn) say which one its verifiers are to check: with
     /// --at, an offset into what the batch costs. The gateway tells both where it tells that a receipt is not settled yet.
     Challenge {

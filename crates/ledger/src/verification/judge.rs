@@ -296,7 +296,7 @@ fn undecided(
 }
 
 /// Nobody knows whether the work is right: its buyer gets the price back. But what the buyer itself challenged is paid all the same: else it could get
-/// valid work for nothing by challenging it when too few verifiers are left. Unless one of the verifiers of a batch that it had checked found something else.
+/// valid work for nothing by challenging it when too few verifiers are left. Unless both verifiers of a batch that it had checked found something else: one may be a friend of its.
 pub(super) fn leave_open(
     execution: &mut Execution<'_>,
     slot_id: SlotId,
@@ -310,7 +310,7 @@ pub(super) fn leave_open(
         && slot
             .first
             .iter()
-            .any(|drawn| drawn.trace.is_some() && drawn.trace != slot.opened);
+            .all(|drawn| drawn.trace.is_some() && drawn.trace != slot.opened);
     if slot.challenge_deposit > Amount::ZERO && !is_doubted {
         return settle(execution, slot_id, &slot);
     }

@@ -226,7 +226,7 @@ async fn work<R: Role, E: Clock>(
             tries += 1;
             let passed = clock.current().duration_since(begun).unwrap_or_default();
             // A role that can say that it does not find the spec must have time left to say so.
-            let is_over = matches!(result, Err(WorkError::NoSpec(_))) && passed >= time_for_it / 2;
+            let is_over = matches!(result, Err(WorkError::NoSpec(_))) && passed >= time_for_it / 4;
             match result {
                 Err(error) if error.is_retryable() && tries < TRIES_MAX && !is_over => {
                     tracing::info!(?job, %error, tries, "work failed, trying again");
