@@ -14,12 +14,7 @@ mod wall_clock;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Exit;
-use mimalloc::MiMalloc;
 use std::{path::PathBuf, process::ExitCode};
-
-/// A node that strangers throw at holds less memory with it, and is a little faster (docs/benchmarks.md).
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Fairweir: buy and sell AI services on a network that proves the work right.
 ///
