@@ -406,8 +406,10 @@ impl Role for Machine {
     async fn work(tools: &Tools, order: &PostedOrder, gear: &Gear) -> Result<Made, WorkError> {
         let ready = ready(tools, order).await?;
         if order.header.spec_inline.is_none() {
-            // Its buyer may take it away: whoever checks must find it.
-            tools.blobs.put(ready.spec.clone()).await?;
+            // Its buyer may take it away: whoever checks must find it. Where it was found it mostly stays, so this is worth no delay.
+            if let Err(error) = tools.blobs.put(ready.spec.clone()).await {
+                tracing::warn!(spec = %order.header.spec_digest, %error, "the spec is not left again");
+            }
         }
         let executed = if ready.is_refused {
             Executed::refusal()

@@ -1,7 +1,11 @@
 //! Roles that run: against a chain in memory, under the deterministic runtime.
 
 use super::*;
-use crate::{Blobs, pipeline::Shelf};
+use crate::{
+    Blobs,
+    pipeline::{PipelineError, Shelf},
+};
+use commonware_runtime::Handle;
 use fairweir_types::{
     limits::CHUNK_BYTES_MAX,
     receipt::{SignedStop, Stop, missing_spec_trace},
@@ -181,18 +185,27 @@ fn a_worker_runs_an_order_from_its_match_to_its_delivery() {
     });
 }
 
+/// A verifier that is drawn for an order that was posted like this, in a task of its own. It finds no blobs.
+fn drawn_verifier(
+    context: &deterministic::Context,
+    chain: &MemoryChain,
+    posted: Event,
+) -> Handle<PipelineError> {
+    let mut role = Verifier::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
+    let clock = context.child("clock");
+    let _ = chain.push(vec![posted]);
+    let _ = chain.push(vec![handed_in(receipt_of(&key(5)))]);
+    let _ = chain.push(vec![drawn(Tier::First, vec![me().address()])]);
+    context
+        .child("verifier")
+        .spawn(|_| async move { role.run(&clock, Height(1)).await })
+}
+
 #[test]
 fn a_verifier_commits_and_reveals_what_opens() {
     deterministic::Runner::default().start(|context| async move {
         let chain = MemoryChain::new(chain_id());
-        let mut role = Verifier::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
-        let clock = context.child("clock");
-        let running = context
-            .child("verifier")
-            .spawn(|_| async move { role.run(&clock, Height(1)).await });
-        let _ = chain.push(vec![posted()]);
-        let _ = chain.push(vec![handed_in(receipt_of(&key(5)))]);
-        let _ = chain.push(vec![drawn(Tier::First, vec![me().address()])]);
+        let running = drawn_verifier(&context, &chain, posted());
         until(&context, || chain.submitted().len() == 1).await;
         let _ = chain.push(vec![committed_by(me().address()), reveal_due(Tier::First)]);
         until(&context, || chain.submitted().len() == 2).await;
@@ -245,14 +258,7 @@ fn a_blob_that_is_withheld_costs_tries_but_not_the_role() {
 fn a_spec_that_nobody_finds_is_what_a_verifier_finds() {
     deterministic::Runner::default().start(|context| async move {
         let chain = MemoryChain::new(chain_id());
-        let mut role = Verifier::new(identity(), chain.clone(), tools(&MemoryBlobs::default()));
-        let clock = context.child("clock");
-        let running = context
-            .child("verifier")
-            .spawn(|_| async move { role.run(&clock, Height(1)).await });
-        let _ = chain.push(vec![posted_with(header(&Carried::AsBlob))]);
-        let _ = chain.push(vec![handed_in(receipt_of(&key(5)))]);
-        let _ = chain.push(vec![drawn(Tier::First, vec![me().address()])]);
+        let running = drawn_verifier(&context, &chain, posted_with(header(&Carried::AsBlob)));
         until(&context, || chain.submitted().len() == 1).await;
         let _ = chain.push(vec![committed_by(me().address()), reveal_due(Tier::First)]);
         until(&context, || chain.submitted().len() == 2).await;
@@ -264,31 +270,41 @@ fn a_spec_that_nobody_finds_is_what_a_verifier_finds() {
     });
 }
 
-/// A store whose uploaders take away what somebody read.
+/// A store whose uploaders take away what somebody read; it may be full.
 #[derive(Debug)]
-struct TakenAway(MemoryBlobs);
+struct TakenAway {
+    blobs: MemoryBlobs,
+    is_full: bool,
+}
 
 impl Blobs for TakenAway {
     fn get(&self, digest: Digest, limit_bytes: usize) -> BoxFuture<'_, Result<Vec<u8>, BlobError>> {
         async move {
-            let read = self.0.get(digest, limit_bytes).await;
-            self.0.forget(&digest);
+            let read = self.blobs.get(digest, limit_bytes).await;
+            self.blobs.forget(&digest);
             read
         }
         .boxed()
     }
 
     fn put(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Digest, BlobError>> {
-        self.0.put(bytes)
+        if self.is_full {
+            return async { Err(BlobError::Full) }.boxed();
+        }
+        self.blobs.put(bytes)
     }
 }
 
-#[test]
-fn a_worker_leaves_the_spec_where_it_is_found() {
+/// What a worker's store holds of the spec once it handed in its receipt.
+fn spec_after_work(is_full: bool) -> Result<Vec<u8>, BlobError> {
     deterministic::Runner::default().start(|context| async move {
         let (chain, blobs) = (MemoryChain::new(chain_id()), MemoryBlobs::default());
+        let store = TakenAway {
+            blobs: blobs.clone(),
+            is_full,
+        };
         let tools = Tools {
-            blobs: Arc::new(TakenAway(blobs.clone())),
+            blobs: Arc::new(store),
             ..tools(&blobs)
         };
         let mut role = Worker::new(identity(), chain.clone(), tools);
@@ -299,9 +315,19 @@ fn a_worker_leaves_the_spec_where_it_is_found() {
         let spec_digest = blobs.keep(spec());
         let _ = chain.push(vec![posted_with(header(&Carried::AsBlob)), matched()]);
         until(&context, || chain.submitted().len() == 1).await;
-        assert_eq!(blobs.get(spec_digest, spec().len()).await, Ok(spec()));
         running.abort();
-    });
+        blobs.get(spec_digest, spec().len()).await
+    })
+}
+
+#[test]
+fn a_worker_leaves_the_spec_where_it_is_found() {
+    assert_eq!(spec_after_work(false), Ok(spec()));
+}
+
+#[test]
+fn a_worker_whose_node_keeps_no_more_works_all_the_same() {
+    assert!(matches!(spec_after_work(true), Err(BlobError::NotFound(_))));
 }
 
 #[test]
