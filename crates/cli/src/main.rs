@@ -7,6 +7,7 @@ mod door;
 mod failure;
 mod local_node;
 mod main_job;
+mod memory;
 mod models;
 mod output;
 mod rules;
@@ -162,6 +163,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    memory::give_large_buffers_back();
     let cli = Cli::parse();
     start_logging(cli.global.verbose, cli.global.log_format);
     match run(cli) {

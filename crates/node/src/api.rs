@@ -1,13 +1,13 @@
 //! Answering clients.
 
+mod blobs;
+
 use crate::{
     blob_store::BlobStore,
-    places::{GivesWay, Places},
+    places::{GivesWay, Place, Places},
 };
-use commonware_codec::Encode;
-use fairweir_chain::{
-    BlobShelf as _, ChainHandle, FinalisedBlock, ReadError, SoughtBlob, SubmitError, WaitError,
-};
+use commonware_codec::{Encode as _, EncodeSize as _};
+use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
 use fairweir_client::{
     WAITING,
     protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX},
@@ -17,13 +17,12 @@ use fairweir_ledger::{
 };
 use fairweir_net::{FrameStream, Incoming, NetError, PeerId, read_request, reply};
 use fairweir_types::{
-    Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Digest, Height, Millis, SignedTx,
-    decode,
+    Address, BoundedBytes, BoundedText, BoundedVec, Boxed, Height, Millis, SignedTx, decode,
     limits::{EVENT_PAGE_MAX, OUTCOME_PAGE_MAX},
     merkle,
     node_api::{
-        AskState, Blob, BlobStored, BlockReport, Duties, EventPage, Included, NodeReply,
-        NodeRequest, OutcomePage, Refusal, StatePart, Status, ValidatorsReport,
+        AskState, BlockReport, Duties, EventPage, Included, NodeReply, NodeRequest, OutcomePage,
+        Refusal, StatePart, Status, ValidatorsReport,
     },
 };
 use futures::{FutureExt as _, StreamExt as _, select_biased, stream::FuturesUnordered};
@@ -38,10 +37,10 @@ const FOLLOWERS_MAX: usize = 384;
 const SUBMISSIONS_MAX: usize = 2_048;
 /// Questions that are read, and answers that are taken: each as slowly as the client likes, within the deadline.
 const SMALL_MAX: usize = 1_024;
-/// Questions above [`SMALL_BYTES_MAX`] that are read: uploads of blobs, and exhibits. More than one site has connections: if it holds them all,
+/// Questions above [`SMALL_BYTES_MAX`] that are read: uploads of blobs, until they are kept and handed on, and exhibits. More than one site has connections: if it holds them all,
 /// some identity of it holds two, and those give way first.
 const LARGE_QUESTIONS_MAX: usize = 96;
-/// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state.
+/// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state. From before they are read, since it shows only then how large they are.
 const LARGE_ANSWERS_MAX: usize = 96;
 /// Clients that wait for a blob of another node.
 const SEEKS_MAX: usize = 256;
@@ -58,7 +57,7 @@ const _: () = assert!(
         < UNDER_WAY_MAX
 );
 
-/// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 1 GB
+/// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 0.96 GB at any moment
 /// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB), if all places are held by who sends the longest messages and takes
 /// nothing. The transport's windows, the events of the block that each follower reads, and blobs on their way from other nodes (256 MiB), come on top.
 #[derive(Debug)]
@@ -106,13 +105,6 @@ fn not_found(what: &str) -> NodeReply {
     refused("not_found", &format!("there is no such {what}"))
 }
 
-fn blob_reply(bytes: Vec<u8>) -> NodeReply {
-    match BoundedBytes::new(bytes) {
-        Ok(bytes) => NodeReply::Blob(Blob { bytes }),
-        Err(error) => refused("too_long", &error.to_string()),
-    }
-}
-
 fn broken(fault: &Fault) -> NodeReply {
     refused("fault", &fault.to_string())
 }
@@ -155,58 +147,108 @@ impl Api {
     }
 
     async fn converse<S: FrameStream>(self, peer: PeerId, mut stream: S) {
-        let Some(frame) = self.read(peer, &mut stream).await else {
+        let Some((frame, place)) = self.read(peer, &mut stream).await else {
             return;
         };
         let question = decode(&frame);
         // An answer may take its time.
         drop(frame);
-        let answer = match question {
-            Ok(NodeRequest::Follow(follow)) => return self.follow(peer, stream, follow.from).await,
-            Ok(question) => {
-                let mut answering = pin!(self.answer(peer, question).fuse());
-                let mut gone = pin!(stream.gone().fuse());
-                select_biased! {
-                    answer = answering => answer,
-                    // What waits for the chain may wait long, and nobody for it.
-                    () = gone => return,
-                }
+        let question = match question {
+            Ok(question) => question,
+            Err(error) => {
+                let answer = refused("malformed", &error.to_string());
+                return self.say(peer, stream, answer).await;
             }
-            Err(error) => refused("malformed", &error.to_string()),
         };
-        self.say(peer, stream, answer).await;
+        // A blob is held until it is handed on; of a transaction the pool holds the bytes, within its own bounds.
+        let place = place.filter(|_| matches!(question, NodeRequest::PutBlob(_)));
+        let answering = Box::pin(self.give_answer(peer, stream, question));
+        match place {
+            Some(place) => {
+                place.within(answering).await;
+            }
+            None => answering.await,
+        }
     }
 
-    /// Reads a question; none of a client that takes too long for it while others come.
-    async fn read<S: FrameStream>(&self, peer: PeerId, stream: &mut S) -> Option<Vec<u8>> {
-        let reading = read_request(stream, SMALL_BYTES_MAX, ANSWER_DEADLINE);
+    /// Reads a question, and says in which place it is held if it is large; none of a client that takes too long for it while others come.
+    async fn read<S: FrameStream>(
+        &self,
+        peer: PeerId,
+        stream: &mut S,
+    ) -> Option<(Vec<u8>, Option<Place>)> {
+        let reading = Box::pin(read_request(stream, SMALL_BYTES_MAX, ANSWER_DEADLINE));
         let places = &self.counters.small_questions;
         match places.within(peer, reading).await? {
             Err(NetError::FrameTooLarge { found, .. }) if found <= MESSAGE_BYTES_MAX => {
-                let reading = read_request(stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE);
-                let places = &self.counters.large_questions;
-                places.within(peer, reading).await?.ok()
+                let reading = Box::pin(read_request(stream, MESSAGE_BYTES_MAX, ANSWER_DEADLINE));
+                let mut place = self.counters.large_questions.take(peer)?;
+                let read = place.keep_within(reading).await?.ok()?;
+                Some((read, Some(place)))
             }
-            read => read.ok(),
+            read => Some((read.ok()?, None)),
+        }
+    }
+
+    async fn give_answer<S: FrameStream>(
+        &self,
+        peer: PeerId,
+        mut stream: S,
+        question: NodeRequest,
+    ) {
+        match question {
+            NodeRequest::Follow(follow) => self.follow(peer, stream, follow.from).await,
+            NodeRequest::GetBlob(get) => self.give_blob(peer, stream, get.digest).await,
+            NodeRequest::Block(_)
+            | NodeRequest::Body(_)
+            | NodeRequest::Outcomes(_)
+            | NodeRequest::State(_) => {
+                let reading = Box::pin(self.answer(peer, question));
+                self.read_and_say(peer, stream, reading).await;
+            }
+            question => {
+                // What waits for the chain may wait long, and nobody for it.
+                let answering = Box::pin(self.answer(peer, question));
+                if let Some(answer) = while_there(&mut stream, answering).await {
+                    self.say(peer, stream, answer).await;
+                }
+            }
+        }
+    }
+
+    /// Reads an answer that may be large from what this node keeps, and gives it: in a place from before it is read.
+    async fn read_and_say<S: FrameStream>(
+        &self,
+        peer: PeerId,
+        mut stream: S,
+        reading: impl Future<Output = NodeReply> + Unpin,
+    ) {
+        let large = Box::pin(async {
+            let answer = while_there(&mut stream, reading).await?;
+            if answer.encode_size() <= SMALL_BYTES_MAX {
+                return Some((stream, answer));
+            }
+            hand_over(stream, answer).await;
+            None
+        });
+        let places = &self.counters.large_answers;
+        if let Some(Some((stream, small))) = places.within(peer, large).await {
+            self.say(peer, stream, small).await;
         }
     }
 
     /// Gives an answer; not to a client that takes too long for it while others come.
     async fn say<S: FrameStream>(&self, peer: PeerId, stream: S, answer: NodeReply) {
-        let bytes = answer.encode();
-        drop(answer);
-        let answer = bytes;
-        let places = if answer.len() <= SMALL_BYTES_MAX {
+        let places = if answer.encode_size() <= SMALL_BYTES_MAX {
             &self.counters.small_answers
         } else {
             &self.counters.large_answers
         };
-        let replying = reply(stream, &answer, ANSWER_DEADLINE);
-        match places.within(peer, replying).await {
-            Some(Ok(())) => {}
-            // A client that is gone needs no answer.
-            Some(Err(error)) => tracing::debug!(%error, "a client did not take its answer"),
-            None => tracing::debug!(%peer, "a client was too slow to take its answer"),
+        let said = places
+            .within(peer, Box::pin(hand_over(stream, answer)))
+            .await;
+        if said.is_none() {
+            tracing::debug!(%peer, "a client was too slow to take its answer");
         }
     }
 
@@ -289,9 +331,10 @@ impl Api {
                 Err(error) => refused(error.code(), &error.to_string()),
             },
             NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()).await,
-            NodeRequest::GetBlob(get) => self.get_blob(peer, get.digest).await,
-            // Handled by `converse`, which has the stream.
-            NodeRequest::Follow(_) => refused("malformed", "a follower needs a stream of its own"),
+            // Handled by `give_answer`, which has the stream.
+            NodeRequest::GetBlob(_) | NodeRequest::Follow(_) => {
+                refused("malformed", "this needs a stream of its own")
+            }
         }
     }
 
@@ -368,7 +411,7 @@ impl Api {
         if let Err(error) = self.chain.offer(tx).await {
             return refused(error.code(), &error.to_string());
         }
-        let waiting = self.chain.wait_outcome(digest);
+        let waiting = Box::pin(self.chain.wait_outcome(digest));
         let waited = self.counters.submissions.within(peer, waiting).await;
         let Some(outcome) = waited else {
             return refused(
@@ -463,67 +506,6 @@ impl Api {
         }
     }
 
-    async fn put_blob(&self, bytes: Vec<u8>) -> NodeReply {
-        let digest = match self.blobs.put(bytes.clone()) {
-            Ok(digest) => digest,
-            Err(error) => return refused("blob_store", &error.to_string()),
-        };
-        if self.chain.hand_on_blob(bytes).await {
-            NodeReply::BlobStored(BlobStored { digest })
-        } else {
-            refused(
-                "busy",
-                "no node that this one follows took the blob; try again",
-            )
-        }
-    }
-
-    /// Asks other nodes for a blob, in a place that a client has for it.
-    async fn seek_blob(&self, peer: PeerId, digest: Digest) -> SoughtBlob {
-        let is_named = self.blobs.may_be_named(&digest);
-        let seeking = self.chain.seek_blob(digest, is_named);
-        let sought = self.counters.seeks.within(peer, seeking).await;
-        sought.unwrap_or(SoughtBlob::Later)
-    }
-
-    /// A blob that is here, or that another node has.
-    async fn get_blob(&self, peer: PeerId, digest: Digest) -> NodeReply {
-        match self.blobs.get(&digest) {
-            Ok(Some(bytes)) => return blob_reply(bytes),
-            Ok(None) => {}
-            Err(error) => return refused("blob_store", &error.to_string()),
-        }
-        let was_named = self.blobs.may_be_named(&digest);
-        let mut sought = self.seek_blob(peer, digest).await;
-        if sought == SoughtBlob::Nowhere && !was_named && self.blobs.may_be_named(&digest) {
-            // The block that names it came meanwhile.
-            sought = self.seek_blob(peer, digest).await;
-        }
-        let bytes = match sought {
-            SoughtBlob::Found(bytes) => bytes,
-            // It may have been left here meanwhile.
-            SoughtBlob::Nowhere => {
-                return match self.blobs.get(&digest) {
-                    Ok(Some(bytes)) => blob_reply(bytes),
-                    _ => not_found("blob"),
-                };
-            }
-            SoughtBlob::Later => {
-                return refused(
-                    "busy",
-                    "other nodes cannot be asked for the blob now; try again",
-                );
-            }
-        };
-        // The next one who asks has it from here.
-        if self.blobs.size(&digest).is_none()
-            && let Err(error) = self.blobs.put(bytes.as_ref().clone())
-        {
-            tracing::warn!(%digest, %error, "a blob of another node is not kept");
-        }
-        blob_reply(bytes.as_ref().clone())
-    }
-
     async fn follow<S: FrameStream>(&self, peer: PeerId, stream: S, from: Height) {
         let place = self.counters.followers.take(peer);
         let Some(place) = place else {
@@ -534,23 +516,16 @@ impl Api {
             return self.say(peer, stream, answer).await;
         };
         // Whoever loses its place can come back, and follow from the height that it has seen.
-        place.within(self.send_pages(stream, from)).await;
+        place.within(Box::pin(self.send_pages(stream, from))).await;
     }
 
     async fn send_pages<S: FrameStream>(&self, mut stream: S, from: Height) {
         let mut blocks = self.chain.subscribe(from);
         loop {
-            let block = {
-                let mut next = pin!(blocks.next().fuse());
-                let mut gone = pin!(stream.gone().fuse());
-                select_biased! {
-                    block = next => block,
-                    () = gone => return,
-                }
-            };
-            let block = match block {
-                Ok(block) => block,
-                Err(error) => {
+            let block = match while_there(&mut stream, Box::pin(blocks.next())).await {
+                None => return,
+                Some(Ok(block)) => block,
+                Some(Err(error)) => {
                     tracing::debug!(%error, "a follower is let go");
                     let answer = refused(error.code(), &error.to_string());
                     // It may be gone, too. Else it must have read why before the stream is closed.
@@ -573,6 +548,29 @@ impl Api {
                 }
             }
         }
+    }
+}
+
+/// Does something for a client, as long as it has not given its stream up.
+async fn while_there<S: FrameStream, T>(
+    stream: &mut S,
+    doing: impl Future<Output = T> + Unpin,
+) -> Option<T> {
+    let mut doing = doing.fuse();
+    let mut gone = pin!(stream.gone().fuse());
+    select_biased! {
+        done = doing => Some(done),
+        () = gone => None,
+    }
+}
+
+/// Hands an answer over to a client that may have gone.
+async fn hand_over<S: FrameStream>(stream: S, answer: NodeReply) {
+    let bytes = answer.encode();
+    drop(answer);
+    if let Err(error) = reply(stream, &bytes, ANSWER_DEADLINE).await {
+        // A client that is gone needs no answer.
+        tracing::debug!(%error, "a client did not take its answer");
     }
 }
 
@@ -603,4 +601,21 @@ fn pages_of(
             events: BoundedVec::truncating(left.iter().cloned()),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fairweir_net::quic::QuicStream;
+
+    /// Bytes of the future that a function with three arguments gives.
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_question_under_way_is_small() {
+        let bytes = size_of_future(Api::converse::<QuicStream>);
+        assert!(bytes <= 4_096, "{bytes} bytes");
+    }
 }

@@ -1,10 +1,10 @@
-//! Places of which there are few, shared fairly: when none is left, one of whoever holds the most is given up.
+//! Places of which there are few, shared fairly: when none is left, one of whoever holds the most is given up, and the newcomer waits until that one has let go of
+//! what it held. So what places bound is bounded at every moment.
 
 use fairweir_net::PeerId;
 use futures::{FutureExt as _, channel::oneshot, select_biased};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -30,15 +30,21 @@ struct Held {
     /// The number of the next place.
     next: u64,
     /// From the oldest to the newest.
-    places: BTreeMap<u64, (PeerId, oneshot::Sender<()>)>,
+    places: BTreeMap<u64, (PeerId, oneshot::Sender<Left>)>,
 }
+
+/// Dropped when a place is left, which whoever takes it over waits for.
+type Left = oneshot::Sender<()>;
 
 /// A place; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     number: u64,
     held: Arc<Mutex<Held>>,
-    lost: oneshot::Receiver<()>,
+    /// Ends when the one that gave way for this one has left.
+    room: Option<oneshot::Receiver<()>>,
+    /// Comes when this one gives way.
+    lost: oneshot::Receiver<Left>,
 }
 
 impl Places {
@@ -53,11 +59,14 @@ impl Places {
     /// A place for a peer; none where it would have to give way itself.
     pub(crate) fn take(&self, peer: PeerId) -> Option<Place> {
         let mut held = lock(&self.held);
+        let mut room = None;
         if held.places.len() >= self.max {
             let number = held.gives_way(peer, self.gives_way)?;
             if let Some((_, lost)) = held.places.remove(&number) {
-                // It may have just ended.
-                let _ = lost.send(());
+                let (left, leaving) = oneshot::channel();
+                room = Some(leaving);
+                // It may have just ended: then there is room.
+                let _ = lost.send(left);
             }
         }
         let number = held.next;
@@ -67,27 +76,45 @@ impl Places {
         Some(Place {
             number,
             held: Arc::clone(&self.held),
+            room,
             lost,
         })
     }
 
-    /// Does something within a place of a peer; nothing comes of it where there is none, or where it is lost.
+    /// Does something within a place of a peer, boxed: a future within a future takes twice its size, and there may be thousands. Nothing comes of it where there is none, or where it is lost.
     pub(crate) async fn within<T>(
         &self,
         peer: PeerId,
-        doing: impl Future<Output = T>,
+        doing: impl Future<Output = T> + Unpin,
     ) -> Option<T> {
         self.take(peer)?.within(doing).await
     }
 }
 
 impl Place {
-    /// Does something as long as the place is held.
-    pub(crate) async fn within<T>(mut self, doing: impl Future<Output = T>) -> Option<T> {
-        let mut doing = pin!(doing.fuse());
+    /// Does something as long as the place is held, once there is room for it.
+    pub(crate) async fn within<T>(mut self, doing: impl Future<Output = T> + Unpin) -> Option<T> {
+        self.keep_within(doing).await
+    }
+
+    /// The same, and the place is still held afterwards.
+    pub(crate) async fn keep_within<T>(
+        &mut self,
+        doing: impl Future<Output = T> + Unpin,
+    ) -> Option<T> {
+        if let Some(room) = self.room.take() {
+            // It only ends.
+            let _ = room.await;
+        }
+        // Declared before what is done, and so dropped after it: only then has the place been left.
+        let _left: Left;
+        let mut doing = doing.fuse();
         select_biased! {
             done = doing => Some(done),
-            _ = (&mut self.lost).fuse() => None,
+            left = (&mut self.lost).fuse() => {
+                _left = left.ok()?;
+                None
+            }
         }
     }
 }
@@ -137,6 +164,13 @@ mod tests {
         reason = "a failing test should stop at the line that fails"
     )]
     use super::*;
+    use proptest::{collection::vec, prelude::*, sample::Index};
+    use std::{
+        cell::Cell,
+        future::{pending, poll_fn},
+        rc::Rc,
+        task::Poll,
+    };
 
     fn peer(number: u8) -> PeerId {
         PeerId::new([number; 32])
@@ -186,13 +220,74 @@ mod tests {
         drop(places.take(peer(1)).unwrap());
         assert_eq!(lock(&places.held).places.len(), 0);
         assert_eq!(
-            places.within(peer(1), async { 7 }).now_or_never(),
+            places.within(peer(1), Box::pin(async { 7 })).now_or_never(),
             Some(Some(7))
         );
-        let mut first = Box::pin(places.within(peer(1), std::future::pending::<()>()));
+        let mut first = Box::pin(places.within(peer(1), pending::<()>()));
         assert_eq!((&mut first).now_or_never(), None);
-        let mut second = Box::pin(places.within(peer(2), std::future::pending::<()>()));
+        let mut second = Box::pin(places.within(peer(2), pending::<()>()));
         assert_eq!((&mut second).now_or_never(), None);
         assert_eq!(first.now_or_never(), Some(None));
+    }
+
+    /// What is done in a place until it is told to end: counted while it is.
+    async fn counted(running: Rc<Cell<usize>>, ends: Rc<Cell<bool>>) {
+        struct Running(Rc<Cell<usize>>);
+        impl Drop for Running {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        running.set(running.get() + 1);
+        let _running = Running(running);
+        poll_fn(|_| {
+            if ends.get() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    proptest! {
+        /// Whoever comes and whenever each is looked at, no more is done at once than there are places; and all places are used again afterwards.
+        #[test]
+        fn no_more_is_done_at_once_than_there_are_places(
+            max in 1usize..5,
+            steps in vec((0u8..3, 0u8..5, any::<Index>()), 1..80),
+        ) {
+            let places = Places::new(max, GivesWay::Oldest);
+            let running = Rc::new(Cell::new(0));
+            let mut all = Vec::new();
+            let begin = |number| {
+                let ends = Rc::new(Cell::new(false));
+                let doing = Box::pin(counted(Rc::clone(&running), Rc::clone(&ends)));
+                let places = places.clone();
+                let within = async move { places.within(peer(number), doing).await };
+                (ends, Box::pin(within))
+            };
+            for (step, number, which) in steps {
+                if step == 0 || all.is_empty() {
+                    all.push(begin(number));
+                }
+                let at = which.index(all.len());
+                if step == 1 {
+                    all[at].0.set(true);
+                }
+                if (&mut all[at].1).now_or_never().is_some() {
+                    drop(all.remove(at));
+                }
+                prop_assert!(running.get() <= max, "{} run", running.get());
+            }
+            all.extend((0..5).cycle().take(2 * max).map(begin));
+            // Each waits for one that came before it at the most.
+            for _ in 0..all.len() {
+                all.retain_mut(|(_, within)| within.now_or_never().is_none());
+                prop_assert!(running.get() <= max);
+            }
+            prop_assert_eq!(running.get(), max);
+            prop_assert_eq!(all.len(), max);
+        }
     }
 }

@@ -1,0 +1,116 @@
+//! Blobs that clients bring and fetch.
+
+use super::{Api, not_found, refused, while_there};
+use fairweir_chain::{BlobShelf as _, SoughtBlob};
+use fairweir_net::{FrameStream, PeerId};
+use fairweir_types::{
+    BoundedBytes, Digest,
+    node_api::{Blob, BlobStored, NodeReply},
+};
+use std::sync::Arc;
+
+fn blob_reply(bytes: Vec<u8>) -> NodeReply {
+    match BoundedBytes::new(bytes) {
+        Ok(bytes) => NodeReply::Blob(Blob { bytes }),
+        Err(error) => refused("too_long", &error.to_string()),
+    }
+}
+
+impl Api {
+    pub(super) async fn put_blob(&self, bytes: Vec<u8>) -> NodeReply {
+        let digest = match self.blobs.put(bytes.clone()) {
+            Ok(digest) => digest,
+            Err(error) => return refused("blob_store", &error.to_string()),
+        };
+        if self.chain.hand_on_blob(bytes).await {
+            NodeReply::BlobStored(BlobStored { digest })
+        } else {
+            refused(
+                "busy",
+                "no node that this one follows took the blob; try again",
+            )
+        }
+    }
+
+    /// Asks other nodes for a blob, in a place that a client has for it.
+    async fn seek_blob(&self, peer: PeerId, digest: Digest) -> SoughtBlob {
+        let is_named = self.blobs.may_be_named(&digest);
+        let seeking = Box::pin(self.chain.seek_blob(digest, is_named));
+        let sought = self.counters.seeks.within(peer, seeking).await;
+        sought.unwrap_or(SoughtBlob::Later)
+    }
+
+    /// Gives a blob that is here, or that another node has.
+    pub(super) async fn give_blob<S: FrameStream>(
+        &self,
+        peer: PeerId,
+        mut stream: S,
+        digest: Digest,
+    ) {
+        let elsewhere = if self.blobs.size(&digest).is_some() {
+            None
+        } else {
+            // Sought before it has a place: that may take long, and holds nothing.
+            let fetching = Box::pin(self.fetch_blob(peer, digest));
+            match while_there(&mut stream, fetching).await {
+                None => return,
+                Some(Ok(bytes)) => bytes,
+                Some(Err(answer)) => return self.say(peer, stream, answer).await,
+            }
+        };
+        let reading = Box::pin(async {
+            if let Some(bytes) = elsewhere {
+                return blob_reply(bytes.as_ref().clone());
+            }
+            if let Some(answer) = self.read_blob(&digest) {
+                return answer;
+            }
+            // It is damaged, or made room meanwhile.
+            match self.fetch_blob(peer, digest).await {
+                Ok(Some(bytes)) => blob_reply(bytes.as_ref().clone()),
+                Ok(None) => self.read_blob(&digest).unwrap_or_else(|| not_found("blob")),
+                Err(answer) => answer,
+            }
+        });
+        self.read_and_say(peer, stream, reading).await;
+    }
+
+    /// A blob that is here undamaged.
+    fn read_blob(&self, digest: &Digest) -> Option<NodeReply> {
+        match self.blobs.get(digest) {
+            Ok(found) => found.map(blob_reply),
+            Err(error) => Some(refused("blob_store", &error.to_string())),
+        }
+    }
+
+    /// Fetches a blob that another node has; nothing if it is here by then, and what to answer if nobody has it.
+    async fn fetch_blob(
+        &self,
+        peer: PeerId,
+        digest: Digest,
+    ) -> Result<Option<Arc<Vec<u8>>>, NodeReply> {
+        let was_named = self.blobs.may_be_named(&digest);
+        let mut sought = self.seek_blob(peer, digest).await;
+        if sought == SoughtBlob::Nowhere && !was_named && self.blobs.may_be_named(&digest) {
+            // The block that names it came meanwhile.
+            sought = self.seek_blob(peer, digest).await;
+        }
+        let is_here = || self.blobs.size(&digest).is_some();
+        match sought {
+            // It may have been left here meanwhile.
+            SoughtBlob::Found(_) | SoughtBlob::Nowhere if is_here() => Ok(None),
+            SoughtBlob::Found(bytes) => {
+                // The next one who asks has it from here.
+                if let Err(error) = self.blobs.put(bytes.as_ref().clone()) {
+                    tracing::warn!(%digest, %error, "a blob of another node is not kept");
+                }
+                Ok(Some(bytes))
+            }
+            SoughtBlob::Nowhere => Err(not_found("blob")),
+            SoughtBlob::Later => Err(refused(
+                "busy",
+                "other nodes cannot be asked for the blob now; try again",
+            )),
+        }
+    }
+}
