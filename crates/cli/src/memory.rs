@@ -11,7 +11,7 @@ const MAPPED_BYTES_MIN: i32 = 1024 * 1024;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_BYTES_MAX: i32 = 4 * 1024 * 1024;
 
-/// Has large buffers go back to the system as soon as they are freed. Call it before there are other threads.
+/// Has large buffers go back to the system as soon as they are freed, whatever `GLIBC_TUNABLES` says. Call it before there are other threads.
 pub(crate) fn give_large_buffers_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -40,9 +40,11 @@ mod tests {
     const MESSAGE: usize = 4 * 1024 * 1024;
 
     fn resident_bytes() -> usize {
-        let pages = fs::read_to_string("/proc/self/statm").unwrap();
-        let resident = pages.split_whitespace().nth(1).unwrap();
-        resident.parse::<usize>().unwrap() * 4_096
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let mut lines = status.lines();
+        let resident = lines.find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kibibytes = resident.split_whitespace().next().unwrap();
+        kibibytes.parse::<usize>().unwrap() * 1_024
     }
 
     #[test]

@@ -5,9 +5,10 @@ mod blobs;
 use crate::{
     blob_store::BlobStore,
     places::{GivesWay, Place, Places},
+    turns::{Turn, Turns},
 };
 use commonware_codec::{Encode as _, EncodeSize as _};
-use fairweir_chain::{ChainHandle, FinalisedBlock, ReadError, SubmitError, WaitError};
+use fairweir_chain::{ChainHandle, FinalisedBlock, SubmitError, WaitError};
 use fairweir_client::{
     WAITING,
     protocol::{ANSWER_DEADLINE, MESSAGE_BYTES_MAX},
@@ -40,10 +41,14 @@ const SMALL_MAX: usize = 1_024;
 /// Questions above [`SMALL_BYTES_MAX`] that are read: uploads of blobs, until they are kept and handed on, and exhibits. More than one site has connections: if it holds them all,
 /// some identity of it holds two, and those give way first.
 const LARGE_QUESTIONS_MAX: usize = 96;
-/// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state. From before they are read, since it shows only then how large they are.
+/// Answers above [`SMALL_BYTES_MAX`] that are taken: blocks, blobs and parts of the state.
 const LARGE_ANSWERS_MAX: usize = 96;
 /// Clients that wait for a blob of another node.
 const SEEKS_MAX: usize = 256;
+/// Clients that wait for a proof: of what is in no block yet, until there is one.
+const PROOFS_MAX: usize = 64;
+/// Answers that are being read, or wait for the place in which they are taken. Nobody is sent away for want of a turn.
+const READS_MAX: usize = 32;
 /// Bytes of what most questions and answers are below.
 const SMALL_BYTES_MAX: usize = 64 * 1_024;
 
@@ -51,6 +56,7 @@ const _: () = assert!(
     FOLLOWERS_MAX
         + SUBMISSIONS_MAX
         + SEEKS_MAX
+        + PROOFS_MAX
         + 2 * SMALL_MAX
         + LARGE_QUESTIONS_MAX
         + LARGE_ANSWERS_MAX
@@ -58,8 +64,8 @@ const _: () = assert!(
 );
 
 /// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 0.96 GB at any moment
-/// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB), if all places are held by who sends the longest messages and takes
-/// nothing. The transport's windows, the events of the block that each follower reads, and blobs on their way from other nodes (256 MiB), come on top.
+/// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB), if all places are held by who sends the longest messages and takes nothing, and what is read for it or proven at most 0.4 GB (32 and 64 of 4.06 MiB).
+/// The transport's windows, the events of the block that each follower reads, and blobs on their way from and to other nodes (256 and 32 MiB), come on top.
 #[derive(Debug)]
 struct Counters {
     followers: Places,
@@ -69,6 +75,8 @@ struct Counters {
     small_answers: Places,
     large_questions: Places,
     large_answers: Places,
+    proofs: Places,
+    reads: Turns,
 }
 
 impl Default for Counters {
@@ -82,6 +90,8 @@ impl Default for Counters {
             small_answers: over_soon(SMALL_MAX),
             large_questions: over_soon(LARGE_QUESTIONS_MAX),
             large_answers: over_soon(LARGE_ANSWERS_MAX),
+            proofs: over_soon(PROOFS_MAX),
+            reads: Turns::new(READS_MAX),
         }
     }
 }
@@ -157,18 +167,10 @@ impl Api {
             Ok(question) => question,
             Err(error) => {
                 let answer = refused("malformed", &error.to_string());
-                return self.say(peer, stream, answer).await;
+                return self.say(peer, stream, answer, None).await;
             }
         };
-        // A blob is held until it is handed on; of a transaction the pool holds the bytes, within its own bounds.
-        let place = place.filter(|_| matches!(question, NodeRequest::PutBlob(_)));
-        let answering = Box::pin(self.give_answer(peer, stream, question));
-        match place {
-            Some(place) => {
-                place.within(answering).await;
-            }
-            None => answering.await,
-        }
+        Box::pin(self.give_answer(peer, stream, question, place)).await;
     }
 
     /// Reads a question, and says in which place it is held if it is large; none of a client that takes too long for it while others come.
@@ -190,72 +192,83 @@ impl Api {
         }
     }
 
+    /// Answers a question, which is held in a place if it is large.
     async fn give_answer<S: FrameStream>(
         &self,
         peer: PeerId,
         mut stream: S,
         question: NodeRequest,
+        place: Option<Place>,
     ) {
-        match question {
-            NodeRequest::Follow(follow) => self.follow(peer, stream, follow.from).await,
-            NodeRequest::GetBlob(get) => self.give_blob(peer, stream, get.digest).await,
-            NodeRequest::Block(_)
-            | NodeRequest::Body(_)
-            | NodeRequest::Outcomes(_)
-            | NodeRequest::State(_) => {
-                let reading = Box::pin(self.answer(peer, question));
-                self.read_and_say(peer, stream, reading).await;
+        let answer = match question {
+            NodeRequest::Follow(follow) => return self.follow(peer, stream, follow.from).await,
+            NodeRequest::GetBlob(get) => return self.give_blob(peer, stream, get.digest).await,
+            // These wait for the chain or for other nodes, and need not read much for that.
+            NodeRequest::Status(_) => Some(self.status()),
+            NodeRequest::Submit(submit) => {
+                let bytes = submit.tx.into_vec();
+                let submitting = Box::pin(self.submit(peer, bytes, place));
+                while_there(&mut stream, submitting).await
+            }
+            NodeRequest::PutBlob(put) => {
+                let putting = Box::pin(self.put_blob(put.bytes.into_vec(), place));
+                while_there(&mut stream, putting).await.flatten()
+            }
+            NodeRequest::Proof(ask) => {
+                let proving = Box::pin(self.prove(peer, ask.key.as_slice()));
+                while_there(&mut stream, proving).await
             }
             question => {
-                // What waits for the chain may wait long, and nobody for it.
-                let answering = Box::pin(self.answer(peer, question));
-                if let Some(answer) = while_there(&mut stream, answering).await {
-                    self.say(peer, stream, answer).await;
-                }
+                let reading = Box::pin(self.read_answer(question));
+                return self.read_and_say(peer, stream, reading).await;
             }
+        };
+        if let Some(answer) = answer {
+            self.say(peer, stream, answer, None).await;
         }
     }
 
-    /// Reads an answer that may be large from what this node keeps, and gives it: in a place from before it is read.
+    /// Reads an answer, which may be large, when it is the peer's turn, and gives it.
     async fn read_and_say<S: FrameStream>(
         &self,
         peer: PeerId,
         mut stream: S,
         reading: impl Future<Output = NodeReply> + Unpin,
     ) {
-        let large = Box::pin(async {
-            let answer = while_there(&mut stream, reading).await?;
-            if answer.encode_size() <= SMALL_BYTES_MAX {
-                return Some((stream, answer));
-            }
-            hand_over(stream, answer).await;
-            None
+        let in_turn = Box::pin(async {
+            let turn = self.counters.reads.take(peer).await;
+            (reading.await, turn)
         });
-        let places = &self.counters.large_answers;
-        if let Some(Some((stream, small))) = places.within(peer, large).await {
-            self.say(peer, stream, small).await;
+        if let Some((answer, turn)) = while_there(&mut stream, in_turn).await {
+            self.say(peer, stream, answer, Some(turn)).await;
         }
     }
 
-    /// Gives an answer; not to a client that takes too long for it while others come.
-    async fn say<S: FrameStream>(&self, peer: PeerId, stream: S, answer: NodeReply) {
+    /// Gives an answer; not to a client that takes too long for it while others come. The turn in which it was read ends when it has its place.
+    async fn say<S: FrameStream>(
+        &self,
+        peer: PeerId,
+        stream: S,
+        answer: NodeReply,
+        turn: Option<Turn>,
+    ) {
         let places = if answer.encode_size() <= SMALL_BYTES_MAX {
             &self.counters.small_answers
         } else {
             &self.counters.large_answers
         };
-        let said = places
-            .within(peer, Box::pin(hand_over(stream, answer)))
-            .await;
-        if said.is_none() {
+        let handing_over = Box::pin(async {
+            let bytes = answer.encode();
+            drop((answer, turn));
+            hand_over(stream, &bytes).await;
+        });
+        if places.within(peer, handing_over).await.is_none() {
             tracing::debug!(%peer, "a client was too slow to take its answer");
         }
     }
 
-    async fn answer(&self, peer: PeerId, question: NodeRequest) -> NodeReply {
+    async fn read_answer(&self, question: NodeRequest) -> NodeReply {
         match question {
-            NodeRequest::Submit(submit) => self.submit(peer, submit.tx.into_vec()).await,
-            NodeRequest::Status(_) => self.status().await,
             NodeRequest::Genesis(_) => NodeReply::Genesis(Boxed::new(self.chain.genesis().clone())),
             NodeRequest::Account(ask) => {
                 let account = self.chain.read(|state| report::account(state, ask.address));
@@ -326,15 +339,25 @@ impl Api {
                 )
             }
             NodeRequest::State(ask) => self.state_part(ask).await,
-            NodeRequest::Proof(ask) => match self.chain.prove(ask.key.as_slice()).await {
-                Ok(proof) => NodeReply::Proof(Boxed::new(proof)),
-                Err(error) => refused(error.code(), &error.to_string()),
-            },
-            NodeRequest::PutBlob(put) => self.put_blob(put.bytes.into_vec()).await,
-            // Handled by `give_answer`, which has the stream.
-            NodeRequest::GetBlob(_) | NodeRequest::Follow(_) => {
-                refused("malformed", "this needs a stream of its own")
-            }
+            // Handled by `give_answer`.
+            NodeRequest::Status(_)
+            | NodeRequest::Submit(_)
+            | NodeRequest::PutBlob(_)
+            | NodeRequest::GetBlob(_)
+            | NodeRequest::Proof(_)
+            | NodeRequest::Follow(_) => refused("malformed", "this is not answered by reading"),
+        }
+    }
+
+    async fn prove(&self, peer: PeerId, key: &[u8]) -> NodeReply {
+        let proving = Box::pin(self.chain.prove(key));
+        match self.counters.proofs.within(peer, proving).await {
+            Some(Ok(proof)) => NodeReply::Proof(Boxed::new(proof)),
+            Some(Err(error)) => refused(error.code(), &error.to_string()),
+            None => refused(
+                "busy",
+                "too many clients wait for proofs of this node; try again",
+            ),
         }
     }
 
@@ -385,9 +408,9 @@ impl Api {
         }))
     }
 
-    async fn submit(&self, peer: PeerId, bytes: Vec<u8>) -> NodeReply {
+    /// Submits a transaction; if it is large, it holds its place until the pool has it, which is as long as this node takes.
+    async fn submit(&self, peer: PeerId, bytes: Vec<u8>, place: Option<Place>) -> NodeReply {
         let tx = SignedTx::decode_bounded(&bytes);
-        // The pool holds it from here on, within its own bounds.
         drop(bytes);
         let tx = match tx {
             Ok(tx) => tx,
@@ -411,6 +434,8 @@ impl Api {
         if let Err(error) = self.chain.offer(tx).await {
             return refused(error.code(), &error.to_string());
         }
+        // The pool holds it from here on, within its own bounds.
+        drop(place);
         let waiting = Box::pin(self.chain.wait_outcome(digest));
         let waited = self.counters.submissions.within(peer, waiting).await;
         let Some(outcome) = waited else {
@@ -429,20 +454,14 @@ impl Api {
         }
     }
 
-    async fn status(&self) -> NodeReply {
-        let tip = self.chain.tip();
-        let header = match self.chain.finalised(tip.height).await {
-            Ok(Some(block)) => block.block.header,
-            Ok(None) => {
-                return refused(
-                    "not_ready",
-                    "the chain has no block yet; ask again in a second",
-                );
-            }
-            // A node that copied the state has executed no block yet.
-            Err(ReadError::Pruned { .. }) => self.chain.header(),
-            Err(error) => return refused(error.code(), &error.to_string()),
-        };
+    fn status(&self) -> NodeReply {
+        let header = self.chain.header();
+        if header.height == Height(0) {
+            return refused(
+                "not_ready",
+                "the chain has no block yet; ask again in a second",
+            );
+        }
         let read = self.chain.read(|state| {
             let seats = candidates::seats(state)?.len();
             let secured = secured::report(state)?;
@@ -513,7 +532,7 @@ impl Api {
                 "busy",
                 "this node has as many followers as it takes; ask again later",
             );
-            return self.say(peer, stream, answer).await;
+            return self.say(peer, stream, answer, None).await;
         };
         // Whoever loses its place can come back, and follow from the height that it has seen.
         place.within(Box::pin(self.send_pages(stream, from))).await;
@@ -565,10 +584,8 @@ async fn while_there<S: FrameStream, T>(
 }
 
 /// Hands an answer over to a client that may have gone.
-async fn hand_over<S: FrameStream>(stream: S, answer: NodeReply) {
-    let bytes = answer.encode();
-    drop(answer);
-    if let Err(error) = reply(stream, &bytes, ANSWER_DEADLINE).await {
+async fn hand_over<S: FrameStream>(stream: S, answer: &[u8]) {
+    if let Err(error) = reply(stream, answer, ANSWER_DEADLINE).await {
         // A client that is gone needs no answer.
         tracing::debug!(%error, "a client did not take its answer");
     }
@@ -608,14 +625,16 @@ mod tests {
     use super::*;
     use fairweir_net::quic::QuicStream;
 
-    /// Bytes of the future that a function with three arguments gives.
-    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
-        size_of::<F>()
-    }
-
     #[test]
     fn a_question_under_way_is_small() {
-        let bytes = size_of_future(Api::converse::<QuicStream>);
-        assert!(bytes <= 4_096, "{bytes} bytes");
+        fn of_three<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        fn of_five<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+            size_of::<F>()
+        }
+        let outer = of_three(Api::converse::<QuicStream>);
+        let inner = of_five(Api::give_answer::<QuicStream>);
+        assert!(outer + inner <= 8_192, "{outer} and {inner} bytes");
     }
 }

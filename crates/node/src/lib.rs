@@ -14,6 +14,7 @@ mod places;
 mod referee;
 pub mod roles;
 mod ticket;
+mod turns;
 mod upstream;
 
 pub use api::Api;

@@ -1,10 +1,12 @@
-//! Places of which there are few, shared fairly: when none is left, one of whoever holds the most is given up, and the newcomer waits until that one has let go of
-//! what it held. So what places bound is bounded at every moment.
+//! Places of which there are few, shared fairly: when none is left, one of whoever holds the most is given up. Who takes it over has its turn when that one has let go of
+//! what it held, so what places bound is bounded at every moment.
 
+use crate::turns::{Turn, Turns};
 use fairweir_net::PeerId;
 use futures::{FutureExt as _, channel::oneshot, select_biased};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,6 +25,8 @@ pub(crate) struct Places {
     max: usize,
     gives_way: GivesWay,
     held: Arc<Mutex<Held>>,
+    /// As many as there are places: of those who gave way, some have not left yet.
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -30,21 +34,19 @@ struct Held {
     /// The number of the next place.
     next: u64,
     /// From the oldest to the newest.
-    places: BTreeMap<u64, (PeerId, oneshot::Sender<Left>)>,
+    places: BTreeMap<u64, (PeerId, oneshot::Sender<()>)>,
 }
-
-/// Dropped when a place is left, which whoever takes it over waits for.
-type Left = oneshot::Sender<()>;
 
 /// A place; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     number: u64,
     held: Arc<Mutex<Held>>,
-    /// Ends when the one that gave way for this one has left.
-    room: Option<oneshot::Receiver<()>>,
-    /// Comes when this one gives way.
-    lost: oneshot::Receiver<Left>,
+    peer: PeerId,
+    turns: Turns,
+    /// Once it had to wait no more.
+    turn: Option<Turn>,
+    lost: oneshot::Receiver<()>,
 }
 
 impl Places {
@@ -53,20 +55,18 @@ impl Places {
             max,
             gives_way,
             held: Arc::default(),
+            turns: Turns::new(max),
         }
     }
 
     /// A place for a peer; none where it would have to give way itself.
     pub(crate) fn take(&self, peer: PeerId) -> Option<Place> {
         let mut held = lock(&self.held);
-        let mut room = None;
         if held.places.len() >= self.max {
             let number = held.gives_way(peer, self.gives_way)?;
             if let Some((_, lost)) = held.places.remove(&number) {
-                let (left, leaving) = oneshot::channel();
-                room = Some(leaving);
-                // It may have just ended: then there is room.
-                let _ = lost.send(left);
+                // It may have just ended.
+                let _ = lost.send(());
             }
         }
         let number = held.next;
@@ -76,7 +76,9 @@ impl Places {
         Some(Place {
             number,
             held: Arc::clone(&self.held),
-            room,
+            peer,
+            turns: self.turns.clone(),
+            turn: None,
             lost,
         })
     }
@@ -92,7 +94,7 @@ impl Places {
 }
 
 impl Place {
-    /// Does something as long as the place is held, once there is room for it.
+    /// Does something as long as the place is held, once it is its turn.
     pub(crate) async fn within<T>(mut self, doing: impl Future<Output = T> + Unpin) -> Option<T> {
         self.keep_within(doing).await
     }
@@ -102,19 +104,18 @@ impl Place {
         &mut self,
         doing: impl Future<Output = T> + Unpin,
     ) -> Option<T> {
-        if let Some(room) = self.room.take() {
-            // It only ends.
-            let _ = room.await;
+        if self.turn.is_none() {
+            let mut turn = pin!(self.turns.take(self.peer).fuse());
+            let turn = select_biased! {
+                _ = (&mut self.lost).fuse() => return None,
+                turn = turn => turn,
+            };
+            self.turn = Some(turn);
         }
-        // Declared before what is done, and so dropped after it: only then has the place been left.
-        let _left: Left;
         let mut doing = doing.fuse();
         select_biased! {
             done = doing => Some(done),
-            left = (&mut self.lost).fuse() => {
-                _left = left.ok()?;
-                None
-            }
+            _ = (&mut self.lost).fuse() => None,
         }
     }
 }
@@ -275,7 +276,10 @@ mod tests {
                 if step == 1 {
                     all[at].0.set(true);
                 }
-                if (&mut all[at].1).now_or_never().is_some() {
+                if step == 2 && number == 0 {
+                    // Its client is gone.
+                    drop(all.remove(at));
+                } else if (&mut all[at].1).now_or_never().is_some() {
                     drop(all.remove(at));
                 }
                 prop_assert!(running.get() <= max, "{} run", running.get());

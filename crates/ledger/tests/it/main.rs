@@ -15,6 +15,7 @@ mod model;
 mod random_candidates;
 mod random_catalogue;
 mod random_sessions;
+mod random_specs;
 mod random_walk;
 mod referee;
 mod reference;

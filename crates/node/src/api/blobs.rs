@@ -1,6 +1,7 @@
 //! Blobs that clients bring and fetch.
 
 use super::{Api, not_found, refused, while_there};
+use crate::places::Place;
 use fairweir_chain::{BlobShelf as _, SoughtBlob};
 use fairweir_net::{FrameStream, PeerId};
 use fairweir_types::{
@@ -17,18 +18,25 @@ fn blob_reply(bytes: Vec<u8>) -> NodeReply {
 }
 
 impl Api {
-    pub(super) async fn put_blob(&self, bytes: Vec<u8>) -> NodeReply {
-        let digest = match self.blobs.put(bytes.clone()) {
-            Ok(digest) => digest,
-            Err(error) => return refused("blob_store", &error.to_string()),
-        };
-        if self.chain.hand_on_blob(bytes).await {
-            NodeReply::BlobStored(BlobStored { digest })
-        } else {
-            refused(
-                "busy",
-                "no node that this one follows took the blob; try again",
-            )
+    /// Keeps a blob and hands it on, in the place that it holds if it is large; no answer if that was given up for another.
+    pub(super) async fn put_blob(&self, bytes: Vec<u8>, place: Option<Place>) -> Option<NodeReply> {
+        let putting = Box::pin(async {
+            let digest = match self.blobs.put(bytes.clone()) {
+                Ok(digest) => digest,
+                Err(error) => return refused("blob_store", &error.to_string()),
+            };
+            if self.chain.hand_on_blob(bytes).await {
+                NodeReply::BlobStored(BlobStored { digest })
+            } else {
+                refused(
+                    "busy",
+                    "no node that this one follows took the blob; try again",
+                )
+            }
+        });
+        match place {
+            Some(place) => place.within(putting).await,
+            None => Some(putting.await),
         }
     }
 
@@ -50,12 +58,12 @@ impl Api {
         let elsewhere = if self.blobs.size(&digest).is_some() {
             None
         } else {
-            // Sought before it has a place: that may take long, and holds nothing.
+            // Sought before it has a turn: that may take long.
             let fetching = Box::pin(self.fetch_blob(peer, digest));
             match while_there(&mut stream, fetching).await {
                 None => return,
                 Some(Ok(bytes)) => bytes,
-                Some(Err(answer)) => return self.say(peer, stream, answer).await,
+                Some(Err(answer)) => return self.say(peer, stream, answer, None).await,
             }
         };
         let reading = Box::pin(async {
@@ -68,7 +76,9 @@ impl Api {
             // It is damaged, or made room meanwhile.
             match self.fetch_blob(peer, digest).await {
                 Ok(Some(bytes)) => blob_reply(bytes.as_ref().clone()),
-                Ok(None) => self.read_blob(&digest).unwrap_or_else(|| not_found("blob")),
+                Ok(None) => self
+                    .read_blob(&digest)
+                    .unwrap_or_else(|| refused("busy", "the blob made room for others; try again")),
                 Err(answer) => answer,
             }
         });
@@ -100,11 +110,14 @@ impl Api {
             // It may have been left here meanwhile.
             SoughtBlob::Found(_) | SoughtBlob::Nowhere if is_here() => Ok(None),
             SoughtBlob::Found(bytes) => {
-                // The next one who asks has it from here.
-                if let Err(error) = self.blobs.put(bytes.as_ref().clone()) {
-                    tracing::warn!(%digest, %error, "a blob of another node is not kept");
+                // This one and the next one who asks have it from here.
+                match self.blobs.put(bytes.as_ref().clone()) {
+                    Ok(_) => Ok(None),
+                    Err(error) => {
+                        tracing::warn!(%digest, %error, "a blob of another node is not kept");
+                        Ok(Some(bytes))
+                    }
                 }
-                Ok(Some(bytes))
             }
             SoughtBlob::Nowhere => Err(not_found("blob")),
             SoughtBlob::Later => Err(refused(

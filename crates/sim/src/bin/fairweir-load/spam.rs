@@ -12,7 +12,10 @@ use fairweir_types::{
     Action, Address, Amount, BoundedBytes, ChainId, Digest, Height, Nonce, SecretKey, SignedTx,
     Transaction, decode,
     limits::BLOB_BYTES_MAX,
-    node_api::{AskBody, Follow, GetBlob, NodeReply, NodeRequest, PutBlob, Submit},
+    node_api::{
+        AskBody, AskGenesis, AskProof, AskStatus, Follow, GetBlob, NodeReply, NodeRequest, PutBlob,
+        Submit,
+    },
     tx,
 };
 use std::{
@@ -65,6 +68,12 @@ enum Abuse {
     Expired,
     /// One that is in a block already.
     Again,
+    /// How the node is.
+    Status,
+    /// All of the genesis.
+    Genesis,
+    /// A proof of what is not there.
+    Proof,
     /// A whole block.
     Block,
     /// A blob as large as it may be.
@@ -82,7 +91,7 @@ enum Abuse {
 }
 
 /// One after the other.
-const ATTEMPTS: [Abuse; 13] = [
+const ATTEMPTS: [Abuse; 16] = [
     Abuse::Noise,
     Abuse::CutShort,
     Abuse::TooLong,
@@ -94,6 +103,9 @@ const ATTEMPTS: [Abuse; 13] = [
     Abuse::NoFee,
     Abuse::Expired,
     Abuse::Again,
+    Abuse::Status,
+    Abuse::Genesis,
+    Abuse::Proof,
     Abuse::Block,
     Abuse::Blob,
 ];
@@ -251,6 +263,12 @@ async fn attempt(
             bytes.resize(BLOB_BYTES_MAX, 0);
             let bytes = BoundedBytes::new(bytes)?;
             NodeRequest::PutBlob(PutBlob { bytes }).encode().to_vec()
+        }
+        Abuse::Status => NodeRequest::Status(AskStatus {}).encode().to_vec(),
+        Abuse::Genesis => NodeRequest::Genesis(AskGenesis {}).encode().to_vec(),
+        Abuse::Proof => {
+            let key = BoundedBytes::new(random_seed()?.to_vec())?;
+            NodeRequest::Proof(AskProof { key }).encode().to_vec()
         }
         Abuse::Block => body(target.in_block),
         _ => submission(&broken(target, abuse, number)?)?,
