@@ -31,7 +31,7 @@ use std::{pin::pin, sync::Arc};
 
 /// Questions under way at the same time; further ones wait in the network's bounded queue. More than all [`Counters`] together, whose
 /// places are given up for others: what is left is for answers, and those take as long as this node does.
-const UNDER_WAY_MAX: usize = 5_120;
+const UNDER_WAY_MAX: usize = 7_168;
 /// Followers, who stay.
 const FOLLOWERS_MAX: usize = 384;
 /// Submissions that wait for their block. A client's own nonces may keep it waiting for ever.
@@ -47,7 +47,9 @@ const LARGE_ANSWERS_MAX: usize = 96;
 const SEEKS_MAX: usize = 256;
 /// Clients that wait for a proof: of what is in no block yet, until there is one.
 const PROOFS_MAX: usize = 64;
-/// Answers that are being read, or wait for the place in which they are taken. Nobody is sent away for want of a turn.
+/// Clients that wait for their turn to have an answer read.
+const READERS_MAX: usize = 1_024;
+/// Answers that are being read, or wait for the place in which they are taken.
 const READS_MAX: usize = 32;
 /// Bytes of what most questions and answers are below.
 const SMALL_BYTES_MAX: usize = 64 * 1_024;
@@ -57,6 +59,7 @@ const _: () = assert!(
         + SUBMISSIONS_MAX
         + SEEKS_MAX
         + PROOFS_MAX
+        + READERS_MAX
         + 2 * SMALL_MAX
         + LARGE_QUESTIONS_MAX
         + LARGE_ANSWERS_MAX
@@ -64,8 +67,7 @@ const _: () = assert!(
 );
 
 /// Where a client waits for itself or for the chain. That bounds memory, too: what is read and what waits to be taken is at most 0.96 GB at any moment
-/// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB), if all places are held by who sends the longest messages and takes nothing, and what is read for it or proven at most 0.4 GB (32 and 64 of 4.06 MiB).
-/// The transport's windows, the events of the block that each follower reads, and blobs on their way from and to other nodes (256 and 32 MiB), come on top.
+/// (2 × 1,024 of 64 KiB and 2 × 96 of 4.06 MiB), if all places are held by who sends the longest messages and takes nothing. What is read for 32 answers and 64 proofs (a block, its record and its events for each), the transport's windows, the events of the block that each follower reads, and blobs on their way from and to other nodes (256 and 32 MiB), come on top.
 #[derive(Debug)]
 struct Counters {
     followers: Places,
@@ -76,6 +78,7 @@ struct Counters {
     large_questions: Places,
     large_answers: Places,
     proofs: Places,
+    readers: Places,
     reads: Turns,
 }
 
@@ -91,6 +94,7 @@ impl Default for Counters {
             large_questions: over_soon(LARGE_QUESTIONS_MAX),
             large_answers: over_soon(LARGE_ANSWERS_MAX),
             proofs: over_soon(PROOFS_MAX),
+            readers: over_soon(READERS_MAX),
             reads: Turns::new(READS_MAX),
         }
     }
@@ -203,8 +207,8 @@ impl Api {
         let answer = match question {
             NodeRequest::Follow(follow) => return self.follow(peer, stream, follow.from).await,
             NodeRequest::GetBlob(get) => return self.give_blob(peer, stream, get.digest).await,
-            // These wait for the chain or for other nodes, and need not read much for that.
-            NodeRequest::Status(_) => Some(self.status()),
+            // These wait for the chain or for other nodes.
+            NodeRequest::Status(_) => Some(self.status().await),
             NodeRequest::Submit(submit) => {
                 let bytes = submit.tx.into_vec();
                 let submitting = Box::pin(self.submit(peer, bytes, place));
@@ -235,13 +239,24 @@ impl Api {
         mut stream: S,
         reading: impl Future<Output = NodeReply> + Unpin,
     ) {
+        if let Some((answer, turn)) = self.read_in_turn(peer, &mut stream, reading).await {
+            self.say(peer, stream, answer, Some(turn)).await;
+        }
+    }
+
+    /// Reads what an answer needs when it is the peer's turn; nothing if its client is gone, or waited while too many others came.
+    async fn read_in_turn<S: FrameStream, T>(
+        &self,
+        peer: PeerId,
+        stream: &mut S,
+        reading: impl Future<Output = T> + Unpin,
+    ) -> Option<(T, Turn)> {
         let in_turn = Box::pin(async {
             let turn = self.counters.reads.take(peer).await;
             (reading.await, turn)
         });
-        if let Some((answer, turn)) = while_there(&mut stream, in_turn).await {
-            self.say(peer, stream, answer, Some(turn)).await;
-        }
+        let waiting = Box::pin(self.counters.readers.within(peer, in_turn));
+        while_there(stream, waiting).await.flatten()
     }
 
     /// Gives an answer; not to a client that takes too long for it while others come. The turn in which it was read ends when it has its place.
@@ -454,8 +469,12 @@ impl Api {
         }
     }
 
-    fn status(&self) -> NodeReply {
+    async fn status(&self) -> NodeReply {
         let header = self.chain.header();
+        // Its effects are shown a moment before the block can be asked for.
+        if let Err(error) = self.chain.wait_height(header.height).await {
+            return refused(error.code(), &error.to_string());
+        }
         if header.height == Height(0) {
             return refused(
                 "not_ready",

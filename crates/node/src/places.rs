@@ -231,6 +231,24 @@ mod tests {
         assert_eq!(first.now_or_never(), Some(None));
     }
 
+    #[test]
+    fn who_gives_way_while_it_waits_lets_go_at_once() {
+        let places = Places::new(1, GivesWay::Oldest);
+        let mut holds = [1, 2, 3].map(|number| {
+            let doing = Box::pin(pending::<()>());
+            Box::pin(places.within(peer(number), doing))
+        });
+        for within in &mut holds {
+            assert_eq!(within.now_or_never(), None);
+        }
+        let [first, second, mut third] = holds;
+        // It waited for the first one's place, which has not been looked at since.
+        assert_eq!(second.now_or_never(), Some(None));
+        assert_eq!((&mut third).now_or_never(), None);
+        drop(first);
+        assert_eq!(third.now_or_never(), None);
+    }
+
     /// What is done in a place until it is told to end: counted while it is.
     async fn counted(running: Rc<Cell<usize>>, ends: Rc<Cell<bool>>) {
         struct Running(Rc<Cell<usize>>);

@@ -1,5 +1,6 @@
 //! The nodes that a node follows.
 
+use crate::turns::Turns;
 use fairweir_chain::{
     BadPart, Forwarded, SoughtBlob, Source, SourceBlock, StateAnswer, light::LightClient,
 };
@@ -15,6 +16,9 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
+/// Blocks that are asked for at a time: a node has places for so many large answers that several can catch up with it.
+const BLOCKS_MAX: usize = 16;
+
 /// Final blocks of other nodes: of one, and of the next when that fails or gives what does not hold.
 #[derive(Clone, Debug)]
 pub struct Upstream<N> {
@@ -25,6 +29,7 @@ pub struct Upstream<N> {
     told: Arc<AtomicU64>,
     /// Where proofs of who has the seats begin; at the genesis if none.
     checkpoint: Option<Checkpoint>,
+    asking: Turns,
 }
 
 impl<N: Network> Upstream<N> {
@@ -40,6 +45,7 @@ impl<N: Network> Upstream<N> {
             turn: Arc::default(),
             told: Arc::default(),
             checkpoint: None,
+            asking: Turns::new(BLOCKS_MAX),
         }
     }
 
@@ -136,6 +142,7 @@ impl<N: Network> Source for Upstream<N> {
     }
 
     async fn finalised(&self, height: Height) -> Option<SourceBlock> {
+        let _asking = self.asking.take(self.node()?.1.node().id()).await;
         let (turn, node) = self.node()?;
         let (proof, block) = join!(node.block(height), node.body(height));
         match (proof, block) {
@@ -149,12 +156,18 @@ impl<N: Network> Source for Upstream<N> {
                 })
             }
             (proof, block) => {
-                // A node that does not have a block which it did not tell of is no reason to leave it.
-                let is_missing = [proof.err(), block.err()]
-                    .into_iter()
-                    .flatten()
-                    .all(|error| error.refusal_code() == Some("not_found"));
-                if !is_missing || height.get() <= self.told.load(Ordering::Relaxed) {
+                let errors = || {
+                    [proof.as_ref().err(), block.as_ref().err()]
+                        .into_iter()
+                        .flatten()
+                };
+                // A node that has too much to do is no reason to leave it.
+                let is_busy =
+                    errors().all(|error| error.is_retryable() && error.refusal_code().is_some());
+                // One that does not have a block which it did not tell of is none either.
+                let is_missing = errors().all(|error| error.refusal_code() == Some("not_found"))
+                    && height.get() > self.told.load(Ordering::Relaxed);
+                if !is_busy && !is_missing {
                     self.pass(turn);
                 }
                 None

@@ -88,7 +88,8 @@ impl Walk {
                 let is_missing = refunded.reason == RefundReason::SpecMissing;
                 assert!(!is_missing || !self.is_found(refunded.slot_id));
             }
-            Event::Settled(_) => {
+            Event::Settled(settled) => {
+                assert!(self.is_found(settled.slot_id), "nobody could check it");
                 self.reached.insert("Settled".to_owned());
             }
             _ => {}

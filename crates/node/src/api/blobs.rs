@@ -8,7 +8,6 @@ use fairweir_types::{
     BoundedBytes, Digest,
     node_api::{Blob, BlobStored, NodeReply},
 };
-use std::sync::Arc;
 
 fn blob_reply(bytes: Vec<u8>) -> NodeReply {
     match BoundedBytes::new(bytes) {
@@ -55,34 +54,31 @@ impl Api {
         mut stream: S,
         digest: Digest,
     ) {
-        let elsewhere = if self.blobs.size(&digest).is_some() {
-            None
-        } else {
-            // Sought before it has a turn: that may take long.
+        for was_sought in [false, true] {
+            if self.blobs.size(&digest).is_some() {
+                let reading = Box::pin(async { self.read_blob(&digest) });
+                match self.read_in_turn(peer, &mut stream, reading).await {
+                    None => return,
+                    Some((Some(answer), turn)) => {
+                        return self.say(peer, stream, answer, Some(turn)).await;
+                    }
+                    // It is damaged, or made room meanwhile.
+                    Some((None, _)) => {}
+                }
+            }
+            if was_sought {
+                break;
+            }
+            // Not in its turn: that may take long.
             let fetching = Box::pin(self.fetch_blob(peer, digest));
             match while_there(&mut stream, fetching).await {
                 None => return,
-                Some(Ok(bytes)) => bytes,
-                Some(Err(answer)) => return self.say(peer, stream, answer, None).await,
+                Some(None) => {}
+                Some(Some(answer)) => return self.say(peer, stream, answer, None).await,
             }
-        };
-        let reading = Box::pin(async {
-            if let Some(bytes) = elsewhere {
-                return blob_reply(bytes.as_ref().clone());
-            }
-            if let Some(answer) = self.read_blob(&digest) {
-                return answer;
-            }
-            // It is damaged, or made room meanwhile.
-            match self.fetch_blob(peer, digest).await {
-                Ok(Some(bytes)) => blob_reply(bytes.as_ref().clone()),
-                Ok(None) => self
-                    .read_blob(&digest)
-                    .unwrap_or_else(|| refused("busy", "the blob made room for others; try again")),
-                Err(answer) => answer,
-            }
-        });
-        self.read_and_say(peer, stream, reading).await;
+        }
+        let answer = refused("busy", "the blob made room for others; try again");
+        self.say(peer, stream, answer, None).await;
     }
 
     /// A blob that is here undamaged.
@@ -93,12 +89,8 @@ impl Api {
         }
     }
 
-    /// Fetches a blob that another node has; nothing if it is here by then, and what to answer if nobody has it.
-    async fn fetch_blob(
-        &self,
-        peer: PeerId,
-        digest: Digest,
-    ) -> Result<Option<Arc<Vec<u8>>>, NodeReply> {
+    /// Fetches a blob that another node has. If it is not here by then, what to answer.
+    async fn fetch_blob(&self, peer: PeerId, digest: Digest) -> Option<NodeReply> {
         let was_named = self.blobs.may_be_named(&digest);
         let mut sought = self.seek_blob(peer, digest).await;
         if sought == SoughtBlob::Nowhere && !was_named && self.blobs.may_be_named(&digest) {
@@ -108,19 +100,15 @@ impl Api {
         let is_here = || self.blobs.size(&digest).is_some();
         match sought {
             // It may have been left here meanwhile.
-            SoughtBlob::Found(_) | SoughtBlob::Nowhere if is_here() => Ok(None),
+            SoughtBlob::Found(_) | SoughtBlob::Nowhere if is_here() => None,
             SoughtBlob::Found(bytes) => {
                 // This one and the next one who asks have it from here.
-                match self.blobs.put(bytes.as_ref().clone()) {
-                    Ok(_) => Ok(None),
-                    Err(error) => {
-                        tracing::warn!(%digest, %error, "a blob of another node is not kept");
-                        Ok(Some(bytes))
-                    }
-                }
+                let error = self.blobs.put(bytes.as_ref().clone()).err()?;
+                tracing::warn!(%digest, %error, "a blob of another node is not kept");
+                Some(blob_reply(bytes.as_ref().clone()))
             }
-            SoughtBlob::Nowhere => Err(not_found("blob")),
-            SoughtBlob::Later => Err(refused(
+            SoughtBlob::Nowhere => Some(not_found("blob")),
+            SoughtBlob::Later => Some(refused(
                 "busy",
                 "other nodes cannot be asked for the blob now; try again",
             )),
