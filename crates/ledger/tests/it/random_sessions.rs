@@ -7,13 +7,8 @@ use crate::{
     steps::{self, Step},
     world::World,
 };
-use fairweir_ledger::{
-    market::{Draw, Phase, Slot},
-    report, stake,
-};
-use fairweir_types::{
-    Address, Amount, Digest, Event, digest::Domain, event::AppealOutcome, order::SlotId,
-};
+use fairweir_ledger::market::{Draw, Phase, Slot};
+use fairweir_types::{Address, Amount, Event, event::AppealOutcome, order::SlotId};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -421,15 +416,7 @@ impl Walk {
         for _ in 0..60 {
             walk.line("wait 5000");
         }
-        let world = walk.world();
-        assert_eq!(report::counts(&world.state).unwrap().2, 0, "open orders");
-        for (name, key) in &world.keys {
-            let account = key.address();
-            let staked = stake::stake(&world.state, account).unwrap();
-            assert_eq!(staked.exposure, Amount::ZERO, "exposure of {name}");
-            let duty = report::duty_since(&world.state, account).unwrap();
-            assert_eq!(duty, None, "duty of {name}");
-        }
+        steps::assert_nothing_is_open(walk.world());
         walk
     }
 }
@@ -452,25 +439,11 @@ proptest! {
     }
 }
 
-/// Steps from a number, always the same.
-fn fixed(seed: u64, count: u64) -> Vec<Vec<Step>> {
-    let number = |step: u64, part: u64| {
-        let parts = [seed, step, part].map(u64::to_be_bytes).concat();
-        Digest::of(Domain::Draw, &[&parts]).leading_u64()
-    };
-    let step = |step: u64| Step {
-        verb: u8::try_from(number(step, 0) % u64::from(VERBS)).unwrap(),
-        which: usize::try_from(number(step, 1) % 64).unwrap(),
-        amount: number(step, 2),
-    };
-    vec![(0..count).map(step).collect()]
-}
-
 #[test]
 fn random_steps_reach_everything_that_happens_to_sessions() {
     let mut reached = BTreeSet::new();
     for seed in 0..12 {
-        reached.extend(Walk::of(&fixed(seed, 200)).reached);
+        reached.extend(Walk::of(&steps::fixed(seed, 200, VERBS)).reached);
     }
     for name in [
         "LaneOpened",

@@ -6,13 +6,9 @@ use crate::{
     steps::{self, Step},
     world::World,
 };
-use fairweir_ledger::{
-    market::{Phase, Slot},
-    report, stake,
-};
+use fairweir_ledger::market::{Phase, Slot};
 use fairweir_types::{
-    Amount, Digest, Event,
-    digest::Domain,
+    Event,
     event::{RefundReason, SlashReason},
     order::SlotId,
 };
@@ -208,15 +204,7 @@ impl Walk {
         for _ in 0..60 {
             walk.line("wait 5000");
         }
-        let world = walk.world();
-        assert_eq!(report::counts(&world.state).unwrap().2, 0, "open orders");
-        for (name, key) in &world.keys {
-            let account = key.address();
-            let staked = stake::stake(&world.state, account).unwrap();
-            assert_eq!(staked.exposure, Amount::ZERO, "exposure of {name}");
-            let duty = report::duty_since(&world.state, account).unwrap();
-            assert_eq!(duty, None, "duty of {name}");
-        }
+        steps::assert_nothing_is_open(walk.world());
         walk
     }
 }
@@ -231,25 +219,11 @@ proptest! {
     }
 }
 
-/// Steps from a number, always the same.
-fn fixed(seed: u64, count: u64) -> Vec<Vec<Step>> {
-    let number = |step: u64, part: u64| {
-        let parts = [seed, step, part].map(u64::to_be_bytes).concat();
-        Digest::of(Domain::Draw, &[&parts]).leading_u64()
-    };
-    let step = |step: u64| Step {
-        verb: u8::try_from(number(step, 0) % u64::from(VERBS)).unwrap(),
-        which: usize::try_from(number(step, 1) % 64).unwrap(),
-        amount: number(step, 2),
-    };
-    vec![(0..count).map(step).collect()]
-}
-
 #[test]
 fn random_steps_reach_every_end_of_such_an_order() {
     let mut reached = BTreeSet::new();
     for seed in 0..6 {
-        reached.extend(Walk::of(&fixed(seed, 200)).reached);
+        reached.extend(Walk::of(&steps::fixed(seed, 200, VERBS)).reached);
     }
     for name in [
         "Settled",
