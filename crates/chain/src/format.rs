@@ -10,7 +10,7 @@ use commonware_utils::sequence::FixedBytes;
 use fairweir_types::Digest;
 
 /// The format that this program reads and writes.
-pub const STORE_FORMAT: u16 = 3;
+pub const STORE_FORMAT: u16 = 4;
 const KEY: FixedBytes<1> = FixedBytes::new([0]);
 const RECORD_BYTES: usize = 2 + Digest::SIZE;
 

@@ -420,7 +420,9 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::Redelegated(_)
         | Event::RedelegationSlashed(_)
         | Event::RewardsClaimed(_)
-        | Event::EpochBegan(_) => validators::event(names, event).unwrap_or_default(),
+        | Event::EpochBegan(_)
+        | Event::CandidateJailed(_)
+        | Event::CandidateReleased(_) => validators::event(names, event).unwrap_or_default(),
         Event::AppealDecided(event) => format!(
             "{}; the verdict {}",
             appeal_outcome(event.outcome, &who(event.appellant), &who(event.defender)),

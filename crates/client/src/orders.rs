@@ -183,7 +183,9 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::Redelegated(_)
         | Event::RedelegationSlashed(_)
         | Event::RewardsClaimed(_)
-        | Event::EpochBegan(_) => None,
+        | Event::EpochBegan(_)
+        | Event::CandidateJailed(_)
+        | Event::CandidateReleased(_) => None,
     }
 }
 

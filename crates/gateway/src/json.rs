@@ -180,6 +180,8 @@ event_names! {
     RedelegationSlashed => "redelegation_slashed",
     RewardsClaimed => "rewards_claimed",
     EpochBegan => "epoch_began",
+    CandidateJailed => "candidate_jailed",
+    CandidateReleased => "candidate_released",
 }
 
 fn digests(digests: &SampleTraces) -> Vec<String> {
@@ -369,7 +371,9 @@ fn details(event: &Event) -> Value {
         | Event::Redelegated(_)
         | Event::RedelegationSlashed(_)
         | Event::RewardsClaimed(_)
-        | Event::EpochBegan(_) => validators::details(event).unwrap_or_default(),
+        | Event::EpochBegan(_)
+        | Event::CandidateJailed(_)
+        | Event::CandidateReleased(_) => validators::details(event).unwrap_or_default(),
         Event::AppealDecided(event) => json!({
             "appellant": address(event.appellant),
             "defender": address(event.defender),

@@ -51,6 +51,7 @@ pub fn genesis_writes(genesis: &Genesis) -> Result<Writes, GenesisError> {
                 vote_key: validator.vote_key.clone(),
                 account: validator.payout,
                 tombstoned: false,
+                proposed: None,
             }
             .encode()
             .to_vec(),

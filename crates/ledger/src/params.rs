@@ -148,6 +148,7 @@ params! {
     85 commission_step_bps: "basis points per epoch", 1..=10_000, 100, "One per cent: delegators see it rise before it is high.";
     86 secured_share_bps: "basis points of what a third of the seats costs", 1..=10_000, 3_333, "A third: whoever votes twice with a third of the seats burns half of the stake behind them but for a reporter's fifth, two fifths in all, and can win what orders hold at most.";
     87 seats_min: "seats", 1..=64, 4, "Four validators stand one that fails: fewer do not take over from those that there are.";
+    88 jail_epochs: "epochs", 0..=10_000, 12, "An hour of heartbeats: who said that it is there and made no block in a whole epoch leaves its seat to others for twelve. Again soon takes twice as long, up to 256 times. Zero jails nobody, and so do epochs of fewer than eight blocks for each seat.";
 }
 
 /// Values that stay as the genesis has them: what agrees on blocks counts by them, in blocks that are not executed yet.

@@ -227,6 +227,7 @@ pub const CODES: &[(u16, &str)] = &[
     (923, "not_halted"),
     (924, "withdrawals_halted"),
     (925, "param_fixed"),
+    (926, "not_jailed"),
     (946, "upgrade_done"),
     (947, "too_many_upgrades"),
     (1000, "no_such_validator"),

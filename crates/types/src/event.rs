@@ -34,8 +34,9 @@ pub use session::{
 };
 pub use stake::{Bonded, SlashReason, Slashed, Unbonded, Unbonding};
 pub use validator::{
-    CandidateRegistered, CandidateUpdated, EpochBegan, Redelegated, RedelegationSlashed,
-    RewardsClaimed, Seat, StakeDelegated, StakeReturned, StakeUndelegated, ValidatorTombstoned,
+    CandidateJailed, CandidateRegistered, CandidateReleased, CandidateUpdated, EpochBegan,
+    Redelegated, RedelegationSlashed, RewardsClaimed, Seat, StakeDelegated, StakeReturned,
+    StakeUndelegated, ValidatorTombstoned,
 };
 
 /// Money moved between accounts.
@@ -577,6 +578,8 @@ pub enum Event {
     RedelegationSlashed(RedelegationSlashed),
     RewardsClaimed(RewardsClaimed),
     EpochBegan(Boxed<EpochBegan>),
+    CandidateJailed(CandidateJailed),
+    CandidateReleased(CandidateReleased),
     /// See [`ServiceSet`].
     ServiceSet(Boxed<ServiceSet>),
     /// See [`UpgradeBegan`].
@@ -659,5 +662,7 @@ choice!(Event {
     88 => RewardsClaimed(RewardsClaimed),
     89 => EpochBegan(Boxed<EpochBegan>),
     90 => ServiceSet(Boxed<ServiceSet>),
+    91 => CandidateJailed(CandidateJailed),
+    92 => CandidateReleased(CandidateReleased),
     100 => UpgradeBegan(UpgradeBegan),
 });

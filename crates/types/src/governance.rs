@@ -123,6 +123,16 @@ pub struct Resume {
 }
 record!(Resume { halted });
 
+/// Lets a candidate be ready again that was jailed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The candidate.
+    pub candidate: Address,
+    /// The last epoch of that jail: a vote about one lifts no later one.
+    pub until: u64,
+}
+record!(Release { candidate, until });
+
 /// What a proposal does when it passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -138,6 +148,7 @@ pub enum Message {
     Upgrade(Upgrade),
     Resume(Resume),
     SetService(Boxed<SetService>),
+    Release(Release),
 }
 choice!(Message {
     1 => SetParam(SetParam),
@@ -148,6 +159,7 @@ choice!(Message {
     6 => Upgrade(Upgrade),
     7 => Resume(Resume),
     8 => SetService(Boxed<SetService>),
+    9 => Release(Release),
 });
 
 impl Message {
@@ -163,6 +175,7 @@ impl Message {
             Self::Upgrade(_) => "upgrade",
             Self::Resume(_) => "resume",
             Self::SetService(_) => "set_service",
+            Self::Release(_) => "release",
         }
     }
 }

@@ -94,13 +94,14 @@ pub const BLOCK_TXS_MAX: usize = 8_192;
 pub const BLOCK_EVENTS_MAX: usize = 65_536;
 /// Events that beginning and end of a block may need: a slot that is judged emits at most thirty, an unbonding two, a try to match two, a
 /// proposal whose time is up four, stake that leaves a candidate or goes free behind it two, a vote that
-/// leaves the state one, an epoch one, and a halt of withdrawals one.
+/// leaves the state one, an epoch one and one for each seat, and a halt of withdrawals one.
 pub const END_OF_BLOCK_EVENTS_MAX: usize = SWEEP_ITEMS_MAX * 30
     + SWEEP_ITEMS_MAX * 2
     + MATCH_RETRIES_PER_BLOCK_MAX * 2
     + PROPOSALS_DUE_MAX * 4
     + SWEEP_ITEMS_MAX * 2
     + VOTES_SWEPT_MAX
+    + VALIDATORS_MAX
     + 2;
 /// Due items that one block works off; the rest carries over to the next block.
 pub const SWEEP_ITEMS_MAX: usize = 256;

@@ -30,13 +30,19 @@ fn param(name: &str, value: u64) -> GenesisParam {
     }
 }
 
-/// A chain with so many validators, and keys of one more that may stand for a seat.
+/// A chain with so many validators and seats for as many, and keys of one more that may stand for a seat.
 pub(crate) fn chain_of(validators: u8) -> (Genesis, Vec<Keys>) {
+    chain_with(validators, (u64::from(validators), EPOCH))
+}
+
+/// The same with so many seats, and epochs of so many blocks.
+fn chain_with(validators: u8, (seats, epoch_blocks): (u64, u64)) -> (Genesis, Vec<Keys>) {
     let (mut genesis, keys) = genesis_of(validators + 1, validators);
     let coin = 1_000_000_000;
     let values = [
-        param("seats", 4),
-        param("epoch_blocks", EPOCH),
+        param("seats", seats),
+        param("epoch_blocks", epoch_blocks),
+        param("jail_epochs", 1),
         param("candidate_stake_min", 10 * coin),
         param("seats_stake_min", 10 * coin),
         param("seats_min", 4),
@@ -95,6 +101,10 @@ pub(crate) fn stand(chain: &ChainHandle, keys: &Keys, coins: u64) {
     let _ = chain.submit(sign(chain, key, action));
 }
 
+fn epoch(chain: &ChainHandle) -> u64 {
+    chain.read(|state| candidates::epoch(state).unwrap().number)
+}
+
 pub(crate) fn seated(chain: &ChainHandle) -> BTreeSet<[u8; 32]> {
     let seats = chain.read(|state| candidates::seats(state).unwrap());
     seats.iter().map(|seat| seat.validator).collect()
@@ -146,6 +156,48 @@ fn a_candidate_takes_the_seat_of_a_validator_and_everybody_follows() {
             assert_eq!(digests(chain, target).await, blocks);
         }
         check_proofs(&chains[0].0, &genesis, target, (&keys[3], &keys[4])).await;
+    });
+}
+
+#[test]
+fn who_says_that_it_is_there_and_is_not_is_jailed_and_comes_back() {
+    // Eight turns for each.
+    let (genesis, keys) = chain_with(4, (5, 40));
+    deterministic::Runner::timed(Duration::from_secs(1_200)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
+        let mut chains = validators(&context, &oracle, &genesis, &keys).await;
+        let liar = keys[4].identity.address();
+        // Somebody says for the last one that it is ready, whether it is or not.
+        let until = async |chain: &ChainHandle, has_seat: bool| {
+            while seated(chain).contains(&identity(&keys[4])) != has_seat {
+                for keys in &keys {
+                    stand(chain, keys, 20);
+                }
+                context.sleep(Duration::from_millis(200)).await;
+                assert!(chain.tip().height < Height(600), "seat: {}", !has_seat);
+            }
+            let record = chain.read(|state| candidates::candidate(state, liar).unwrap());
+            (epoch(chain), record.and_then(|record| record.jail))
+        };
+        let (began, jail) = until(&chains[0].0, true).await;
+        assert_eq!(jail, None);
+        let (_, task) = chains.pop().unwrap();
+        task.stop();
+        task.ended().await;
+        // It may have made a block of the epoch in which it was stopped.
+        let (lost, jail) = until(&chains[0].0, false).await;
+        let jail = jail.expect("it is jailed");
+        assert_eq!((jail.first, jail.last), (lost, lost));
+        assert!((began + 1..=began + 2).contains(&lost), "{began}, {lost}");
+        chains.push(validator(&context, &oracle, &genesis, &keys[4], 4).await);
+        let (back, _) = until(&chains[0].0, true).await;
+        assert_eq!(back, jail.last + 1);
+        let target = Height(chains[0].0.tip().height.get() + 40);
+        let blocks = digests(&chains[0].0, target).await;
+        for (chain, _) in &chains {
+            chain.wait_height(target).await.unwrap();
+            assert_eq!(digests(chain, target).await, blocks);
+        }
     });
 }
 

@@ -47,6 +47,13 @@ pub(crate) fn message(names: &Names, message: &Message) -> String {
             format!("let withdrawals go on that block {} halted", resume.halted)
         }
         Message::SetService(set) => entry(set.kind.0, &set.entry),
+        Message::Release(release) => {
+            format!(
+                "let {} out of its jail until epoch {}",
+                names.show(release.candidate),
+                release.until
+            )
+        }
     }
 }
 

@@ -33,6 +33,17 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
             },
             event.commission
         ),
+        Event::CandidateJailed(event) => format!(
+            "{} had a seat in epoch {} and made no block in it: it is jailed until epoch {} is over",
+            who(event.candidate),
+            event.epoch,
+            event.until
+        ),
+        Event::CandidateReleased(event) => format!(
+            "proposal {} let {} out of jail: it may say again that it is ready",
+            event.proposal,
+            who(event.candidate)
+        ),
         Event::StakeDelegated(event) => format!(
             "{} delegated {} coins to {}",
             who(event.delegator),

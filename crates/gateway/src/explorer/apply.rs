@@ -349,7 +349,9 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::RedelegationSlashed(_)
         | Event::RewardsClaimed(_)
         | Event::VoteReturned(_)
-        | Event::EpochBegan(_) => Ok(()),
+        | Event::EpochBegan(_)
+        | Event::CandidateJailed(_)
+        | Event::CandidateReleased(_) => Ok(()),
         Event::ServiceSet(event) => services::set(writing, place, event).await,
         Event::ProposalSubmitted(_)
         | Event::DepositAdded(_)

@@ -33,6 +33,9 @@ pub fn message(message: &Message) -> Value {
         Message::SetService(set) => {
             json!({"message": name, "kind": set.kind.0, "entry": services::entry(&set.entry)})
         }
+        Message::Release(release) => {
+            json!({"message": name, "candidate": address(release.candidate), "until": release.until})
+        }
     }
 }
 

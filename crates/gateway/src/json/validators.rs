@@ -30,6 +30,7 @@ pub fn candidate(candidate: &CandidateReport) -> Value {
         "peer": candidate.peer.to_string(),
         "ready": candidate.is_ready,
         "seat_next": candidate.seat_next,
+        "jailed_until": candidate.jailed_until,
     })
 }
 
@@ -76,6 +77,12 @@ pub(super) fn details(event: &Event) -> Option<Value> {
         }),
         Event::CandidateUpdated(event) => json!({
             "candidate": address(event.candidate), "commission_bps": event.commission.get(), "stands": event.stands,
+        }),
+        Event::CandidateJailed(event) => json!({
+            "candidate": address(event.candidate), "validator": identity(event.validator), "epoch": event.epoch, "until": event.until,
+        }),
+        Event::CandidateReleased(event) => json!({
+            "proposal": event.proposal.get(), "candidate": address(event.candidate),
         }),
         Event::StakeDelegated(event) => json!({
             "candidate": address(event.candidate), "delegator": address(event.delegator), "amount": coins(event.amount),

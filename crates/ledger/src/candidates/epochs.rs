@@ -3,7 +3,7 @@
 //! A seat is one vote, and a node has one at most: the candidates with the most stake behind them get the seats. Who wants the votes of much stake
 //! stands with several nodes, each a candidate of its own.
 
-use super::{Candidate, candidate, delegation, standing, third::cost_of_a_third};
+use super::{Candidate, candidate, delegation, jail, standing, third::cost_of_a_third};
 use crate::{
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
@@ -72,15 +72,41 @@ pub(crate) fn third_of_seats(state: &dyn State) -> Result<Option<Amount>, Fault>
     Ok(epoch(state)?.third)
 }
 
-/// Candidates that may have seats, and how much stake they have.
+/// Candidates that may have seats, with the stake behind each.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Count {
-    /// The accounts of those that are ready, with the stake behind each, the most first; of equal ones the lower address.
-    pub(super) ready: Vec<(Address, Amount)>,
+pub(super) struct Group {
+    /// Their accounts, in ascending order.
+    who: Vec<(Address, Amount)>,
     /// All of it.
     pub(super) stake: Amount,
-    /// The same of those that are not ready.
-    pub(super) absent: Amount,
+}
+
+impl Group {
+    fn add(&mut self, account: Address, stake: Amount) -> Result<(), Fault> {
+        self.stake = self.stake.checked_add(stake).or_fault()?;
+        self.who.push((account, stake));
+        Ok(())
+    }
+
+    fn with(&self, other: &Self) -> Result<Self, Fault> {
+        let mut both = self.clone();
+        for (account, stake) in &other.who {
+            both.add(*account, *stake)?;
+        }
+        both.who.sort_by_key(|(account, _)| *account);
+        Ok(both)
+    }
+}
+
+/// Candidates that may have seats, by whether they are there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Count {
+    /// Those that are ready, and not jailed in the next epoch.
+    pub(super) ready: Group,
+    /// Those that said so, and are jailed.
+    pub(super) jailed: Group,
+    /// The others.
+    pub(super) absent: Group,
 }
 
 /// Counts the stake behind those that stand and have enough stake of their own; ready are those that said in this epoch that they are there. Reads a
@@ -98,26 +124,46 @@ pub(super) fn count(
         if own.is_none_or(|own| own.shares < min) {
             continue;
         }
-        let stake = record.counting()?;
-        if record.ready == Some(epoch) {
-            count.stake = count.stake.checked_add(stake).or_fault()?;
-            count.ready.push((*account, stake));
+        let group = if record.ready != Some(epoch) {
+            &mut count.absent
+        } else if record.is_jailed_after(epoch) {
+            &mut count.jailed
         } else {
-            count.absent = count.absent.checked_add(stake).or_fault()?;
-        }
+            &mut count.ready
+        };
+        group.add(*account, record.counting()?)?;
     }
-    // Stable, and those that stand come in ascending order of address.
-    count.ready.sort_by_key(|(_, stake)| Reverse(*stake));
     Ok(count)
 }
 
-/// Those that get seats, if seats follow stake. Whoever keeps others from saying that they are ready must not win by that: more than two thirds of the stake are.
-pub(super) fn elected(count: &Count, params: &Params) -> Option<Vec<(Address, Amount)>> {
-    let are_enough = count.ready.len() >= length(params.seats_min)
-        && count.stake >= money(params.seats_stake_min)
-        && is_most(count.stake.base_units(), count.absent.base_units());
-    let seats = length(params.seats).min(VALIDATORS_MAX);
-    are_enough.then(|| count.ready.iter().take(seats).copied().collect())
+/// Those that get seats, if seats follow stake. Jail takes nobody's seat whom the chain cannot spare: if they would not follow it without the jailed, those count as well
+/// that said that they are there.
+pub(super) fn elected(
+    count: &Count,
+    params: &Params,
+) -> Result<Option<Vec<(Address, Amount)>>, Fault> {
+    let without = chosen(&count.ready, &count.jailed.with(&count.absent)?, params);
+    if without.is_some() || count.jailed.who.is_empty() {
+        return Ok(without);
+    }
+    let all = count.ready.with(&count.jailed)?;
+    Ok(chosen(&all, &count.absent, params))
+}
+
+/// Those of a group with the most stake, of equal ones the lower address. Whoever keeps others from saying that they are ready must not win by that: the group has more
+/// than two thirds of the stake.
+fn chosen(group: &Group, others: &Group, params: &Params) -> Option<Vec<(Address, Amount)>> {
+    let are_enough = group.who.len() >= length(params.seats_min)
+        && group.stake >= money(params.seats_stake_min)
+        && is_most(group.stake.base_units(), others.stake.base_units());
+    if !are_enough {
+        return None;
+    }
+    let mut chosen = group.who.clone();
+    // Stable, and they come in ascending order of address.
+    chosen.sort_by_key(|(_, stake)| Reverse(*stake));
+    chosen.truncate(length(params.seats).min(VALIDATORS_MAX));
+    Some(chosen)
 }
 
 /// Whether one part is more than two thirds of both.
@@ -125,13 +171,15 @@ fn is_most(part: u64, other: u64) -> bool {
     u128::from(part) > u128::from(other).saturating_mul(2)
 }
 
-/// Begins the next epoch after the last block of one.
+/// Notes who made the block, and begins the next epoch after the last block of one.
 pub(super) fn end_block(execution: &mut Execution<'_>) -> Result<(), Fault> {
     let now = epoch(&execution.overlay)?;
+    jail::note_proposer(execution, now.number)?;
     if execution.context.height < now.ends {
         return Ok(());
     }
     let held = seats(&execution.overlay)?;
+    jail::jail_silent(execution, &now, held.as_slice())?;
     let (mut next, by_stake) = next_seats(execution, &held)?;
     next.sort_by_key(|seat| seat.validator);
     let is_other = next.len() != held.len() || !next.iter().zip(&held).all(is_same);
@@ -192,7 +240,7 @@ fn next_seats(
     let count = count(state, params, &standing::all(state)?)?;
     // While money may be there that should not be, it gives no seats.
     let is_sound = execution.halted.is_none();
-    if let Some(elected) = elected(&count, params).filter(|_| is_sound) {
+    if let Some(elected) = elected(&count, params)?.filter(|_| is_sound) {
         let seat = |(account, stake)| {
             let identity = present(candidate(state, account)?, "candidate that stands")?.validator;
             let known = present(validator(state, &identity)?, "validator of a candidate")?;
@@ -205,7 +253,8 @@ fn next_seats(
         let seats: Result<Vec<Seat>, Fault> = elected.into_iter().map(seat).collect();
         return Ok((seats?, true));
     }
-    let ready: BTreeSet<Address> = count.ready.iter().map(|(account, _)| *account).collect();
+    let ready = count.ready.who.iter().chain(&count.jailed.who);
+    let ready: BTreeSet<Address> = ready.map(|(account, _)| *account).collect();
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for seat in held {
         let known = present(validator(state, &seat.validator)?, "validator with a seat")?;

@@ -7,7 +7,7 @@
 //! On proposals a candidate votes with what is behind it, unless its delegators vote themselves (`governance`).
 //!
 //! Fees of a candidate's blocks go to its delegations by an index per share. At the end of an epoch the seats of the next are given by stake, to
-//! candidates that said in this one that they are there; who has a seat makes blocks. What a third of the seats costs is kept with them (`secured`).
+//! candidates that said in this one that they are there; who has a seat makes blocks, and who made none in a whole epoch is jailed: it has no seat for a while. What a third of the seats costs is kept with them (`secured`).
 
 mod claim_rewards;
 mod delegate_stake;
@@ -16,6 +16,7 @@ mod end_block;
 mod epochs;
 mod error;
 mod invariants;
+mod jail;
 mod pot;
 mod redelegate_stake;
 mod register_candidate;
@@ -34,6 +35,8 @@ pub use epochs::{Epoch, epoch, seats};
 pub(crate) use epochs::{Seats, third_of_seats};
 pub use error::CandidateError;
 pub(crate) use invariants::check as check_invariants;
+pub use jail::{Jail, would_be_jailed};
+pub(crate) use jail::{check_release, release};
 pub use pot::{Candidate, candidate};
 pub(crate) use redelegate_stake::redelegate_stake;
 pub(crate) use register_candidate::register_candidate;

@@ -1,5 +1,6 @@
 //! A candidate with the pot of stake behind it.
 
+use super::Jail;
 use crate::{
     bank,
     execution::Execution,
@@ -32,6 +33,8 @@ pub struct Candidate {
     pub stands: bool,
     /// The last epoch in which it said that its node is there.
     pub ready: Option<u64>,
+    /// The last time that it was jailed.
+    pub jail: Option<Jail>,
     /// What a double vote took of each share's worth; zero without one.
     pub slashed: Bps,
     /// The money of all shares.
@@ -63,6 +66,7 @@ state_record!(Candidate {
     peer,
     stands,
     ready,
+    jail,
     slashed,
     stake,
     shares,
@@ -226,6 +230,7 @@ mod tests {
             commission_from: 0,
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 9_000)).into(),
             ready: None,
+            jail: None,
             stands: true,
             slashed: Bps::ZERO,
             stake: amount(shares),

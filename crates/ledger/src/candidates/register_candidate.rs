@@ -44,6 +44,7 @@ pub(crate) fn register_candidate(
         vote_key,
         account: sender,
         tombstoned: false,
+        proposed: None,
     });
     let key = keys::validator(&register.identity);
     execution.overlay.store(key, &validator);
@@ -58,6 +59,7 @@ pub(crate) fn register_candidate(
         stands: true,
         // Its node must be let in and catch up first.
         ready: None,
+        jail: None,
         slashed: Bps::ZERO,
         stake: Amount::ZERO,
         shares: Amount::ZERO,

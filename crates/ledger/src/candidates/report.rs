@@ -2,7 +2,7 @@
 
 use super::{Candidate, candidate, delegation, delegation::of_account, epochs, standing};
 use crate::{
-    fault::{Fault, present},
+    fault::{Fault, OrFault, present},
     keys,
     params::{Params, money},
     state::State,
@@ -23,7 +23,8 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
     let epoch = epochs::epoch(state)?;
     let standing = standing::all(state)?;
     let count = epochs::count(state, &params, &standing)?;
-    let elected = epochs::elected(&count, &params).unwrap_or_default();
+    let elected = epochs::elected(&count, &params)?.unwrap_or_default();
+    let absent = count.jailed.stake.checked_add(count.absent.stake);
     let of = |(account, record): &(Address, Candidate)| {
         let own = delegation(state, *account, *account)?;
         Ok(CandidateReport {
@@ -37,6 +38,7 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
             peer: record.peer,
             is_ready: record.ready == Some(epoch.number),
             seat_next: elected.iter().any(|(found, _)| found == account),
+            jailed_until: record.jailed_until(epoch.number),
         })
     };
     let candidates: Result<Vec<_>, Fault> = standing.iter().map(of).collect();
@@ -46,8 +48,8 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
         by_stake: epoch.by_stake,
         since: epoch.since,
         seats: epochs::seats(state)?,
-        stake: count.stake,
-        absent: count.absent,
+        stake: count.ready.stake,
+        absent: absent.or_fault()?,
         stake_min: money(params.seats_stake_min),
         seats_min: u16::try_from(params.seats_min).unwrap_or(u16::MAX),
         candidates: BoundedVec::truncating(candidates?),

@@ -2,7 +2,7 @@
 
 use super::{GovernanceError, Proposal, proposal};
 use crate::{
-    audit, bank, catalogue,
+    audit, bank, candidates, catalogue,
     execution::Execution,
     params::{PARAMS, Params},
     relations::first_broken,
@@ -48,6 +48,7 @@ pub(super) fn possible(
         Message::Penalty(_) => Ok(()),
         Message::Resume(resume) => audit::check_resume(execution, resume),
         Message::SetService(set) => Ok(catalogue::check_change(execution, set)?),
+        Message::Release(release) => candidates::check_release(execution, release),
     }
 }
 

@@ -97,7 +97,7 @@ fn passed(
         Message::Upgrade(_) | Message::SetService(_) => {
             Some((ProposalPhase::Locked, params.upgrade_lock))
         }
-        Message::Pause(_) | Message::Cancel(_) | Message::Resume(_) => None,
+        Message::Pause(_) | Message::Cancel(_) | Message::Resume(_) | Message::Release(_) => None,
     };
     let Some((phase, window)) = next else {
         return execute(execution, id, proposal);

@@ -1,6 +1,6 @@
 use crate::{catalogue::CatalogueError, fault::Fault, refusal::lift_faults};
 use fairweir_types::{
-    Amount, Bps, Height, Millis, ProposalId,
+    Address, Amount, Bps, Height, Millis, ProposalId,
     governance::{Module, ProposalPhase},
     invariant::Invariant,
     limits::UPGRADES_MAX,
@@ -180,6 +180,16 @@ pub enum GovernanceError {
         /// Its name.
         name: &'static str,
     },
+    /// The candidate is not in that jail, or comes out of it with the next epoch, or is none.
+    #[error(
+        "{candidate} is not jailed until epoch {until}, or comes out with the next one: `fairweir validator candidates` says who is jailed of those that stand"
+    )]
+    NotJailed {
+        /// The account.
+        candidate: Address,
+        /// The last epoch of the jail.
+        until: u64,
+    },
     /// The catalogue of services cannot be changed like this.
     #[error(transparent)]
     Catalogue(CatalogueError),
@@ -226,6 +236,7 @@ impl GovernanceError {
             Self::NotHalted { .. } => 923,
             Self::WithdrawalsHalted { .. } => 924,
             Self::ParamFixed { .. } => 925,
+            Self::NotJailed { .. } => 926,
             Self::UpgradeDone { .. } => 946,
             Self::TooManyUpgrades => 947,
             Self::Catalogue(error) => error.code(),

@@ -7,7 +7,7 @@ use super::{
     records::end,
 };
 use crate::{
-    audit, bank, catalogue,
+    audit, bank, candidates, catalogue,
     execution::Execution,
     fault::{Fault, present},
     keys,
@@ -64,6 +64,7 @@ fn perform(
             }));
         }
         Message::SetService(set) => catalogue::set(execution, id, set)?,
+        Message::Release(release) => candidates::release(execution, id, *release)?,
         &Message::Cancel(Cancel { proposal: target }) => {
             let other = to_cancel(execution, target)?;
             end(

@@ -12,13 +12,14 @@
 //!   the accused's.
 //! - A pause refuses new actions of one module until its time is over. Nothing that is open ever waits for it, and no vote either.
 //! - A resumption names the halt of withdrawals that it lifts (`audit`); it is always expedited, and has no lock.
+//! - A release names a jail by its candidate and its end (`candidates`), and has no lock.
 //! - An entry of the catalogue of services (`catalogue`) names a block from which on it holds.
 //! - An upgrade names a block and a plan; what happens at that block is in `upgrades`. It takes the place of one that was decided before and has not begun. A plan that has
 //!   begun is refused.
 //!
 //! - A candidate's vote weighs what is delegated to it besides, but for what delegators vote with themselves: theirs goes over its.
 //!
-//! It deliberately knows no jail, and no message that writes state freely.
+//! It deliberately knows no message that writes state freely.
 
 mod add_deposit;
 mod answer_motion;

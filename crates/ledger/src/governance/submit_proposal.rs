@@ -125,7 +125,8 @@ pub(super) fn check_room(
         | Message::TreasurySpend(_)
         | Message::Penalty(_)
         | Message::Upgrade(_)
-        | Message::SetService(_) => VOTINGS_ORDINARY_MAX,
+        | Message::SetService(_)
+        | Message::Release(_) => VOTINGS_ORDINARY_MAX,
     };
     if governance(&execution.overlay)?.open.len() >= max {
         return Err(GovernanceError::TooManyProposals {

@@ -33,11 +33,14 @@ pub struct ValidatorRecord {
     pub account: Address,
     /// Whether it was shown to have voted twice.
     pub tombstoned: bool,
+    /// The last epoch in which it made a block.
+    pub proposed: Option<u64>,
 }
 state_record!(ValidatorRecord {
     vote_key,
     account,
-    tombstoned
+    tombstoned,
+    proposed
 });
 
 /// The validator with an identity.

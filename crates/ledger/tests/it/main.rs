@@ -104,6 +104,7 @@ scripts!(
     candidates_that_vote_twice,
     seats,
     seats_of_those_who_are_gone,
+    jail,
     rewards_of_delegations,
     redelegations,
     votes_of_delegated_stake,

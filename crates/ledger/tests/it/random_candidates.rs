@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 
 pub(crate) const NAMES: [&str; 5] = ["A", "B", "C", "D", "validator"];
 /// Short windows, so that the delay of stake is some hundred blocks.
-const PARAMS: [(&str, u64); 15] = [
+const PARAMS: [(&str, u64); 16] = [
     ("proposal_deposit", 1_000_000_000),
     ("voting_window", 1_000_000),
     ("unbonding_delay", 4_000_000),
@@ -23,7 +23,8 @@ const PARAMS: [(&str, u64); 15] = [
     ("appeal_game", 195_000),
     ("window_blocks_min", 2),
     ("challenge_window", 1_000),
-    ("epoch_blocks", 10),
+    ("epoch_blocks", 24),
+    ("jail_epochs", 2),
     ("candidate_stake_min", 1_000_000_000),
     ("seats_stake_min", 100_000_000_000),
     ("commission_step_bps", 2_000),
@@ -164,6 +165,8 @@ pub(crate) fn walk(steps: &[Step]) -> World {
     for step in steps {
         if step.verb == 39 {
             wait(&mut world, 300);
+        } else if step.verb == 38 {
+            keep_silent(&mut world, NAMES[step.other]);
         } else if world.balance(NAMES[step.who]) >= coins("1") {
             let key = key_of(NAMES[step.who]);
             let action = action(&world, step);
@@ -171,6 +174,14 @@ pub(crate) fn walk(steps: &[Step]) -> World {
         }
     }
     world
+}
+
+/// Who made blocks makes none any more, and the other way round.
+fn keep_silent(world: &mut World, name: &str) {
+    let identity = crate::world::identity_of(name);
+    if !world.silent.remove(&identity) {
+        world.silent.insert(identity);
+    }
 }
 
 /// Everybody takes everything back.
@@ -250,6 +261,7 @@ fn random_steps_reach_everything_that_happens_to_stake() {
     for name in [
         "CandidateRegistered",
         "CandidateUpdated",
+        "CandidateJailed",
         "StakeDelegated",
         "StakeUndelegated",
         "StakeReturned",

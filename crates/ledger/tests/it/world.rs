@@ -6,8 +6,8 @@ pub(crate) mod plans;
 
 use crate::referee::Referee;
 use fairweir_ledger::{
-    BlockContext, BlockOutcome, MemoryState, Totals, apply_block, audit, genesis_writes,
-    invariants, market, secured, upgrades::Plans, validators,
+    BlockContext, BlockOutcome, MemoryState, Totals, apply_block, audit, candidates,
+    genesis_writes, invariants, market, secured, upgrades::Plans, validators,
 };
 use fairweir_types::{
     Action, Address, Amount, BoundedVec, ChainId, Digest, Event, Genesis, GenesisAccount, Height,
@@ -19,7 +19,7 @@ use fairweir_types::{
     keys::VoteSecretKey,
     order::{KindId, OrderId, SlotId},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The fee of every transaction: a hundredth of a coin.
 pub(crate) const FEE: &str = "0.01";
@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) referee: Referee,
     /// Whether a record was edited behind the ledger's back, so that its invariants do not hold.
     pub(crate) is_tampered: bool,
+    /// Who makes no blocks, also with a seat.
+    pub(crate) silent: BTreeSet<[u8; 32]>,
 }
 
 /// A block that was made.
@@ -172,13 +174,17 @@ impl World {
             blocks: Vec::new(),
             referee: Referee::default(),
             is_tampered: false,
+            silent: BTreeSet::new(),
         }
     }
 
-    /// Whether the only validator voted twice: then what it would earn burns.
-    fn is_tombstoned(&self) -> bool {
-        let known = validators::validator(&self.state, &identity_of("validator")).unwrap();
-        known.unwrap().tombstoned
+    /// Who makes the next block: those that have seats in turn, but for silent ones.
+    fn proposer(&self) -> [u8; 32] {
+        let seats = candidates::seats(&self.state).unwrap();
+        let mut turns: Vec<[u8; 32]> = seats.iter().map(|seat| seat.validator).collect();
+        turns.retain(|validator| !self.silent.contains(validator));
+        let turn = usize::try_from(self.height).unwrap() % turns.len().max(1);
+        turns.get(turn).copied().unwrap_or(identity_of("validator"))
     }
 
     pub(crate) fn context(&self) -> BlockContext {
@@ -187,7 +193,7 @@ impl World {
             height: Height(self.height),
             time: Millis(self.time),
             beacon: beacon_of(self.height),
-            proposer: identity_of("validator"),
+            proposer: self.proposer(),
             plans: self.plans,
         }
     }
@@ -299,13 +305,16 @@ impl World {
 /// A block with a refused transaction leaves the state as the block without it, but for the sender's fee and nonce, the proposer's pay (or what burns of it),
 /// and the audit.
 pub(crate) fn assert_only_the_fee_changed(before: &MemoryState, world: &World, sender: Address) {
-    let burns = world.is_tombstoned();
     let made = world.blocks.last().unwrap();
+    let proposer = validators::validator(before, &made.context.proposer);
+    let proposer = proposer.unwrap().unwrap();
+    // What a validator would earn that voted twice burns.
+    let burns = proposer.tombstoned;
     let without = apply_block(before, &made.context, &world.referee, &[]).unwrap();
     let mut expected = before.clone();
     expected.apply(&without.writes);
     assert_eq!(without.events, made.events);
-    let touched = [sender, key_of("validator").address()];
+    let touched = [sender, proposer.account];
     let others = |state: &MemoryState| -> Vec<(Vec<u8>, Vec<u8>)> {
         let kept = state.iter().filter(|(key, _)| {
             let is_kept = match key[0] {

@@ -31,10 +31,26 @@ struct Duty {
     epoch: u64,
     /// The last block of the epoch.
     ends: Height,
+    /// The last epoch for which it is jailed.
+    jailed_until: Option<u64>,
+    /// Whether it would be jailed if the epoch ended now.
+    is_silent: bool,
     update: UpdateCandidate,
     account: Address,
     /// The account's next nonce, whatever it has waiting.
     nonce: Nonce,
+}
+
+impl Duty {
+    /// Tells the operator what the others hold against its node.
+    fn warn(&self) {
+        let (account, epoch) = (self.account, self.epoch);
+        if let Some(until) = self.jailed_until {
+            tracing::warn!(%account, until, "the candidate is jailed, because it had a seat and made no block in a whole epoch: it has no seat until that epoch is over, unless too few others are there or a proposal releases it. See that the clock is right, and links and machine fast enough");
+        } else if self.is_silent {
+            tracing::warn!(%account, epoch, "half of the epoch is over, and no block of this validator's was made final: without one until its end it is jailed. See that the clock is right, and links and machine fast enough");
+        }
+    }
 }
 
 /// What the newest block's time says of a node.
@@ -68,6 +84,8 @@ struct Said {
     next: Height,
     /// Whether the operator was told that the clock is wrong.
     is_clock_told: bool,
+    /// Whether the operator was told how the candidate fares.
+    is_warned: bool,
 }
 
 /// How it is said this time.
@@ -161,6 +179,10 @@ pub async fn say_ready(
             continue;
         };
         said.enter(duty.epoch);
+        if !said.is_warned {
+            duty.warn();
+            said.is_warned = true;
+        }
         if let Sight::ClockBehind(behind) = sight {
             if !said.is_clock_told {
                 tracing::warn!(behind = ?behind, "the clock of this machine is behind the chain's newest block, so its votes come too late: the candidate does not say that it is ready. Set the clock, and keep it right with systemd-timesyncd or chrony");
@@ -207,6 +229,8 @@ fn duty(
     Ok(Some(Duty {
         epoch: epoch.number,
         ends: epoch.ends,
+        jailed_until: record.jailed_until(epoch.number),
+        is_silent: candidates::would_be_jailed(state, identity)?,
         update: UpdateCandidate {
             commission: record.next_commission,
             stands: true,

@@ -6,7 +6,7 @@ use crate::{
     codec::record,
     keys::{Address, VOTE_KEY_BYTES},
     limits::VALIDATORS_MAX,
-    quantity::{Bps, Height, Millis},
+    quantity::{Bps, Height, Millis, ProposalId},
 };
 
 /// A validator was shown to have voted twice. It earns no fees any more, and its account's stake was slashed.
@@ -73,6 +73,38 @@ record!(CandidateUpdated {
     candidate,
     commission,
     stands
+});
+
+/// A candidate had a seat for a whole epoch, because it had said that its node is there, and made no block in it. It is jailed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandidateJailed {
+    /// The candidate.
+    pub candidate: Address,
+    /// Its identity.
+    pub validator: [u8; 32],
+    /// The epoch in which it made none.
+    pub epoch: u64,
+    /// The last epoch for which it is jailed.
+    pub until: u64,
+}
+record!(CandidateJailed {
+    candidate,
+    validator,
+    epoch,
+    until
+});
+
+/// A vote let a candidate be ready again before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandidateReleased {
+    /// The proposal.
+    pub proposal: ProposalId,
+    /// The candidate.
+    pub candidate: Address,
+}
+record!(CandidateReleased {
+    proposal,
+    candidate
 });
 
 /// An account put stake behind a candidate.

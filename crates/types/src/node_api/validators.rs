@@ -80,6 +80,8 @@ pub struct CandidateReport {
     pub is_ready: bool,
     /// Whether it would have a seat if the epoch ended now.
     pub seat_next: bool,
+    /// The last epoch for which it is jailed, because it made no block in one; none if it is not in the next.
+    pub jailed_until: Option<u64>,
 }
 record!(CandidateReport {
     candidate,
@@ -91,7 +93,8 @@ record!(CandidateReport {
     leaving,
     peer,
     is_ready,
-    seat_next
+    seat_next,
+    jailed_until
 });
 
 /// The candidates that stand, and the seats.

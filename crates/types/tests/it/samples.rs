@@ -11,8 +11,8 @@ use fairweir_types::{
     event::*,
     genesis::GenesisParam,
     governance::{
-        Cancel, Deposited, Message, Module, Pause, Penalty, ProposalOutcome, ProposalPhase, Resume,
-        SetParam, Tally, TreasurySpend, Upgrade, Weights,
+        Cancel, Deposited, Message, Module, Pause, Penalty, ProposalOutcome, ProposalPhase,
+        Release, Resume, SetParam, Tally, TreasurySpend, Upgrade, Weights,
     },
     handover::{Handover, Handovers},
     hash_chain::HashChain,
@@ -355,6 +355,8 @@ records! {
     ClaimRewards { candidate }
     CandidateRegistered { candidate, validator, commission }
     CandidateUpdated { candidate, commission, stands }
+    CandidateJailed { candidate, validator, epoch, until }
+    CandidateReleased { proposal, candidate }
     StakeDelegated { candidate, delegator, amount }
     StakeUndelegated { candidate, delegator, shares, free_at }
     StakeReturned { candidate, delegator, amount }
@@ -364,7 +366,7 @@ records! {
     Seat { validator, vote_key, stake }
     EpochBegan { epoch, ends, by_stake, since, seats }
     AskCandidates {}
-    CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, peer, is_ready, seat_next }
+    CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, peer, is_ready, seat_next, jailed_until }
     CandidatesReport { epoch, ends, by_stake, since, seats, stake, absent, stake_min, seats_min, candidates }
     AskDelegations { delegator }
     AskState { size, start, max, is_boundary }
@@ -378,6 +380,7 @@ records! {
     Penalty { accused, evidence, share }
     Pause { module, duration }
     Cancel { proposal }
+    Release { candidate, until }
     Upgrade { height, plan }
     Resume { halted }
     WithdrawalsHalted { invariant, halted }
@@ -546,10 +549,10 @@ choices! {
         LaneToppedUp, SharingDue, LeavesShared, LinkDue, LinkRevealed, NothingDrawn, SampleChosen, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, VoteReturned, ValidatorTombstoned,
-        CandidateRegistered, CandidateUpdated, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated, RedelegationSlashed,
-        RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed, ServiceSet, UpgradeBegan,
+        CandidateRegistered, CandidateUpdated, CandidateJailed, CandidateReleased, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated,
+        RedelegationSlashed, RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed, ServiceSet, UpgradeBegan,
     }
-    Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume, SetService }
+    Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume, SetService, Release }
     NodeRequest { Submit, Status, Genesis, Account, Offers, Order, Follow, Block, PutBlob, GetBlob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State, Services }
     NodeReply { Refused, Included, Status, Genesis, Account, Offers, Order, Events, Block, BlobStored, Blob, Body, Duties, Outcomes, Proposal, Proposals, Governance, Validators, Candidates, Delegations, State, Services }
     DeskRequest { Fetch, Follow, Stop, Ask, Credit, Leaves }

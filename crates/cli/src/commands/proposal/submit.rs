@@ -1,16 +1,16 @@
 use super::{plan, publish, resolve, service};
 use crate::{
     Global,
-    connection::send,
+    connection::{send, with_connection},
     describe::{self, Names},
     failure::{Exit, code},
     output,
 };
 use fairweir_ledger::params::{self, PARAMS};
 use fairweir_types::{
-    Action, Amount, BoundedText, Boxed, Bps, Height, Millis, ProposalId,
+    Action, Address, Amount, BoundedText, Boxed, Bps, Height, Millis, ProposalId,
     governance::{
-        Cancel, Message, Module, Pause, Penalty, Resume, SetParam, TreasurySpend, Upgrade,
+        Cancel, Message, Module, Pause, Penalty, Release, Resume, SetParam, TreasurySpend, Upgrade,
     },
     limits::TITLE_BYTES_MAX,
     tx,
@@ -127,6 +127,16 @@ enum What {
         /// The block that halted them, as `fairweir status` names it.
         halted: u64,
     },
+    /// Let a candidate out of jail before its time; `fairweir validator candidates` says who is jailed, and until which epoch.
+    ///
+    /// It was jailed because it had a seat and made no block in a whole epoch. A first jail is over before most votes are.
+    Release {
+        /// Whom: an address (fw1…) or the name of one of your keys.
+        candidate: String,
+        /// The last epoch of the jail that is lifted; by default that of the one it is in, if it stands.
+        #[arg(long, value_name = "EPOCH")]
+        until: Option<u64>,
+    },
 }
 
 /// A module that can be paused.
@@ -212,8 +222,32 @@ impl What {
             Self::Resume { halted } => Message::Resume(Resume {
                 halted: Height(*halted),
             }),
+            Self::Release { candidate, until } => release(global, candidate, *until)?,
         })
     }
+}
+
+fn release(global: &Global, candidate: &str, until: Option<u64>) -> Result<Message, Exit> {
+    let candidate = resolve(global, candidate)?;
+    let until = match until {
+        Some(until) => until,
+        None => jailed_until(global, candidate)?,
+    };
+    Ok(Message::Release(Release { candidate, until }))
+}
+
+fn jailed_until(global: &Global, candidate: Address) -> Result<u64, Exit> {
+    let report = with_connection(global, |connection| async move {
+        Ok(connection.client.candidates().await?)
+    })?;
+    let mut standing = report.candidates.iter();
+    let found = standing.find(|found| found.candidate == candidate);
+    found.and_then(|found| found.jailed_until).ok_or_else(|| {
+        Exit::message(
+            code::FAILED,
+            format!("nobody of those that stand is jailed as {candidate}: `fairweir validator candidates` lists them; for who stands down, name the end of its jail with --until"),
+        )
+    })
 }
 
 /// There is no such value: name those that sound like it.

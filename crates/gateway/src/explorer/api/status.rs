@@ -137,6 +137,8 @@ pub(crate) struct CandidateNow {
     ready: bool,
     /// Whether it would have a seat in the next epoch if this one ended now.
     seat_next: bool,
+    /// The last epoch for which it is jailed, because it had a seat and made no block in a whole epoch; null if it is not in the next.
+    jailed_until: Option<u64>,
 }
 
 /// The seats of this epoch, and who stands for those of the next.
@@ -178,6 +180,7 @@ fn epoch(report: &node_api::CandidatesReport) -> EpochNow {
         peer: found.peer.to_string(),
         ready: found.is_ready,
         seat_next: found.seat_next,
+        jailed_until: found.jailed_until,
     };
     let seat = |seat: &Seat| SeatNow {
         validator: Digest(seat.validator).to_string(),

@@ -7,6 +7,8 @@
 //! A: stand commission=600                    which also says that its node is there; `stand-down` to stand no more
 //! B: delegate A 100                          also `undelegate A 40`, `redelegate A C 10`, `claim A`
 //! expect shares B A 60                       what B has behind A; `pot A 100` is the money behind A, `earned B A 0.5` what it may claim
+//! silent A B                                 make no blocks from now on, also with seats; `silent` alone: everybody makes them again
+//! expect jailed A 13                         the last epoch in which it has no seat for that, or `none`
 //! expect seats A 1                           in the present epoch, whose number is `epoch 3`; nobody came or left since the epoch `since 2`
 //! expect secured 70                          what orders hold; `third 240` of the seats costs so much, `room 10` more may be locked, or `none`
 //! ```
@@ -121,6 +123,15 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
                 line.word(2),
                 "seats of {subject}"
             );
+        }
+        "jailed" => {
+            let report = candidates::report(&world.state).unwrap();
+            let account = address(world, subject);
+            let mut known = report.candidates.iter();
+            let found = known.find(|known| known.candidate == account).unwrap();
+            let until = found.jailed_until;
+            let until = until.map_or_else(|| "none".to_owned(), |until| until.to_string());
+            assert_eq!(until, line.word(2), "jail of {subject}");
         }
         "since" => {
             let report = candidates::report(&world.state).unwrap();

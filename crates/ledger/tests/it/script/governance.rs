@@ -1,7 +1,7 @@
 //! Proposals in the table language.
 //!
 //! ```text
-//! A: propose p1 set-param fee_base 2000          also `spend B 5`, `penalty B 1000`, `pause orders 5000`, `cancel p1`,
+//! A: propose p1 set-param fee_base 2000          also `spend B 5`, `penalty B 1000`, `pause orders 5000`, `cancel p1`, `release B 7`,
 //!                                                `upgrade 20`, or `upgrade 20 levy` by a plan that is known,
 //!                                                `resume` of the halt that there is, or of that of a block: `resume 7`
 //! A: propose p1 set-service 2 name=chat at=40    also version=2, units=5, no-appeals=yes; `retire-service 2 at=40`
@@ -21,7 +21,8 @@ use fairweir_types::{
     Action, Amount, BoundedText, Boxed, Bps, Digest, Height, Millis, ProposalId, Units,
     catalogue::{ServiceEntry, ServiceTerms, SetService},
     governance::{
-        Cancel, Message, Module, Pause, Penalty, Resume, SetParam, TreasurySpend, Upgrade, Weights,
+        Cancel, Message, Module, Pause, Penalty, Release, Resume, SetParam, TreasurySpend, Upgrade,
+        Weights,
     },
     order::{KindId, UnitVector},
     tx,
@@ -78,6 +79,10 @@ fn message(world: &World, line: &Line<'_>) -> Message {
         })),
         "cancel" => Message::Cancel(Cancel {
             proposal: some_proposal(world, line.word(3)),
+        }),
+        "release" => Message::Release(Release {
+            candidate: address(world, line.word(3)),
+            until: number(4),
         }),
         "resume" => Message::Resume(Resume {
             halted: match line.words.get(3) {

@@ -165,6 +165,11 @@ fn step(world: &mut Option<World>, params: &mut Vec<(u16, u64)>, line: &str) {
             world.block(gap, &[]);
             left -= gap;
         }
+    } else if let Some(names) = line.strip_prefix("silent") {
+        world.silent = names
+            .split_whitespace()
+            .map(crate::world::identity_of)
+            .collect();
     } else if let Some(what) = line.strip_prefix("tamper ") {
         audit::tamper(world, &Line::of(what));
     } else if let Some(expected) = line.strip_prefix("expect ") {

@@ -184,6 +184,8 @@ fn what_the_account_has_waiting_goes_before_it_at_first() {
         let duty = Duty {
             epoch: 0,
             ends: Height(EPOCH),
+            jailed_until: None,
+            is_silent: false,
             update: UpdateCandidate {
                 commission: Bps::ZERO,
                 stands: true,
