@@ -123,7 +123,7 @@ pub struct Resume {
 }
 record!(Resume { halted });
 
-/// Lets a candidate be ready again that was jailed.
+/// Lifts a candidate's jail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release {
     /// The candidate.

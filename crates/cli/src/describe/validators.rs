@@ -40,7 +40,7 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
             event.until
         ),
         Event::CandidateReleased(event) => format!(
-            "proposal {} let {} out of jail: it may say again that it is ready",
+            "proposal {} let {} out of jail: it may have a seat again",
             event.proposal,
             who(event.candidate)
         ),

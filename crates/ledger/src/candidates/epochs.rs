@@ -72,6 +72,11 @@ pub(crate) fn third_of_seats(state: &dyn State) -> Result<Option<Amount>, Fault>
     Ok(epoch(state)?.third)
 }
 
+/// More than two of three equal parts.
+const MOST: u64 = 3;
+/// More than five of six: of seven equal candidates one may be jailed. Who could have more of them jailed, one after the other, would soon be a third of the rest.
+const NEARLY_ALL: u64 = 6;
+
 /// Candidates that may have seats, with the stake behind each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
@@ -87,30 +92,20 @@ impl Group {
         self.who.push((account, stake));
         Ok(())
     }
-
-    fn with(&self, other: &Self) -> Result<Self, Fault> {
-        let mut both = self.clone();
-        for (account, stake) in &other.who {
-            both.add(*account, *stake)?;
-        }
-        both.who.sort_by_key(|(account, _)| *account);
-        Ok(both)
-    }
 }
 
 /// Candidates that may have seats, by whether they are there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Count {
-    /// Those that are ready, and not jailed in the next epoch.
+    /// Those that said in this epoch that they are there: the ready.
     pub(super) ready: Group,
-    /// Those that said so, and are jailed.
-    pub(super) jailed: Group,
-    /// The others.
-    pub(super) absent: Group,
+    /// Those of them that are not jailed in the next.
+    pub(super) free: Group,
+    /// The stake of the others.
+    pub(super) absent: Amount,
 }
 
-/// Counts the stake behind those that stand and have enough stake of their own; ready are those that said in this epoch that they are there. Reads a
-/// bounded list.
+/// Counts the stake behind those that stand and have enough stake of their own. Reads a bounded list.
 pub(super) fn count(
     state: &dyn State,
     params: &Params,
@@ -124,46 +119,49 @@ pub(super) fn count(
         if own.is_none_or(|own| own.shares < min) {
             continue;
         }
-        let group = if record.ready != Some(epoch) {
-            &mut count.absent
-        } else if record.is_jailed_after(epoch) {
-            &mut count.jailed
-        } else {
-            &mut count.ready
-        };
-        group.add(*account, record.counting()?)?;
+        let stake = record.counting()?;
+        if record.ready != Some(epoch) {
+            count.absent = count.absent.checked_add(stake).or_fault()?;
+            continue;
+        }
+        count.ready.add(*account, stake)?;
+        if !record.is_jailed_after(epoch) {
+            count.free.add(*account, stake)?;
+        }
     }
     Ok(count)
 }
 
-/// Those that get seats, if seats follow stake. Jail takes nobody's seat whom the chain cannot spare: if they would not follow it without the jailed, those count as well
-/// that said that they are there.
+/// Those that get seats, if seats follow stake. Whoever keeps others from saying that they are ready must not win by that: more than two thirds of the stake are. Nor must who has
+/// others jailed: unless the rest is nearly all, the jailed count that said that they are there.
 pub(super) fn elected(
     count: &Count,
     params: &Params,
 ) -> Result<Option<Vec<(Address, Amount)>>, Fault> {
-    let without = chosen(&count.ready, &count.jailed.with(&count.absent)?, params);
-    if without.is_some() || count.jailed.who.is_empty() {
-        return Ok(without);
+    let all = count.ready.stake.checked_add(count.absent).or_fault()?;
+    let is_enough = |group: &Group, parts| {
+        group.who.len() >= length(params.seats_min)
+            && group.stake >= money(params.seats_stake_min)
+            && exceeds(group.stake, all, parts)
+    };
+    if !is_enough(&count.ready, MOST) {
+        return Ok(None);
     }
-    let all = count.ready.with(&count.jailed)?;
-    Ok(chosen(&all, &count.absent, params))
-}
-
-/// Those of a group with the most stake, of equal ones the lower address. Whoever keeps others from saying that they are ready must not win by that: the group has more
-/// than two thirds of the stake.
-fn chosen(group: &Group, others: &Group, params: &Params) -> Option<Vec<(Address, Amount)>> {
-    let are_enough = group.who.len() >= length(params.seats_min)
-        && group.stake >= money(params.seats_stake_min)
-        && is_most(group.stake.base_units(), others.stake.base_units());
-    if !are_enough {
-        return None;
-    }
-    let mut chosen = group.who.clone();
-    // Stable, and they come in ascending order of address.
+    let mut chosen = if is_enough(&count.free, NEARLY_ALL) {
+        count.free.who.clone()
+    } else {
+        count.ready.who.clone()
+    };
+    // Stable, and those that stand come in ascending order of address.
     chosen.sort_by_key(|(_, stake)| Reverse(*stake));
     chosen.truncate(length(params.seats).min(VALIDATORS_MAX));
-    Some(chosen)
+    Ok(Some(chosen))
+}
+
+/// Whether a part of all is more than all but one of so many equal parts.
+fn exceeds(part: Amount, all: Amount, parts: u64) -> bool {
+    let times = |amount: Amount, by: u64| u128::from(amount.base_units()).saturating_mul(by.into());
+    times(part, parts) > times(all, parts.saturating_sub(1))
 }
 
 /// Whether one part is more than two thirds of both.
@@ -253,7 +251,7 @@ fn next_seats(
         let seats: Result<Vec<Seat>, Fault> = elected.into_iter().map(seat).collect();
         return Ok((seats?, true));
     }
-    let ready = count.ready.who.iter().chain(&count.jailed.who);
+    let ready = count.ready.who.iter();
     let ready: BTreeSet<Address> = ready.map(|(account, _)| *account).collect();
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for seat in held {

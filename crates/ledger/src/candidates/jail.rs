@@ -1,4 +1,4 @@
-//! Jail: who had a seat for a whole epoch and made no block in it has none for a while, unless too few others are there (`epochs`).
+//! Jail: who had a seat for a whole epoch and made no block in it has none for a while, unless it cannot be spared (`epochs`).
 //!
 //! Seats are given by stake to candidates that said that their nodes are there. That word is cheap, and a seat that does not vote takes it from somebody who would: with a
 //! third of them silent the chain stands still. So a word that was not kept costs the next ones. Nothing is slashed, for a machine that broke is no
@@ -30,7 +30,7 @@ const TURNS_MIN: u64 = 8;
 /// How many times longer than the first a jail becomes at most.
 const GROWS_MAX: u64 = 256;
 
-/// The epochs in which a candidate has no seat, unless too few others are there.
+/// The epochs in which a candidate has no seat, unless it cannot be spared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jail {
     /// The first of them: the one behind that in which it made no block.
@@ -41,19 +41,16 @@ pub struct Jail {
 state_record!(Jail { first, last });
 
 impl Jail {
-    /// The one that follows an epoch of silence; none while nobody is jailed.
-    fn after(epoch: u64, before: Option<Self>, epochs: u64) -> Result<Option<Self>, Fault> {
+    /// The one that follows an epoch of silence; a first one has so many epochs.
+    fn after(epoch: u64, before: Option<Self>, epochs: u64) -> Result<Self, Fault> {
         let longer = before.and_then(|before| before.again(epoch));
         let length = longer.map_or(epochs, |longer| {
             longer.clamp(epochs, epochs.saturating_mul(GROWS_MAX))
         });
-        if epochs == 0 {
-            return Ok(None);
-        }
-        Ok(Some(Self {
+        Ok(Self {
             first: counted(epoch.checked_add(1), "epochs")?,
             last: counted(epoch.checked_add(length), "epochs")?,
-        }))
+        })
     }
 
     /// Twice its length, if it has been over for no longer than it took.
@@ -68,6 +65,10 @@ impl Candidate {
     /// Whether it is jailed in the epoch behind that one.
     pub(super) fn is_jailed_after(&self, epoch: u64) -> bool {
         self.jail.is_some_and(|jail| epoch < jail.last)
+    }
+
+    fn is_jailed_in(&self, epoch: u64) -> bool {
+        self.jail.is_some_and(|jail| epoch <= jail.last)
     }
 
     /// The last epoch in which it is jailed, if it is in the one behind that.
@@ -95,7 +96,9 @@ pub(super) fn note_proposer(execution: &mut Execution<'_>, epoch: u64) -> Result
 /// Whether silence in an epoch is judged. Seats that stake did not give were given for no word: who is gone keeps such a seat because there is nobody in its place.
 fn is_judged(epoch: &Epoch, held: &[Seat], params: &Params) -> bool {
     let seats = u64::try_from(held.len()).unwrap_or(u64::MAX);
-    epoch.by_stake && params.epoch_blocks >= seats.saturating_mul(TURNS_MIN)
+    epoch.by_stake
+        && params.jail_epochs > 0
+        && params.epoch_blocks >= seats.saturating_mul(TURNS_MIN)
 }
 
 /// The account of a validator that has made no block in an epoch; none of one that was tombstoned, which is worse.
@@ -132,10 +135,11 @@ pub(super) fn jail_silent(
         let Some(mut record) = candidate(&execution.overlay, account)? else {
             continue;
         };
-        let Some(jail) = Jail::after(ends.number, record.jail, execution.params.jail_epochs)?
-        else {
+        // Who has a seat in its jail, because it could not be spared, is not jailed over again.
+        if record.is_jailed_in(ends.number) {
             continue;
-        };
+        }
+        let jail = Jail::after(ends.number, record.jail, execution.params.jail_epochs)?;
         record.jail = Some(jail);
         pot::keep(execution, account, &record);
         execution.emit(Event::CandidateJailed(CandidateJailed {
@@ -193,23 +197,16 @@ mod tests {
     #[test]
     fn a_jail_is_twice_as_long_when_it_comes_soon_after_one() {
         let cases = [
-            (7, None, 0, None),
-            (7, Some(jail(1, 3)), 0, None),
-            (7, None, 3, Some(jail(8, 10))),
+            (7, None, 3, jail(8, 10)),
             // It has been out for as long as it was in.
-            (6, Some(jail(1, 3)), 3, Some(jail(7, 12))),
+            (6, Some(jail(1, 3)), 3, jail(7, 12)),
             // And longer.
-            (7, Some(jail(1, 3)), 3, Some(jail(8, 10))),
+            (7, Some(jail(1, 3)), 3, jail(8, 10)),
             // Never for longer than it may, by the values in force; nor for less.
-            (2_000, Some(jail(1, 512)), 4, Some(jail(2_001, 2_004))),
-            (1_024, Some(jail(1, 512)), 4, Some(jail(1_025, 2_048))),
-            (1_100, Some(jail(1, 1_024)), 4, Some(jail(1_101, 2_124))),
-            (
-                1_024,
-                Some(jail(1_021, 1_023)),
-                1_000,
-                Some(jail(1_025, 2_024)),
-            ),
+            (2_000, Some(jail(1, 512)), 4, jail(2_001, 2_004)),
+            (1_024, Some(jail(1, 512)), 4, jail(1_025, 2_048)),
+            (1_100, Some(jail(1, 1_024)), 4, jail(1_101, 2_124)),
+            (1_024, Some(jail(1_021, 1_023)), 1_000, jail(1_025, 2_024)),
         ];
         for (epoch, before, epochs, expected) in cases {
             let found = Jail::after(epoch, before, epochs).unwrap();

@@ -2,7 +2,7 @@
 
 use super::{Candidate, candidate, delegation, delegation::of_account, epochs, standing};
 use crate::{
-    fault::{Fault, OrFault, present},
+    fault::{Fault, present},
     keys,
     params::{Params, money},
     state::State,
@@ -24,7 +24,6 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
     let standing = standing::all(state)?;
     let count = epochs::count(state, &params, &standing)?;
     let elected = epochs::elected(&count, &params)?.unwrap_or_default();
-    let absent = count.jailed.stake.checked_add(count.absent.stake);
     let of = |(account, record): &(Address, Candidate)| {
         let own = delegation(state, *account, *account)?;
         Ok(CandidateReport {
@@ -49,7 +48,7 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
         since: epoch.since,
         seats: epochs::seats(state)?,
         stake: count.ready.stake,
-        absent: absent.or_fault()?,
+        absent: count.absent,
         stake_min: money(params.seats_stake_min),
         seats_min: u16::try_from(params.seats_min).unwrap_or(u16::MAX),
         candidates: BoundedVec::truncating(candidates?),

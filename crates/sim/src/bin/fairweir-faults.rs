@@ -66,6 +66,7 @@ struct Sum {
     failed: u64,
     blocks: u64,
     moved: u64,
+    jailed: usize,
     /// Of how many more liars than may be.
     beyond: u64,
     /// Of how many a liar was proven to vote twice.
@@ -142,6 +143,7 @@ impl Sum {
         self.joins.add(faults, told);
         self.blocks += told.blocks;
         self.moved += u64::from(told.seats_since > 0);
+        self.jailed += told.jailed;
         self.acknowledged += told.acknowledged;
         self.healed_after = self.healed_after.max(told.healed_after);
     }
@@ -212,12 +214,13 @@ fn main() -> ExitCode {
     });
     let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     line(&format!(
-        "{} of {} stories of seeds from {}, {} blocks, seats moved in {}, {} transactions acknowledged, whole again after {:.1} s at most, {} failed",
+        "{} of {} stories of seeds from {}, {} blocks, seats moved in {}, {} validators jailed, {} transactions acknowledged, whole again after {:.1} s at most, {} failed",
         sum.stories,
         arguments.seeds,
         arguments.seed,
         sum.blocks,
         sum.moved,
+        sum.jailed,
         sum.acknowledged,
         sum.healed_after.as_secs_f64(),
         sum.failed

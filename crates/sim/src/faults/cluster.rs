@@ -18,7 +18,7 @@ use fairweir_chain::{
     testing::{Dishonest, vote_twice},
     transport::{self, Simulated, Transport},
 };
-use fairweir_ledger::{candidates, params};
+use fairweir_ledger::{Fault, candidates, params};
 use fairweir_net::memory;
 use fairweir_node::roles::candidate::say_ready;
 use fairweir_types::{
@@ -41,6 +41,9 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) const SENDERS: u8 = 3;
 /// Blocks of an epoch where epochs are short.
 const EPOCH: u64 = 12;
+/// Turns that each validator has in an epoch where silence is judged, and epochs of a jail, which are over within a story.
+const JAIL_TURNS: u64 = 8;
+const JAIL: u64 = 1;
 /// Blocks that who keeps the newest ones only forgets at once, and after how many it looks for them.
 const FORGETS_AT_ONCE: NonZeroU64 = NZU64!(8);
 const FORGETS_EVERY: NonZeroU32 = NZU32!(8);
@@ -67,13 +70,19 @@ impl Directory {
 }
 
 /// Makes epochs short, lets few coins do for a seat, and gives some to every validator.
-fn shorten(genesis: &mut Genesis, keys: &[Keys]) {
+fn shorten(genesis: &mut Genesis, keys: &[Keys], seats: Seats) {
+    let validators = u64::try_from(keys.len()).expect("few validators");
+    let epoch = match seats {
+        Seats::MoveAndJail => JAIL_TURNS * validators,
+        Seats::Stay | Seats::StayOverEpochs | Seats::Move => EPOCH,
+    };
     let value = |name, value| GenesisParam {
         param: params::number_of(name).expect("a governed value"),
         value,
     };
     let mut values = vec![
-        value("epoch_blocks", EPOCH),
+        value("epoch_blocks", epoch),
+        value("jail_epochs", JAIL),
         value("candidate_stake_min", COIN),
         value("seats_stake_min", COIN),
         value("seats_min", 2),
@@ -188,7 +197,7 @@ impl Cluster {
         let validators = u8::try_from(faults.validators).expect("seven validators at most");
         let (mut genesis, keys) = genesis(CHAIN, validators, SENDERS);
         if faults.seats != Seats::Stay {
-            shorten(&mut genesis, &keys);
+            shorten(&mut genesis, &keys, faults.seats);
         }
         if faults.joiner.is_some() {
             enlarge(&mut genesis);
@@ -309,6 +318,24 @@ impl Cluster {
         running.values().map(since).max().unwrap_or_default()
     }
 
+    /// Who was jailed.
+    pub(super) fn jailed(&self) -> Result<BTreeSet<usize>, Broken> {
+        let mut jailed = BTreeSet::new();
+        for (validator, chain) in self.running() {
+            let broken = |what: Fault| Broken::State {
+                validator,
+                what: what.to_string(),
+            };
+            for (number, keys) in self.keys.iter().enumerate() {
+                let account = keys.identity.address();
+                let found = chain.read(|state| candidates::candidate(state, account));
+                let jail = found.map_err(broken)?.and_then(|found| found.jail);
+                jailed.extend(jail.map(|_| number));
+            }
+        }
+        Ok(jailed)
+    }
+
     pub(super) fn lowest(&self) -> Height {
         Height(self.heights().into_iter().min().unwrap_or_default())
     }
@@ -405,7 +432,7 @@ impl Cluster {
             .start_chain(validator, name, skew_ms, None, transport)
             .await?;
         let keys = &self.keys[validator];
-        if self.faults.seats == Seats::Move {
+        if self.faults.seats.is_moving() {
             let (identity, vote_key) = (keys.identity.clone(), keys.vote_key.clone());
             let standing = chain.clone();
             self.context
@@ -483,7 +510,7 @@ impl Cluster {
             )
         };
         if self.faults.forgets(validator) {
-            config.retain_blocks = Some(2 * EPOCH);
+            config.retain_blocks = Some(2 * params::of_genesis(&self.genesis).blocks_of_an_epoch());
             config.blocks_per_file = FORGETS_AT_ONCE;
             config.simulated.retain_min = Some(0);
             config.simulated.prune_every = Some(FORGETS_EVERY);

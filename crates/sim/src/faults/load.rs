@@ -64,7 +64,7 @@ pub(super) fn start(context: &deterministic::Context, cluster: &Cluster, faults:
     let seed = faults.seed;
     let pause = match faults.seats {
         Seats::Stay => PAUSE,
-        Seats::StayOverEpochs | Seats::Move => SHORT_PAUSE,
+        Seats::StayOverEpochs | Seats::Move | Seats::MoveAndJail => SHORT_PAUSE,
     };
     let acknowledged = Arc::new(Mutex::default());
     let tasks = (0..SENDERS).map(|number| {

@@ -54,6 +54,8 @@ pub struct Told {
     pub blocks: u64,
     /// The epoch since which the same validators have the seats; zero if they never moved.
     pub seats_since: u64,
+    /// Validators that were jailed.
+    pub jailed: usize,
     /// Transactions that were acknowledged.
     pub acknowledged: usize,
     /// The longest time without a new block, faults that stop the chain included.
@@ -114,6 +116,12 @@ pub enum Broken {
         height: Option<u64>,
         /// Where it should be.
         goal: u64,
+    },
+    /// A validator was jailed whose blocks nothing kept from the others.
+    #[error("validator {validator} was jailed, and nothing had happened to it")]
+    Jailed {
+        /// The validator.
+        validator: usize,
     },
     /// Everything is whole, the chain goes on, and the transactions of an account are in none of its blocks.
     #[error("{} s after the last fault no further transaction of sender {sender} is in a block", HEALS_WITHIN.as_secs())]
@@ -226,12 +234,19 @@ async fn story(context: deterministic::Context, faults: Faults) -> Result<Told, 
         false => Duration::ZERO,
     };
     let seats_since = cluster.seats_since();
+    let jailed = cluster.jailed()?;
+    if let Some(validator) = jailed.intersection(&faults.untouched()).next() {
+        return Err(Broken::Jailed {
+            validator: *validator,
+        });
+    }
     let acknowledged = load.end();
     check(&cluster, &faults, &watch.seen, &acknowledged).await?;
     check_served(&cluster).await?;
     Ok(Told {
         blocks: cluster.lowest().get(),
         seats_since,
+        jailed: jailed.len(),
         acknowledged: acknowledged.len(),
         longest_pause: watch.longest,
         healed_after: promised(healed_after.unwrap_or_default()),
@@ -481,9 +496,10 @@ impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} blocks, the same seats since epoch {}, {} transactions acknowledged, longest pause {:.1} s, whole after {:.1} s; {} proven to vote twice, {} lies, {} messages twice, {} waits for disks",
+            "{} blocks, the same seats since epoch {}, {} jailed, {} transactions acknowledged, longest pause {:.1} s, whole after {:.1} s; {} proven to vote twice, {} lies, {} messages twice, {} waits for disks",
             self.blocks,
             self.seats_since,
+            self.jailed,
             self.acknowledged,
             self.longest_pause.as_secs_f64(),
             self.healed_after.as_secs_f64(),

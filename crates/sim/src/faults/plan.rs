@@ -11,6 +11,8 @@ const LENGTH_SECONDS: u64 = 15;
 const FAULTS_MAX: u64 = 6;
 /// How wrong a clock may be, in milliseconds: ten minutes.
 const SKEW_MAX_MS: u64 = 600_000;
+/// How wrong a clock that counts as right may be, in milliseconds.
+const RIGHT_MS: u64 = 200;
 
 /// Milliseconds until a write is durable on a disk that is hardly slow, at most.
 const DISK_MS: u64 = 40;
@@ -59,6 +61,16 @@ pub enum Seats {
     StayOverEpochs,
     /// Epochs of a few blocks; honest validators stand for the seats, and those that are gone lose theirs.
     Move,
+    /// The same with as many blocks as it takes to jail those that have seats and make none.
+    MoveAndJail,
+}
+
+impl Seats {
+    /// Whether honest validators stand for them.
+    #[must_use]
+    pub const fn is_moving(&self) -> bool {
+        matches!(self, Self::Move | Self::MoveAndJail)
+    }
 }
 
 /// One fault.
@@ -106,6 +118,21 @@ pub enum Fault {
         /// Milliseconds of each write that is waited for.
         by_ms: u64,
     },
+}
+
+impl Fault {
+    /// Whether it is one of a single validator, or of the node that joins.
+    fn only_hits(&self, number: usize) -> bool {
+        let hit = match self {
+            Self::Crash { validators } | Self::SlowDisks { validators, .. } => validators,
+            Self::Partition { side }
+            | Self::Bridged { side }
+            | Self::OneWay { side }
+            | Self::Flapping { side } => side,
+            Self::Loss { .. } | Self::Echo { .. } => return false,
+        };
+        hit.iter().eq([&number])
+    }
 }
 
 /// What is done to the network at a time.
@@ -265,7 +292,9 @@ impl Faults {
                     }
                 }
             };
-            faults.faults.push((from, from + length, fault));
+            if faults.seats != Seats::MoveAndJail {
+                faults.faults.push((from, from + length, fault));
+            }
         }
         faults
     }
@@ -287,14 +316,19 @@ impl Faults {
             1 => vec![Byzantine::Silent],
             _ => Vec::new(),
         };
-        let byzantine = liars.unwrap_or(byzantine);
+        // Who is jailed there though nothing happened to it was jailed wrongly, so nothing happens but crashes.
+        let jails = seed % 12 == 11;
+        let mut byzantine = liars.unwrap_or(byzantine);
+        if jails {
+            byzantine.clear();
+        }
         let honest = validators - byzantine.len();
         let mut skews_ms = vec![0; honest];
         for (number, skew) in skews_ms.iter_mut().enumerate() {
             // Who is wrong by much counts among the f that may fail.
             let may_be_wild = tolerated.saturating_sub(byzantine.len());
             let is_wild = number < may_be_wild && dice.is_one_of(3);
-            let most = if is_wild { SKEW_MAX_MS } else { 200 };
+            let most = if is_wild { SKEW_MAX_MS } else { RIGHT_MS };
             let off = i64::try_from(dice.below(2 * most + 1)).unwrap_or_default();
             *skew = off - i64::try_from(most).unwrap_or_default();
         }
@@ -324,7 +358,10 @@ impl Faults {
             };
             (from, from + length, fault)
         });
-        let faults = faults.collect();
+        let mut faults: Vec<_> = faults.collect();
+        if jails {
+            faults.retain(|(_, _, fault)| matches!(fault, Fault::Crash { .. }));
+        }
         Self {
             seed,
             validators,
@@ -333,6 +370,7 @@ impl Faults {
             loss: dice.below(3),
             // Not by the dice: what else happens in a story stays what it was.
             seats: match seed % 3 {
+                _ if jails => Seats::MoveAndJail,
                 0 => Seats::Stay,
                 1 => Seats::StayOverEpochs,
                 _ => Seats::Move,
@@ -355,6 +393,26 @@ impl Faults {
         let joiner = self.joiner.as_ref();
         self.seats != Seats::Stay
             && joiner.is_some_and(|joiner| joiner.forgetful.contains(&validator))
+    }
+
+    /// Validators that nothing happens to which could keep their blocks from the others; none where more goes wrong than validators that crash.
+    pub(super) fn untouched(&self) -> BTreeSet<usize> {
+        let mut untouched: BTreeSet<usize> = (0..self.honest()).collect();
+        if !self.byzantine.is_empty() {
+            return BTreeSet::new();
+        }
+        for (_, _, fault) in &self.faults {
+            match fault {
+                Fault::Crash { validators } => {
+                    untouched.retain(|validator| !validators.contains(validator));
+                }
+                fault if fault.only_hits(self.validators) => {}
+                _ => return BTreeSet::new(),
+            }
+        }
+        // Blocks of a validator whose clock is ahead by more come too late.
+        untouched.retain(|validator| self.skews_ms[*validator].unsigned_abs() <= RIGHT_MS);
+        untouched
     }
 
     /// Whether no more fail than may, so that the chain must go on once all else is whole.

@@ -69,6 +69,26 @@ fn seats_move_where_they_may_and_who_is_gone_loses_its_own() {
 }
 
 #[test]
+fn who_crashes_after_it_said_that_it_is_there_is_jailed_and_nobody_else() {
+    let mut faults = calm(Vec::new());
+    faults.seats = Seats::MoveAndJail;
+    let jailed = |second: u64| {
+        let crash = Fault::Crash {
+            validators: [3].into(),
+        };
+        let (from, to) = (Duration::from_secs(second), Duration::from_secs(30));
+        let faults = Faults {
+            faults: vec![(from, to, crash)],
+            ..faults.clone()
+        };
+        told(&faults).jailed
+    };
+    // One of these seconds is in the second half of an epoch, when it has said so already.
+    let most = (8..15).map(jailed).find(|jailed| *jailed > 0);
+    assert_eq!(most, Some(1));
+}
+
+#[test]
 fn twins_vote_for_two_real_blocks_of_a_view_and_are_found_out() {
     let told = told(&calm(vec![twins(&[0, 1, 2], &[1, 2])]));
     assert_eq!(told.guilty, 1, "{told}");

@@ -94,7 +94,7 @@ record!(CandidateJailed {
     until
 });
 
-/// A vote let a candidate be ready again before its time.
+/// A vote lifted a candidate's jail before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CandidateReleased {
     /// The proposal.

@@ -78,7 +78,7 @@ pub struct CandidateReport {
     pub peer: PeerAddress,
     /// Whether it has said in this epoch that it is there.
     pub is_ready: bool,
-    /// Whether it would have a seat if the epoch ended now.
+    /// Whether it would have a seat if the epoch ended now, by the jails that there are.
     pub seat_next: bool,
     /// The last epoch for which it is jailed, because it made no block in one; none if it is not in the next.
     pub jailed_until: Option<u64>,

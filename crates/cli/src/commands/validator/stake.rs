@@ -231,7 +231,7 @@ pub(super) fn candidates(global: &Global) -> Result<(), Exit> {
         return Ok(());
     }
     output::line(format!(
-        "epoch {} until block {}; {} coins stand that said in it that they are ready, {} that did not yet or are jailed; seats follow stake from {} ready coins and {} ready candidates on, if they are more than two thirds",
+        "epoch {} until block {}; {} coins stand that said in it that they are ready, {} that did not yet; seats follow stake from {} ready coins and {} ready candidates on, if they are more than two thirds",
         report.epoch, report.ends, report.stake, report.absent, report.stake_min, report.seats_min
     ));
     output::line(format!(
@@ -249,9 +249,10 @@ pub(super) fn candidates(global: &Global) -> Result<(), Exit> {
     }
     for found in &report.candidates {
         let ready = match (found.jailed_until, found.is_ready) {
-            (Some(until), _) => format!("jailed until epoch {until} is over"),
             (None, true) => "ready".to_owned(),
             (None, false) => "not ready".to_owned(),
+            (Some(until), true) => format!("ready, jailed until epoch {until} is over"),
+            (Some(until), false) => format!("not ready, jailed until epoch {until} is over"),
         };
         let next = if found.seat_next { "a seat" } else { "no seat" };
         output::line(format!(

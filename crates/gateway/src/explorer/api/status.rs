@@ -135,7 +135,7 @@ pub(crate) struct CandidateNow {
     peer: String,
     /// Whether it said in this epoch that its node is there.
     ready: bool,
-    /// Whether it would have a seat in the next epoch if this one ended now.
+    /// Whether it would have a seat in the next epoch if this one ended now, by the jails that there are.
     seat_next: bool,
     /// The last epoch for which it is jailed, because it had a seat and made no block in a whole epoch; null if it is not in the next.
     jailed_until: Option<u64>,
