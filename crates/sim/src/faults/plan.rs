@@ -11,6 +11,8 @@ const LENGTH_SECONDS: u64 = 15;
 const FAULTS_MAX: u64 = 6;
 /// How wrong a clock may be, in milliseconds: ten minutes.
 const SKEW_MAX_MS: u64 = 600_000;
+/// How many times later and longer validators crash where seats move after long epochs.
+const LONGER: u32 = 3;
 /// How wrong a clock that counts as right may be, in milliseconds.
 const RIGHT_MS: u64 = 200;
 
@@ -251,6 +253,16 @@ impl Dice {
     }
 }
 
+/// One validator after the other crashes instead of all else, and for as long as some epochs.
+fn crash_for_long(faults: &mut [(Duration, Duration, Fault)], honest: usize) {
+    for (number, (from, to, fault)) in faults.iter_mut().enumerate() {
+        let validators = BTreeSet::from([number % honest]);
+        *fault = Fault::Crash { validators };
+        *from *= LONGER;
+        *to *= LONGER;
+    }
+}
+
 impl Faults {
     /// The faults of a seed.
     #[must_use]
@@ -360,7 +372,7 @@ impl Faults {
         });
         let mut faults: Vec<_> = faults.collect();
         if jails {
-            faults.retain(|(_, _, fault)| matches!(fault, Fault::Crash { .. }));
+            crash_for_long(&mut faults, honest);
         }
         Self {
             seed,
