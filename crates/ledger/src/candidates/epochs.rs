@@ -142,7 +142,7 @@ pub(super) fn elected(
     let is_enough = |group: &Group, parts| {
         group.who.len() >= length(params.seats_min)
             && group.stake >= money(params.seats_stake_min)
-            && exceeds(group.stake, all, parts)
+            && exceeds(group.stake.base_units(), all.base_units(), parts)
     };
     if !is_enough(&count.ready, MOST) {
         return Ok(None);
@@ -159,14 +159,9 @@ pub(super) fn elected(
 }
 
 /// Whether a part of all is more than all but one of so many equal parts.
-fn exceeds(part: Amount, all: Amount, parts: u64) -> bool {
-    let times = |amount: Amount, by: u64| u128::from(amount.base_units()).saturating_mul(by.into());
+fn exceeds(part: u64, all: u64, parts: u64) -> bool {
+    let times = |number: u64, by: u64| u128::from(number).saturating_mul(by.into());
     times(part, parts) > times(all, parts.saturating_sub(1))
-}
-
-/// Whether one part is more than two thirds of both.
-fn is_most(part: u64, other: u64) -> bool {
-    u128::from(part) > u128::from(other).saturating_mul(2)
 }
 
 /// Notes who made the block, and begins the next epoch after the last block of one.
@@ -268,9 +263,10 @@ fn next_seats(
     }
     // Those that leave make room, so that the chain outlives them; never more than a third of those whom stake chose, for nobody comes in their place.
     let are_chosen = is_sound && epoch(state)?.by_stake;
-    let lengths = |seats: &Vec<Seat>| u64::try_from(seats.len()).unwrap_or(u64::MAX);
+    let seats = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let all = there.len().saturating_add(gone.len());
     let are_enough = there.len() >= length(params.seats_min);
-    if !(are_chosen && are_enough && is_most(lengths(&there), lengths(&gone))) {
+    if !(are_chosen && are_enough && exceeds(seats(there.len()), seats(all), MOST)) {
         there.append(&mut gone);
     }
     // Somebody has to.
