@@ -128,7 +128,7 @@ record!(Resume { halted });
 pub struct Release {
     /// The candidate.
     pub candidate: Address,
-    /// The last epoch of that jail: a vote about one lifts no later one.
+    /// The last epoch of that jail: a vote about one lifts no later one, but for one that ends with the same epoch.
     pub until: u64,
 }
 record!(Release { candidate, until });

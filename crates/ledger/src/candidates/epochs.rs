@@ -74,7 +74,7 @@ pub(crate) fn third_of_seats(state: &dyn State) -> Result<Option<Amount>, Fault>
 
 /// More than two of three equal parts.
 const MOST: u64 = 3;
-/// More than five of six: of seven equal candidates one may be jailed. Who could have more of them jailed, one after the other, would soon be a third of the rest.
+/// More than five of six: of seven equal candidates one may be jailed. Who could have many of them jailed, one after the other, would soon be a third of the rest.
 const NEARLY_ALL: u64 = 6;
 
 /// Candidates that may have seats, with the stake behind each.
@@ -101,7 +101,7 @@ pub(super) struct Count {
     pub(super) ready: Group,
     /// Those of them that are not jailed in the next.
     pub(super) free: Group,
-    /// The stake of the others.
+    /// The stake of those that did not say so.
     pub(super) absent: Amount,
 }
 

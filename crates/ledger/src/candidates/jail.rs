@@ -101,11 +101,21 @@ fn is_judged(epoch: &Epoch, held: &[Seat], params: &Params) -> bool {
         && params.epoch_blocks >= seats.saturating_mul(TURNS_MIN)
 }
 
-/// The account of a validator that has made no block in an epoch; none of one that was tombstoned, which is worse.
-fn silent(state: &dyn State, identity: &[u8; 32], epoch: &Epoch) -> Result<Option<Address>, Fault> {
+/// The candidate of a validator that has made no block in an epoch. Not one that was tombstoned, which is worse, nor one that has its seat in its jail, because it could not be
+/// spared: it is not jailed over again.
+fn silent(
+    state: &dyn State,
+    identity: &[u8; 32],
+    epoch: &Epoch,
+) -> Result<Option<(Address, Candidate)>, Fault> {
     let known = validator(state, identity)?;
     let silent = known.filter(|known| known.proposed != Some(epoch.number) && !known.tombstoned);
-    Ok(silent.map(|known| known.account))
+    let Some(account) = silent.map(|known| known.account) else {
+        return Ok(None);
+    };
+    let found = candidate(state, account)?;
+    let found = found.filter(|found| !found.is_jailed_in(epoch.number));
+    Ok(found.map(|record| (account, record)))
 }
 
 /// Whether a validator would be jailed if the epoch ended now.
@@ -129,16 +139,10 @@ pub(super) fn jail_silent(
         return Ok(());
     }
     for seat in held {
-        let Some(account) = silent(&execution.overlay, &seat.validator, ends)? else {
+        let found = silent(&execution.overlay, &seat.validator, ends)?;
+        let Some((account, mut record)) = found else {
             continue;
         };
-        let Some(mut record) = candidate(&execution.overlay, account)? else {
-            continue;
-        };
-        // Who has a seat in its jail, because it could not be spared, is not jailed over again.
-        if record.is_jailed_in(ends.number) {
-            continue;
-        }
         let jail = Jail::after(ends.number, record.jail, execution.params.jail_epochs)?;
         record.jail = Some(jail);
         pot::keep(execution, account, &record);

@@ -33,7 +33,7 @@ pub struct Candidate {
     pub stands: bool,
     /// The last epoch in which it said that its node is there.
     pub ready: Option<u64>,
-    /// The last time that it was jailed.
+    /// The last time that it was jailed, unless a vote lifted that.
     pub jail: Option<Jail>,
     /// What a double vote took of each share's worth; zero without one.
     pub slashed: Bps,

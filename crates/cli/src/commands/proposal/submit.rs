@@ -245,7 +245,7 @@ fn jailed_until(global: &Global, candidate: Address) -> Result<u64, Exit> {
     found.and_then(|found| found.jailed_until).ok_or_else(|| {
         Exit::message(
             code::FAILED,
-            format!("nobody of those that stand is jailed as {candidate}: `fairweir validator candidates` lists them; for who stands down, name the end of its jail with --until"),
+            format!("{candidate} is not jailed, or does not stand: `fairweir validator candidates` lists those that stand; for who does not, name the end of its jail with --until"),
         )
     })
 }

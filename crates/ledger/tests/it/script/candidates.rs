@@ -9,6 +9,7 @@
 //! expect shares B A 60                       what B has behind A; `pot A 100` is the money behind A, `earned B A 0.5` what it may claim
 //! silent A B                                 make no blocks from now on, also with seats; `silent` alone: everybody makes them again
 //! expect jailed A 13                         the last epoch in which it has no seat for that, or `none`
+//! expect would-be-jailed A yes               if the epoch ended now, or `no`
 //! expect seats A 1                           in the present epoch, whose number is `epoch 3`; nobody came or left since the epoch `since 2`
 //! expect secured 70                          what orders hold; `third 240` of the seats costs so much, `room 10` more may be locked, or `none`
 //! ```
@@ -132,6 +133,11 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
             let until = found.jailed_until;
             let until = until.map_or_else(|| "none".to_owned(), |until| until.to_string());
             assert_eq!(until, line.word(2), "jail of {subject}");
+        }
+        "would-be-jailed" => {
+            let identity = crate::world::identity_of(subject);
+            let would = candidates::would_be_jailed(&world.state, &identity).unwrap();
+            assert_eq!(if would { "yes" } else { "no" }, line.word(2));
         }
         "since" => {
             let report = candidates::report(&world.state).unwrap();
