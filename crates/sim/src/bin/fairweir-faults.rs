@@ -21,7 +21,7 @@ use std::{
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// Break a network of four or seven validators in virtual time, in another way with each seed: it must never fork, lose nothing that it
-/// acknowledged, and go on once it is whole, unless more lie than may.
+/// acknowledged, jail nobody to whom nothing happened, and go on once it is whole, unless more lie than may.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

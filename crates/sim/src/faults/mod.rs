@@ -1,6 +1,6 @@
 //! Faults of validators and of the links between them, drawn from a seed and told in virtual time: whatever happens, no two validators hold
 //! different blocks, nothing that was acknowledged is lost, all money is accounted for, and once the faults are over the chain goes on, and takes
-//! the transactions of everybody. Where more than f lie all of that holds but that it goes on.
+//! the transactions of everybody. Where more than f lie all of that holds but that it goes on. Nobody is jailed to whom nothing happened.
 //!
 //! In some of them a node comes in the middle with an empty disk, and those lie to it from whom it copies the state or the blocks: it ends with the state
 //! of the others, and never shows another one.

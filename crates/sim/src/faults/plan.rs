@@ -11,7 +11,9 @@ const LENGTH_SECONDS: u64 = 15;
 const FAULTS_MAX: u64 = 6;
 /// How wrong a clock may be, in milliseconds: ten minutes.
 const SKEW_MAX_MS: u64 = 600_000;
-/// How many times later and longer validators crash where seats move after long epochs.
+/// Of so many seeds the one with that rest tells of silence that is judged.
+const JUDGED: (u64, u64) = (12, 11);
+/// How many times later and longer validators crash there, where epochs are longer.
 const LONGER: u32 = 3;
 /// How wrong a clock that counts as right may be, in milliseconds.
 const RIGHT_MS: u64 = 200;
@@ -123,7 +125,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it is one of a single validator, or of the node that joins.
+    /// Whether it hits nobody but that one; the node that joins has the number behind those of validators.
     fn only_hits(&self, number: usize) -> bool {
         let hit = match self {
             Self::Crash { validators } | Self::SlowDisks { validators, .. } => validators,
@@ -253,16 +255,6 @@ impl Dice {
     }
 }
 
-/// One validator after the other crashes instead of all else, and for as long as some epochs.
-fn crash_for_long(faults: &mut [(Duration, Duration, Fault)], honest: usize) {
-    for (number, (from, to, fault)) in faults.iter_mut().enumerate() {
-        let validators = BTreeSet::from([number % honest]);
-        *fault = Fault::Crash { validators };
-        *from *= LONGER;
-        *to *= LONGER;
-    }
-}
-
 impl Faults {
     /// The faults of a seed.
     #[must_use]
@@ -304,14 +296,30 @@ impl Faults {
                     }
                 }
             };
-            if faults.seats != Seats::MoveAndJail {
-                faults.faults.push((from, from + length, fault));
-            }
+            faults.faults.push((from, from + length, fault));
+        }
+        if seed % JUDGED.0 == JUDGED.1 {
+            faults.judge_silence();
         }
         faults
     }
 
-    /// Those of a seed without what came later: twins, censors, forgers, more liars than may be, halves that liars bridge, disks that are slow, messages that come
+    /// Whoever makes no block in an epoch is jailed, and validators crash instead of all else, but for the last one: who is jailed though nothing happened
+    /// to it was jailed wrongly.
+    fn judge_silence(&mut self) {
+        self.seats = Seats::MoveAndJail;
+        self.byzantine.clear();
+        self.skews_ms.resize(self.validators, 0);
+        let crashing = self.validators - 1;
+        for (number, (from, to, fault)) in self.faults.iter_mut().enumerate() {
+            let validators = BTreeSet::from([number % crashing]);
+            *fault = Fault::Crash { validators };
+            *from *= LONGER;
+            *to *= LONGER;
+        }
+    }
+
+    /// Those of a seed without what came later: silence that is judged, twins, censors, forgers, more liars than may be, halves that liars bridge, disks that are slow, messages that come
     /// twice, and nodes that join.
     #[must_use]
     pub fn plain(seed: u64) -> Self {
@@ -328,12 +336,7 @@ impl Faults {
             1 => vec![Byzantine::Silent],
             _ => Vec::new(),
         };
-        // Who is jailed there though nothing happened to it was jailed wrongly, so nothing happens but crashes.
-        let jails = seed % 12 == 11;
-        let mut byzantine = liars.unwrap_or(byzantine);
-        if jails {
-            byzantine.clear();
-        }
+        let byzantine = liars.unwrap_or(byzantine);
         let honest = validators - byzantine.len();
         let mut skews_ms = vec![0; honest];
         for (number, skew) in skews_ms.iter_mut().enumerate() {
@@ -370,10 +373,7 @@ impl Faults {
             };
             (from, from + length, fault)
         });
-        let mut faults: Vec<_> = faults.collect();
-        if jails {
-            crash_for_long(&mut faults, honest);
-        }
+        let faults = faults.collect();
         Self {
             seed,
             validators,
@@ -382,7 +382,6 @@ impl Faults {
             loss: dice.below(3),
             // Not by the dice: what else happens in a story stays what it was.
             seats: match seed % 3 {
-                _ if jails => Seats::MoveAndJail,
                 0 => Seats::Stay,
                 1 => Seats::StayOverEpochs,
                 _ => Seats::Move,
@@ -575,6 +574,15 @@ mod tests {
         is_told(|fault| matches!(fault, Fault::Echo { .. }));
         is_told(|fault| matches!(fault, Fault::SlowDisks { .. }));
         assert!(stories.iter().any(|faults| !faults.must_go_on()));
+        let judged = stories
+            .iter()
+            .filter(|faults| faults.seats == Seats::MoveAndJail);
+        // Each has somebody whom nobody may jail.
+        let untouched: Vec<_> = judged.map(|faults| faults.untouched().len()).collect();
+        assert!(
+            untouched.len() > 10 && !untouched.contains(&0),
+            "{untouched:?}"
+        );
         let joiners = || stories.iter().filter_map(|faults| faults.joiner.as_ref());
         for way in [Way::State, Way::Blocks, Way::Auto] {
             assert!(joiners().any(|joiner| joiner.way == way), "{way:?}");
