@@ -64,6 +64,15 @@ impl ClientError {
         }
     }
 
+    /// Whether the transaction has to be built anew: another one of the same account came first, the fee rose, or it was dropped or expired meanwhile.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        matches!(
+            self.refusal_code(),
+            Some("nonce_too_low" | "underpriced" | "dropped" | "expired")
+        )
+    }
+
     /// The stable code of a refusal, if this is one.
     #[must_use]
     pub fn refusal_code(&self) -> Option<&str> {

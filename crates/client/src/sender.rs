@@ -90,11 +90,9 @@ impl<N: Network> Sender<N> {
                     return Ok(included);
                 }
                 // Another process may send for the same account, or the node may have answered from an older block.
-                Err(ClientError::Refused(refusal))
-                    if matches!(
-                        refusal.code.as_str(),
-                        "nonce_too_low" | "underpriced" | "dropped" | "expired"
-                    ) && rebuilt < ATTEMPTS_MAX
+                Err(error)
+                    if error.is_outdated()
+                        && rebuilt < ATTEMPTS_MAX
                         && self.now() < until =>
                 {
                     *known = None;

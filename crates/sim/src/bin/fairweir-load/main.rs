@@ -9,7 +9,7 @@ mod spam;
 use clap::{Parser, Subcommand};
 use commonware_codec::Encode as _;
 use fairweir_chain::{light::LightClient, root_of};
-use fairweir_client::{NodeClient, Sender};
+use fairweir_client::{ClientError, NodeClient, Sender};
 use fairweir_ledger::{
     BlockContext, MemoryState, apply_block, genesis_writes, invariants, referee::NoReferee,
     upgrades::Plans,
@@ -252,7 +252,7 @@ async fn run(
 }
 
 /// Sends one transfer after the other until the time is up, or, unless it is patient, one is refused or the node is gone. Says how many were
-/// acknowledged, and what was said last to one that was not.
+/// acknowledged, and what was said last to one that was not. One that is only outdated is built anew: what an earlier load sent may be included after its account was asked for.
 async fn send(
     client: &NodeClient<QuicNetwork>,
     log: Arc<Mutex<File>>,
@@ -263,6 +263,7 @@ async fn send(
     while Instant::now() < until {
         match send_one(client, &log, number, senders).await {
             Ok(()) => acknowledged += 1,
+            Err(error) if is_outdated(&error) => {}
             Err(error) => {
                 refusal = Some(error.to_string());
                 if !patient {
@@ -273,6 +274,11 @@ async fn send(
         }
     }
     (acknowledged, refusal)
+}
+
+fn is_outdated(error: &Failure) -> bool {
+    let error = error.downcast_ref::<ClientError>();
+    error.is_some_and(ClientError::is_outdated)
 }
 
 async fn send_one(
@@ -528,4 +534,23 @@ async fn latency(
     );
     println!("{:.1}", at(50).as_secs_f64() * 1e3);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fairweir_types::{BoundedText, node_api::Refusal};
+
+    #[test]
+    fn what_another_load_overtook_ends_nobody() {
+        let refused = |code| -> Failure {
+            let reason = BoundedText::truncating("");
+            let code = BoundedText::truncating(code);
+            ClientError::Refused(Refusal { code, reason }).into()
+        };
+        assert!(is_outdated(&refused("nonce_too_low")));
+        assert!(!is_outdated(&refused("insufficient_balance")));
+        assert!(!is_outdated(&ClientError::StreamEnded.into()));
+        assert!(!is_outdated(&"the log is damaged".into()));
+    }
 }
