@@ -152,6 +152,9 @@ fn a_machine_that_comes_later_takes_a_seat_and_one_that_is_gone_loses_its_own() 
     // Of those that run now the second machine's is the first.
     drop(nodes.remove(0));
     nodes.push(repaired(second, first));
+    // It may have been gone for so long that its seat was, too.
+    wait_for_seats(first, &[&ids[0], &ids[1], &ids[2], &ids[4]]);
+    status_at(leaver, height(first));
     let listed = json(&format!(
         "[{}]",
         done(leaver, &["--json", "validator", "list"])
@@ -252,7 +255,8 @@ fn the_state_is_proven(folder: &Path, of: &Path, seats: &Path) {
     assert_fails(&fairweir(&away, &check), 5, "checksum");
 }
 
-/// Cuts the files of a store's blocks in half.
+/// Leaves the first eighth of the files of a store's blocks. Its newest block that is known to be executed is not among them, though on a slow disk that may be the sixteenth
+/// from the end: from there on a node would only ask others for what is missing.
 fn cut_blocks(broken: &Path) {
     let blocks = broken.join("chain/chain-blocks-value");
     for file in std::fs::read_dir(&blocks).unwrap() {
@@ -261,7 +265,7 @@ fn cut_blocks(broken: &Path) {
             .open(file.unwrap().path())
             .unwrap();
         let length = file.metadata().unwrap().len();
-        file.set_len(length / 2).unwrap();
+        file.set_len(length / 8).unwrap();
     }
 }
 

@@ -76,6 +76,7 @@ impl Node {
                 .arg(data)
                 .args(["node", "run"])
                 .env_remove("FAIRWEIR_PASSPHRASE")
+                .env("FAIRWEIR_LOG", "info")
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()
