@@ -10,7 +10,7 @@ use commonware_utils::sequence::FixedBytes;
 use fairweir_types::Digest;
 
 /// The format that this program reads and writes.
-pub const STORE_FORMAT: u16 = 4;
+pub const STORE_FORMAT: u16 = 5;
 const KEY: FixedBytes<1> = FixedBytes::new([0]);
 const RECORD_BYTES: usize = 2 + Digest::SIZE;
 

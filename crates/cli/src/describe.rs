@@ -422,7 +422,8 @@ pub(crate) fn event(names: &Names, event: &Event) -> String {
         | Event::RewardsClaimed(_)
         | Event::EpochBegan(_)
         | Event::CandidateJailed(_)
-        | Event::CandidateReleased(_) => validators::event(names, event).unwrap_or_default(),
+        | Event::CandidateReleased(_)
+        | Event::NodeConfirmed(_) => validators::event(names, event).unwrap_or_default(),
         Event::AppealDecided(event) => format!(
             "{}; the verdict {}",
             appeal_outcome(event.outcome, &who(event.appellant), &who(event.defender)),

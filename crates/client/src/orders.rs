@@ -185,7 +185,8 @@ pub fn slot_of(event: &Event) -> Option<SlotId> {
         | Event::RewardsClaimed(_)
         | Event::EpochBegan(_)
         | Event::CandidateJailed(_)
-        | Event::CandidateReleased(_) => None,
+        | Event::CandidateReleased(_)
+        | Event::NodeConfirmed(_) => None,
     }
 }
 

@@ -91,9 +91,7 @@ impl<N: Network> Sender<N> {
                 }
                 // Another process may send for the same account, or the node may have answered from an older block.
                 Err(error)
-                    if error.is_outdated()
-                        && rebuilt < ATTEMPTS_MAX
-                        && self.now() < until =>
+                    if error.is_outdated() && rebuilt < ATTEMPTS_MAX && self.now() < until =>
                 {
                     *known = None;
                     rebuilt += 1;

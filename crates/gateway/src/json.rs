@@ -182,6 +182,7 @@ event_names! {
     EpochBegan => "epoch_began",
     CandidateJailed => "candidate_jailed",
     CandidateReleased => "candidate_released",
+    NodeConfirmed => "node_confirmed",
 }
 
 fn digests(digests: &SampleTraces) -> Vec<String> {
@@ -373,7 +374,8 @@ fn details(event: &Event) -> Value {
         | Event::RewardsClaimed(_)
         | Event::EpochBegan(_)
         | Event::CandidateJailed(_)
-        | Event::CandidateReleased(_) => validators::details(event).unwrap_or_default(),
+        | Event::CandidateReleased(_)
+        | Event::NodeConfirmed(_) => validators::details(event).unwrap_or_default(),
         Event::AppealDecided(event) => json!({
             "appellant": address(event.appellant),
             "defender": address(event.defender),

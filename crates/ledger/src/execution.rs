@@ -322,6 +322,7 @@ impl<'a> Execution<'a> {
                 candidates::redelegate_stake(self, sender, redelegate)?;
             }
             Action::ClaimRewards(claim) => candidates::claim_rewards(self, sender, claim)?,
+            Action::ConfirmNode(confirm) => candidates::confirm_node(self, sender, confirm)?,
         }
         Ok(())
     }

@@ -35,8 +35,8 @@ pub use session::{
 pub use stake::{Bonded, SlashReason, Slashed, Unbonded, Unbonding};
 pub use validator::{
     CandidateJailed, CandidateRegistered, CandidateReleased, CandidateUpdated, EpochBegan,
-    Redelegated, RedelegationSlashed, RewardsClaimed, Seat, StakeDelegated, StakeReturned,
-    StakeUndelegated, ValidatorTombstoned,
+    NodeConfirmed, Redelegated, RedelegationSlashed, RewardsClaimed, Seat, StakeDelegated,
+    StakeReturned, StakeUndelegated, ValidatorTombstoned,
 };
 
 /// Money moved between accounts.
@@ -580,6 +580,7 @@ pub enum Event {
     EpochBegan(Boxed<EpochBegan>),
     CandidateJailed(CandidateJailed),
     CandidateReleased(CandidateReleased),
+    NodeConfirmed(NodeConfirmed),
     /// See [`ServiceSet`].
     ServiceSet(Boxed<ServiceSet>),
     /// See [`UpgradeBegan`].
@@ -664,5 +665,6 @@ choice!(Event {
     90 => ServiceSet(Boxed<ServiceSet>),
     91 => CandidateJailed(CandidateJailed),
     92 => CandidateReleased(CandidateReleased),
+    93 => NodeConfirmed(NodeConfirmed),
     100 => UpgradeBegan(UpgradeBegan),
 });

@@ -34,7 +34,7 @@ pub use session::{
     CloseSession, OpenBatch, PostBatch, RevealLink, ShareLeaves, ShowLeaves, TopUpLane,
 };
 pub use validator::{
-    ClaimRewards, DelegateStake, RedelegateStake, RegisterCandidate, ReportDoubleVote,
+    ClaimRewards, ConfirmNode, DelegateStake, RedelegateStake, RegisterCandidate, ReportDoubleVote,
     UndelegateStake, UpdateCandidate,
 };
 
@@ -288,6 +288,8 @@ pub enum Action {
     RedelegateStake(RedelegateStake),
     /// See [`ClaimRewards`].
     ClaimRewards(ClaimRewards),
+    /// See [`ConfirmNode`].
+    ConfirmNode(ConfirmNode),
 }
 choice!(Action {
     1 => Transfer(Transfer),
@@ -331,6 +333,7 @@ choice!(Action {
     54 => UndelegateStake(UndelegateStake),
     55 => RedelegateStake(RedelegateStake),
     56 => ClaimRewards(ClaimRewards),
+    57 => ConfirmNode(ConfirmNode),
 });
 
 macro_rules! action_names {
@@ -391,6 +394,7 @@ action_names! {
     UndelegateStake => "undelegate_stake",
     RedelegateStake => "redelegate_stake",
     ClaimRewards => "claim_rewards",
+    ConfirmNode => "confirm_node",
 }
 
 impl Action {

@@ -14,9 +14,9 @@ use fairweir_chain::{
     light::{LightClient, LightError},
     transport,
 };
-use fairweir_ledger::{bank, candidates, params};
+use fairweir_ledger::{State, bank, candidates, params};
 use fairweir_types::{
-    Action, Amount, BoundedBytes, BoundedVec, Boxed, Bps, ChainId, Event, Genesis, Height,
+    Action, Address, Amount, BoundedBytes, BoundedVec, Boxed, Bps, ChainId, Event, Genesis, Height,
     SecretKey, SignedTx, Transaction, genesis::GenesisParam, handover::Handover, tx,
 };
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
@@ -77,17 +77,28 @@ pub(crate) fn sign(chain: &ChainHandle, key: &SecretKey, action: Action) -> Sign
 
 /// Says for a node's account what is due: that it is a candidate, then in each epoch that it is there.
 pub(crate) fn stand(chain: &ChainHandle, keys: &Keys, coins: u64) {
+    stand_with(chain, keys, coins, None);
+}
+
+/// The same, perhaps as a further node of a candidate.
+fn stand_with(chain: &ChainHandle, keys: &Keys, coins: u64, lead: Option<Address>) {
     let key = &keys.identity;
     let (epoch, record) = chain.read(|state| {
         let record = candidates::candidate(state, key.address()).unwrap();
         (candidates::epoch(state).unwrap().number, record)
     });
     let action = match record {
-        None => Action::RegisterCandidate(Boxed::new(tx::RegisterCandidate::sign(
-            (chain.genesis().digest(), key.address()),
-            (key, &keys.vote_key),
-            (Bps::ZERO, Amount::from_coins(coins).unwrap(), peer()),
-        ))),
+        None => {
+            let signed = tx::RegisterCandidate::sign(
+                (chain.genesis().digest(), key.address()),
+                (key, &keys.vote_key),
+                (Bps::ZERO, Amount::from_coins(coins).unwrap(), peer()),
+            );
+            Action::RegisterCandidate(Boxed::new(match lead {
+                Some(lead) => signed.of(lead),
+                None => signed,
+            }))
+        }
         Some(record) if record.ready != Some(epoch) => {
             Action::UpdateCandidate(tx::UpdateCandidate {
                 commission: Bps::ZERO,
@@ -157,6 +168,74 @@ fn a_candidate_takes_the_seat_of_a_validator_and_everybody_follows() {
         }
         check_proofs(&chains[0].0, &genesis, target, (&keys[3], &keys[4])).await;
     });
+}
+
+#[test]
+fn a_candidate_has_as_many_seats_as_its_part_of_the_stake_for_as_many_nodes() {
+    let (genesis, keys) = chain_of(4);
+    deterministic::Runner::timed(Duration::from_secs(600)).start(|context| async move {
+        let oracle = link(&context, &genesis, &keys, lossy()).await;
+        let chains = validators(&context, &oracle, &genesis, &keys).await;
+        let chain = &chains[0].0;
+        let lead = keys[2].identity.address();
+        let everybody_stands = || {
+            for (number, keys) in keys.iter().enumerate() {
+                let own = [20, 10, 60, 10, 10][number];
+                let lead = (number > 2).then_some(lead);
+                // Nobody is a further node of who is not there yet.
+                if lead.is_none_or(|lead| chain.read(|state| is_candidate(state, lead))) {
+                    stand_with(chain, keys, own, lead);
+                }
+            }
+        };
+        // While nobody confirmed them, two further nodes have no seat, so too few are ready and the founders go on.
+        let begun = epoch(chain);
+        while epoch(chain) < begun + 3 {
+            everybody_stands();
+            context.sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(seated(chain), ids(&keys[..4]));
+        // Of 110 coins 80 are behind one candidate: 2.9 of four seats, so three; and the fourth is whose the most is of what remains.
+        for node in [3, 4] {
+            let node = keys[node].identity.address();
+            while chain.read(|state| waits(state, node)) {
+                let confirm = Action::ConfirmNode(tx::ConfirmNode { node });
+                // It may wait already.
+                let _ = chain.submit(sign(chain, &keys[2].identity, confirm));
+                context.sleep(Duration::from_millis(200)).await;
+            }
+        }
+        let expected = ids([0, 2, 3, 4].map(|number| &keys[number]));
+        while chains.iter().any(|(chain, _)| seated(chain) != expected) {
+            everybody_stands();
+            context.sleep(Duration::from_millis(200)).await;
+            assert!(
+                chain.tip().height < Height(100),
+                "seats do not follow stake"
+            );
+        }
+        let target = Height(chain.tip().height.get() + 2 * EPOCH);
+        while chain.tip().height < target {
+            everybody_stands();
+            context.sleep(Duration::from_millis(200)).await;
+        }
+        let blocks = digests(chain, target).await;
+        for (chain, _) in &chains {
+            chain.wait_height(target).await.unwrap();
+            assert_eq!(digests(chain, target).await, blocks);
+        }
+        assert_eq!(seated(chain), expected);
+    });
+}
+
+fn is_candidate(state: &dyn State, account: Address) -> bool {
+    candidates::candidate(state, account).unwrap().is_some()
+}
+
+/// Whether a further node waits for its lead.
+fn waits(state: &dyn State, node: Address) -> bool {
+    let found = candidates::candidate(state, node).unwrap();
+    found.is_some_and(|found| found.waits_for_lead())
 }
 
 #[test]

@@ -24,6 +24,8 @@ Try:
   fairweir validator handovers seats.fw               what proves who has the seats today, for `fairweir verify --handovers`
   fairweir validator candidates                       who stands for seats, and with which stake
   fairweir validator candidate --commission 500 --amount 1000   stand with the keys 'validator' and 'validator-vote': send 'validator' coins first
+  fairweir validator candidate --lead fw1… --commission 500 --amount 1000   stand as a further node of a candidate, which confirms it:
+  fairweir validator confirm fw1…                     have your stake give seats to a further node of your own, too
   fairweir validator delegate fw1… 250                put 250 coins behind a candidate
   fairweir validator delegations                      what your account has behind candidates, and what it earned";
 
@@ -33,8 +35,8 @@ const EVIDENCE_BYTES_MAX: u64 = 1 << 20;
 /// Show validators, put stake behind candidates, and punish those that vote twice.
 ///
 /// Candidates stand for the seats of validators with stake: their own, and what others delegate to them. At the end of an epoch the seats of the next go to
-/// those with the most of it whose nodes said in this one that they are there (`fairweir node run` does); who has a seat makes blocks and votes. Stake behind a
-/// candidate is slashed with it, and a part of the fees of its blocks goes to it. Who wants several seats stands with several nodes.
+/// them by largest remainder, as far as their nodes said in this one that they are there (`fairweir node run` does); who has a seat makes blocks and votes. Stake behind a
+/// candidate is slashed with it, and a part of the fees of its blocks goes to it. A node has one seat at most: a candidate with stake for several runs further nodes, which name it as their lead.
 ///
 /// Two votes of one validator that exclude each other are evidence that anybody may show the ledger, from any account that can pay the fee. The
 /// validator's account then loses half of its stake (governed), and earns no fees any more.
@@ -57,6 +59,8 @@ pub(crate) enum Validator {
     Candidates,
     /// Become a candidate.
     Candidate(stake::Register),
+    /// Confirm a further node of your candidate.
+    Confirm(stake::Confirm),
     /// Change what your candidate asks, or whether it stands.
     Update(stake::Update),
     /// Write the blocks that handed the seats over, each checked, to a file: with it `fairweir verify --handovers` needs no node.
@@ -86,6 +90,7 @@ impl Validator {
             Self::Candidates => stake::candidates(global),
             Self::Handovers(write) => write.run(global),
             Self::Candidate(register) => stake::register(global, &register),
+            Self::Confirm(confirm) => stake::confirm(global, &confirm),
             Self::Update(update) => stake::update(global, &update),
             Self::Delegate(change) => stake::delegate(global, &change),
             Self::Undelegate(change) => stake::undelegate(global, &change),

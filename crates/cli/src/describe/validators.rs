@@ -44,6 +44,11 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
             event.proposal,
             who(event.candidate)
         ),
+        Event::NodeConfirmed(event) => format!(
+            "{} confirmed that {} is a further node of it, which may have seats for its stake",
+            who(event.lead),
+            who(event.node)
+        ),
         Event::StakeDelegated(event) => format!(
             "{} delegated {} coins to {}",
             who(event.delegator),

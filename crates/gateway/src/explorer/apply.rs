@@ -351,7 +351,8 @@ async fn happened(writing: &mut Writing, place: Place, event: &Event) -> Result<
         | Event::VoteReturned(_)
         | Event::EpochBegan(_)
         | Event::CandidateJailed(_)
-        | Event::CandidateReleased(_) => Ok(()),
+        | Event::CandidateReleased(_)
+        | Event::NodeConfirmed(_) => Ok(()),
         Event::ServiceSet(event) => services::set(writing, place, event).await,
         Event::ProposalSubmitted(_)
         | Event::DepositAdded(_)

@@ -31,6 +31,8 @@ pub fn candidate(candidate: &CandidateReport) -> Value {
         "ready": candidate.is_ready,
         "seat_next": candidate.seat_next,
         "jailed_until": candidate.jailed_until,
+        "lead": candidate.lead.map(address),
+        "confirmed": candidate.is_confirmed,
     })
 }
 
@@ -83,6 +85,9 @@ pub(super) fn details(event: &Event) -> Option<Value> {
         }),
         Event::CandidateReleased(event) => json!({
             "proposal": event.proposal.get(), "candidate": address(event.candidate),
+        }),
+        Event::NodeConfirmed(event) => json!({
+            "lead": address(event.lead), "node": address(event.node),
         }),
         Event::StakeDelegated(event) => json!({
             "candidate": address(event.candidate), "delegator": address(event.delegator), "amount": coins(event.amount),

@@ -1,7 +1,7 @@
 use super::{
     Candidate, CandidateError, candidate,
     delegation::{self, Between},
-    pot,
+    operator, pot,
 };
 use crate::{bank, execution::Execution, refusal::Refusal, state::State};
 use fairweir_types::{Address, Amount, Event, event::StakeDelegated, tx::DelegateStake};
@@ -45,6 +45,7 @@ fn check(
         return Err(CandidateError::CannotPayDelegation { balance, amount });
     }
     delegation::check_room(&execution.overlay, between)?;
+    operator::check_behind(&record, (between.candidate, between.delegator))?;
     Ok(record)
 }
 

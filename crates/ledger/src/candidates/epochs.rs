@@ -1,9 +1,14 @@
 //! Epochs, and who has seats in them.
 //!
-//! A seat is one vote, and a node has one at most: the candidates with the most stake behind them get the seats. Who wants the votes of much stake
-//! stands with several nodes, each a candidate of its own.
+//! A seat is one vote, and a node has one at most. Operators get as many seats as their part of all stake, as far as they have nodes that are there (`operator`): where everybody has one
+//! node, the candidates with the most stake behind them get them.
 
-use super::{Candidate, candidate, delegation, jail, standing, third::cost_of_a_third};
+use super::{
+    Candidate, candidate, delegation, jail,
+    operator::{self, Share},
+    standing,
+    third::cost_of_a_third,
+};
 use crate::{
     execution::Execution,
     fault::{Fault, OrFault, counted, present},
@@ -18,7 +23,7 @@ use fairweir_types::{
     event::{EpochBegan, Seat},
     limits::VALIDATORS_MAX,
 };
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,20 +82,38 @@ const MOST: u64 = 3;
 /// More than five of six: of seven equal candidates one may be jailed. Who could have many of them jailed, one after the other, would soon be a third of the rest.
 const NEARLY_ALL: u64 = 6;
 
-/// Candidates that may have seats, with the stake behind each.
+/// Candidates that may have seats.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
-    /// Their accounts, in ascending order.
-    who: Vec<(Address, Amount)>,
-    /// All of it.
+    /// By operator, those that have any.
+    operators: BTreeMap<Address, Share>,
+    /// The stake behind them: of what is behind an operator as large a part as of its nodes are among them.
     pub(super) stake: Amount,
 }
 
 impl Group {
-    fn add(&mut self, account: Address, stake: Amount) -> Result<(), Fault> {
-        self.stake = self.stake.checked_add(stake).or_fault()?;
-        self.who.push((account, stake));
+    fn add(
+        &mut self,
+        (operator, all): (Address, &Share),
+        nodes: Vec<Address>,
+    ) -> Result<(), Fault> {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        let part = operator::part(all.stake, (nodes.len(), all.nodes.len()))?;
+        self.stake = self.stake.checked_add(part).or_fault()?;
+        let share = Share {
+            stake: all.stake,
+            nodes,
+        };
+        self.operators.insert(operator, share);
         Ok(())
+    }
+
+    /// Their accounts.
+    fn nodes(&self) -> impl Iterator<Item = Address> {
+        let operators = self.operators.values();
+        operators.flat_map(|share| share.nodes.iter().copied())
     }
 }
 
@@ -101,7 +124,7 @@ pub(super) struct Count {
     pub(super) ready: Group,
     /// Those of them that are not jailed in the next.
     pub(super) free: Group,
-    /// The stake of those that did not say so.
+    /// The stake behind those that did not say so.
     pub(super) absent: Amount,
 }
 
@@ -113,22 +136,38 @@ pub(super) fn count(
 ) -> Result<Count, Fault> {
     let min = money(params.candidate_stake_min);
     let epoch = epoch(state)?.number;
-    let mut count = Count::default();
+    let mut standing_with: BTreeMap<Address, Share> = BTreeMap::new();
+    let (mut ready, mut free) = (BTreeSet::new(), BTreeSet::new());
     for (account, record) in standing {
         let own = delegation(state, *account, *account)?;
         if own.is_none_or(|own| own.shares < min) {
             continue;
         }
-        let stake = record.counting()?;
-        if record.ready != Some(epoch) {
-            count.absent = count.absent.checked_add(stake).or_fault()?;
+        let Some(operator) = operator::operator(state, (*account, record))? else {
             continue;
-        }
-        count.ready.add(*account, stake)?;
-        if !record.is_jailed_after(epoch) {
-            count.free.add(*account, stake)?;
+        };
+        let share = standing_with.entry(operator).or_default();
+        share.stake = share.stake.checked_add(record.counting()?).or_fault()?;
+        share.nodes.push(*account);
+        if record.ready == Some(epoch) {
+            ready.insert(*account);
+            if !record.is_jailed_after(epoch) {
+                free.insert(*account);
+            }
         }
     }
+    let mut count = Count::default();
+    let mut all = Amount::ZERO;
+    for (operator, share) in &standing_with {
+        all = all.checked_add(share.stake).or_fault()?;
+        let of = |group: &BTreeSet<Address>| {
+            let nodes = share.nodes.iter().copied();
+            nodes.filter(|node| group.contains(node)).collect()
+        };
+        count.ready.add((*operator, share), of(&ready))?;
+        count.free.add((*operator, share), of(&free))?;
+    }
+    count.absent = all.checked_sub(count.ready.stake).or_fault()?;
     Ok(count)
 }
 
@@ -140,22 +179,20 @@ pub(super) fn elected(
 ) -> Result<Option<Vec<(Address, Amount)>>, Fault> {
     let all = count.ready.stake.checked_add(count.absent).or_fault()?;
     let is_enough = |group: &Group, parts| {
-        group.who.len() >= length(params.seats_min)
+        group.nodes().count() >= length(params.seats_min)
             && group.stake >= money(params.seats_stake_min)
             && exceeds(group.stake.base_units(), all.base_units(), parts)
     };
     if !is_enough(&count.ready, MOST) {
         return Ok(None);
     }
-    let mut chosen = if is_enough(&count.free, NEARLY_ALL) {
-        count.free.who.clone()
+    let chosen = if is_enough(&count.free, NEARLY_ALL) {
+        &count.free
     } else {
-        count.ready.who.clone()
+        &count.ready
     };
-    // Stable, and those that stand come in ascending order of address.
-    chosen.sort_by_key(|(_, stake)| Reverse(*stake));
-    chosen.truncate(length(params.seats).min(VALIDATORS_MAX));
-    Ok(Some(chosen))
+    let seats = length(params.seats).min(VALIDATORS_MAX);
+    operator::apportion(&chosen.operators, seats).map(Some)
 }
 
 /// Whether a part of all is more than all but one of so many equal parts.
@@ -246,8 +283,7 @@ fn next_seats(
         let seats: Result<Vec<Seat>, Fault> = elected.into_iter().map(seat).collect();
         return Ok((seats?, true));
     }
-    let ready = count.ready.who.iter();
-    let ready: BTreeSet<Address> = ready.map(|(account, _)| *account).collect();
+    let ready: BTreeSet<Address> = count.ready.nodes().collect();
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for seat in held {
         let known = present(validator(state, &seat.validator)?, "validator with a seat")?;
@@ -278,12 +314,22 @@ fn next_seats(
 
 /// Seats with what counts behind them now.
 fn as_of_now(state: &dyn State, seats: &[Seat]) -> Result<Vec<Seat>, Fault> {
-    let of_now = |seat: &Seat| {
+    let mut seated = Vec::new();
+    for seat in seats {
         let known = present(validator(state, &seat.validator)?, "validator with a seat")?;
         let found = candidate(state, known.account)?;
         let found = found.filter(|found| found.validator == seat.validator && !known.tombstoned);
-        let stake = found.map_or(Ok(Amount::ZERO), |found| found.counting())?;
-        Ok(Seat { stake, ..*seat })
+        seated.extend(found.map(|found| (known.account, found)));
+    }
+    let stakes = operator::alike(state, &seated)?;
+    let stakes: BTreeMap<[u8; 32], Amount> = seated
+        .iter()
+        .map(|(_, found)| found.validator)
+        .zip(stakes)
+        .collect();
+    let of_now = |seat: &Seat| Seat {
+        stake: stakes.get(&seat.validator).copied().unwrap_or_default(),
+        ..*seat
     };
-    seats.iter().map(of_now).collect()
+    Ok(seats.iter().map(of_now).collect())
 }

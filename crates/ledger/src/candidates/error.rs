@@ -1,5 +1,5 @@
 use crate::{fault::Fault, refusal::lift_faults};
-use fairweir_types::{Amount, Bps, PeerAddress};
+use fairweir_types::{Address, Amount, Bps, PeerAddress};
 use thiserror::Error;
 
 /// Why an action about candidates is refused. The checks run in the order of the codes.
@@ -114,6 +114,28 @@ pub enum CandidateError {
         /// Where it is said to be.
         peer: PeerAddress,
     },
+    /// The account cannot lead further nodes.
+    #[error(
+        "{lead} leads no further nodes: it is no candidate, was tombstoned, or is a further node itself"
+    )]
+    NoLead {
+        /// The account.
+        lead: Address,
+    },
+    /// The candidate is no further node of the sender.
+    #[error("this candidate was not registered as a further node of the sender")]
+    NotItsNode,
+    /// It was confirmed already.
+    #[error("this further node was confirmed before")]
+    ConfirmedBefore,
+    /// Stake is put behind the lead.
+    #[error(
+        "this is a further node of {lead}: put stake behind that one, which has it count for all its nodes"
+    )]
+    BehindLead {
+        /// The lead.
+        lead: Address,
+    },
     /// The ledger's own state is broken.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -143,6 +165,10 @@ impl CandidateError {
             Self::KeysNotProven => 1117,
             Self::NothingToClaim => 1118,
             Self::PeerUnreachable { .. } => 1119,
+            Self::NoLead { .. } => 1120,
+            Self::NotItsNode => 1121,
+            Self::ConfirmedBefore => 1122,
+            Self::BehindLead { .. } => 1123,
             Self::Fault(_) => 99,
         }
     }

@@ -68,6 +68,15 @@ fn find(state: &dyn State, delegations: &[(Vec<u8>, Delegation)]) -> Result<Foun
     Ok(found)
 }
 
+/// Whether a further node has a lead, which is none itself.
+fn leads(state: &dyn State, record: &Candidate) -> Result<bool, Fault> {
+    let Some(lead) = record.lead else {
+        return Ok(true);
+    };
+    let found = candidate(state, lead.account)?;
+    Ok(found.is_some_and(|found| found.lead.is_none()))
+}
+
 /// Checks that pots are what delegations and entries say, that rewards suffice, and that the list is that of who stands.
 pub(crate) fn check(state: &dyn State) -> Result<(), Violation> {
     let (from, to) = keys::delegations();
@@ -105,6 +114,7 @@ pub(crate) fn check(state: &dyn State) -> Result<(), Violation> {
             ("who stands", record.stands == listed.is_some()),
             ("tombstones", record.is_tombstoned() == validator.tombstoned),
             ("accounts of candidates", validator.account == account),
+            ("leads", leads(state, &record)?),
         ];
         if let Some((what, _)) = holds.iter().find(|(_, holds)| !holds) {
             return Err(Violation::Candidates { what });

@@ -6,6 +6,8 @@
 //!
 //! On proposals a candidate votes with what is behind it, unless its delegators vote themselves (`governance`).
 //!
+//! A candidate may have further nodes, whose seats its stake gives (`operator`).
+//!
 //! Fees of a candidate's blocks go to its delegations by an index per share. At the end of an epoch the seats of the next are given by stake, to
 //! candidates that said in this one that they are there; who has a seat makes blocks, and who made none in a whole epoch is jailed: it has no seat for a while. What a third of the seats costs is kept with them (`secured`).
 
@@ -17,6 +19,7 @@ mod epochs;
 mod error;
 mod invariants;
 mod jail;
+mod operator;
 mod pot;
 mod redelegate_stake;
 mod register_candidate;
@@ -37,6 +40,8 @@ pub use error::CandidateError;
 pub(crate) use invariants::check as check_invariants;
 pub use jail::{Jail, would_be_jailed};
 pub(crate) use jail::{check_release, release};
+pub use operator::Lead;
+pub(crate) use operator::{confirm_node, lead_of};
 pub use pot::{Candidate, candidate};
 pub(crate) use redelegate_stake::redelegate_stake;
 pub(crate) use register_candidate::register_candidate;

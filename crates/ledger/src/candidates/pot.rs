@@ -1,6 +1,6 @@
 //! A candidate with the pot of stake behind it.
 
-use super::Jail;
+use super::{Jail, Lead, operator};
 use crate::{
     bank,
     execution::Execution,
@@ -35,6 +35,8 @@ pub struct Candidate {
     pub ready: Option<u64>,
     /// The last time that it was jailed, unless a vote lifted that.
     pub jail: Option<Jail>,
+    /// The candidate of which it is a further node, if it is one.
+    pub lead: Option<Lead>,
     /// What a double vote took of each share's worth; zero without one.
     pub slashed: Bps,
     /// The money of all shares.
@@ -67,6 +69,7 @@ state_record!(Candidate {
     stands,
     ready,
     jail,
+    lead,
     slashed,
     stake,
     shares,
@@ -190,7 +193,7 @@ pub(crate) fn backing_in(
     }))
 }
 
-/// Pays the fees of a block to a candidate's account and to the delegations behind it; false when the account is no candidate with this
+/// Pays the fees of a block to a candidate's account and to the delegations behind it; those of a further node's block to its lead's. False when the account is no candidate with this
 /// identity.
 pub(crate) fn reward(
     execution: &mut Execution<'_>,
@@ -198,9 +201,11 @@ pub(crate) fn reward(
     fees: Amount,
 ) -> Result<bool, Fault> {
     let found = candidate(&execution.overlay, account)?;
-    let Some(mut record) = found.filter(|record| record.validator == *proposer) else {
+    let Some(node) = found.filter(|record| record.validator == *proposer) else {
         return Ok(false);
     };
+    let lead = operator::lead_of(&execution.overlay, &node)?;
+    let (account, mut record) = lead.unwrap_or((account, node));
     let epoch = super::epochs::epoch(&execution.overlay)?.number;
     let kept = Params::share_down(fees, record.commission_in(epoch).get()).or_fault()?;
     let shared = fees.checked_sub(kept).or_fault()?;
@@ -231,6 +236,7 @@ mod tests {
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 9_000)).into(),
             ready: None,
             jail: None,
+            lead: None,
             stands: true,
             slashed: Bps::ZERO,
             stake: amount(shares),

@@ -3,7 +3,7 @@ use super::{
     delegate_stake::open,
     delegation::{self, Between, delegation, free},
     end_block::{Entry, wait},
-    pot,
+    operator, pot,
 };
 use crate::{execution::Execution, refusal::Refusal};
 use fairweir_types::{Address, Amount, Event, event::Redelegated, tx::RedelegateStake};
@@ -83,5 +83,6 @@ fn check(
     if there.moved > Amount::ZERO {
         return Err(CandidateError::RedelegatedBefore);
     }
+    operator::check_behind(&joined, (to, sender))?;
     Ok((left, joined, known))
 }

@@ -1,7 +1,9 @@
 use super::{
     Candidate, CandidateError, candidate,
     delegation::{self, Between},
-    epochs, pot, standing,
+    epochs,
+    operator::{self, Lead},
+    pot, standing,
 };
 use crate::{
     bank,
@@ -37,6 +39,9 @@ pub(crate) fn register_candidate(
     let displaced = standing::displaced(&execution.overlay, register.amount)?;
     let vote_key = proven(execution, sender, register)?;
     standing::check_peer(execution, register.peer)?;
+    if let Some(lead) = register.lead {
+        operator::check_lead(&execution.overlay, lead)?;
+    }
     let epoch = epochs::epoch(&execution.overlay)?.number;
     bank::debit(execution, sender, register.amount)?;
     let known = validator(&execution.overlay, &register.identity)?;
@@ -60,6 +65,10 @@ pub(crate) fn register_candidate(
         // Its node must be let in and catch up first.
         ready: None,
         jail: None,
+        lead: register.lead.map(|account| Lead {
+            account,
+            is_confirmed: false,
+        }),
         slashed: Bps::ZERO,
         stake: Amount::ZERO,
         shares: Amount::ZERO,

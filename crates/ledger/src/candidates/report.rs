@@ -1,6 +1,6 @@
 //! Views of candidates for nodes to hand out.
 
-use super::{Candidate, candidate, delegation, delegation::of_account, epochs, standing};
+use super::{Candidate, candidate, delegation, delegation::of_account, epochs, operator, standing};
 use crate::{
     fault::{Fault, present},
     keys,
@@ -38,6 +38,8 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
             is_ready: record.ready == Some(epoch.number),
             seat_next: elected.iter().any(|(found, _)| found == account),
             jailed_until: record.jailed_until(epoch.number),
+            lead: record.lead.map(|lead| lead.account),
+            is_confirmed: record.lead.is_some_and(|lead| lead.is_confirmed),
         })
     };
     let candidates: Result<Vec<_>, Fault> = standing.iter().map(of).collect();
@@ -55,17 +57,16 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
     })
 }
 
-/// The identities of those that stand and where their nodes are, those with the most stake first: who may connect, besides those with seats.
+/// The identities of those that stand and where their nodes are, those with the most stake first, their lead's if they are further nodes: who may connect, besides those with seats.
 ///
 /// # Errors
 /// [`Fault`].
 pub fn peers(state: &dyn State) -> Result<Vec<([u8; 32], SocketAddr)>, Fault> {
     let mut found = Vec::new();
     for (_, record) in standing::all(state)? {
-        found.push((
-            Reverse(record.counting()?),
-            (record.validator, record.peer.socket()),
-        ));
+        let lead = operator::lead_of(state, &record)?;
+        let stake = lead.map_or_else(|| record.counting(), |(_, lead)| lead.counting())?;
+        found.push((Reverse(stake), (record.validator, record.peer.socket())));
     }
     found.sort_unstable();
     Ok(found.into_iter().map(|(_, place)| place).collect())

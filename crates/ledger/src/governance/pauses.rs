@@ -25,6 +25,7 @@ fn module_of(action: &Action) -> Option<Module> {
         Action::Bond(_)
         | Action::Unbond(_)
         | Action::RegisterCandidate(_)
+        | Action::ConfirmNode(_)
         | Action::DelegateStake(_)
         | Action::UndelegateStake(_)
         | Action::RedelegateStake(_) => Some(Module::Stake),

@@ -14,14 +14,14 @@ use fairweir_types::{
     tx::ReportDoubleVote,
 };
 
-/// Takes evidence that a validator voted twice, and tombstones it.
+/// Takes evidence that a validator voted twice, and tombstones it; with it the candidate of which it is a further node.
 pub(crate) fn report_double_vote(
     execution: &mut Execution<'_>,
     sender: Address,
     report: &ReportDoubleVote,
 ) -> Result<(), ValidatorError> {
     let evidence = &report.evidence;
-    let Some(mut record) = validator(&execution.overlay, &evidence.validator)? else {
+    let Some(record) = validator(&execution.overlay, &evidence.validator)? else {
         return Err(ValidatorError::NoSuchValidator);
     };
     if record.tombstoned {
@@ -42,18 +42,50 @@ pub(crate) fn report_double_vote(
     if !evidence.is_signed(&chain.genesis, &record.vote_key) {
         return Err(ValidatorError::NotItsVotes);
     }
+    let lead = answers(execution, record.account, &evidence.validator)?;
+    tombstone(execution, evidence.validator, sender, report)?;
+    if let Some(lead) = lead {
+        tombstone(execution, lead, sender, report)?;
+    }
+    Ok(())
+}
+
+/// The validator of the lead, if this is a further node of one: the stake that gave it its seat answers for its votes.
+fn answers(
+    execution: &Execution<'_>,
+    account: Address,
+    identity: &[u8; 32],
+) -> Result<Option<[u8; 32]>, Fault> {
+    let state = &execution.overlay;
+    let found = candidates::candidate(state, account)?;
+    let Some(node) = found.filter(|found| found.validator == *identity) else {
+        return Ok(None);
+    };
+    let lead = candidates::lead_of(state, &node)?;
+    Ok(lead.map(|(_, lead)| lead.validator))
+}
+
+/// Tombstones a validator for votes of its own, or of a further node of it.
+fn tombstone(
+    execution: &mut Execution<'_>,
+    identity: [u8; 32],
+    reporter: Address,
+    report: &ReportDoubleVote,
+) -> Result<(), Fault> {
+    let mut record = present(
+        validator(&execution.overlay, &identity)?,
+        "validator that answers for votes",
+    )?;
     record.tombstoned = true;
-    let account = record.account;
-    let key = keys::validator(&evidence.validator);
-    execution.overlay.store(key, &record);
-    let event = slash(execution, account, sender, report)?;
+    execution.overlay.store(keys::validator(&identity), &record);
+    let event = slash(execution, (record.account, identity), reporter, report)?;
     execution.emit(Event::ValidatorTombstoned(Boxed::new(event)));
     Ok(())
 }
 
 fn slash(
     execution: &mut Execution<'_>,
-    account: Address,
+    (account, validator): (Address, [u8; 32]),
     reporter: Address,
     report: &ReportDoubleVote,
 ) -> Result<ValidatorTombstoned, Fault> {
@@ -61,7 +93,6 @@ fn slash(
     let owed = Params::share_up(slashable, execution.params.double_vote_bps).or_fault()?;
     let (amount, of_stake) = stake::forfeit(execution, account, owed, reporter)?;
     // Of what others lose the reporter gets nothing: else a candidate that votes twice and shows itself would earn by them.
-    let validator = report.evidence.validator;
     let Taken { all, own } = candidates::slash(execution, account, &validator)?;
     let share = execution.params.reporter_share_bps;
     let of_own = Params::share_down(own, share).or_fault()?;

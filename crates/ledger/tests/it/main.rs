@@ -103,6 +103,7 @@ scripts!(
     candidates_that_are_refused,
     candidates_that_vote_twice,
     seats,
+    further_nodes,
     seats_of_those_who_are_gone,
     jail,
     jail_of_no_epochs,

@@ -45,7 +45,7 @@ pub(crate) struct Step {
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let name = || 0..NAMES.len();
     let amount = prop_oneof![1u64..100, 1u64..3_000_000_000_000];
-    (name(), 0u8..48, name(), name(), amount).prop_map(|(who, verb, other, third, amount)| Step {
+    (name(), 0u8..51, name(), name(), amount).prop_map(|(who, verb, other, third, amount)| Step {
         who,
         verb,
         other,
@@ -87,11 +87,17 @@ fn action(world: &World, step: &Step) -> Action {
     let amount = Amount::from_base_units(step.amount).unwrap();
     let (candidate, to) = (address(step.other), address(step.third));
     match step.verb {
-        0..=3 => Action::RegisterCandidate(Boxed::new(tx::RegisterCandidate::sign(
-            (world.genesis.digest(), address(step.who)),
-            (&key(step.who), &vote_key(NAMES[step.who])),
-            (Bps(step.amount % 2_000), amount, peer()),
-        ))),
+        0..=3 => {
+            let signed = tx::RegisterCandidate::sign(
+                (world.genesis.digest(), address(step.who)),
+                (&key(step.who), &vote_key(NAMES[step.who])),
+                (Bps(step.amount % 2_000), amount, peer()),
+            );
+            Action::RegisterCandidate(Boxed::new(match step.verb {
+                2..=3 => signed.of(candidate),
+                _ => signed,
+            }))
+        }
         4..=5 => Action::UpdateCandidate(tx::UpdateCandidate {
             commission: Bps(step.amount % 2_000),
             stands: !step.amount.is_multiple_of(3),
@@ -139,8 +145,22 @@ fn action(world: &World, step: &Step) -> Action {
                 },
             ][step.third % 2],
         }),
+        48..=50 => Action::ConfirmNode(tx::ConfirmNode {
+            node: waits_for(world, address(step.who)).unwrap_or(candidate),
+        }),
         _ => Action::Transfer(tx::Transfer { to, amount }),
     }
+}
+
+/// A further node that waits for a lead.
+fn waits_for(world: &World, lead: Address) -> Option<Address> {
+    let mut accounts = NAMES.iter().map(|name| key_of(name).address());
+    accounts.find(|account| {
+        let found = candidates::candidate(&world.state, *account).unwrap();
+        found.is_some_and(|found| {
+            found.waits_for_lead() && found.lead.is_some_and(|named| named.account == lead)
+        })
+    })
 }
 
 /// One of the newest proposals.
@@ -237,7 +257,7 @@ fn fixed(seed: u64, count: u64) -> Vec<Step> {
     };
     let make = |step| Step {
         who: below(step, 0, NAMES.len()),
-        verb: u8::try_from(below(step, 1, 48)).unwrap(),
+        verb: u8::try_from(below(step, 1, 51)).unwrap(),
         other: below(step, 2, NAMES.len()),
         third: below(step, 3, NAMES.len()),
         amount: 1 + number(step, 4) % [100, 300_000_000_000, 3_000_000_000_000][below(step, 5, 3)],
@@ -262,6 +282,7 @@ fn random_steps_reach_everything_that_happens_to_stake() {
         "CandidateRegistered",
         "CandidateUpdated",
         "CandidateJailed",
+        "NodeConfirmed",
         "StakeDelegated",
         "StakeUndelegated",
         "StakeReturned",

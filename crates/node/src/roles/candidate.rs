@@ -206,7 +206,7 @@ pub async fn say_ready(
     }
 }
 
-/// What the node of an identity has to say after a block: nothing in the first half of an epoch, and if its account does not stand or has said it.
+/// What the node of an identity has to say after a block: nothing in the first half of an epoch, and if its account does not stand, has said it, or waits for its lead to confirm it.
 fn duty(
     state: &dyn State,
     (tip, half): (Height, u64),
@@ -221,7 +221,10 @@ fn duty(
     };
     let record = candidates::candidate(state, known.account)?;
     let stands = record.filter(|record| {
-        record.stands && record.validator == *identity && record.ready != Some(epoch.number)
+        record.stands
+            && record.validator == *identity
+            && record.ready != Some(epoch.number)
+            && !record.waits_for_lead()
     });
     let Some(record) = stands else {
         return Ok(None);

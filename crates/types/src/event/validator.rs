@@ -9,7 +9,7 @@ use crate::{
     quantity::{Bps, Height, Millis, ProposalId},
 };
 
-/// A validator was shown to have voted twice. It earns no fees any more, and its account's stake was slashed.
+/// A validator, or a further node of it, was shown to have voted twice. It earns no fees any more, and its account's stake was slashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValidatorTombstoned {
     /// Its identity.
@@ -106,6 +106,16 @@ record!(CandidateReleased {
     proposal,
     candidate
 });
+
+/// A candidate confirmed that another one is a further node of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeConfirmed {
+    /// The candidate behind which the stake is.
+    pub lead: Address,
+    /// The further node's account.
+    pub node: Address,
+}
+record!(NodeConfirmed { lead, node });
 
 /// An account put stake behind a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

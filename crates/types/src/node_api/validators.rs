@@ -82,6 +82,10 @@ pub struct CandidateReport {
     pub seat_next: bool,
     /// The last epoch for which it is jailed, because it made no block in one; none if it is not in the next.
     pub jailed_until: Option<u64>,
+    /// The candidate of which it is a further node, if it is one.
+    pub lead: Option<Address>,
+    /// Whether that one confirmed it: before, it has no seat.
+    pub is_confirmed: bool,
 }
 record!(CandidateReport {
     candidate,
@@ -94,7 +98,9 @@ record!(CandidateReport {
     peer,
     is_ready,
     seat_next,
-    jailed_until
+    jailed_until,
+    lead,
+    is_confirmed
 });
 
 /// The candidates that stand, and the seats.

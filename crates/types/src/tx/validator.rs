@@ -57,6 +57,8 @@ pub struct RegisterCandidate {
     pub amount: Amount,
     /// Where its node is reached by those of other validators.
     pub peer: PeerAddress,
+    /// The candidate of which it is a further node, if it is one: it takes seats for the stake behind that one, once that one confirmed it.
+    pub lead: Option<Address>,
 }
 record!(RegisterCandidate {
     identity,
@@ -65,7 +67,8 @@ record!(RegisterCandidate {
     possession,
     commission,
     amount,
-    peer
+    peer,
+    lead
 });
 
 impl RegisterCandidate {
@@ -97,7 +100,15 @@ impl RegisterCandidate {
             commission,
             amount,
             peer: peer.into(),
+            lead: None,
         }
+    }
+
+    /// The same as a further node of a candidate.
+    #[must_use]
+    pub const fn of(mut self, lead: Address) -> Self {
+        self.lead = Some(lead);
+        self
     }
 
     /// The vote key, if both keys are keys and signed that they belong to an account on the chain of a genesis. It takes a pairing, some
@@ -139,6 +150,14 @@ record!(UpdateCandidate {
     stands,
     peer
 });
+
+/// Confirms that a candidate is a further node of the sender, for good: the stake behind the sender gives it seats, and answers for its votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfirmNode {
+    /// The further node's account.
+    pub node: Address,
+}
+record!(ConfirmNode { node });
 
 /// Puts balance behind a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

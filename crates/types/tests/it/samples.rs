@@ -347,16 +347,18 @@ records! {
     DoubleVote { validator, epoch, view, first, second }
     ReportDoubleVote { evidence }
     ValidatorTombstoned { validator, account, epoch, view, reporter, amount, delegated, to_reporter, burned }
-    RegisterCandidate { identity, vote_key, consent, possession, commission, amount, peer }
+    RegisterCandidate { identity, vote_key, consent, possession, commission, amount, peer, lead }
     UpdateCandidate { commission, stands, peer }
     DelegateStake { candidate, amount }
     UndelegateStake { candidate, shares }
     RedelegateStake { from, to, amount }
     ClaimRewards { candidate }
+    ConfirmNode { node }
     CandidateRegistered { candidate, validator, commission }
     CandidateUpdated { candidate, commission, stands }
     CandidateJailed { candidate, validator, epoch, until }
     CandidateReleased { proposal, candidate }
+    NodeConfirmed { lead, node }
     StakeDelegated { candidate, delegator, amount }
     StakeUndelegated { candidate, delegator, shares, free_at }
     StakeReturned { candidate, delegator, amount }
@@ -366,7 +368,7 @@ records! {
     Seat { validator, vote_key, stake }
     EpochBegan { epoch, ends, by_stake, since, seats }
     AskCandidates {}
-    CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, peer, is_ready, seat_next, jailed_until }
+    CandidateReport { candidate, validator, commission, next_commission, own, stake, leaving, peer, is_ready, seat_next, jailed_until, lead, is_confirmed }
     CandidatesReport { epoch, ends, by_stake, since, seats, stake, absent, stake_min, seats_min, candidates }
     AskDelegations { delegator }
     AskState { size, start, max, is_boundary }
@@ -539,7 +541,7 @@ choices! {
         SubmitReceipt, CommitVerdict, OpenReceipt, RevealVerdict, Challenge, PostBatch, ShowLeaves, OpenBatch, CloseSession,
         GrantDelegate, RevokeDelegate, OpenSession, TopUpLane, ShareLeaves, Appeal, Defend, OpenNode, Exhibit, RevealLink,
         SubmitProposal, AddDeposit, Vote, AnswerMotion, AppealMotion, ReportDoubleVote,
-        RegisterCandidate, UpdateCandidate, DelegateStake, UndelegateStake, RedelegateStake, ClaimRewards,
+        RegisterCandidate, UpdateCandidate, DelegateStake, UndelegateStake, RedelegateStake, ClaimRewards, ConfirmNode,
     }
     Event {
         Transferred, Bonded, Unbonding, Unbonded, Slashed, OfferRegistered, OfferWithdrawn, VerifierEnrolled, VerifierLeft, OrderPosted,
@@ -549,7 +551,7 @@ choices! {
         LaneToppedUp, SharingDue, LeavesShared, LinkDue, LinkRevealed, NothingDrawn, SampleChosen, Appealed, AppealNarrowed, AppealDecided, AppealsOpen, ProposalSubmitted, DepositAdded,
         VotingStarted, Voted, ProposalPassed, MotionAnswered, MotionAppealed, ProposalEnded, ParamChanged, TreasurySpent, Penalised,
         ModulePaused, ModuleResumed, UpgradePlanned, VoteOverridden, VoteReturned, ValidatorTombstoned,
-        CandidateRegistered, CandidateUpdated, CandidateJailed, CandidateReleased, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated,
+        CandidateRegistered, CandidateUpdated, CandidateJailed, CandidateReleased, NodeConfirmed, StakeDelegated, StakeUndelegated, StakeReturned, Redelegated,
         RedelegationSlashed, RewardsClaimed, EpochBegan, WithdrawalsHalted, WithdrawalsResumed, ServiceSet, UpgradeBegan,
     }
     Message { SetParam, TreasurySpend, Penalty, Pause, Cancel, Upgrade, Resume, SetService, Release }

@@ -47,6 +47,18 @@ pub(crate) struct Register {
     /// Where its node is reached by those of other validators; without it what this folder's card says.
     #[arg(long, value_name = "ADDRESS:PORT")]
     peer: Option<SocketAddr>,
+    /// The candidate of which this is a further node: an address, or the name of one of your keys. It confirms it with `fairweir validator confirm`.
+    #[arg(long, value_name = "CANDIDATE")]
+    lead: Option<String>,
+    #[command(flatten)]
+    itself: Itself,
+}
+
+/// Confirm that a candidate is a further node of your own, for good: your stake gives it seats, and is slashed if it votes twice.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Confirm {
+    /// The further node's account: an address (fw1…) or the name of one of your keys.
+    node: String,
     #[command(flatten)]
     itself: Itself,
 }
@@ -144,12 +156,31 @@ pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit>
             peer(global, register.peer)?,
         ),
     );
-    let said = format!(
-        "{account} is a candidate with {} coins of its own",
-        register.amount
-    );
+    let (signed, said) = match &register.lead {
+        None => {
+            let said = format!(
+                "{account} is a candidate with {} coins of its own",
+                register.amount
+            );
+            (signed, said)
+        }
+        Some(lead) => {
+            let lead = resolve(global, lead)?;
+            let said = format!(
+                "{account} is to be a further node of {lead}, which confirms it with `fairweir validator confirm {account}`"
+            );
+            (signed.of(lead), said)
+        }
+    };
     let action = Action::RegisterCandidate(Boxed::new(signed));
     send(global, &register.itself.key, action, &said)
+}
+
+pub(super) fn confirm(global: &Global, confirm: &Confirm) -> Result<(), Exit> {
+    let node = resolve(global, &confirm.node)?;
+    let action = Action::ConfirmNode(tx::ConfirmNode { node });
+    let said = format!("{node} is a further node of {}", confirm.itself.key);
+    send(global, &confirm.itself.key, action, &said)
 }
 
 pub(super) fn update(global: &Global, update: &Update) -> Result<(), Exit> {
@@ -255,8 +286,13 @@ pub(super) fn candidates(global: &Global) -> Result<(), Exit> {
             (Some(until), false) => format!("not ready, jailed until epoch {until} is over"),
         };
         let next = if found.seat_next { "a seat" } else { "no seat" };
+        let lead = match (found.lead, found.is_confirmed) {
+            (None, _) => String::new(),
+            (Some(lead), true) => format!("; a further node of {lead}"),
+            (Some(lead), false) => format!("; a further node of {lead} once that one confirms it"),
+        };
         output::line(format!(
-            "{}  {} coins behind it, {} its own, keeps {} basis points; at {}, {ready}, {next} next",
+            "{}  {} coins behind it, {} its own, keeps {} basis points; at {}, {ready}, {next} next{lead}",
             found.candidate, found.stake, found.own, found.commission, found.peer
         ));
     }

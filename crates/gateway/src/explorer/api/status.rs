@@ -139,6 +139,10 @@ pub(crate) struct CandidateNow {
     seat_next: bool,
     /// The last epoch for which it is jailed, because it had a seat and made no block in a whole epoch; null if it is not in the next.
     jailed_until: Option<u64>,
+    /// The candidate of which it is a further node; null if it is none.
+    lead: Option<String>,
+    /// Whether that one confirmed it: before, it has no seat.
+    confirmed: bool,
 }
 
 /// The seats of this epoch, and who stands for those of the next.
@@ -181,6 +185,8 @@ fn epoch(report: &node_api::CandidatesReport) -> EpochNow {
         ready: found.is_ready,
         seat_next: found.seat_next,
         jailed_until: found.jailed_until,
+        lead: found.lead.map(|lead| lead.to_string()),
+        confirmed: found.is_confirmed,
     };
     let seat = |seat: &Seat| SeatNow {
         validator: Digest(seat.validator).to_string(),

@@ -3,13 +3,15 @@
 //! ```text
 //! A: candidate commission=500 amount=1000    with keys named after A; `identity=B` and `vote=B` take B's, `for=B` signs for B's account,
 //!                                            `genesis=other` for another chain; the validator of the genesis has the keys of `validator`;
-//!                                            `peer=127.0.0.1:9000` is where its node is
+//!                                            `peer=127.0.0.1:9000` is where its node is; `lead=B` names B as its lead, as a further node
+//! B: confirm A                               says that A is a further node of B
 //! A: stand commission=600                    which also says that its node is there; `stand-down` to stand no more
 //! B: delegate A 100                          also `undelegate A 40`, `redelegate A C 10`, `claim A`
 //! expect shares B A 60                       what B has behind A; `pot A 100` is the money behind A, `earned B A 0.5` what it may claim
 //! silent A B                                 make no blocks from now on, also with seats; `silent` alone: everybody makes them again
 //! expect jailed A 13                         the last epoch in which it has no seat for that, or `none`
 //! expect would-be-jailed A yes               if the epoch ended now, or `no`
+//! expect stake-of-seat A 120                 behind its seat in the present epoch
 //! expect seats A 1                           in the present epoch, whose number is `epoch 3`; nobody came or left since the epoch `since 2`
 //! expect secured 70                          what orders hold; `third 240` of the seats costs so much, `room 10` more may be locked, or `none`
 //! ```
@@ -20,8 +22,8 @@ use fairweir_ledger::{candidates, secured};
 use fairweir_types::{
     Action, Amount, Boxed, Bps, Digest, SecretKey,
     tx::{
-        ClaimRewards, DelegateStake, RedelegateStake, RegisterCandidate, UndelegateStake,
-        UpdateCandidate,
+        ClaimRewards, ConfirmNode, DelegateStake, RedelegateStake, RegisterCandidate,
+        UndelegateStake, UpdateCandidate,
     },
 };
 use std::net::SocketAddr;
@@ -48,11 +50,15 @@ fn register(world: &World, key: &SecretKey, line: &Line<'_>) -> RegisterCandidat
         name => vote_key_of(name),
     };
     let amount = coins(line.options.get("amount").copied().unwrap_or("1000"));
-    RegisterCandidate::sign(
+    let signed = RegisterCandidate::sign(
         (genesis, account),
         (&key_of(named("identity")), &vote),
         (Bps(line.option("commission", 0)), amount, peer(line)),
-    )
+    );
+    match line.options.get("lead") {
+        Some(lead) => signed.of(address(world, lead)),
+        None => signed,
+    }
 }
 
 pub(super) fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Option<Action> {
@@ -64,6 +70,7 @@ pub(super) fn action(world: &World, key: &SecretKey, line: &Line<'_>) -> Option<
             stands: stands == "stand",
             peer: peer(line).into(),
         }),
+        "confirm" => Action::ConfirmNode(ConfirmNode { node: account(1) }),
         "delegate" => Action::DelegateStake(DelegateStake {
             candidate: account(1),
             amount: coins(line.word(2)),
@@ -124,6 +131,13 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
                 line.word(2),
                 "seats of {subject}"
             );
+        }
+        "stake-of-seat" => {
+            let seats = candidates::seats(&world.state).unwrap();
+            let identity = crate::world::identity_of(subject);
+            let mut seats = seats.iter();
+            let found = seats.find(|seat| seat.validator == identity).unwrap();
+            assert_eq!(found.stake, coins(line.word(2)), "seat of {subject}");
         }
         "jailed" => {
             let report = candidates::report(&world.state).unwrap();
