@@ -228,9 +228,35 @@ fn run(cli: Cli) -> Result<(), Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_command_is_well_defined() {
         Cli::command().debug_assert();
+    }
+
+    /// Options of every command, by their names, must not be taken by one command's own: it would be told another one's value.
+    fn check_names(command: &clap::Command, taken: &BTreeSet<String>) {
+        for subcommand in command.get_subcommands() {
+            for own in subcommand.get_arguments() {
+                let (name, of) = (own.get_id().as_str(), subcommand.get_name());
+                assert!(
+                    !taken.contains(name),
+                    "{of} takes --{name} of every command"
+                );
+            }
+            check_names(subcommand, taken);
+        }
+    }
+
+    #[test]
+    fn no_command_takes_the_name_of_an_option_of_every_command() {
+        let command = Cli::command();
+        let of_all = command
+            .get_arguments()
+            .filter(|found| found.is_global_set());
+        let taken: BTreeSet<String> = of_all.map(|found| found.get_id().to_string()).collect();
+        assert!(taken.contains("node"));
+        check_names(&command, &taken);
     }
 }

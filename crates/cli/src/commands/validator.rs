@@ -24,7 +24,7 @@ Try:
   fairweir validator handovers seats.fw               what proves who has the seats today, for `fairweir verify --handovers`
   fairweir validator candidates                       who stands for seats, and with which stake
   fairweir validator candidate --commission 500 --amount 1000   stand with the keys 'validator' and 'validator-vote': send 'validator' coins first
-  fairweir validator candidate --lead fw1… --commission 500 --amount 1000   stand as a further node of a candidate, which confirms it:
+  fairweir validator candidate --lead fw1… --amount 1000   stand as a further node of a candidate, which confirms it:
   fairweir validator confirm fw1…                     have your stake give seats to a further node of your own, too
   fairweir validator delegate fw1… 250                put 250 coins behind a candidate
   fairweir validator delegations                      what your account has behind candidates, and what it earned";
@@ -123,7 +123,7 @@ fn list(global: &Global) -> Result<(), Exit> {
             continue;
         }
         let state = if validator.tombstoned {
-            "  tombstoned: it voted twice"
+            "  tombstoned: it, or a further node of it, voted twice"
         } else if is_accused {
             "  voted twice: see `fairweir validator report`"
         } else if validator.seated {

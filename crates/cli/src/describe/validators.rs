@@ -8,8 +8,16 @@ pub(super) fn event(names: &Names, event: &Event) -> Option<String> {
     let who = |address| names.show(address);
     Some(match event {
         Event::ValidatorTombstoned(event) => format!(
-            "validator {} voted twice in view {}: {} of the stake of {} and {} of the stake behind it slashed, {} of it to {}",
-            Digest(event.validator),
+            "{} in view {}: {} of the stake of {} and {} of the stake behind it slashed, {} of it to {}",
+            if event.voter == event.validator {
+                format!("validator {} voted twice", Digest(event.voter))
+            } else {
+                format!(
+                    "validator {} answers for its further node {}, which voted twice",
+                    Digest(event.validator),
+                    Digest(event.voter)
+                )
+            },
             event.view,
             event.amount,
             who(event.account),

@@ -70,7 +70,7 @@ pub fn delegation(known: &DelegationReport) -> Value {
 pub(super) fn details(event: &Event) -> Option<Value> {
     Some(match event {
         Event::ValidatorTombstoned(event) => json!({
-            "validator": identity(event.validator), "account": address(event.account), "epoch": event.epoch, "view": event.view,
+            "validator": identity(event.validator), "voter": identity(event.voter), "account": address(event.account), "epoch": event.epoch, "view": event.view,
             "reporter": address(event.reporter), "amount": coins(event.amount), "delegated": coins(event.delegated),
             "to_reporter": coins(event.to_reporter), "burned": coins(event.burned),
         }),

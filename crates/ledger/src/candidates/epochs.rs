@@ -16,7 +16,7 @@ use crate::{
     keys,
     params::{Params, count as length, money},
     state::{State, load, state_record},
-    validators::validator,
+    validators::{ValidatorRecord, validator},
 };
 use fairweir_types::{
     Address, Amount, BoundedVec, Boxed, Event, Height,
@@ -87,26 +87,18 @@ const NEARLY_ALL: u64 = 6;
 pub(super) struct Group {
     /// By operator, those that have any.
     operators: BTreeMap<Address, Share>,
-    /// The stake behind them: of what is behind an operator as large a part as of its nodes are among them.
+    /// The stake behind them: of what is behind an operator as large a part as it has nodes among them for the seats that it would have with all of its nodes.
     pub(super) stake: Amount,
 }
 
 impl Group {
-    fn add(
-        &mut self,
-        (operator, all): (Address, &Share),
-        nodes: Vec<Address>,
-    ) -> Result<(), Fault> {
-        if nodes.is_empty() {
-            return Ok(());
-        }
-        let part = operator::part(all.stake, (nodes.len(), all.nodes.len()))?;
+    fn add(&mut self, operator: Address, share: Share, worth: usize) -> Result<(), Fault> {
+        let parts = share.seats_max.min(worth);
+        let part = operator::part(share.stake, (parts, worth))?;
         self.stake = self.stake.checked_add(part).or_fault()?;
-        let share = Share {
-            stake: all.stake,
-            nodes,
-        };
-        self.operators.insert(operator, share);
+        if share.seats_max > 0 {
+            self.operators.insert(operator, share);
+        }
         Ok(())
     }
 
@@ -115,6 +107,11 @@ impl Group {
         let operators = self.operators.values();
         operators.flat_map(|share| share.nodes.iter().copied())
     }
+
+    /// How many seats they may have together.
+    fn seats_max(&self) -> usize {
+        self.operators.values().map(|share| share.seats_max).sum()
+    }
 }
 
 /// Candidates that may have seats, by whether they are there.
@@ -122,53 +119,107 @@ impl Group {
 pub(super) struct Count {
     /// Those that said in this epoch that they are there: the ready.
     pub(super) ready: Group,
-    /// Those of them that are not jailed in the next.
+    /// Those of them that are not jailed in the next; of an operator with so many jailed, so many fewer than it would have seats.
     pub(super) free: Group,
     /// The stake behind those that did not say so.
     pub(super) absent: Amount,
 }
 
-/// Counts the stake behind those that stand and have enough stake of their own. Reads a bounded list.
-pub(super) fn count(
+/// A candidate that leads, with its nodes that stand: itself and its further ones.
+struct Standing<'s> {
+    record: &'s Candidate,
+    nodes: Vec<(Address, &'s Candidate)>,
+}
+
+/// Those that stand and have enough stake of their own, by operator.
+fn by_operator<'s>(
     state: &dyn State,
-    params: &Params,
-    standing: &[(Address, Candidate)],
-) -> Result<Count, Fault> {
-    let min = money(params.candidate_stake_min);
-    let epoch = epoch(state)?.number;
-    let mut standing_with: BTreeMap<Address, Share> = BTreeMap::new();
-    let (mut ready, mut free) = (BTreeSet::new(), BTreeSet::new());
+    min: Amount,
+    standing: &'s [(Address, Candidate)],
+) -> Result<BTreeMap<Address, Standing<'s>>, Fault> {
+    let mut operators = BTreeMap::new();
+    let mut further = Vec::new();
     for (account, record) in standing {
         let own = delegation(state, *account, *account)?;
         if own.is_none_or(|own| own.shares < min) {
             continue;
         }
-        let Some(operator) = operator::operator(state, (*account, record))? else {
-            continue;
-        };
-        let share = standing_with.entry(operator).or_default();
-        share.stake = share.stake.checked_add(record.counting()?).or_fault()?;
-        share.nodes.push(*account);
-        if record.ready == Some(epoch) {
-            ready.insert(*account);
-            if !record.is_jailed_after(epoch) {
-                free.insert(*account);
+        match record.lead {
+            None => {
+                let nodes = vec![(*account, record)];
+                operators.insert(*account, Standing { record, nodes });
             }
+            Some(lead) if lead.is_confirmed => further.push((lead.account, *account, record)),
+            Some(_) => {}
         }
     }
-    let mut count = Count::default();
-    let mut all = Amount::ZERO;
-    for (operator, share) in &standing_with {
-        all = all.checked_add(share.stake).or_fault()?;
-        let of = |group: &BTreeSet<Address>| {
-            let nodes = share.nodes.iter().copied();
-            nodes.filter(|node| group.contains(node)).collect()
-        };
-        count.ready.add((*operator, share), of(&ready))?;
-        count.free.add((*operator, share), of(&free))?;
+    for (lead, account, record) in further {
+        if let Some(operator) = operators.get_mut(&lead) {
+            operator.nodes.push((account, record));
+        }
     }
+    Ok(operators)
+}
+
+/// Counts the stake behind those that stand and have enough stake of their own. Reads bounded lists.
+pub(super) fn count(
+    state: &dyn State,
+    params: &Params,
+    standing: &[(Address, Candidate)],
+) -> Result<Count, Fault> {
+    let epoch = epoch(state)?.number;
+    let operators = by_operator(state, money(params.candidate_stake_min), standing)?;
+    let mut whole = BTreeMap::new();
+    let mut jailed = BTreeMap::new();
+    for (account, Standing { record, nodes }) in &operators {
+        // One that never was there is missed by nobody; one that is jailed counts, whether it stands or not.
+        let known = nodes.iter().filter(|(_, node)| node.ready.is_some());
+        let mut known: BTreeSet<Address> = known.map(|(node, _)| *node).collect();
+        let of_jail = jail::jailed_nodes(state, (*account, record), epoch)?;
+        jailed.insert(*account, of_jail.len());
+        known.extend(of_jail);
+        let share = Share {
+            stake: record.counting()?,
+            seats_max: known.len(),
+            nodes: Vec::new(),
+        };
+        whole.insert(*account, share);
+    }
+    // What each would have if all its nodes were there.
+    let worth = operator::divide(&whole, seats_at_most(params))?;
+    let mut count = Count::default();
+    for (account, Standing { record, nodes }) in operators {
+        let stake = record.counting()?;
+        let worth = worth.get(&account).copied().unwrap_or(0).max(1);
+        let jailed = jailed.get(&account).copied().unwrap_or(0);
+        let share = |is_one: &dyn Fn(&Candidate) -> bool, most: usize| {
+            let nodes = nodes.iter().filter(|(_, node)| is_one(node));
+            let nodes: Vec<Address> = nodes.map(|(node, _)| *node).collect();
+            Share {
+                stake,
+                seats_max: most.min(nodes.len()),
+                nodes,
+            }
+        };
+        let is_ready = |node: &Candidate| node.ready == Some(epoch);
+        let is_free = |node: &Candidate| is_ready(node) && !node.is_jailed_after(epoch);
+        let ready = share(&is_ready, nodes.len());
+        count.ready.add(account, ready, worth)?;
+        // The seat of one that is jailed is no other node's of that operator.
+        let most = if jailed > 0 {
+            worth.saturating_sub(jailed)
+        } else {
+            nodes.len()
+        };
+        count.free.add(account, share(&is_free, most), worth)?;
+    }
+    let all = Amount::sum(whole.values().map(|share| share.stake)).or_fault()?;
     count.absent = all.checked_sub(count.ready.stake).or_fault()?;
     Ok(count)
+}
+
+fn seats_at_most(params: &Params) -> usize {
+    length(params.seats).min(VALIDATORS_MAX)
 }
 
 /// Those that get seats, if seats follow stake. Whoever keeps others from saying that they are ready must not win by that: more than two thirds of the stake are. Nor must who has
@@ -179,7 +230,7 @@ pub(super) fn elected(
 ) -> Result<Option<Vec<(Address, Amount)>>, Fault> {
     let all = count.ready.stake.checked_add(count.absent).or_fault()?;
     let is_enough = |group: &Group, parts| {
-        group.nodes().count() >= length(params.seats_min)
+        group.seats_max() >= length(params.seats_min)
             && group.stake >= money(params.seats_stake_min)
             && exceeds(group.stake.base_units(), all.base_units(), parts)
     };
@@ -191,8 +242,7 @@ pub(super) fn elected(
     } else {
         &count.ready
     };
-    let seats = length(params.seats).min(VALIDATORS_MAX);
-    operator::apportion(&chosen.operators, seats).map(Some)
+    operator::apportion(&chosen.operators, seats_at_most(params)).map(Some)
 }
 
 /// Whether a part of all is more than all but one of so many equal parts.
@@ -287,7 +337,7 @@ fn next_seats(
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for seat in held {
         let known = present(validator(state, &seat.validator)?, "validator with a seat")?;
-        if known.tombstoned {
+        if known.tombstoned || lost_its_lead(state, (&known, &seat.validator))? {
             continue;
         }
         let seats = if ready.contains(&known.account) {
@@ -312,6 +362,17 @@ fn next_seats(
     Ok((as_of_now(state, &there)?, false))
 }
 
+/// Whether a validator is a further node whose lead was tombstoned.
+fn lost_its_lead(
+    state: &dyn State,
+    (known, identity): (&ValidatorRecord, &[u8; 32]),
+) -> Result<bool, Fault> {
+    match candidate(state, known.account)? {
+        Some(found) if found.validator == *identity => operator::lost_its_lead(state, &found),
+        _ => Ok(false),
+    }
+}
+
 /// Seats with what counts behind them now.
 fn as_of_now(state: &dyn State, seats: &[Seat]) -> Result<Vec<Seat>, Fault> {
     let mut seated = Vec::new();
@@ -321,7 +382,7 @@ fn as_of_now(state: &dyn State, seats: &[Seat]) -> Result<Vec<Seat>, Fault> {
         let found = found.filter(|found| found.validator == seat.validator && !known.tombstoned);
         seated.extend(found.map(|found| (known.account, found)));
     }
-    let stakes = operator::alike(state, &seated)?;
+    let stakes = operator::stake_of_seats(state, &seated)?;
     let stakes: BTreeMap<[u8; 32], Amount> = seated
         .iter()
         .map(|(_, found)| found.validator)

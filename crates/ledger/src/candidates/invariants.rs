@@ -115,6 +115,10 @@ pub(crate) fn check(state: &dyn State) -> Result<(), Violation> {
             ("tombstones", record.is_tombstoned() == validator.tombstoned),
             ("accounts of candidates", validator.account == account),
             ("leads", leads(state, &record)?),
+            (
+                "stake of others behind a further node",
+                record.lead.is_none() || record.backing == Amount::ZERO,
+            ),
         ];
         if let Some((what, _)) = holds.iter().find(|(_, holds)| !holds) {
             return Err(Violation::Candidates { what });

@@ -7,11 +7,12 @@
 use super::{
     Candidate, candidate,
     epochs::{self, Epoch},
+    operator::lead_of,
     pot,
 };
 use crate::{
     execution::Execution,
-    fault::{Fault, counted},
+    fault::{Fault, counted, present},
     governance::GovernanceError,
     keys,
     params::Params,
@@ -19,7 +20,7 @@ use crate::{
     validators::validator,
 };
 use fairweir_types::{
-    Address, Event, ProposalId,
+    Address, BoundedVec, Event, ProposalId,
     event::{CandidateJailed, CandidateReleased, Seat},
     governance::Release,
 };
@@ -143,9 +144,13 @@ pub(super) fn jail_silent(
         let Some((account, mut record)) = found else {
             continue;
         };
-        let jail = Jail::after(ends.number, record.jail, execution.params.jail_epochs)?;
+        let before = last_jail(&execution.overlay, (account, &record), ends.number)?;
+        let jail = Jail::after(ends.number, before, execution.params.jail_epochs)?;
         record.jail = Some(jail);
         pot::keep(execution, account, &record);
+        if let Some(lead) = lead_of(&execution.overlay, &record)? {
+            note_jailed(execution, lead, (account, ends.number))?;
+        }
         execution.emit(Event::CandidateJailed(CandidateJailed {
             candidate: account,
             validator: seat.validator,
@@ -154,6 +159,63 @@ pub(super) fn jail_silent(
         }));
     }
     Ok(())
+}
+
+/// The lead and its further nodes that are noted as jailed, with their records.
+fn noted(
+    state: &dyn State,
+    (account, lead): (Address, &Candidate),
+) -> Result<Vec<(Address, Candidate)>, Fault> {
+    let mut found = vec![(account, lead.clone())];
+    for node in &lead.jailed_nodes {
+        let record = present(candidate(state, *node)?, "further node that is jailed")?;
+        found.push((*node, record));
+    }
+    Ok(found)
+}
+
+/// The nodes of an operator that are jailed in the epoch behind that one, whether they stand or not.
+pub(super) fn jailed_nodes(
+    state: &dyn State,
+    lead: (Address, &Candidate),
+    epoch: u64,
+) -> Result<Vec<Address>, Fault> {
+    let noted = noted(state, lead)?.into_iter();
+    let jailed = noted.filter(|(_, record)| record.is_jailed_after(epoch));
+    Ok(jailed.map(|(account, _)| account).collect())
+}
+
+/// Notes with its lead that a further node is jailed: the seat that it had is nobody's else of that operator until it is over.
+fn note_jailed(
+    execution: &mut Execution<'_>,
+    (account, mut lead): (Address, Candidate),
+    (node, epoch): (Address, u64),
+) -> Result<(), Fault> {
+    let mut jailed = jailed_nodes(&execution.overlay, (account, &lead), epoch)?;
+    jailed.retain(|other| *other != account && *other != node);
+    jailed.push(node);
+    // More than all seats are not worth noting.
+    lead.jailed_nodes = BoundedVec::truncating(jailed);
+    pot::keep(execution, account, &lead);
+    Ok(())
+}
+
+/// The last jail of a candidate, or of another node of the same operator, that began before that epoch was over.
+fn last_jail(
+    state: &dyn State,
+    (account, record): (Address, &Candidate),
+    epoch: u64,
+) -> Result<Option<Jail>, Fault> {
+    let lead = lead_of(state, record)?;
+    let (lead, of_lead) = lead
+        .as_ref()
+        .map_or((account, record), |(account, lead)| (*account, lead));
+    let of_others = noted(state, (lead, of_lead))?
+        .into_iter()
+        .map(|(_, other)| other.jail);
+    let all = of_others.chain([record.jail]).flatten();
+    let before = all.filter(|jail| jail.first <= epoch);
+    Ok(before.max_by_key(|jail| jail.last))
 }
 
 /// Checks that there is somebody to let out, of that jail.

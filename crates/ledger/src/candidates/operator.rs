@@ -1,8 +1,9 @@
 //! Operators: a candidate with its further nodes.
 //!
 //! A node has one vote at most. Who has stake for several seats behind it runs several nodes: each has an account and keys of its own, and is a candidate that names
-//! another one as its lead, which confirms it. What is behind all of them is one sum: it gives the operator as many seats as its part of all stake, as far as it
-//! has nodes that are there: a machine that is gone costs the seat that it had, no more. Stake is put behind the lead; it earns what all its nodes earn, and answers for all their votes.
+//! another one as its lead, which confirms it. The stake behind the lead gives the operator as many seats as its part of all stake, as far as it
+//! has nodes that are there: a machine that is gone costs the seat that it had, no more. The lead earns what all its nodes earn, and answers for all their votes; what a
+//! further node put behind itself binds its place, and counts for nothing.
 //!
 //! A further node stays one for good: else it could vote twice, and leave what answers for that.
 
@@ -13,7 +14,7 @@ use crate::{
     state::{State, state_record},
 };
 use fairweir_types::{Address, Amount, Event, Rounding, event::NodeConfirmed, tx::ConfirmNode};
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// The candidate of which another one is a further node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,14 @@ impl Candidate {
     }
 }
 
+/// Whether stake could give a candidate a seat: it is no further node, or its lead confirmed it and answers for it.
+///
+/// # Errors
+/// [`Fault`].
+pub fn has_stake(state: &dyn State, record: &Candidate) -> Result<bool, Fault> {
+    Ok(record.lead.is_none() || lead_of(state, record)?.is_some())
+}
+
 /// The lead of a further node, if it confirmed it and was not tombstoned.
 pub(crate) fn lead_of(
     state: &dyn State,
@@ -48,15 +57,10 @@ pub(crate) fn lead_of(
     Ok((!record.is_tombstoned()).then_some((lead.account, record)))
 }
 
-/// The operator of a candidate: its lead's account or its own. None for a further node that nobody answers for: it has no seat.
-pub(super) fn operator(
-    state: &dyn State,
-    (account, record): (Address, &Candidate),
-) -> Result<Option<Address>, Fault> {
-    if record.lead.is_none() {
-        return Ok(Some(account));
-    }
-    Ok(lead_of(state, record)?.map(|(lead, _)| lead))
+/// Whether it is a further node whose lead answers for nothing any more: it has no seat.
+pub(super) fn lost_its_lead(state: &dyn State, node: &Candidate) -> Result<bool, Fault> {
+    let is_further = node.lead.is_some_and(|lead| lead.is_confirmed);
+    Ok(is_further && lead_of(state, node)?.is_none())
 }
 
 /// Checks that an account may lead: it is a candidate, and no further node itself.
@@ -116,62 +120,112 @@ pub(crate) fn confirm_node(
 /// What an operator has while seats are given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
-    /// What counts behind all its nodes that stand, whether they are there or not.
+    /// What counts behind its lead.
     pub(super) stake: Amount,
-    /// The accounts of those that may have seats.
+    /// The accounts of its nodes that may have seats.
     pub(super) nodes: Vec<Address>,
+    /// How many seats it may have; no more than nodes.
+    pub(super) seats_max: usize,
 }
 
-/// Seats by largest remainder (Hamilton's method): for each, whose it is and the stake behind it, which an operator's seats share alike.
+/// The whole seats in a part of all stake, rounded down.
+fn quota(stake: Amount, all: Amount, seats: usize) -> Result<usize, Fault> {
+    let whole = times(stake, seats)?.checked_div(all.base_units().into());
+    counted(
+        usize::try_from(whole.unwrap_or(0)).ok(),
+        "seats of an operator",
+    )
+}
+
+fn times(amount: Amount, by: usize) -> Result<u128, Fault> {
+    let by = u128::try_from(by).ok();
+    let product = by.and_then(|by| by.checked_mul(amount.base_units().into()));
+    counted(product, "stake of seats")
+}
+
+/// How many seats each operator has, by largest remainder (Hamilton's method).
 ///
-/// With S all stake and N seats, a seat is worth S ÷ N. Each goes to the operator of which the most stake is left when that is taken off for each of its seats; ties go to
-/// the lower address. So whoever has k times S ÷ N has k seats at least, and the rest goes by what remains. An operator has no more seats than nodes: what it leaves goes on
-/// to the others in the same order. Where everybody has one node those with the most stake have the seats. Of an operator's nodes its own comes first, then the lower address.
+/// With S all stake and N seats, a seat is worth S ÷ N. Who has stake for as many seats as it may have, or more, has these, and they are taken out with its stake; again until nobody is left
+/// of whom that is true, for what such a one cannot use belongs to the others. Each of these then has its part in whole seats, and the rest goes by what remains of the parts; ties go to the
+/// lower address. Where everybody has one node those with the most stake have the seats.
 ///
-/// Costs O(N × operators).
+/// Costs O(operators²).
+pub(super) fn divide(
+    operators: &BTreeMap<Address, Share>,
+    seats: usize,
+) -> Result<BTreeMap<Address, usize>, Fault> {
+    let mut open: Vec<(&Address, &Share)> = operators.iter().collect();
+    let possible = open.iter().map(|(_, share)| share.seats_max);
+    let mut left = seats.min(possible.sum());
+    let mut got = BTreeMap::new();
+    loop {
+        let all = Amount::sum(open.iter().map(|(_, share)| share.stake)).or_fault()?;
+        let mut parts = Vec::with_capacity(open.len());
+        for (operator, share) in open {
+            parts.push((operator, share, quota(share.stake, all, left)?));
+        }
+        let is_full = |(_, share, whole): &(&Address, &Share, usize)| *whole >= share.seats_max;
+        let (full, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_full);
+        if all == Amount::ZERO || full.is_empty() {
+            let parts = [full, rest].concat();
+            give(&parts, (all, left), &mut got)?;
+            return Ok(got);
+        }
+        for (operator, share, _) in full {
+            got.insert(*operator, share.seats_max);
+            left = left.saturating_sub(share.seats_max);
+        }
+        open = rest
+            .into_iter()
+            .map(|(operator, share, _)| (operator, share))
+            .collect();
+    }
+}
+
+/// Gives operators the whole seats of their parts, and what is left of the seats by what remains of these.
+fn give(
+    parts: &[(&Address, &Share, usize)],
+    (all, seats): (Amount, usize),
+    got: &mut BTreeMap<Address, usize>,
+) -> Result<(), Fault> {
+    let mut left = seats;
+    let mut remainders = Vec::with_capacity(parts.len());
+    for (operator, share, whole) in parts {
+        let remains = times(share.stake, seats)?.checked_sub(times(all, *whole)?);
+        let whole = share.seats_max.min(*whole);
+        remainders.push((
+            Reverse(counted(remains, "stake of seats")?),
+            **operator,
+            *share,
+        ));
+        got.insert(**operator, whole);
+        left = left.saturating_sub(whole);
+    }
+    remainders.sort_unstable_by_key(|(remains, operator, _)| (*remains, *operator));
+    for (_, operator, share) in remainders {
+        let seats = got.entry(operator).or_default();
+        if left > 0 && *seats < share.seats_max {
+            *seats = seats.saturating_add(1);
+            left = left.saturating_sub(1);
+        }
+    }
+    Ok(())
+}
+
+/// The seats that operators have: for each, whose it is and the stake behind it, which those of one operator share alike. Of its nodes its own comes first, then the lower address.
 pub(super) fn apportion(
     operators: &BTreeMap<Address, Share>,
     seats: usize,
 ) -> Result<Vec<(Address, Amount)>, Fault> {
-    let all = Amount::sum(operators.values().map(|share| share.stake)).or_fault()?;
-    let nodes = operators.values().map(|share| share.nodes.len());
-    let count = seats.min(nodes.sum());
-    // All money times the number of seats fits.
-    let times = |amount: Amount, by: usize| {
-        let by = i128::try_from(by).ok();
-        let product = by.and_then(|by| by.checked_mul(amount.base_units().into()));
-        counted(product, "stake of seats")
-    };
-    let mut got = vec![0usize; operators.len()];
-    for _ in 0..count {
-        let mut most: Option<(i128, &mut usize)> = None;
-        for (share, got) in operators.values().zip(&mut got) {
-            if *got >= share.nodes.len() {
-                continue;
-            }
-            let left = times(share.stake, count)?.checked_sub(times(all, *got)?);
-            let left = counted(left, "stake of seats")?;
-            if most.as_ref().is_none_or(|(most, _)| left > *most) {
-                most = Some((left, got));
-            }
-        }
-        if let Some((_, got)) = most {
-            *got = got.saturating_add(1);
-        }
-    }
-    let mut given = Vec::with_capacity(count);
-    for ((operator, share), got) in operators.iter().zip(got) {
-        let stake = each(share.stake, got)?;
+    let mut given = Vec::new();
+    for (operator, got) in divide(operators, seats)? {
+        let share = present(operators.get(&operator), "operator with seats")?;
+        let stake = part(share.stake, (1, got.max(1)))?;
         let mut nodes = share.nodes.clone();
-        nodes.sort_unstable_by_key(|node| (node != operator, *node));
+        nodes.sort_unstable_by_key(|node| (*node != operator, *node));
         given.extend(nodes.into_iter().take(got).map(|node| (node, stake)));
     }
     Ok(given)
-}
-
-/// The stake behind each of an operator's seats, rounded down.
-fn each(stake: Amount, seats: usize) -> Result<Amount, Fault> {
-    part(stake, (1, seats.max(1)))
 }
 
 /// So many of equal parts of an amount, rounded down.
@@ -182,53 +236,45 @@ pub(super) fn part(amount: Amount, (parts, of): (usize, usize)) -> Result<Amount
         .or_fault()
 }
 
-/// The stake behind candidates that have seats: those of one operator share alike what is behind its lead and them.
-pub(super) fn alike(
+/// The stake behind candidates that have seats: what is behind their leads, which those of one operator share alike.
+pub(super) fn stake_of_seats(
     state: &dyn State,
     seated: &[(Address, Candidate)],
 ) -> Result<Vec<Amount>, Fault> {
-    let mut operators: BTreeMap<Address, Share> = BTreeMap::new();
-    let mut of = Vec::with_capacity(seated.len());
+    let mut behind = Vec::with_capacity(seated.len());
+    let mut seats: BTreeMap<Address, usize> = BTreeMap::new();
     for (account, record) in seated {
         let lead = lead_of(state, record)?;
-        let operator = lead.as_ref().map_or(*account, |(lead, _)| *lead);
-        of.push(operator);
-        let is_first = !operators.contains_key(&operator);
-        let share = operators.entry(operator).or_default();
-        share.nodes.push(*account);
-        let further = if lead.is_some() {
-            record.counting()?
-        } else {
-            Amount::ZERO
+        let (operator, stake) = match &lead {
+            Some((lead, record)) => (*lead, record.counting()?),
+            None => (*account, record.counting()?),
         };
-        let behind = lead.map_or_else(|| record.counting(), |(_, lead)| lead.counting())?;
-        share.stake = share.stake.checked_add(further).or_fault()?;
-        if is_first {
-            share.stake = share.stake.checked_add(behind).or_fault()?;
-        }
+        behind.push((operator, stake));
+        let seats = seats.entry(operator).or_default();
+        *seats = seats.saturating_add(1);
     }
-    let stake = |operator: &Address| match operators.get(operator) {
-        Some(share) => each(share.stake, share.nodes.len()),
-        None => Ok(Amount::ZERO),
+    let alike = |(operator, stake): (Address, Amount)| {
+        let seats = seats.get(&operator).copied().unwrap_or(1);
+        part(stake, (1, seats))
     };
-    of.iter().map(stake).collect()
+    behind.into_iter().map(alike).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::cmp::Reverse;
 
     fn amount(base_units: u64) -> Amount {
         Amount::from_base_units(base_units).unwrap()
     }
 
     fn share(nodes: impl IntoIterator<Item = u8>, stake: u64) -> Share {
-        let nodes = nodes.into_iter().map(|node| Address([node; 20]));
+        let nodes: Vec<Address> = nodes.into_iter().map(|node| Address([node; 20])).collect();
         Share {
             stake: amount(stake),
-            nodes: nodes.collect(),
+            seats_max: nodes.len(),
+            nodes,
         }
     }
 
@@ -313,7 +359,7 @@ mod tests {
             ),
             // No more seats than nodes.
             (&[(1, 10), (2, 10)], 64, &[(1, 10), (2, 5)]),
-            (&[(2, 0), (1, 0)], 2, &[(2, 0), (0, 0)]),
+            (&[(2, 0), (1, 0)], 2, &[(1, 0), (1, 0)]),
         ];
         for (operators, seats, expected) in table {
             assert_eq!(
@@ -337,7 +383,7 @@ mod tests {
     proptest! {
         #[test]
         fn quotas_are_kept_and_stake_is_never_made(
-            operators in proptest::collection::vec((1u8..6, 0u64..1 << 50), 1..12),
+            operators in proptest::collection::vec((1u8..6, 1u64..1 << 50), 1..12),
             seats in 1usize..40,
         ) {
             let given = given(&operators, seats);
@@ -345,20 +391,19 @@ mod tests {
             let count = seats.min(nodes);
             prop_assert_eq!(given.iter().map(|(seats, _)| seats).sum::<usize>(), count);
             let all: u128 = operators.iter().map(|(_, stake)| u128::from(*stake)).sum();
-            let mut is_capped = false;
             for ((nodes, stake), (seats, each)) in operators.iter().zip(&given) {
                 prop_assert!(u64::try_from(*seats).unwrap() * each <= *stake);
                 // Whole quotas, as far as there are nodes.
                 let quota = u128::from(*stake) * u128::try_from(count).unwrap();
                 let whole = usize::try_from(quota.checked_div(all).unwrap_or(0)).unwrap();
                 prop_assert!(*seats >= whole.min(usize::from(*nodes)));
-                is_capped |= *seats == usize::from(*nodes);
             }
-            if !is_capped && all > 0 {
-                // Nor more than the next whole number.
-                for ((_, stake), (seats, _)) in operators.iter().zip(&given) {
-                    let quota = u128::from(*stake) * u128::try_from(count).unwrap();
-                    prop_assert!(u128::try_from(*seats).unwrap() <= quota / all + 1);
+            // Who could have more has not fewer, for its stake, than anybody else, but for a seat that either got by what remained.
+            for ((_, stake), (seats, _)) in operators.iter().zip(&given) {
+                for ((nodes, other), (lacks, _)) in operators.iter().zip(&given) {
+                    let seats = u128::try_from(seats.saturating_sub(1)).unwrap();
+                    let next = u128::try_from(lacks + 1).unwrap();
+                    prop_assert!(*lacks == usize::from(*nodes) || seats * u128::from(*other) <= next * u128::from(*stake));
                 }
             }
         }

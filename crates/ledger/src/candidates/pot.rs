@@ -10,7 +10,9 @@ use crate::{
     params::Params,
     state::{State, load, state_record},
 };
-use fairweir_types::{Address, Amount, Bps, PeerAddress, Rounding};
+use fairweir_types::{
+    Address, Amount, BoundedVec, Bps, PeerAddress, Rounding, limits::VALIDATORS_MAX,
+};
 
 /// Binary places of the index of rewards. A delegation never counts more shares than all that counted while the index grew, so its shares times that growth are
 /// at most all fees with these places: 128 bits hold all money there is, paid as fees half a million times over.
@@ -37,7 +39,9 @@ pub struct Candidate {
     pub jail: Option<Jail>,
     /// The candidate of which it is a further node, if it is one.
     pub lead: Option<Lead>,
-    /// What a double vote took of each share's worth; zero without one.
+    /// Its further nodes that were jailed when one of them last was.
+    pub jailed_nodes: BoundedVec<Address, VALIDATORS_MAX>,
+    /// What a double vote, its own or a further node's, took of each share's worth; zero without one.
     pub slashed: Bps,
     /// The money of all shares.
     pub stake: Amount,
@@ -70,6 +74,7 @@ state_record!(Candidate {
     ready,
     jail,
     lead,
+    jailed_nodes,
     slashed,
     stake,
     shares,
@@ -96,7 +101,7 @@ pub(super) fn keep(execution: &mut Execution<'_>, account: Address, record: &Can
 }
 
 impl Candidate {
-    /// Whether it voted twice.
+    /// Whether it, or a further node of it, voted twice.
     #[must_use]
     pub fn is_tombstoned(&self) -> bool {
         self.slashed > Bps::ZERO
@@ -237,6 +242,7 @@ mod tests {
             ready: None,
             jail: None,
             lead: None,
+            jailed_nodes: BoundedVec::default(),
             stands: true,
             slashed: Bps::ZERO,
             stake: amount(shares),

@@ -24,6 +24,7 @@ pub(crate) fn redelegate_stake(
     delegation::remove(execution, between(from), (&mut left, known), amount)?;
     // The place of a delegation that moved whole is free for the one that it becomes, unless a voting needs it.
     delegation::check_room(&execution.overlay, between(to))?;
+    operator::check_behind(&joined, (to, sender))?;
     let worth = left.take(amount)?;
     pot::keep(execution, from, &left);
     joined.put(worth)?;
@@ -83,6 +84,5 @@ fn check(
     if there.moved > Amount::ZERO {
         return Err(CandidateError::RedelegatedBefore);
     }
-    operator::check_behind(&joined, (to, sender))?;
     Ok((left, joined, known))
 }

@@ -19,7 +19,7 @@ use crate::{
     validators::{ValidatorRecord, validator},
 };
 use fairweir_types::{
-    Address, Amount, Bps, Event,
+    Address, Amount, BoundedVec, Bps, Event,
     event::{CandidateRegistered, StakeDelegated},
     keys::VoteKey,
     limits::{CANDIDATES_MAX, REGISTRATIONS_CHECKED_MAX},
@@ -36,7 +36,7 @@ pub(crate) fn register_candidate(
 ) -> Result<(), Refusal> {
     delegation::sweep(execution, sender)?;
     check(execution, sender, register)?;
-    let displaced = standing::displaced(&execution.overlay, register.amount)?;
+    let displaced = standing::displaced(&execution.overlay, |_| Ok(register.amount))?;
     let vote_key = proven(execution, sender, register)?;
     standing::check_peer(execution, register.peer)?;
     if let Some(lead) = register.lead {
@@ -69,6 +69,7 @@ pub(crate) fn register_candidate(
             account,
             is_confirmed: false,
         }),
+        jailed_nodes: BoundedVec::default(),
         slashed: Bps::ZERO,
         stake: Amount::ZERO,
         shares: Amount::ZERO,

@@ -1,6 +1,6 @@
 //! Views of candidates for nodes to hand out.
 
-use super::{Candidate, candidate, delegation, delegation::of_account, epochs, operator, standing};
+use super::{Candidate, candidate, delegation, delegation::of_account, epochs, standing};
 use crate::{
     fault::{Fault, present},
     keys,
@@ -57,16 +57,16 @@ pub fn report(state: &dyn State) -> Result<CandidatesReport, Fault> {
     })
 }
 
-/// The identities of those that stand and where their nodes are, those with the most stake first, their lead's if they are further nodes: who may connect, besides those with seats.
+/// The identities of those that stand and where their nodes are, those whose places are worth most first: who may connect, besides those with seats.
 ///
 /// # Errors
 /// [`Fault`].
 pub fn peers(state: &dyn State) -> Result<Vec<([u8; 32], SocketAddr)>, Fault> {
     let mut found = Vec::new();
-    for (_, record) in standing::all(state)? {
-        let lead = operator::lead_of(state, &record)?;
-        let stake = lead.map_or_else(|| record.counting(), |(_, lead)| lead.counting())?;
-        found.push((Reverse(stake), (record.validator, record.peer.socket())));
+    let standing = standing::all(state)?;
+    for (_, record) in &standing {
+        let worth = standing::worth(&standing, record)?;
+        found.push((Reverse(worth), (record.validator, record.peer.socket())));
     }
     found.sort_unstable();
     Ok(found.into_iter().map(|(_, place)| place).collect())

@@ -1,6 +1,6 @@
 //! Who stands for seats: a bounded list.
 
-use super::{Candidate, CandidateError, candidate, pot::keep};
+use super::{Candidate, CandidateError, candidate, operator, pot::keep};
 use crate::{
     execution::Execution,
     fault::{Fault, present},
@@ -48,24 +48,51 @@ pub(super) fn check_peer(
     Err(CandidateError::PeerUnreachable { peer })
 }
 
-/// Who must make way for one more with this much stake, if the list is full.
+/// What a candidate's place in the list is worth: the stake behind it; of a further node what is behind its lead, divided by that one's nodes that stand, if it stands itself.
+pub(super) fn worth(
+    standing: &[(Address, Candidate)],
+    record: &Candidate,
+) -> Result<Amount, Fault> {
+    let of = |(lead, is_confirmed): (Address, bool)| {
+        let found = standing.iter().find(|(account, _)| *account == lead);
+        found.filter(|_| is_confirmed)
+    };
+    let lead = record
+        .lead
+        .and_then(|lead| of((lead.account, lead.is_confirmed)));
+    let Some((account, lead)) = lead else {
+        return record.counting();
+    };
+    let confirmed = |(_, other): &&(Address, Candidate)| {
+        other.validator != record.validator
+            && other
+                .lead
+                .is_some_and(|named| named.is_confirmed && named.account == *account)
+    };
+    // With the lead and itself, whether it stands or is about to.
+    let nodes = standing.iter().filter(confirmed).count().saturating_add(2);
+    operator::part(lead.counting()?, (1, nodes))
+}
+
+/// Who must make way for one more whose place is worth so much, if the list is full.
 pub(super) fn displaced(
     state: &dyn State,
-    stake: Amount,
+    newcomer: impl FnOnce(&[(Address, Candidate)]) -> Result<Amount, Fault>,
 ) -> Result<Option<(Address, Candidate)>, CandidateError> {
     let standing = all(state)?;
     if standing.len() < CANDIDATES_MAX {
         return Ok(None);
     }
-    let mut least: Option<(Amount, (Address, Candidate))> = None;
-    for (account, record) in standing {
-        let counts = record.counting()?;
-        if least.as_ref().is_none_or(|(least, _)| counts < *least) {
-            least = Some((counts, (account, record)));
+    let mut least: Option<(Amount, &(Address, Candidate))> = None;
+    for found in &standing {
+        let worth = worth(&standing, &found.1)?;
+        if least.as_ref().is_none_or(|(least, _)| worth < *least) {
+            least = Some((worth, found));
         }
     }
+    let newcomer = newcomer(&standing)?;
     match least {
-        Some((least, found)) if least < stake => Ok(Some(found)),
+        Some((least, found)) if least < newcomer => Ok(Some(found.clone())),
         Some((least, _)) => Err(CandidateError::TooManyCandidates {
             max: CANDIDATES_MAX,
             least,

@@ -22,7 +22,9 @@ pub(crate) fn update_candidate(
     standing::check_peer(execution, update.peer)?;
     let stands_up = update.stands && !record.stands;
     let displaced = if stands_up {
-        standing::displaced(&execution.overlay, record.counting()?)?
+        standing::displaced(&execution.overlay, |standing| {
+            standing::worth(standing, &record)
+        })?
     } else {
         None
     };

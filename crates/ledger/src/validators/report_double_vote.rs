@@ -102,6 +102,7 @@ fn slash(
     let taken = amount.checked_add(all).or_fault()?;
     Ok(ValidatorTombstoned {
         validator,
+        voter: report.evidence.validator,
         account,
         epoch: report.evidence.epoch,
         view: report.evidence.view,

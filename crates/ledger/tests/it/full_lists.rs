@@ -12,8 +12,8 @@ use fairweir_types::{
     limits::{CANDIDATES_MAX, DELEGATIONS_MAX, OFFERS_PER_KIND_MAX, SERVICES_MAX, VERIFIERS_MAX},
     order::KindId,
     tx::{
-        Bond, DelegateStake, EnrolVerifier, RedelegateStake, RegisterCandidate, RegisterOffer,
-        SubmitProposal, UpdateCandidate, WithdrawOffer,
+        Bond, ConfirmNode, DelegateStake, EnrolVerifier, RedelegateStake, RegisterCandidate,
+        RegisterOffer, SubmitProposal, UpdateCandidate, WithdrawOffer,
     },
 };
 
@@ -114,12 +114,16 @@ fn a_full_catalogue_takes_no_other_kind() {
     assert!(world.act(&key, propose(7)).is_done());
 }
 
-fn registration(world: &World, key: &SecretKey, name: &str, amount: &str) -> Action {
-    Action::RegisterCandidate(Boxed::new(RegisterCandidate::sign(
+fn signed(world: &World, key: &SecretKey, name: &str, amount: &str) -> RegisterCandidate {
+    RegisterCandidate::sign(
         (world.genesis.digest(), key.address()),
         (key, &vote_key_of(name)),
         (Bps::ZERO, coins(amount), peer()),
-    )))
+    )
+}
+
+fn registration(world: &World, key: &SecretKey, name: &str, amount: &str) -> Action {
+    Action::RegisterCandidate(Boxed::new(signed(world, key, name, amount)))
 }
 
 #[test]
@@ -130,9 +134,23 @@ fn a_full_list_of_candidates_takes_more_stake_in_place_of_the_least() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = World::new(&names, &[]);
     for (number, name) in names.iter().take(CANDIDATES_MAX).enumerate() {
-        let amount = if number == 7 { "1000" } else { "1001" };
-        let registration = registration(&world, &key_of(name), name, amount);
-        assert!(world.act(&key_of(name), registration).is_done(), "{name}");
+        let amount = match number {
+            // It leads the next three, whose places are worth as much as anybody's by what is behind it.
+            0 => "4004",
+            1..=3 | 7 => "1000",
+            _ => "1001",
+        };
+        let signed = signed(&world, &key_of(name), name, amount);
+        let lead = key_of("C0").address();
+        let is_further = (1..=3).contains(&number);
+        let signed = if is_further { signed.of(lead) } else { signed };
+        let register = Action::RegisterCandidate(Boxed::new(signed));
+        assert!(world.act(&key_of(name), register).is_done(), "{name}");
+        if is_further {
+            let node = key_of(name).address();
+            let confirm = Action::ConfirmNode(ConfirmNode { node });
+            assert!(world.act(&key_of("C0"), confirm).is_done());
+        }
     }
     let last = names.last().unwrap();
     let key = key_of(last);
@@ -164,6 +182,11 @@ fn a_full_list_of_candidates_takes_more_stake_in_place_of_the_least() {
     assert!(world.act(&key_of("C7"), delegate).is_done());
     assert!(world.act(&key_of("C7"), stand).is_done());
     assert!(of(&world, "C7").stands && !of(&world, last).stands);
+    assert!(
+        ["C0", "C1", "C2", "C3"]
+            .iter()
+            .all(|name| of(&world, name).stands)
+    );
 }
 
 #[test]

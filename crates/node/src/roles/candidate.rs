@@ -35,6 +35,8 @@ struct Duty {
     jailed_until: Option<u64>,
     /// Whether it would be jailed if the epoch ended now.
     is_silent: bool,
+    /// Whether it is a further node for which nobody answers: it can have no seat.
+    is_alone: bool,
     update: UpdateCandidate,
     account: Address,
     /// The account's next nonce, whatever it has waiting.
@@ -45,7 +47,9 @@ impl Duty {
     /// Tells the operator what the others hold against its node.
     fn warn(&self) {
         let (account, epoch) = (self.account, self.epoch);
-        if let Some(until) = self.jailed_until {
+        if self.is_alone {
+            tracing::warn!(%account, "the candidate is a further node for which no lead answers, so it can have no seat: have its lead confirm it (`fairweir validator confirm`), or register another one if the lead was tombstoned");
+        } else if let Some(until) = self.jailed_until {
             tracing::warn!(%account, until, "the candidate is jailed, because it had a seat and made no block in a whole epoch: it has no seat until that epoch is over, unless too few others are there or a proposal releases it. See that the clock is right, and links and machine fast enough");
         } else if self.is_silent {
             tracing::warn!(%account, epoch, "half of the epoch is over, and no block of this validator's was made final: without one until its end it is jailed. See that the clock is right, and links and machine fast enough");
@@ -183,6 +187,9 @@ pub async fn say_ready(
             duty.warn();
             said.is_warned = true;
         }
+        if duty.is_alone {
+            continue;
+        }
         if let Sight::ClockBehind(behind) = sight {
             if !said.is_clock_told {
                 tracing::warn!(behind = ?behind, "the clock of this machine is behind the chain's newest block, so its votes come too late: the candidate does not say that it is ready. Set the clock, and keep it right with systemd-timesyncd or chrony");
@@ -206,7 +213,7 @@ pub async fn say_ready(
     }
 }
 
-/// What the node of an identity has to say after a block: nothing in the first half of an epoch, and if its account does not stand, has said it, or waits for its lead to confirm it.
+/// What the node of an identity has to say after a block: nothing in the first half of an epoch, and if its account does not stand or has said it.
 fn duty(
     state: &dyn State,
     (tip, half): (Height, u64),
@@ -221,10 +228,7 @@ fn duty(
     };
     let record = candidates::candidate(state, known.account)?;
     let stands = record.filter(|record| {
-        record.stands
-            && record.validator == *identity
-            && record.ready != Some(epoch.number)
-            && !record.waits_for_lead()
+        record.stands && record.validator == *identity && record.ready != Some(epoch.number)
     });
     let Some(record) = stands else {
         return Ok(None);
@@ -234,6 +238,7 @@ fn duty(
         ends: epoch.ends,
         jailed_until: record.jailed_until(epoch.number),
         is_silent: candidates::would_be_jailed(state, identity)?,
+        is_alone: !candidates::has_stake(state, &record)?,
         update: UpdateCandidate {
             commission: record.next_commission,
             stands: true,

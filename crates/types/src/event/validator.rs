@@ -14,6 +14,8 @@ use crate::{
 pub struct ValidatorTombstoned {
     /// Its identity.
     pub validator: [u8; 32],
+    /// The identity that voted: its own, or its further node's.
+    pub voter: [u8; 32],
     /// The account whose stake answers for it: the one that its fees went to.
     pub account: Address,
     /// The epoch of the two votes.
@@ -33,6 +35,7 @@ pub struct ValidatorTombstoned {
 }
 record!(ValidatorTombstoned {
     validator,
+    voter,
     account,
     epoch,
     view,
@@ -193,7 +196,7 @@ record!(Redelegated {
 /// Stake that had moved was slashed for the candidate that it came from, and burned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RedelegationSlashed {
-    /// The candidate that voted twice.
+    /// The candidate that voted twice, or with a further node.
     pub from: Address,
     /// The one that the stake is behind now.
     pub to: Address,

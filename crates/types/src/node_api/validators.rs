@@ -28,7 +28,7 @@ pub struct ValidatorReport {
     pub bonded: Amount,
     /// Whether it has a seat in this epoch.
     pub seated: bool,
-    /// Whether it was shown to have voted twice.
+    /// Whether it, or a further node of it, was shown to have voted twice.
     pub tombstoned: bool,
 }
 record!(ValidatorReport {
@@ -189,7 +189,7 @@ pub struct DelegationReport {
     pub moved: Amount,
     /// What it earned and has not been paid.
     pub rewards: Amount,
-    /// Whether the candidate voted twice.
+    /// Whether the candidate, or a further node of it, voted twice.
     pub tombstoned: bool,
 }
 record!(DelegationReport {

@@ -346,7 +346,7 @@ records! {
     CastVote { kind, parent_view, block, signature }
     DoubleVote { validator, epoch, view, first, second }
     ReportDoubleVote { evidence }
-    ValidatorTombstoned { validator, account, epoch, view, reporter, amount, delegated, to_reporter, burned }
+    ValidatorTombstoned { validator, voter, account, epoch, view, reporter, amount, delegated, to_reporter, burned }
     RegisterCandidate { identity, vote_key, consent, possession, commission, amount, peer, lead }
     UpdateCandidate { commission, stands, peer }
     DelegateStake { candidate, amount }

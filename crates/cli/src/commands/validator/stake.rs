@@ -32,10 +32,15 @@ pub(crate) struct Itself {
 /// Become a candidate for seats.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Register {
-    /// What the candidate keeps of the fees of its blocks, in basis points; the rest is for the stake behind it.
-    #[arg(long, value_name = "BPS")]
+    /// What the candidate keeps of the fees of its blocks, in basis points; the rest is for the stake behind it. A further node keeps none: its lead earns them.
+    #[arg(
+        long,
+        value_name = "BPS",
+        required_unless_present = "lead",
+        default_value_if("lead", clap::builder::ArgPredicate::IsPresent, "0")
+    )]
     commission: u16,
-    /// The coins that it puts behind itself.
+    /// The coins that it puts behind itself. Those of a further node bind its place, and earn nothing; keep some more in its account, for it pays the fee of saying in each epoch that it is there.
     #[arg(long, value_name = "COINS")]
     amount: Amount,
     /// The name of the key that is the validator's identity.
@@ -58,7 +63,7 @@ pub(crate) struct Register {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Confirm {
     /// The further node's account: an address (fw1…) or the name of one of your keys.
-    node: String,
+    candidate: String,
     #[command(flatten)]
     itself: Itself,
 }
@@ -177,7 +182,7 @@ pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit>
 }
 
 pub(super) fn confirm(global: &Global, confirm: &Confirm) -> Result<(), Exit> {
-    let node = resolve(global, &confirm.node)?;
+    let node = resolve(global, &confirm.candidate)?;
     let action = Action::ConfirmNode(tx::ConfirmNode { node });
     let said = format!("{node} is a further node of {}", confirm.itself.key);
     send(global, &confirm.itself.key, action, &said)

@@ -186,6 +186,7 @@ fn what_the_account_has_waiting_goes_before_it_at_first() {
             ends: Height(EPOCH),
             jailed_until: None,
             is_silent: false,
+            is_alone: false,
             update: UpdateCandidate {
                 commission: Bps::ZERO,
                 stands: true,
