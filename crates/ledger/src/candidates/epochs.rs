@@ -92,9 +92,9 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn add(&mut self, operator: Address, share: Share, worth: usize) -> Result<(), Fault> {
-        let parts = share.seats_max.min(worth);
-        let part = operator::part(share.stake, (parts, worth))?;
+    fn add(&mut self, operator: Address, share: Share, seats_if_all: usize) -> Result<(), Fault> {
+        let parts = share.seats_max.min(seats_if_all);
+        let part = operator::part(share.stake, (parts, seats_if_all))?;
         self.stake = self.stake.checked_add(part).or_fault()?;
         if share.seats_max > 0 {
             self.operators.insert(operator, share);
@@ -168,54 +168,89 @@ pub(super) fn count(
     standing: &[(Address, Candidate)],
 ) -> Result<Count, Fault> {
     let epoch = epoch(state)?.number;
+    let held: BTreeSet<[u8; 32]> = seats(state)?.iter().map(|seat| seat.validator).collect();
     let operators = by_operator(state, money(params.candidate_stake_min), standing)?;
-    let mut whole = BTreeMap::new();
     let mut jailed = BTreeMap::new();
-    for (account, Standing { record, nodes }) in &operators {
-        // One that never was there is missed by nobody; one that is jailed counts, whether it stands or not.
-        let known = nodes.iter().filter(|(_, node)| node.ready.is_some());
-        let mut known: BTreeSet<Address> = known.map(|(node, _)| *node).collect();
-        let of_jail = jail::jailed_nodes(state, (*account, record), epoch)?;
-        jailed.insert(*account, of_jail.len());
-        known.extend(of_jail);
-        let share = Share {
-            stake: record.counting()?,
-            seats_max: known.len(),
-            nodes: Vec::new(),
-        };
-        whole.insert(*account, share);
+    for (account, Standing { record, .. }) in &operators {
+        jailed.insert(
+            *account,
+            jail::jailed_nodes(state, (*account, record), epoch)?,
+        );
     }
-    // What each would have if all its nodes were there.
-    let worth = operator::divide(&whole, seats_at_most(params))?;
+    let if_all = SeatsIfAll::of(&operators, &jailed, seats_at_most(params))?;
     let mut count = Count::default();
+    let mut all = Amount::ZERO;
     for (account, Standing { record, nodes }) in operators {
         let stake = record.counting()?;
-        let worth = worth.get(&account).copied().unwrap_or(0).max(1);
-        let jailed = jailed.get(&account).copied().unwrap_or(0);
-        let share = |is_one: &dyn Fn(&Candidate) -> bool, most: usize| {
+        all = all.checked_add(stake).or_fault()?;
+        let those = |is_one: &dyn Fn(&Candidate) -> bool| -> Vec<Address> {
             let nodes = nodes.iter().filter(|(_, node)| is_one(node));
-            let nodes: Vec<Address> = nodes.map(|(node, _)| *node).collect();
-            Share {
-                stake,
-                seats_max: most.min(nodes.len()),
-                nodes,
-            }
+            nodes.map(|(node, _)| *node).collect()
         };
         let is_ready = |node: &Candidate| node.ready == Some(epoch);
         let is_free = |node: &Candidate| is_ready(node) && !node.is_jailed_after(epoch);
-        let ready = share(&is_ready, nodes.len());
-        count.ready.add(account, ready, worth)?;
-        // The seat of one that is jailed is no other node's of that operator.
-        let most = if jailed > 0 {
-            worth.saturating_sub(jailed)
-        } else {
-            nodes.len()
-        };
-        count.free.add(account, share(&is_free, most), worth)?;
+        let (ready, free) = (those(&is_ready), those(&is_free));
+        let seats_if_all = if_all.of_those_that_stand(account);
+        count
+            .ready
+            .add(account, Share::new(stake, ready), seats_if_all)?;
+        // The seat of one that is jailed is no other node's of that operator. Who had one and was not silent keeps it, also when less stake is behind it than before.
+        let jailed = jailed.get(&account).map_or(0, Vec::len);
+        let seats_if_all = if_all.with_those_in_jail(account);
+        let mut share = Share::new(stake, free);
+        if jailed > 0 {
+            let keep = those(&|node| is_free(node) && held.contains(&node.validator));
+            let most = seats_if_all
+                .saturating_sub(jailed)
+                .max(keep.len().min(seats_if_all));
+            share.seats_max = share.seats_max.min(most);
+        }
+        count.free.add(account, share, seats_if_all)?;
     }
-    let all = Amount::sum(whole.values().map(|share| share.stake)).or_fault()?;
     count.absent = all.checked_sub(count.ready.stake).or_fault()?;
     Ok(count)
+}
+
+/// How many seats operators would have if all nodes were there that ever were.
+struct SeatsIfAll {
+    standing: BTreeMap<Address, usize>,
+    jailed: BTreeMap<Address, usize>,
+}
+
+impl SeatsIfAll {
+    fn of(
+        operators: &BTreeMap<Address, Standing<'_>>,
+        jailed: &BTreeMap<Address, Vec<Address>>,
+        seats: usize,
+    ) -> Result<Self, Fault> {
+        let (mut those, mut with_jailed) = (BTreeMap::new(), BTreeMap::new());
+        for (account, Standing { record, nodes }) in operators {
+            // A further one that never was there is missed by nobody.
+            let known = nodes.iter().filter(|(_, node)| node.ready.is_some());
+            let mut known: BTreeSet<Address> = known.map(|(node, _)| *node).collect();
+            let share = |known: &BTreeSet<Address>| -> Result<Share, Fault> {
+                let nodes = known.iter().copied().collect();
+                Ok(Share::new(record.counting()?, nodes))
+            };
+            those.insert(*account, share(&known)?);
+            known.extend(jailed.get(account).into_iter().flatten());
+            with_jailed.insert(*account, share(&known)?);
+        }
+        Ok(Self {
+            standing: operator::divide(&those, seats)?,
+            jailed: operator::divide(&with_jailed, seats)?,
+        })
+    }
+
+    /// With those that stand; one at least.
+    fn of_those_that_stand(&self, operator: Address) -> usize {
+        self.standing.get(&operator).copied().unwrap_or(0).max(1)
+    }
+
+    /// Also with those that are jailed and do not stand.
+    fn with_those_in_jail(&self, operator: Address) -> usize {
+        self.jailed.get(&operator).copied().unwrap_or(0).max(1)
+    }
 }
 
 fn seats_at_most(params: &Params) -> usize {

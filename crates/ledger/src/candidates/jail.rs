@@ -23,6 +23,7 @@ use fairweir_types::{
     Address, BoundedVec, Event, ProposalId,
     event::{CandidateJailed, CandidateReleased, Seat},
     governance::Release,
+    limits::VALIDATORS_MAX,
 };
 
 /// Turns to make a block that a seat must have had in an epoch before its silence says anything: leaders of views take turns, so a node that misses half
@@ -139,12 +140,18 @@ pub(super) fn jail_silent(
     if !is_judged(ends, held, &execution.params) {
         return Ok(());
     }
+    // All are found before any is jailed: else whose turn comes first would count for those that are silent beside it.
+    let mut found = Vec::new();
     for seat in held {
-        let found = silent(&execution.overlay, &seat.validator, ends)?;
-        let Some((account, mut record)) = found else {
-            continue;
-        };
-        let before = last_jail(&execution.overlay, (account, &record), ends.number)?;
+        let state = &execution.overlay;
+        if let Some((account, record)) = silent(state, &seat.validator, ends)? {
+            let before = last_jail(state, (account, &record))?;
+            found.push((seat.validator, account, before));
+        }
+    }
+    for (validator, account, before) in found {
+        let found = candidate(&execution.overlay, account)?;
+        let mut record = present(found, "candidate that is silent")?;
         let jail = Jail::after(ends.number, before, execution.params.jail_epochs)?;
         record.jail = Some(jail);
         pot::keep(execution, account, &record);
@@ -153,7 +160,7 @@ pub(super) fn jail_silent(
         }
         execution.emit(Event::CandidateJailed(CandidateJailed {
             candidate: account,
-            validator: seat.validator,
+            validator,
             epoch: ends.number,
             until: jail.last,
         }));
@@ -194,17 +201,18 @@ fn note_jailed(
     let mut jailed = jailed_nodes(&execution.overlay, (account, &lead), epoch)?;
     jailed.retain(|other| *other != account && *other != node);
     jailed.push(node);
-    // More than all seats are not worth noting.
-    lead.jailed_nodes = BoundedVec::truncating(jailed);
+    // As many as there are seats; no operator has had more.
+    let more = jailed.len().saturating_sub(VALIDATORS_MAX);
+    let noted = BoundedVec::new(jailed.split_off(more));
+    lead.jailed_nodes = counted(noted.ok(), "nodes that are jailed")?;
     pot::keep(execution, account, &lead);
     Ok(())
 }
 
-/// The last jail of a candidate, or of another node of the same operator, that began before that epoch was over.
+/// The last jail of a candidate, or of another node of the same operator.
 fn last_jail(
     state: &dyn State,
     (account, record): (Address, &Candidate),
-    epoch: u64,
 ) -> Result<Option<Jail>, Fault> {
     let lead = lead_of(state, record)?;
     let (lead, of_lead) = lead
@@ -214,8 +222,7 @@ fn last_jail(
         .into_iter()
         .map(|(_, other)| other.jail);
     let all = of_others.chain([record.jail]).flatten();
-    let before = all.filter(|jail| jail.first <= epoch);
-    Ok(before.max_by_key(|jail| jail.last))
+    Ok(all.max_by_key(|jail| jail.last))
 }
 
 /// Checks that there is somebody to let out, of that jail.

@@ -40,7 +40,7 @@ pub use error::CandidateError;
 pub(crate) use invariants::check as check_invariants;
 pub use jail::{Jail, would_be_jailed};
 pub(crate) use jail::{check_release, release};
-pub use operator::{Lead, has_stake};
+pub use operator::{Lead, may_have_seats};
 pub(crate) use operator::{confirm_node, lead_of};
 pub use pot::{Candidate, candidate};
 pub(crate) use redelegate_stake::redelegate_stake;

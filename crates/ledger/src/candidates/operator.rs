@@ -2,7 +2,7 @@
 //!
 //! A node has one vote at most. Who has stake for several seats behind it runs several nodes: each has an account and keys of its own, and is a candidate that names
 //! another one as its lead, which confirms it. The stake behind the lead gives the operator as many seats as its part of all stake, as far as it
-//! has nodes that are there: a machine that is gone costs the seat that it had, no more. The lead earns what all its nodes earn, and answers for all their votes; what a
+//! has nodes that are there: a machine that is gone costs the seat that it had. The lead earns what all its nodes earn, and answers for all their votes; what a
 //! further node put behind itself binds its place, and counts for nothing.
 //!
 //! A further node stays one for good: else it could vote twice, and leave what answers for that.
@@ -37,11 +37,11 @@ impl Candidate {
     }
 }
 
-/// Whether stake could give a candidate a seat: it is no further node, or its lead confirmed it and answers for it.
+/// Whether stake may give a candidate seats: it is no further node, or its lead confirmed it and answers for it.
 ///
 /// # Errors
 /// [`Fault`].
-pub fn has_stake(state: &dyn State, record: &Candidate) -> Result<bool, Fault> {
+pub fn may_have_seats(state: &dyn State, record: &Candidate) -> Result<bool, Fault> {
     Ok(record.lead.is_none() || lead_of(state, record)?.is_some())
 }
 
@@ -105,6 +105,8 @@ pub(crate) fn confirm_node(
     if named.is_confirmed {
         return Err(CandidateError::ConfirmedBefore);
     }
+    // What it said before was not said as a node of this operator.
+    node.ready = None;
     node.lead = Some(Lead {
         is_confirmed: true,
         ..named
@@ -124,8 +126,18 @@ pub(super) struct Share {
     pub(super) stake: Amount,
     /// The accounts of its nodes that may have seats.
     pub(super) nodes: Vec<Address>,
-    /// How many seats it may have; no more than nodes.
+    /// How many seats it may have: no more than nodes.
     pub(super) seats_max: usize,
+}
+
+impl Share {
+    pub(super) const fn new(stake: Amount, nodes: Vec<Address>) -> Self {
+        Self {
+            stake,
+            seats_max: nodes.len(),
+            nodes,
+        }
+    }
 }
 
 /// The whole seats in a part of all stake, rounded down.
@@ -271,11 +283,7 @@ mod tests {
 
     fn share(nodes: impl IntoIterator<Item = u8>, stake: u64) -> Share {
         let nodes: Vec<Address> = nodes.into_iter().map(|node| Address([node; 20])).collect();
-        Share {
-            stake: amount(stake),
-            seats_max: nodes.len(),
-            nodes,
-        }
+        Share::new(amount(stake), nodes)
     }
 
     /// What operators get, each with so many nodes and so much stake: how many seats, and the stake behind each.

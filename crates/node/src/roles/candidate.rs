@@ -238,7 +238,7 @@ fn duty(
         ends: epoch.ends,
         jailed_until: record.jailed_until(epoch.number),
         is_silent: candidates::would_be_jailed(state, identity)?,
-        is_alone: !candidates::has_stake(state, &record)?,
+        is_alone: !candidates::may_have_seats(state, &record)?,
         update: UpdateCandidate {
             commission: record.next_commission,
             stands: true,

@@ -84,7 +84,7 @@ pub struct CandidateReport {
     pub jailed_until: Option<u64>,
     /// The candidate of which it is a further node, if it is one.
     pub lead: Option<Address>,
-    /// Whether that one confirmed it: before, it has no seat.
+    /// Whether that one confirmed it: before, stake gives it no seat.
     pub is_confirmed: bool,
 }
 record!(CandidateReport {

@@ -33,13 +33,8 @@ pub(crate) struct Itself {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Register {
     /// What the candidate keeps of the fees of its blocks, in basis points; the rest is for the stake behind it. A further node keeps none: its lead earns them.
-    #[arg(
-        long,
-        value_name = "BPS",
-        required_unless_present = "lead",
-        default_value_if("lead", clap::builder::ArgPredicate::IsPresent, "0")
-    )]
-    commission: u16,
+    #[arg(long, value_name = "BPS", required_unless_present = "lead")]
+    commission: Option<u16>,
     /// The coins that it puts behind itself. Those of a further node bind its place, and earn nothing; keep some more in its account, for it pays the fee of saying in each epoch that it is there.
     #[arg(long, value_name = "COINS")]
     amount: Amount,
@@ -156,7 +151,7 @@ pub(super) fn register(global: &Global, register: &Register) -> Result<(), Exit>
         (genesis, account),
         (&identity, &vote),
         (
-            Bps(u64::from(register.commission)),
+            Bps(register.commission.unwrap_or(0).into()),
             register.amount,
             peer(global, register.peer)?,
         ),

@@ -141,7 +141,7 @@ pub(crate) struct CandidateNow {
     jailed_until: Option<u64>,
     /// The candidate of which it is a further node; null if it is none.
     lead: Option<String>,
-    /// Whether that one confirmed it: before, it has no seat.
+    /// Whether that one confirmed it: before, stake gives it no seat.
     confirmed: bool,
 }
 
