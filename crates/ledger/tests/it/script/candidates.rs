@@ -10,6 +10,7 @@
 //! expect shares B A 60                       what B has behind A; `pot A 100` is the money behind A, `earned B A 0.5` what it may claim
 //! silent A B                                 make no blocks from now on, also with seats; `silent` alone: everybody makes them again
 //! expect jailed A 13                         the last epoch in which it has no seat for that, or `none`
+//! expect ready A yes                         it said in this epoch that its node is there, or `no`
 //! expect would-be-jailed A yes               if the epoch ended now, or `no`
 //! expect stake-of-seat A 120                 behind its seat in the present epoch
 //! expect seats A 1                           in the present epoch, whose number is `epoch 3`; nobody came or left since the epoch `since 2`
@@ -147,6 +148,13 @@ pub(super) fn expect(world: &World, line: &Line<'_>) -> bool {
             let until = found.jailed_until;
             let until = until.map_or_else(|| "none".to_owned(), |until| until.to_string());
             assert_eq!(until, line.word(2), "jail of {subject}");
+        }
+        "ready" => {
+            let report = candidates::report(&world.state).unwrap();
+            let account = address(world, subject);
+            let mut known = report.candidates.iter();
+            let found = known.find(|known| known.candidate == account).unwrap();
+            assert_eq!(if found.is_ready { "yes" } else { "no" }, line.word(2));
         }
         "would-be-jailed" => {
             let identity = crate::world::identity_of(subject);
