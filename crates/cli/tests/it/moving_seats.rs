@@ -255,23 +255,22 @@ fn the_state_is_proven(folder: &Path, of: &Path, seats: &Path) {
     assert_fails(&fairweir(&away, &check), 5, "checksum");
 }
 
-/// Leaves the first eighth of the files of a store's blocks. Its newest block that is known to be executed is not among them, though on a slow disk that may be the sixteenth
-/// from the end: from there on a node would only ask others for what is missing.
-fn cut_blocks(broken: &Path) {
-    let blocks = broken.join("chain/chain-blocks-value");
-    for file in std::fs::read_dir(&blocks).unwrap() {
+/// Cuts the files of a store's state in half. Of blocks the others would give what is missing, perhaps before anybody here misses it.
+fn cut_state(broken: &Path) {
+    let state = broken.join("chain/chain-state-log_data");
+    for file in std::fs::read_dir(&state).unwrap() {
         let file = std::fs::File::options()
             .write(true)
             .open(file.unwrap().path())
             .unwrap();
         let length = file.metadata().unwrap().len();
-        file.set_len(length / 8).unwrap();
+        file.set_len(length / 2).unwrap();
     }
 }
 
 /// Breaks the store of a machine that does not run, and repairs it: it gets the chain from the others.
 fn repaired(broken: &Path, other: &Path) -> Node {
-    cut_blocks(broken);
+    cut_state(broken);
     let (code, said) = Node::refusal(broken);
     assert_eq!(code, Some(6), "{said}");
     assert!(said.contains("`fairweir node repair`"), "{said}");
