@@ -43,16 +43,41 @@ struct Duty {
     nonce: Nonce,
 }
 
+/// What keeps a candidate from a seat, or soon may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// It is a further node for which no lead answers.
+    Alone,
+    /// It is jailed until that epoch is over.
+    Jailed(u64),
+    /// It would be jailed if the epoch ended now.
+    Silent,
+}
+
 impl Duty {
-    /// Tells the operator what the others hold against its node.
+    /// The worst of what the others hold against its node.
+    fn trouble(&self) -> Option<Trouble> {
+        if self.is_alone {
+            return Some(Trouble::Alone);
+        }
+        let jailed = self.jailed_until.map(Trouble::Jailed);
+        jailed.or_else(|| self.is_silent.then_some(Trouble::Silent))
+    }
+
+    /// Tells the operator.
     fn warn(&self) {
         let (account, epoch) = (self.account, self.epoch);
-        if self.is_alone {
-            tracing::warn!(%account, "the candidate is a further node for which no lead answers, so it can have no seat: have its lead confirm it (`fairweir validator confirm`), or register another one if the lead was tombstoned");
-        } else if let Some(until) = self.jailed_until {
-            tracing::warn!(%account, until, "the candidate is jailed, because it had a seat and made no block in a whole epoch: it has no seat until that epoch is over, unless too few others are there or a proposal releases it. See that the clock is right, and links and machine fast enough");
-        } else if self.is_silent {
-            tracing::warn!(%account, epoch, "half of the epoch is over, and no block of this validator's was made final: without one until its end it is jailed. See that the clock is right, and links and machine fast enough");
+        match self.trouble() {
+            Some(Trouble::Alone) => {
+                tracing::warn!(%account, "the candidate is a further node for which no lead answers, so stake gives it no seat: have its lead confirm it (`fairweir validator confirm`), or register another one if the lead was tombstoned")
+            }
+            Some(Trouble::Jailed(until)) => {
+                tracing::warn!(%account, until, "the candidate is jailed, because it had a seat and made no block in a whole epoch: it has no seat until that epoch is over, unless too few others are there or a proposal releases it. See that the clock is right, and links and machine fast enough")
+            }
+            Some(Trouble::Silent) => {
+                tracing::warn!(%account, epoch, "half of the epoch is over, and no block of this validator's was made final: without one until its end it is jailed. See that the clock is right, and links and machine fast enough")
+            }
+            None => {}
         }
     }
 }

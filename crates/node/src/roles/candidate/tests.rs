@@ -170,6 +170,46 @@ fn it_waits_for_its_turn_as_long_as_there_is_time() {
     assert_eq!(turns(8, 10), [(8, First, 1)]);
 }
 
+/// What a node has to say of which the others hold nothing against it.
+fn untroubled() -> Duty {
+    Duty {
+        epoch: 0,
+        ends: Height(EPOCH),
+        jailed_until: None,
+        is_silent: false,
+        is_alone: false,
+        update: UpdateCandidate {
+            commission: Bps::ZERO,
+            stands: true,
+            peer: peer().into(),
+        },
+        account: key(1).address(),
+        nonce: Nonce(0),
+    }
+}
+
+#[test]
+fn an_operator_is_told_the_worst_of_what_the_others_hold_against_its_node() {
+    // jailed until, silent, alone
+    let table = [
+        (None, false, false, None),
+        (None, true, false, Some(Trouble::Silent)),
+        (Some(7), true, false, Some(Trouble::Jailed(7))),
+        (Some(7), false, false, Some(Trouble::Jailed(7))),
+        (Some(7), true, true, Some(Trouble::Alone)),
+        (None, false, true, Some(Trouble::Alone)),
+    ];
+    for (jailed_until, is_silent, is_alone, expected) in table {
+        let duty = Duty {
+            jailed_until,
+            is_silent,
+            is_alone,
+            ..untroubled()
+        };
+        assert_eq!(duty.trouble(), expected);
+    }
+}
+
 #[test]
 fn what_the_account_has_waiting_goes_before_it_at_first() {
     let config = ChainConfig::new(genesis(), key(1), vote_key());
@@ -181,20 +221,7 @@ fn what_the_account_has_waiting_goes_before_it_at_first() {
             to: key(2).address(),
             amount: Amount::from_base_units(1).expect("small"),
         });
-        let duty = Duty {
-            epoch: 0,
-            ends: Height(EPOCH),
-            jailed_until: None,
-            is_silent: false,
-            is_alone: false,
-            update: UpdateCandidate {
-                commission: Bps::ZERO,
-                stands: true,
-                peer: peer().into(),
-            },
-            account: key(1).address(),
-            nonce: Nonce(0),
-        };
+        let duty = untroubled();
         assert_eq!(nonce(&chain, &duty, Place::Behind), Nonce(0));
         for nonce in [0, 1] {
             let own = signed(&chain, nonce, transfer.clone());
