@@ -16,6 +16,8 @@ const EXPIRY_BLOCKS: u64 = 2_000;
 const ATTEMPTS_MAX: usize = 6;
 /// How long after the first attempt another one is begun. The last one has its own deadline besides.
 const ATTEMPTS_WITHIN: Duration = SUBMIT_DEADLINE.saturating_mul(2);
+/// The code of a transaction that pays too little, or too little to take the place of one that waits with the same nonce.
+const UNDERPRICED: &str = "underpriced";
 /// Bytes that an envelope adds to its action, at most, for the fee.
 const ENVELOPE_BYTES: u64 = 256;
 
@@ -93,6 +95,12 @@ impl<N: Network> Sender<N> {
                 Err(error)
                     if error.is_outdated() && rebuilt < ATTEMPTS_MAX && self.now() < until =>
                 {
+                    // Another one waits with this nonce: it leaves the pool with a block.
+                    if error.refusal_code() == Some(UNDERPRICED)
+                        && self.block_after(tip).await.is_err()
+                    {
+                        return Err(error);
+                    }
                     *known = None;
                     rebuilt += 1;
                 }
@@ -363,6 +371,53 @@ mod tests {
             let submitted = submitted.lock().unwrap();
             assert_eq!(submitted.len(), 2 * ATTEMPTS_MAX + 1);
             assert!(submitted.iter().all(|tx| *tx == submitted[0]));
+        });
+    }
+
+    #[test]
+    fn behind_another_one_that_waits_with_its_nonce_it_is_built_anew_after_a_block() {
+        deterministic::Runner::seeded(4).start(|context| async move {
+            let chain_id = ChainId::new("dev-sender").unwrap();
+            let mut node = Node {
+                height: 10,
+                nonce: 0,
+                statuses: 0,
+            };
+            let nonces = Arc::new(StdMutex::new(Vec::new()));
+            let (chain, seen) = (chain_id.clone(), Arc::clone(&nonces));
+            let client = client_of(&context, move |request| {
+                if let NodeRequest::Submit(submit) = &request {
+                    let tx = SignedTx::decode_bounded(submit.tx.as_slice()).unwrap();
+                    seen.lock().unwrap().push(tx.transaction.nonce);
+                    if node.nonce == 0 {
+                        return vec![NodeReply::Refused(Refusal {
+                            code: BoundedText::truncating(UNDERPRICED),
+                            reason: BoundedText::truncating("a transaction with this nonce waits"),
+                        })];
+                    }
+                }
+                if let NodeRequest::Follow(follow) = request {
+                    // The other one is included.
+                    (node.nonce, node.height) = (1, follow.from.get());
+                    return vec![NodeReply::Events(EventPage {
+                        height: follow.from,
+                        time: Millis(0),
+                        first: 0,
+                        more: false,
+                        events: BoundedVec::default(),
+                    })];
+                }
+                vec![answer(&mut node, &chain, request)]
+            });
+            let key = SecretKey::from_seed([3; 32]).unwrap();
+            let action = Action::Bond(Bond {
+                amount: Amount::ZERO,
+            });
+            Sender::new(client, chain_id, key)
+                .send(action)
+                .await
+                .unwrap();
+            assert_eq!(*nonces.lock().unwrap(), [Nonce(0), Nonce(1)]);
         });
     }
 
