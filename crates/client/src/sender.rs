@@ -231,6 +231,35 @@ mod tests {
         statuses: usize,
     }
 
+    fn refused(code: &str) -> NodeReply {
+        NodeReply::Refused(Refusal {
+            code: BoundedText::truncating(code),
+            reason: BoundedText::truncating(code),
+        })
+    }
+
+    /// What a follower is told of a block in which nothing happened.
+    fn empty_block(height: Height) -> NodeReply {
+        NodeReply::Events(EventPage {
+            height,
+            time: Millis(0),
+            first: 0,
+            more: false,
+            events: BoundedVec::default(),
+        })
+    }
+
+    fn bond() -> Action {
+        Action::Bond(Bond {
+            amount: Amount::ZERO,
+        })
+    }
+
+    fn sender<N: Network>(client: NodeClient<N>, chain_id: ChainId) -> Sender<N> {
+        let key = SecretKey::from_seed([3; 32]).unwrap();
+        Sender::new(client, chain_id, key)
+    }
+
     fn answer(node: &mut Node, chain_id: &ChainId, request: NodeRequest) -> NodeReply {
         let height = Height(node.height);
         match request {
@@ -245,10 +274,7 @@ mod tests {
             NodeRequest::Submit(submit) => {
                 let tx = SignedTx::decode_bounded(submit.tx.as_slice()).unwrap();
                 if tx.transaction.expiry <= height {
-                    return NodeReply::Refused(Refusal {
-                        code: BoundedText::truncating("expired"),
-                        reason: BoundedText::truncating("expired"),
-                    });
+                    return refused("expired");
                 }
                 node.nonce += 1;
                 node.height += 1;
@@ -279,20 +305,14 @@ mod tests {
             let client = client_of(&context, move |request| {
                 vec![answer(&mut asked.lock().unwrap(), &chain, request)]
             });
-            let key = SecretKey::from_seed([3; 32]).unwrap();
-            let sender = Sender::new(client, chain_id, key);
-            let action = || {
-                Action::Bond(Bond {
-                    amount: Amount::ZERO,
-                })
-            };
+            let sender = sender(client, chain_id);
             for _ in 0..3 {
-                sender.send(action()).await.unwrap();
+                sender.send(bond()).await.unwrap();
             }
             assert_eq!(node.lock().unwrap().statuses, 1);
             node.lock().unwrap().height = 10 * EXPIRY_BLOCKS;
             for _ in 0..2 {
-                sender.clone().send(action()).await.unwrap();
+                sender.clone().send(bond()).await.unwrap();
             }
             assert_eq!(node.lock().unwrap().statuses, 2);
         });
@@ -312,13 +332,9 @@ mod tests {
                 NodeRequest::Submit(_) => vec![],
                 other => vec![answer(&mut node, &chain, other)],
             });
-            let key = SecretKey::from_seed([3; 32]).unwrap();
-            let sender = Sender::new(client, chain_id, key);
+            let sender = sender(client, chain_id);
             let before = sender.now();
-            let action = Action::Bond(Bond {
-                amount: Amount::ZERO,
-            });
-            let error = sender.send(action).await.unwrap_err();
+            let error = sender.send(bond()).await.unwrap_err();
             assert!(matches!(error, ClientError::Net(_)), "{error}");
             let took = sender.now() - before;
             let most = ATTEMPTS_WITHIN + SUBMIT_DEADLINE;
@@ -343,31 +359,15 @@ mod tests {
                     seen.push(submit.tx.clone());
                     // More often than a lost reply is asked for again.
                     if seen.len() <= 2 * ATTEMPTS_MAX {
-                        return vec![NodeReply::Refused(Refusal {
-                            code: BoundedText::truncating(WAITING),
-                            reason: BoundedText::truncating("it waits"),
-                        })];
+                        return vec![refused(WAITING)];
                     }
                 }
                 if let NodeRequest::Follow(follow) = request {
-                    return vec![NodeReply::Events(EventPage {
-                        height: follow.from,
-                        time: Millis(0),
-                        first: 0,
-                        more: false,
-                        events: BoundedVec::default(),
-                    })];
+                    return vec![empty_block(follow.from)];
                 }
                 vec![answer(&mut node, &chain, request)]
             });
-            let key = SecretKey::from_seed([3; 32]).unwrap();
-            let action = Action::Bond(Bond {
-                amount: Amount::ZERO,
-            });
-            Sender::new(client, chain_id, key)
-                .send(action)
-                .await
-                .unwrap();
+            sender(client, chain_id).send(bond()).await.unwrap();
             let submitted = submitted.lock().unwrap();
             assert_eq!(submitted.len(), 2 * ATTEMPTS_MAX + 1);
             assert!(submitted.iter().all(|tx| *tx == submitted[0]));
@@ -390,33 +390,17 @@ mod tests {
                     let tx = SignedTx::decode_bounded(submit.tx.as_slice()).unwrap();
                     seen.lock().unwrap().push(tx.transaction.nonce);
                     if node.nonce == 0 {
-                        return vec![NodeReply::Refused(Refusal {
-                            code: BoundedText::truncating(UNDERPRICED),
-                            reason: BoundedText::truncating("a transaction with this nonce waits"),
-                        })];
+                        return vec![refused(UNDERPRICED)];
                     }
                 }
                 if let NodeRequest::Follow(follow) = request {
                     // The other one is included.
                     (node.nonce, node.height) = (1, follow.from.get());
-                    return vec![NodeReply::Events(EventPage {
-                        height: follow.from,
-                        time: Millis(0),
-                        first: 0,
-                        more: false,
-                        events: BoundedVec::default(),
-                    })];
+                    return vec![empty_block(follow.from)];
                 }
                 vec![answer(&mut node, &chain, request)]
             });
-            let key = SecretKey::from_seed([3; 32]).unwrap();
-            let action = Action::Bond(Bond {
-                amount: Amount::ZERO,
-            });
-            Sender::new(client, chain_id, key)
-                .send(action)
-                .await
-                .unwrap();
+            sender(client, chain_id).send(bond()).await.unwrap();
             assert_eq!(*nonces.lock().unwrap(), [Nonce(0), Nonce(1)]);
         });
     }
