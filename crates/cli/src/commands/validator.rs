@@ -39,7 +39,7 @@ const EVIDENCE_BYTES_MAX: u64 = 1 << 20;
 /// candidate is slashed with it, and a part of the fees of its blocks goes to it. A node has one seat at most: a candidate with stake for several runs further nodes, which name it as their lead.
 ///
 /// Two votes of one validator that exclude each other are evidence that anybody may show the ledger, from any account that can pay the fee. The
-/// validator's account then loses half of its stake (governed), and earns no fees any more.
+/// validator's account then loses half of its stake (governed), and earns no fees any more; if it is a further node, so does its lead's.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) enum Validator {

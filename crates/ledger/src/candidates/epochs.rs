@@ -87,7 +87,7 @@ const NEARLY_ALL: u64 = 6;
 pub(super) struct Group {
     /// By operator, those that have any.
     operators: BTreeMap<Address, Share>,
-    /// The stake behind them: of what is behind an operator as large a part as it has nodes among them for the seats that it would have with all of its nodes.
+    /// Of each operator's stake the part (its nodes here) ÷ (the seats that it would have with all its nodes), at most all of it.
     pub(super) stake: Amount,
 }
 
@@ -119,7 +119,7 @@ impl Group {
 pub(super) struct Count {
     /// Those that said in this epoch that they are there: the ready.
     pub(super) ready: Group,
-    /// Those of them that are not jailed in the next; of an operator with so many jailed, so many fewer than it would have seats.
+    /// Those of them that are not jailed in the next; of an operator with so many jailed, so many fewer than it would have seats, but for those that have one and were not silent.
     pub(super) free: Group,
     /// The stake behind those that did not say so.
     pub(super) absent: Amount,

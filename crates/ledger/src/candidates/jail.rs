@@ -201,7 +201,7 @@ fn note_jailed(
     let mut jailed = jailed_nodes(&execution.overlay, (account, &lead), epoch)?;
     jailed.retain(|other| *other != account && *other != node);
     jailed.push(node);
-    // As many as there are seats; no operator has had more.
+    // As many as there can be seats: the oldest are forgotten.
     let more = jailed.len().saturating_sub(VALIDATORS_MAX);
     let noted = BoundedVec::new(jailed.split_off(more));
     lead.jailed_nodes = counted(noted.ok(), "nodes that are jailed")?;

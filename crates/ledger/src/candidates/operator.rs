@@ -30,7 +30,7 @@ state_record!(Lead {
 });
 
 impl Candidate {
-    /// Whether it is a further node that nobody confirmed: it has no seat.
+    /// Whether it is a further node that nobody confirmed: stake gives it no seat.
     #[must_use]
     pub fn waits_for_lead(&self) -> bool {
         self.lead.is_some_and(|lead| !lead.is_confirmed)
@@ -204,7 +204,7 @@ fn give(
     let mut remainders = Vec::with_capacity(parts.len());
     for (operator, share, whole) in parts {
         let remains = times(share.stake, seats)?.checked_sub(times(all, *whole)?);
-        let whole = share.seats_max.min(*whole);
+        let whole = *whole;
         remainders.push((
             Reverse(counted(remains, "stake of seats")?),
             **operator,

@@ -107,6 +107,7 @@ scripts!(
     further_nodes_earn_for_their_lead,
     further_nodes_in_jail,
     further_nodes_that_are_silent,
+    further_nodes_that_never_came,
     further_nodes_that_vote_twice,
     seats_of_those_who_are_gone,
     jail,

@@ -36,7 +36,7 @@ struct Duty {
     /// Whether it would be jailed if the epoch ended now.
     is_silent: bool,
     /// Whether it is a further node for which nobody answers: it can have no seat.
-    is_alone: bool,
+    lacks_lead: bool,
     update: UpdateCandidate,
     account: Address,
     /// The account's next nonce, whatever it has waiting.
@@ -47,7 +47,7 @@ struct Duty {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
     /// It is a further node for which no lead answers.
-    Alone,
+    NoLead,
     /// It is jailed until that epoch is over.
     Jailed(u64),
     /// It would be jailed if the epoch ended now.
@@ -57,18 +57,18 @@ enum Trouble {
 impl Duty {
     /// The worst of what the others hold against its node.
     fn trouble(&self) -> Option<Trouble> {
-        if self.is_alone {
-            return Some(Trouble::Alone);
+        if self.lacks_lead {
+            return Some(Trouble::NoLead);
         }
         let jailed = self.jailed_until.map(Trouble::Jailed);
         jailed.or_else(|| self.is_silent.then_some(Trouble::Silent))
     }
 
-    /// Tells the operator.
+    /// Tells whoever runs it.
     fn warn(&self) {
         let (account, epoch) = (self.account, self.epoch);
         match self.trouble() {
-            Some(Trouble::Alone) => {
+            Some(Trouble::NoLead) => {
                 tracing::warn!(%account, "the candidate is a further node for which no lead answers, so stake gives it no seat: have its lead confirm it (`fairweir validator confirm`), or register another one if the lead was tombstoned")
             }
             Some(Trouble::Jailed(until)) => {
@@ -212,7 +212,7 @@ pub async fn say_ready(
             duty.warn();
             said.is_warned = true;
         }
-        if duty.is_alone {
+        if duty.lacks_lead {
             continue;
         }
         if let Sight::ClockBehind(behind) = sight {
@@ -263,7 +263,7 @@ fn duty(
         ends: epoch.ends,
         jailed_until: record.jailed_until(epoch.number),
         is_silent: candidates::would_be_jailed(state, identity)?,
-        is_alone: !candidates::may_have_seats(state, &record)?,
+        lacks_lead: !candidates::may_have_seats(state, &record)?,
         update: UpdateCandidate {
             commission: record.next_commission,
             stands: true,

@@ -32,10 +32,10 @@ pub(crate) struct Itself {
 /// Become a candidate for seats.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Register {
-    /// What the candidate keeps of the fees of its blocks, in basis points; the rest is for the stake behind it. A further node keeps none: its lead earns them.
+    /// What the candidate keeps of the fees of its blocks, in basis points; the rest is for the stake behind it. Those of a further node are its lead's once that one confirmed it.
     #[arg(long, value_name = "BPS", required_unless_present = "lead")]
     commission: Option<u16>,
-    /// The coins that it puts behind itself. Those of a further node bind its place, and earn nothing; keep some more in its account, for it pays the fee of saying in each epoch that it is there.
+    /// The coins that it puts behind itself. Those of a further node bind its place, and earn nothing while its lead answers for it; keep some more in its account, for it pays the fee of saying in each epoch that it is there.
     #[arg(long, value_name = "COINS")]
     amount: Amount,
     /// The name of the key that is the validator's identity.

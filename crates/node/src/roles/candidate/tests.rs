@@ -177,7 +177,7 @@ fn untroubled() -> Duty {
         ends: Height(EPOCH),
         jailed_until: None,
         is_silent: false,
-        is_alone: false,
+        lacks_lead: false,
         update: UpdateCandidate {
             commission: Bps::ZERO,
             stands: true,
@@ -190,20 +190,20 @@ fn untroubled() -> Duty {
 
 #[test]
 fn an_operator_is_told_the_worst_of_what_the_others_hold_against_its_node() {
-    // jailed until, silent, alone
+    // jailed until, silent, without a lead
     let table = [
         (None, false, false, None),
         (None, true, false, Some(Trouble::Silent)),
         (Some(7), true, false, Some(Trouble::Jailed(7))),
         (Some(7), false, false, Some(Trouble::Jailed(7))),
-        (Some(7), true, true, Some(Trouble::Alone)),
-        (None, false, true, Some(Trouble::Alone)),
+        (Some(7), true, true, Some(Trouble::NoLead)),
+        (None, false, true, Some(Trouble::NoLead)),
     ];
-    for (jailed_until, is_silent, is_alone, expected) in table {
+    for (jailed_until, is_silent, lacks_lead, expected) in table {
         let duty = Duty {
             jailed_until,
             is_silent,
-            is_alone,
+            lacks_lead,
             ..untroubled()
         };
         assert_eq!(duty.trouble(), expected);

@@ -263,10 +263,9 @@ async fn send(
     while Instant::now() < until {
         match send_one(client, &log, number, senders).await {
             Ok(()) => acknowledged += 1,
-            Err(error) if is_outdated(&error) => {}
             Err(error) => {
                 refusal = Some(error.to_string());
-                if !patient {
+                if !patient && !is_outdated(&error) {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
