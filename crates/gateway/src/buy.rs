@@ -150,8 +150,8 @@ pub(crate) async fn answer(
             .iter()
             .map(|(_, settled)| settled.purchase)
             .collect();
-        for purchase in &purchases {
-            gateway.owners.put(purchase.slot_id, &guard.admission.id);
+        for (_, settled) in &answers {
+            gateway.owners.put_all(settled.slots(), key);
         }
         let body = match ask.kind {
             AskKind::Chat => openai::chat_body(&answering, &ask, &answers),
@@ -173,7 +173,10 @@ fn of_ask(ask: &Ask, error: MarketError) -> ApiError {
 }
 
 fn tell_purchases(headers: &mut HeaderMap, purchases: &[Purchase]) {
-    let ids: Vec<String> = purchases.iter().map(openai::receipt_id).collect();
+    let ids: Vec<String> = purchases
+        .iter()
+        .map(|purchase| openai::receipt_id(&purchase.slot_id))
+        .collect();
     let price_max = Amount::sum(purchases.iter().map(|purchase| purchase.price_max));
     let mut set = |name, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -255,6 +258,7 @@ fn settled<O>(
         },
         worker: done.worker,
         cost: done.cost,
+        parts: done.parts.clone(),
     }
 }
 
@@ -363,7 +367,7 @@ impl Streaming {
                 let relayed = (ask.request, relayed_text(ask, &done.output));
                 let settled = settled(&self.gateway, purchase, &done, relayed);
                 let key = &self.guard.admission.id;
-                self.gateway.owners.put(settled.purchase.slot_id, key);
+                self.gateway.owners.put_all(settled.slots(), key);
                 match self.writer.end(index, &done.output, settled) {
                     Ok(end) => Some(self.close(end)),
                     Err(error) => Some(self.fail(&error)),

@@ -61,6 +61,17 @@ pub enum ChatEvent {
     Failed(MarketError),
 }
 
+/// What one worker was paid for of an answer that several made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What its receipt is for.
+    pub slot_id: SlotId,
+    /// Who made it.
+    pub worker: Address,
+    /// What it costs the client.
+    pub cost: Amount,
+}
+
 /// A whole output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done<O> {
@@ -74,6 +85,8 @@ pub struct Done<O> {
     pub worker: Address,
     /// What it costs when it is settled as it stands, checks and fees included.
     pub cost: Amount,
+    /// What of the cost is for those who began it and did not come to its end, in their order; none for most answers.
+    pub parts: Vec<Part>,
 }
 
 /// What a gateway relayed, by digests; see [`fairweir_types::relay::Relay`].

@@ -33,6 +33,13 @@ impl Owners {
         }
     }
 
+    /// A key bought some slots.
+    pub(crate) fn put_all(&self, slots: impl IntoIterator<Item = SlotId>, key: &str) {
+        for slot_id in slots {
+            self.put(slot_id, key);
+        }
+    }
+
     /// Whether a key bought a slot.
     pub(crate) fn is(&self, slot_id: SlotId, key: &str) -> bool {
         let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! Where an order's output goes.
 
-use crate::market::{ChatEvent, Done, MarketError};
+use crate::market::{ChatEvent, Done, MarketError, Part};
 use fairweir_services::inference::{
     chat::{ChatChunk, ChatOutput},
     embedding::EmbeddingOutput,
@@ -52,8 +52,8 @@ impl Outlet {
         }
     }
 
-    /// Hands the whole output on.
-    pub(super) async fn whole(self, delivery: &Delivery, cost: Amount) {
+    /// Hands the whole output on, with what it costs and what of that is for others than who came to its end.
+    pub(super) async fn whole(self, delivery: &Delivery, (cost, parts): (Amount, Vec<Part>)) {
         let output = delivery.output.as_slice();
         let slot_id = delivery.receipt.receipt.slot_id;
         let receipt = delivery.receipt.receipt.digest();
@@ -71,6 +71,7 @@ impl Outlet {
                         receipt,
                         worker,
                         cost,
+                        parts,
                     })),
                     Err(error) => ChatEvent::Failed(error),
                 };
@@ -83,6 +84,7 @@ impl Outlet {
                     receipt,
                     worker,
                     cost,
+                    parts,
                 });
                 let _ = sender.send(done);
             }

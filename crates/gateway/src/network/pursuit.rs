@@ -126,7 +126,7 @@ impl<N: Network> Pursuit<N> {
         match bought {
             Ok((delivery, cost)) => {
                 let _ = self.cost.send(cost);
-                self.outlet.whole(&delivery, cost).await;
+                self.outlet.whole(&delivery, (cost, Vec::new())).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "an order failed");

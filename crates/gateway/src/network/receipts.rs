@@ -34,6 +34,8 @@ struct Entry {
     end: Option<SlotEnd>,
     /// Where it is under the root of a batch, for a request of a session.
     place: Option<Place>,
+    /// Under which slot the answer was made, if its worker handed nothing over.
+    made_under: Option<SlotId>,
 }
 
 /// Where a receipt is in its batch.
@@ -197,6 +199,16 @@ impl Receipts {
         newest.shrink();
     }
 
+    /// What was begun under one slot came to its end under another: whoever was told of the first gets that receipt, unless its worker was paid for a part and
+    /// has a receipt of its own.
+    pub(super) fn go_on(&self, begun: SlotId, ended: SlotId) {
+        if begun != ended
+            && let Some(entry) = self.newest().entries.get_mut(&begun)
+        {
+            entry.made_under = Some(ended);
+        }
+    }
+
     /// It ended on the ledger.
     pub(super) fn end(&self, slot_id: SlotId, end: SlotEnd) {
         if let Some(entry) = self.newest().entries.get_mut(&slot_id) {
@@ -204,9 +216,15 @@ impl Receipts {
         }
     }
 
+    /// What came under a slot, or in the end of what was begun under it.
+    #[cfg(test)]
+    pub(super) fn delivery(&self, slot_id: &SlotId) -> Option<Delivery> {
+        self.newest().entry(slot_id)?.delivery.clone()
+    }
+
     pub(super) fn standing(&self, slot_id: SlotId) -> Standing {
         let newest = self.newest();
-        let Some(entry) = newest.entries.get(&slot_id) else {
+        let Some(entry) = newest.entry(&slot_id) else {
             return Standing::Unknown;
         };
         if let (Some(place), Some(delivery)) = (&entry.place, &entry.delivery) {
@@ -349,6 +367,15 @@ impl Receipts {
 }
 
 impl Newest {
+    /// The entry under which the answer was made that was begun under a slot.
+    fn entry(&self, slot_id: &SlotId) -> Option<&Entry> {
+        let entry = self.entries.get(slot_id)?;
+        match entry.made_under {
+            Some(ended) if entry.delivery.is_none() => self.entries.get(&ended),
+            _ => Some(entry),
+        }
+    }
+
     fn lane(&mut self, slot_id: &SlotId) -> Option<&mut OurLane> {
         let mut newest_first = self.lanes.iter_mut().rev();
         newest_first.find(|lane| lane.slot_id == *slot_id)

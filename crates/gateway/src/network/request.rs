@@ -13,7 +13,7 @@ use super::{
     outlet::Outlet,
     pursuit::{Running, Work, assembled},
 };
-use crate::market::{CostTeller, MarketError, Purchase};
+use crate::market::{CostTeller, MarketError, Part, Purchase};
 use commonware_codec::Encode as _;
 use fairweir_client::{
     ClientError,
@@ -30,7 +30,7 @@ use fairweir_types::{
     Address, Amount, BoundedBytes, BoundedVec, Units, decode,
     limits::SESSION_SPEC_BYTES_MAX,
     node_api::Delivery,
-    order::UnitVector,
+    order::{SlotId, UnitVector},
     receipt::SignedStop,
     session::{Ask, Credit, SignedRequest},
 };
@@ -78,7 +78,9 @@ pub(super) struct Request<N> {
     /// Workers that were too slow, or not reached: others are asked before them.
     left: Vec<Address>,
     /// What workers are paid that came to a part of it.
-    parts: Amount,
+    parts: Vec<Part>,
+    /// The slot that the client was told it has its receipt under.
+    told: Option<SlotId>,
     /// The client is gone.
     is_unwanted: bool,
 }
@@ -163,7 +165,8 @@ impl<N: Network> Request<N> {
             givers: Vec::new(),
             doubters: Vec::new(),
             left: Vec::new(),
-            parts: Amount::ZERO,
+            parts: Vec::new(),
+            told: None,
             is_unwanted: false,
         }
     }
@@ -176,7 +179,11 @@ impl<N: Network> Request<N> {
         match bought {
             Ok((delivery, cost)) => {
                 let _ = self.cost.send(cost);
-                self.outlet.whole(&delivery, cost).await;
+                let last = delivery.receipt.receipt.slot_id;
+                if let Some(told) = self.told {
+                    self.shared.receipts.go_on(told, last);
+                }
+                self.outlet.whole(&delivery, (cost, self.parts)).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "a request failed");
@@ -288,7 +295,7 @@ impl<N: Network> Request<N> {
     async fn revoke(&mut self) {
         self.givers.clear();
         self.doubters.clear();
-        self.parts = Amount::ZERO;
+        self.parts.clear();
         if !self.given.is_empty() {
             self.given = Given::EMPTY;
             self.outlet.revoke().await;
@@ -298,8 +305,20 @@ impl<N: Network> Request<N> {
     /// What the client pays: for each part to whoever made it, and never more than it was told at the beginning. What a worker takes that was
     /// not reached any more, and the second reading of a prompt beyond that, is the gateway's loss.
     fn cost_with(&self, amount: Amount) -> Amount {
-        let cost = self.parts.checked_add(amount).unwrap_or(Amount::MAX);
+        let parts = self.parts.iter().map(|part| part.cost);
+        let cost = Amount::sum(parts.chain([amount])).unwrap_or(Amount::MAX);
         self.price_max.map_or(cost, |most| cost.at_most(most))
+    }
+
+    /// A worker is paid for a part, as far as the client pays that much altogether.
+    fn pay_part(&mut self, (slot_id, worker): (SlotId, Address), amount: Amount) {
+        let before = self.cost_with(Amount::ZERO);
+        let cost = self.cost_with(amount).checked_sub(before);
+        self.parts.push(Part {
+            slot_id,
+            worker,
+            cost: cost.unwrap_or(Amount::ZERO),
+        });
     }
 
     /// The request on one worker.
@@ -342,6 +361,7 @@ impl<N: Network> Request<N> {
             let quote = lane.opened.prices.quote(&self.work.demand.units);
             let price_max = quote.unwrap_or(lane.opened.cap);
             self.price_max = Some(price_max);
+            self.told = Some(request.slot_id());
             let _ = begun.send(Ok(Purchase {
                 slot_id: request.slot_id(),
                 worker: lane.opened.worker,
@@ -598,7 +618,7 @@ impl<N: Network> Request<N> {
             if !is_left {
                 return Ended::Wrong("the worker ended the answer before its time");
             }
-            self.parts = self.parts.checked_add(amount).unwrap_or(Amount::MAX);
+            self.pay_part((request.slot_id(), lane.opened.worker), amount);
             return Ended::Left;
         }
         Ended::Whole(delivery, amount)

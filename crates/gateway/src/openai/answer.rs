@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     error::ApiError,
-    market::{Model, Purchase},
+    market::{Model, Part, Purchase},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use commonware_codec::Encode as _;
 use fairweir_services::inference::chat::{ChatOutput, Finish, Prompt, VERSION};
 use fairweir_services::inference::embedding::EmbeddingOutput;
-use fairweir_types::{Address, Amount, relay::SignedRelay};
+use fairweir_types::{Address, Amount, order::SlotId, relay::SignedRelay};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -72,19 +72,42 @@ pub(crate) struct Settled {
     pub(crate) purchase: Purchase,
     pub(crate) worker: Address,
     pub(crate) cost: Amount,
+    /// What of the cost is for workers that did not come to its end.
+    pub(crate) parts: Vec<Part>,
     /// The gateway's word for what it relayed.
     pub(crate) relay: SignedRelay,
 }
 
 impl Settled {
     pub(super) fn value(&self) -> Value {
-        json!({
-            "receipt": receipt_id(&self.purchase),
+        let mut value = json!({
+            "receipt": receipt_id(&self.purchase.slot_id),
             "price_max": self.purchase.price_max.to_string(),
             "cost": self.cost.to_string(),
             "worker": self.worker.to_string(),
             "relay": STANDARD.encode(self.relay.encode()),
-        })
+        });
+        if !self.parts.is_empty() {
+            value["parts"] = self.parts.iter().chain([&self.last()]).map(part).collect();
+        }
+        value
+    }
+
+    /// All slots that it was made under.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotId> {
+        let parts = self.parts.iter().map(|part| part.slot_id);
+        parts.chain([self.purchase.slot_id])
+    }
+
+    /// The part of whoever came to the end: what of the cost is for nobody before it.
+    fn last(&self) -> Part {
+        let before = Amount::sum(self.parts.iter().map(|part| part.cost));
+        let cost = before.and_then(|before| self.cost.checked_sub(before));
+        Part {
+            slot_id: self.purchase.slot_id,
+            worker: self.worker,
+            cost: cost.unwrap_or(Amount::ZERO),
+        }
     }
 
     /// All orders of a request: as the one, or their sum with each.
@@ -108,8 +131,16 @@ impl Settled {
 }
 
 /// What clients call a receipt: order and slot.
-pub(crate) fn receipt_id(purchase: &Purchase) -> String {
-    format!("{}:{}", purchase.slot_id.order, purchase.slot_id.slot)
+pub(crate) fn receipt_id(slot_id: &SlotId) -> String {
+    format!("{}:{}", slot_id.order, slot_id.slot)
+}
+
+fn part(part: &Part) -> Value {
+    json!({
+        "receipt": receipt_id(&part.slot_id),
+        "cost": part.cost.to_string(),
+        "worker": part.worker.to_string(),
+    })
 }
 
 /// What was used: the prompt of each `choices` answers counts once.
@@ -332,4 +363,73 @@ pub(crate) fn model(model: &Model) -> Value {
 pub(crate) fn models(list: &[Model]) -> Value {
     let data: Vec<Value> = list.iter().map(model).collect();
     json!({"object": "list", "data": data})
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failing test should stop at the line that fails"
+    )]
+    use super::*;
+    use fairweir_types::{ChainId, Digest, SecretKey, order::OrderId, relay::Relay};
+
+    fn slot(number: u16) -> SlotId {
+        SlotId {
+            order: OrderId(Digest::ZERO),
+            slot: number,
+        }
+    }
+
+    fn coins(base_units: u64) -> Amount {
+        Amount::from_base_units(base_units).unwrap()
+    }
+
+    fn settled(parts: Vec<Part>) -> Settled {
+        let relay = Relay {
+            chain_id: ChainId::new("dev-test").unwrap(),
+            slot_id: slot(2),
+            receipt: Digest::ZERO,
+            request: Digest::ZERO,
+            answer: Digest::ZERO,
+        };
+        let worker = Address::default();
+        Settled {
+            purchase: Purchase {
+                slot_id: slot(2),
+                worker,
+                price_max: coins(20),
+            },
+            worker,
+            cost: coins(13),
+            parts,
+            relay: SignedRelay::sign(relay, &SecretKey::from_seed([7; 32]).unwrap()),
+        }
+    }
+
+    #[test]
+    fn an_answer_of_several_workers_tells_each_receipt_and_what_of_the_cost_it_is() {
+        let one = settled(Vec::new()).value();
+        assert_eq!(one.get("parts"), None);
+        let part = |number, cost| Part {
+            slot_id: slot(number),
+            worker: Address::default(),
+            cost: coins(cost),
+        };
+        let three = settled(vec![part(0, 4), part(1, 7)]);
+        let told = three.value();
+        let field = |name: &str| -> Vec<String> {
+            let parts = told["parts"].as_array().unwrap();
+            let texts = parts.iter().map(|part| part[name].as_str().unwrap());
+            texts.map(str::to_owned).collect()
+        };
+        let costs = [4, 7, 2].map(|cost| coins(cost).to_string());
+        assert_eq!(field("cost"), costs);
+        let receipts: Vec<String> = three.slots().map(|slot| receipt_id(&slot)).collect();
+        assert_eq!(field("receipt"), receipts);
+        assert_eq!(
+            receipts.last().map(String::as_str),
+            told["receipt"].as_str()
+        );
+    }
 }

@@ -191,6 +191,7 @@ impl ScriptMarket {
                     receipt: Digest::ZERO,
                     worker: Address::default(),
                     cost: amount(COST),
+                    parts: Vec::new(),
                 };
                 let _ = sender.send(ChatEvent::Done(Box::new(done))).await;
             };
@@ -257,6 +258,7 @@ impl Market for ScriptMarket {
             receipt: Digest::ZERO,
             worker: Address::default(),
             cost: amount(COST),
+            parts: Vec::new(),
         };
         std::future::ready(Ok(Embedded { purchase, done })).boxed()
     }

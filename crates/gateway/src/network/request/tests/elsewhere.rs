@@ -259,6 +259,11 @@ struct Outcome {
     given: Vec<u32>,
     revoked: usize,
     done: Result<ChatOutput, MarketError>,
+    /// The slot under which the client can ask for its receipt from the beginning.
+    told: Option<SlotId>,
+    /// That under which the answer was made.
+    made_under: Option<SlotId>,
+    parts: Vec<Part>,
     cost: Option<Amount>,
     took: Duration,
     receipts: Arc<Receipts>,
@@ -293,6 +298,12 @@ impl Outcome {
         self.receipts
             .locate((batch, &lane), &[other], &tree)
             .is_err()
+    }
+
+    /// The receipt that is had under a slot, by the slot that it names.
+    fn receipt_under(&self, slot_id: Option<SlotId>) -> Option<SlotId> {
+        let delivery = self.receipts.delivery(&slot_id?)?;
+        Some(delivery.receipt.receipt.slot_id)
     }
 
     /// The whole answer came, and the client has nothing but it.
@@ -345,7 +356,7 @@ async fn outcome(scripts: &[&[Word]]) -> Outcome {
         capability: Name::new("model").unwrap(),
     };
     let (sender, mut events) = tokio::sync::mpsc::channel(64);
-    let (begun, _begun) = oneshot::channel();
+    let (begun, mut purchase) = oneshot::channel();
     let (cost, mut told) = oneshot::channel();
     let receipts = Arc::clone(&shared.receipts);
     let since = Instant::now();
@@ -353,6 +364,7 @@ async fn outcome(scripts: &[&[Word]]) -> Outcome {
     request.run().await;
     let took = since.elapsed();
     let (mut given, mut revoked, mut done) = (Vec::new(), 0, Err(MarketError::Closed));
+    let (mut made_under, mut parts) = (None, Vec::new());
     while let Some(event) = events.recv().await {
         match event {
             ChatEvent::Chunk(part) => {
@@ -363,7 +375,10 @@ async fn outcome(scripts: &[&[Word]]) -> Outcome {
                 revoked += 1;
                 given.clear();
             }
-            ChatEvent::Done(whole) => done = Ok(whole.output),
+            ChatEvent::Done(whole) => {
+                (made_under, parts) = (Some(whole.slot_id), whole.parts);
+                done = Ok(whole.output);
+            }
             ChatEvent::Failed(error) => done = Err(error),
         }
     }
@@ -374,6 +389,13 @@ async fn outcome(scripts: &[&[Word]]) -> Outcome {
         given,
         revoked,
         done,
+        told: purchase
+            .try_recv()
+            .ok()
+            .and_then(Result::ok)
+            .map(|bought| bought.slot_id),
+        made_under,
+        parts,
         cost: told.try_recv().ok(),
         took,
         receipts,
@@ -396,6 +418,14 @@ async fn an_answer_whose_worker_is_killed_goes_on_from_what_is_there() {
     outcome.check();
     assert_eq!((outcome.revoked, outcome.draft(1)), (0, vec![1, 2, 3]));
     assert!(!outcome.is_proved(0) && outcome.is_proved(1));
+    // Nobody is paid for the beginning, and what the client was told then leads to the receipt.
+    assert_eq!(outcome.parts, []);
+    assert_ne!(outcome.told, outcome.made_under);
+    assert_eq!(outcome.receipt_under(outcome.told), outcome.made_under);
+    assert_eq!(
+        outcome.receipt_under(outcome.made_under),
+        outcome.made_under
+    );
     // One token of prompt and three of draft are input, five output: as many units as without the fault.
     assert_eq!(outcome.cost, Some(price(9)));
     assert!(outcome.took < Duration::from_secs(1), "{:?}", outcome.took);
@@ -409,6 +439,16 @@ async fn a_slow_worker_is_paid_for_its_part_and_left() {
     left.check();
     assert_eq!((left.revoked, left.draft(1)), (0, vec![1, 2, 3]));
     assert!(left.is_proved(0) && left.is_proved(1));
+    // The prompt and three tokens; then both as input, and five tokens: each is told with its receipt.
+    assert_eq!(left.cost, Some(price(4 + 9)));
+    let part = Part {
+        slot_id: left.told.unwrap(),
+        worker: left.lanes[0].opened.worker,
+        cost: price(4),
+    };
+    assert_eq!(left.parts, [part]);
+    assert_eq!(left.receipt_under(left.told), left.told);
+    assert_eq!(left.receipt_under(left.made_under), left.made_under);
     let stop = left.machines[0].stopped.lock().unwrap().clone();
     assert_eq!(stop.map(|stop| stop.stop.output_max), Some(Units(3)));
     assert!(left.took < Duration::from_secs(30), "{:?}", left.took);
