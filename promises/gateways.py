@@ -12,12 +12,17 @@ from network import Process, require, run
 MODEL = "SmolLM2-135M-Instruct"
 
 
-def own_folder(fairweir, data, own, coins):
-    """A gateway's own folder, with an account that is given coins and a key for clients; returns the command for it, its address, and the key."""
+def apart(data, own):
+    """The options for a folder of one's own that asks the node of another."""
     passphrase = pathlib.Path(own) / "passphrase"
     passphrase.write_text("a promise's own\n")
     node = (pathlib.Path(data) / "node.address").read_text().strip()
-    command = [fairweir, "--data", own, "--node", node, "--passphrase-file", passphrase, "--json"]
+    return ["--data", own, "--node", node, "--passphrase-file", passphrase, "--json"]
+
+
+def own_folder(fairweir, data, own, coins):
+    """A gateway's own folder, with an account that is given coins and a key for clients; returns the command for it, its address, and the key."""
+    command = [fairweir, *apart(data, own)]
     address = json.loads(run(*command, "keys", "new", "gateway").stdout)["address"]
     run(fairweir, "--data", data, "transfer", address, coins)
     return command, address, json.loads(run(*command, "apikey", "create", "promise").stdout)["secret"]

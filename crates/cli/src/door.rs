@@ -8,8 +8,8 @@ use crate::{
 use core::future::Future;
 use fairweir_client::Sender;
 use fairweir_gateway::{
-    ApiKeys, GatewayOptions, KeyLimits, Market, Model, ModelKind, NetworkMarket, NetworkOptions,
-    OrderFees, Payment, TokenCounter, serve,
+    ApiKey, ApiKeys, GatewayOptions, KeyLimits, Market, Model, ModelKind, NetworkMarket,
+    NetworkOptions, OrderFees, Payment, TokenCounter, serve,
 };
 use fairweir_net::quic::QuicNetwork;
 use fairweir_node::{DataDir, Keystore, OutputStore};
@@ -36,8 +36,6 @@ pub(crate) const KEY: &str = "gateway";
 pub(crate) const LISTEN: &str = "127.0.0.1:8080";
 /// The file of API keys in the data folder.
 const API_KEYS: &str = "api-keys.json";
-/// The secret of a development network's own API key.
-const DEV_SECRET: &str = "api-key.dev";
 /// Tokens that an embedding model takes, as far as clients are told.
 const EMBEDDING_CONTEXT: u32 = 512;
 
@@ -46,16 +44,41 @@ pub(crate) fn api_keys(data: &DataDir) -> Result<ApiKeys, Exit> {
     ApiKeys::open(&data.join(API_KEYS)).map_err(|error| Exit::new(code::MACHINE, error))
 }
 
-/// The API key that a development network makes for its user, kept beside the network's other keys.
-pub(crate) fn dev_secret(data: &DataDir) -> Result<String, Exit> {
-    if let Some(secret) = data.read(DEV_SECRET)? {
-        return Ok(String::from_utf8_lossy(&secret).trim().to_owned());
+/// An API key that is made for the folder's own user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnKey {
+    name: &'static str,
+    /// Its secret, kept beside the folder's other keys.
+    file: &'static str,
+}
+
+impl OwnKey {
+    /// That of a development network.
+    pub(crate) const DEV: Self = Self {
+        name: "up",
+        file: "api-key.dev",
+    };
+    /// That of a gateway which serves its own machine alone.
+    pub(crate) const LOCAL: Self = Self {
+        name: "local",
+        file: "api-key.local",
+    };
+
+    /// Its secret; the key is made if there is none that holds.
+    pub(crate) fn secret(self, data: &DataDir) -> Result<String, Exit> {
+        let keys = api_keys(data)?;
+        let holds = |key: &ApiKey| key.name == self.name && !key.revoked;
+        if keys.list().iter().any(holds)
+            && let Some(secret) = data.read(self.file)?
+        {
+            return Ok(String::from_utf8_lossy(&secret).trim().to_owned());
+        }
+        let (_, secret) = keys
+            .create(self.name, KeyLimits::default())
+            .map_err(|error| Exit::new(code::MACHINE, error))?;
+        data.write(self.file, secret.as_bytes())?;
+        Ok(secret)
     }
-    let (_, secret) = api_keys(data)?
-        .create("up", KeyLimits::default())
-        .map_err(|error| Exit::new(code::MACHINE, error))?;
-    data.write(DEV_SECRET, secret.as_bytes())?;
-    Ok(secret)
 }
 
 /// Counts tokens by the models of this machine.
@@ -174,6 +197,19 @@ pub(crate) async fn grant(
     };
     sender.send(Action::GrantDelegate(grant)).await?;
     Ok(())
+}
+
+/// Refuses to start a gateway that has nothing to spend.
+pub(crate) async fn check_coins(connection: &Connection, gateway: Address) -> Result<(), Exit> {
+    if connection.client.account(gateway).await?.balance > Amount::ZERO {
+        return Ok(());
+    }
+    Err(Exit::message(
+        code::REFUSED,
+        format!(
+            "the gateway's account has no coins: send it some with 'fairweir transfer {gateway} COINS', or let it spend yours with --owner NAME --cap COINS"
+        ),
+    ))
 }
 
 /// Refuses to start a gateway that its owner grants nothing.

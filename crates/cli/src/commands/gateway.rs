@@ -1,18 +1,22 @@
 use crate::{
     Global,
-    commands::{account::resolve, up::wait_for_end},
+    commands::{account::resolve, keys::open_or_begin, up::wait_for_end},
     connection::{Connection, with_connection},
-    door::{self, Door},
+    door::{self, Door, OwnKey},
     failure::{Exit, code},
     models, output,
 };
 use fairweir_gateway::Payment;
+use fairweir_node::Keystore;
 use fairweir_types::Amount;
 use serde_json::json;
 use std::net::SocketAddr;
 
 const AFTER_HELP: &str = "\
-Try:
+For yourself:
+  fairweir gateway --local --owner me --cap 100   makes what is missing, prints URL and key
+
+For others:
   fairweir keys new gateway                 an account for the gateway, never the owner's
   fairweir apikey create my-app             a key for a program; shown once
   fairweir gateway --owner buyer --cap 100  serve, with at most 100 coins of 'buyer' to spend
@@ -20,11 +24,15 @@ Try:
 
 /// Serve OpenAI's API: any client of it talks to the models of the network.
 ///
-/// On your own machine this needs no trust in anybody: requests go straight to workers, and every answer has a receipt. The
-/// gateway signs with a key of its own. It spends what is on that key's account, or, with --owner, up to a cap of another's.
+/// On your own machine (--local) this needs no trust in anybody: requests go straight to workers, and every answer has a receipt. Who
+/// uses another's gateway can check what it relayed (fairweir verify --request --response), but not keep it from reading.
+/// The gateway signs with a key of its own. It spends what is on that key's account, or, with --owner, up to a cap of another's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Gateway {
+    /// Serve this machine alone: listens on loopback only, and makes the gateway's account and an API key if there are none.
+    #[arg(long)]
+    local: bool,
     /// Where it listens.
     #[arg(long, default_value = door::LISTEN, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
@@ -48,14 +56,22 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn run(self, global: &Global) -> Result<(), Exit> {
-        let data = global.data_dir()?;
-        let keys = global.keystore()?;
-        if !keys.contains(door::KEY) {
+        if self.local && !self.listen.ip().to_canonical().is_loopback() {
             return Err(Exit::message(
                 code::MACHINE,
-                "the gateway has no account: make one with 'fairweir keys new gateway', and say --owner buyer --cap COINS",
+                format!(
+                    "--local serves this machine alone, and {} is reached by others: leave out --listen, or --local",
+                    self.listen
+                ),
             ));
         }
+        let data = global.data_dir()?;
+        let keys = self.keys(global)?;
+        let own_key = if self.local {
+            Some(OwnKey::LOCAL.secret(&data)?)
+        } else {
+            None
+        };
         let store = models::store(global)?;
         let api_keys = door::api_keys(&data)?;
         let sessions = door::sessions(&data)?;
@@ -66,18 +82,14 @@ impl Gateway {
             if let (Some(name), Some(cap)) = (&self.owner, self.cap) {
                 door::grant(&connection, &keys, (name, cap)).await?;
             }
-            if let Some(owner) = owner {
-                door::check_grant(&connection, owner, sender.key().address()).await?;
+            let me = sender.key().address();
+            match owner {
+                Some(owner) => door::check_grant(&connection, owner, me).await?,
+                None => door::check_coins(&connection, me).await?,
             }
             let listener = door::listen(self.listen, false).await?;
             let address = listener.local_addr()?;
-            if global.json {
-                output::json(&json!({"ready": true, "url": format!("http://{address}/v1")}));
-            } else {
-                output::line(format!(
-                    "OpenAI's API is at http://{address}/v1; Ctrl-C stops it"
-                ));
-            }
+            tell(global, address, own_key.as_deref());
             let door = Door {
                 sender,
                 store,
@@ -97,5 +109,42 @@ impl Gateway {
             };
             door::open(door, listener, shutdown).await
         })
+    }
+
+    /// The keys of the folder, with the gateway's.
+    fn keys(&self, global: &Global) -> Result<Keystore, Exit> {
+        if !self.local {
+            let keys = global.keystore()?;
+            if !keys.contains(door::KEY) {
+                return Err(Exit::message(
+                    code::MACHINE,
+                    "the gateway has no account: make one with 'fairweir keys new gateway', or say --local if it is for this machine alone",
+                ));
+            }
+            return Ok(keys);
+        }
+        let (mut keys, passphrase) = open_or_begin(global)?;
+        if !keys.contains(door::KEY) {
+            let address = keys.generate(door::KEY)?.address();
+            keys.save(&global.data_dir()?, &passphrase)?;
+            output::progress(format!("made an account for the gateway: {address}"));
+        }
+        Ok(keys)
+    }
+}
+
+/// Says where it serves, and with which key if it is its own user's.
+fn tell(global: &Global, address: SocketAddr, own_key: Option<&str>) {
+    let url = format!("http://{address}/v1");
+    if global.json {
+        let mut ready = json!({"ready": true, "url": url});
+        if let Some(key) = own_key {
+            ready["api_key"] = key.into();
+        }
+        return output::json(&ready);
+    }
+    output::line(format!("OpenAI's API is at {url}; Ctrl-C stops it"));
+    if let Some(key) = own_key {
+        output::line(format!("  OPENAI_BASE_URL={url} OPENAI_API_KEY={key}"));
     }
 }

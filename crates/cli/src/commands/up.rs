@@ -326,7 +326,7 @@ impl Up {
         }
         let coins = Amount::from_coins(GATEWAY_COINS).unwrap_or(Amount::MAX);
         door::grant(connection, &running.keys, (names::BUYER, coins)).await?;
-        let secret = door::dev_secret(data)?;
+        let secret = door::OwnKey::DEV.secret(data)?;
         let listener = door::listen(self.gateway, true).await?;
         let address = listener.local_addr()?;
         let door = Door {

@@ -120,6 +120,17 @@ fn a_development_chain_refuses_to_leave_the_machine() {
 }
 
 #[test]
+fn a_gateway_for_this_machine_alone_refuses_to_be_reached_by_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = fairweir(
+        folder.path(),
+        &["gateway", "--local", "--listen", "0.0.0.0:0"],
+    );
+    assert_fails(&output, 6, "--local serves this machine alone");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_chain_of_ones_own_needs_a_passphrase() {
     let folder = tempfile::tempdir().unwrap();
     let output = fairweir(
