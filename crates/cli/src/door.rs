@@ -286,33 +286,38 @@ pub(crate) struct Door {
     pub(crate) payment: Payment,
     /// Whose coins it spends by a grant; without one its own.
     pub(crate) owner: Option<Address>,
-    /// Where sessions survive a crash.
-    pub(crate) sessions: Option<Sessions>,
+    /// What the next process goes on with.
+    pub(crate) records: Option<Records>,
 }
 
-/// Where one gateway's open sessions are written down, for as long as it runs.
+/// Where one gateway's open sessions and its receipts are written down, for as long as it runs.
 #[derive(Debug)]
-pub(crate) struct Sessions {
-    store: Arc<OutputStore>,
+pub(crate) struct Records {
+    sessions: Arc<OutputStore>,
+    /// Without it they are in memory alone.
+    receipts: Option<Arc<OutputStore>>,
     _lock: File,
 }
 
 /// The place in a folder; none while another gateway of the same folder has it: two that went on with one session would use its
 /// numbers twice.
-pub(crate) fn sessions(data: &DataDir) -> Result<Option<Sessions>, Exit> {
+pub(crate) fn records(data: &DataDir, with_receipts: bool) -> Result<Option<Records>, Exit> {
     let lock = File::create(data.join("gateway-sessions.lock"))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             output::progress(
-                "another gateway of this folder has its sessions; this one opens its own",
+                "another gateway of this folder has its sessions and receipts; this one opens its own, and forgets them when it ends",
             );
             return Ok(None);
         }
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    Ok(Some(Sessions {
-        store: Arc::new(OutputStore::at(&data.join("gateway-sessions"))?),
+    let receipts = data.join("gateway-receipts");
+    let receipts = with_receipts.then(|| OutputStore::private_at(&receipts));
+    Ok(Some(Records {
+        sessions: Arc::new(OutputStore::at(&data.join("gateway-sessions"))?),
+        receipts: receipts.transpose()?.map(Arc::new),
         _lock: lock,
     }))
 }
@@ -323,7 +328,7 @@ pub(crate) async fn open(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Exit> {
-    let price = door.price_max;
+    let (price, records) = (door.price_max, door.records.as_ref());
     let options = NetworkOptions {
         models: models(&door.store)?,
         price_max: PriceVector {
@@ -336,10 +341,10 @@ pub(crate) async fn open(
         fees: OrderFees::default(),
         payment: door.payment,
         owner: door.owner,
-        sessions: door.sessions.as_ref().map(|sessions| {
-            let store: Arc<dyn Shelf> = sessions.store.clone();
-            store
-        }),
+        sessions: records.map(|records| Arc::clone(&records.sessions) as Arc<dyn Shelf>),
+        receipts: records
+            .and_then(|records| records.receipts.clone())
+            .map(|receipts| receipts as Arc<dyn Shelf>),
     };
     let market = NetworkMarket::start(door.sender, options).await?;
     let options = GatewayOptions {

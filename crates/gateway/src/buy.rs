@@ -2,9 +2,7 @@
 
 use crate::{
     error::ApiError,
-    market::{
-        ChatEvent, ChatRun, CostTeller, Done, MarketError, Model, ModelKind, Purchase, Relayed,
-    },
+    market::{Bill, ChatEvent, ChatRun, Done, MarketError, Model, ModelKind, Purchase, Relayed},
     openai::{self, Answering, Ask, AskKind, EmbeddingAsk, Events, Settled},
     server::{Gateway, Guard, json_response},
 };
@@ -44,7 +42,7 @@ struct Answer {
 }
 
 /// Reserves money for an order, and corrects it to what the order costs whenever that is known.
-fn reserve(gateway: &Gateway, key: &str, demand: &Demand) -> Result<CostTeller, ApiError> {
+fn reserve(gateway: &Gateway, key: &str, demand: &Demand) -> Result<Bill, ApiError> {
     let reserved = gateway.market.price_max(demand)?;
     if !gateway.keys.reserve(key, reserved) {
         return Err(ApiError::quota(format!(
@@ -52,12 +50,16 @@ fn reserve(gateway: &Gateway, key: &str, demand: &Demand) -> Result<CostTeller, 
         )));
     }
     let (teller, cost) = oneshot::channel();
+    let bill = Bill {
+        key: key.to_owned(),
+        cost: teller,
+    };
     let (keys, key) = (gateway.keys.clone(), key.to_owned());
     gateway.tasks.spawn(async move {
         let cost = cost.await.unwrap_or(Amount::ZERO);
         keys.correct(&key, reserved, cost);
     });
-    Ok(teller)
+    Ok(bill)
 }
 
 /// Tokens of each prompt, as far as they can be known here.
@@ -122,15 +124,12 @@ pub(crate) async fn answer(
     let mut orders = Vec::new();
     for spec in specs {
         let demand = Chat::demand(&spec).map_err(|error| MarketError::Spec(error.to_string()))?;
-        let cost = reserve(gateway, key, &demand)?;
-        orders.push(gateway.market.chat(spec, cost));
+        let bill = reserve(gateway, key, &demand)?;
+        orders.push(gateway.market.chat(spec, bill));
     }
     let runs = try_join_all(orders)
         .await
         .map_err(|error| of_ask(&ask, error))?;
-    for run in &runs {
-        gateway.owners.put(run.purchase.slot_id, key);
-    }
     let mut purchases: Vec<Purchase> = runs.iter().map(|run| run.purchase).collect();
     let answering = Answering::new(ask.kind, &ask.model)?;
     let mut response = if ask.is_stream {
@@ -150,9 +149,6 @@ pub(crate) async fn answer(
             .iter()
             .map(|(_, settled)| settled.purchase)
             .collect();
-        for (_, settled) in &answers {
-            gateway.owners.put_all(settled.slots(), key);
-        }
         let body = match ask.kind {
             AskKind::Chat => openai::chat_body(&answering, &ask, &answers),
             AskKind::Completion => openai::completion_body(&answering, &ask, &answers),
@@ -272,7 +268,8 @@ struct Streaming {
     deadline: Instant,
     is_ended: bool,
     gateway: Arc<Gateway>,
-    guard: Guard,
+    /// Its places, until the response ends.
+    _guard: Guard,
 }
 
 fn streamed(
@@ -301,7 +298,7 @@ fn streamed(
         deadline,
         is_ended: false,
         gateway: Arc::clone(gateway),
-        guard,
+        _guard: guard,
     };
     let rest = stream::unfold(streaming, |mut streaming| async move {
         let frame = streaming.next().await?;
@@ -366,8 +363,6 @@ impl Streaming {
                 let ask = self.writer.ask();
                 let relayed = (ask.request, relayed_text(ask, &done.output));
                 let settled = settled(&self.gateway, purchase, &done, relayed);
-                let key = &self.guard.admission.id;
-                self.gateway.owners.put_all(settled.slots(), key);
                 match self.writer.end(index, &done.output, settled) {
                     Ok(end) => Some(self.close(end)),
                     Err(error) => Some(self.fail(&error)),
@@ -407,13 +402,12 @@ pub(crate) async fn vectors(
         .map_err(|error| MarketError::Spec(error.to_string()))?;
     let demand = Embedding::demand(&spec).map_err(|error| MarketError::Spec(error.to_string()))?;
     let key = &guard.admission.id;
-    let cost = reserve(gateway, key, &demand)?;
-    let embedded = gateway.market.embed(spec, cost).await.map_err(|error| {
+    let bill = reserve(gateway, key, &demand)?;
+    let embedded = gateway.market.embed(spec, bill).await.map_err(|error| {
         let mut error = ApiError::from(error);
         error.param = error.param.map(|_| "input".to_owned());
         error
     })?;
-    gateway.owners.put(embedded.done.slot_id, key);
     let width = embedded.done.output.numbers().next().map_or(0, |v| v.len());
     if let Some(asked) = ask.dimensions.filter(|asked| *asked != width) {
         let message = format!(

@@ -11,7 +11,6 @@ mod market;
 pub mod monitor;
 mod network;
 mod openai;
-mod owners;
 mod relay;
 mod server;
 

@@ -114,6 +114,15 @@ pub struct ChatRun {
 /// Takes what an order came to, even if nobody wants its answer any more; dropped without a word if it cost nothing.
 pub type CostTeller = oneshot::Sender<Amount>;
 
+/// Whose bill an order goes on.
+#[derive(Debug)]
+pub struct Bill {
+    /// The id of the API key that asks. Its receipt holds question and answer, so this key alone may have it.
+    pub key: String,
+    /// What it came to.
+    pub cost: CostTeller,
+}
+
 /// Vectors that were bought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Embedded {
@@ -211,18 +220,21 @@ pub trait Market: fmt::Debug + Send + Sync + 'static {
     fn price_max(&self, demand: &Demand) -> Result<Amount, MarketError>;
 
     /// Buys an answer; resolves when a worker has the order. Dropping the future stops the order.
-    fn chat(&self, spec: ChatSpec, cost: CostTeller)
-    -> BoxFuture<'_, Result<ChatRun, MarketError>>;
+    fn chat(&self, spec: ChatSpec, bill: Bill) -> BoxFuture<'_, Result<ChatRun, MarketError>>;
 
     /// Buys vectors; resolves when they are there.
     fn embed(
         &self,
         spec: EmbeddingSpec,
-        cost: CostTeller,
+        bill: Bill,
     ) -> BoxFuture<'_, Result<Embedded, MarketError>>;
 
-    /// The receipt file of a slot, once it is settled.
-    fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>>;
+    /// The receipt file of a slot, once it is settled, for the API key that bought it.
+    fn receipt<'a>(
+        &'a self,
+        slot_id: SlotId,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>, ReceiptError>>;
 
     /// Signs with the gateway's key what it relayed.
     fn relay(&self, relayed: &Relayed) -> SignedRelay;

@@ -7,7 +7,6 @@ use crate::{
     keys::{Admission, ApiKeys, Denial, RateStanding},
     market::{Claimed, Market, Model, ReceiptError, TokenCounter},
     openai,
-    owners::Owners,
 };
 use axum::{
     Router,
@@ -71,7 +70,6 @@ pub(crate) struct Gateway {
     pub(crate) options: GatewayOptions,
     pub(crate) market: Arc<dyn Market>,
     pub(crate) keys: ApiKeys,
-    pub(crate) owners: Owners,
     /// Tasks that end by themselves and are waited for.
     pub(crate) tasks: TaskTracker,
     requests: Arc<Semaphore>,
@@ -263,10 +261,8 @@ async fn receipt(
         let reason = ReceiptError::Unknown.to_string();
         ApiError::not_found(reason, Some("receipt_not_found"))
     };
-    let slot_id = slot_of(&id)
-        .filter(|slot_id| gateway.owners.is(*slot_id, &admission.id))
-        .ok_or_else(unknown)?;
-    match gateway.market.receipt(slot_id).await {
+    let slot_id = slot_of(&id).ok_or_else(unknown)?;
+    match gateway.market.receipt(slot_id, &admission.id).await {
         Ok(file) => {
             let mut response = Response::new(Body::from(file));
             let headers = response.headers_mut();
@@ -363,7 +359,6 @@ pub async fn serve(
         options,
         market,
         keys,
-        owners: Owners::default(),
         tasks: TaskTracker::new(),
     });
     let router = router(Arc::clone(&gateway));

@@ -5,6 +5,7 @@ use fairweir_services::pipeline::Shelf;
 use fairweir_types::order::SlotId;
 use std::{
     fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +13,8 @@ use std::{
 #[derive(Debug)]
 pub struct OutputStore {
     folder: PathBuf,
+    /// Whether what is kept outlives the machine, too.
+    is_synced: bool,
 }
 
 impl OutputStore {
@@ -23,6 +26,20 @@ impl OutputStore {
         fs::create_dir_all(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
+            is_synced: true,
+        })
+    }
+
+    /// A store that nobody but its owner reads, and that does not wait for the disk: what it keeps outlives the process, of the newest seconds not the machine.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn private_at(folder: &Path) -> io::Result<Self> {
+        let store = Self::at(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        Ok(Self {
+            is_synced: false,
+            ..store
         })
     }
 
@@ -47,9 +64,22 @@ impl OutputStore {
     }
 }
 
+/// Writes a file whole or not at all, as long as the machine runs.
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    fs::write(&partial, bytes)?;
+    fs::rename(&partial, path)
+}
+
 impl Shelf for OutputStore {
     fn keep(&self, slot_id: SlotId, output: &[u8]) {
-        if let Err(error) = write_whole(&self.path(slot_id), output) {
+        let path = self.path(slot_id);
+        let kept = if self.is_synced {
+            write_whole(&path, output)
+        } else {
+            write_beside(&path, output)
+        };
+        if let Err(error) = kept {
             tracing::warn!(%slot_id, %error, "the output is not on disk: a crash would lose it");
         }
     }
@@ -107,5 +137,18 @@ mod tests {
         again.forget(slot(0));
         assert_eq!(again.all(), [b"second".to_vec()]);
         assert!(!folder.path().join("x.partial").exists());
+    }
+
+    #[test]
+    fn a_private_store_is_read_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("receipts");
+        let store = OutputStore::private_at(&path).unwrap();
+        store.keep(slot(0), b"first");
+        store.keep(slot(0), b"second");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let again = OutputStore::private_at(&path).unwrap();
+        assert_eq!(again.all(), [b"second".to_vec()]);
     }
 }

@@ -49,6 +49,9 @@ pub(crate) struct Gateway {
     /// Pay for each request by an order of its own instead of by vouchers in sessions: slower, and every one is checked.
     #[arg(long)]
     per_request_orders: bool,
+    /// Keep receipts, which hold questions and answers, in memory alone: they are gone when the gateway ends.
+    #[arg(long)]
+    forget_receipts: bool,
     /// Requests at the same time.
     #[arg(long, default_value_t = 256, value_name = "NUMBER")]
     concurrent_max: usize,
@@ -74,7 +77,7 @@ impl Gateway {
         };
         let store = models::store(global)?;
         let api_keys = door::api_keys(&data)?;
-        let sessions = door::sessions(&data)?;
+        let records = door::records(&data, !self.forget_receipts)?;
         let owner = self.owner.as_deref();
         let owner = owner.map(|owner| resolve(global, owner)).transpose()?;
         with_connection(global, |connection: Connection| async move {
@@ -102,7 +105,7 @@ impl Gateway {
                     Payment::Sessions
                 },
                 owner,
-                sessions,
+                records,
             };
             let shutdown = async {
                 let _ = wait_for_end().await;

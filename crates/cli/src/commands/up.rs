@@ -337,7 +337,7 @@ impl Up {
             concurrent_max: 256,
             payment: Payment::default(),
             owner: Some(running.keys.account(names::BUYER)?.address()),
-            sessions: door::sessions(data)?,
+            records: door::records(data, true)?,
         };
         if global.json {
             output::json(&json!({"url": format!("http://{address}/v1"), "api_key": secret}));

@@ -60,7 +60,7 @@ impl<N: Network> Auditor<N> {
                 tracing::warn!(%worker, %batch, "a batch has no receipts: its worker did not give the leaves in {LEAVES_WITHIN:?}")
             }
         }
-        self.receipts.end_audit(&posted.lane);
+        self.receipts.end_audit(posted);
     }
 
     /// The leaves as soon as the worker gives them.
@@ -123,4 +123,4 @@ pub(super) enum Wrong {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

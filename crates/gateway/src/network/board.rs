@@ -5,7 +5,7 @@ use fairweir_client::{ClientError, NodeClient, orders};
 use fairweir_net::Network;
 use fairweir_types::{
     Address, Amount, Event, Height,
-    event::{LaneOpened, Matched, RefundReason, SlashReason},
+    event::{BatchPosted, LaneOpened, Matched, RefundReason, SlashReason},
     node_api::EventPage,
     order::OrderId,
 };
@@ -150,14 +150,76 @@ impl<N: Network> Follower<N> {
         }
     }
 
+    /// Hears for receipts what came about while no process of ours did: from a block to the one at which following begins.
+    pub(super) async fn catch_up(&self, from: Height, to: Height) {
+        let receipts = &self.auditor.receipts;
+        let mut next = from;
+        while let Err(error) = self.hear_until(&mut next, to).await {
+            if !error.is_retryable() {
+                tracing::warn!(%error, "what was settled from block {next} to {to} is not heard any more: it has no receipts");
+                break;
+            }
+            tracing::debug!(%error, "what was settled meanwhile is asked for again");
+            sleep(PAUSE).await;
+        }
+        receipts.catch_up(to, true);
+    }
+
+    async fn hear_until(&self, next: &mut Height, to: Height) -> Result<(), ClientError> {
+        let mut events = self.client.follow(*next).await?;
+        loop {
+            let page = events.next().await?;
+            if page.height >= to {
+                return Ok(());
+            }
+            self.hear(&page);
+            *next = page.height;
+            self.auditor.receipts.catch_up(page.height, false);
+        }
+    }
+
+    /// What a page says of our receipts. Heard again, nothing changes.
+    fn hear(&self, page: &EventPage) {
+        let receipts = &self.auditor.receipts;
+        for (index, event) in page.events.iter().enumerate() {
+            match event {
+                Event::LaneOpened(opened) if opened.payers.include(self.account) => {
+                    receipts.open_lane(opened);
+                }
+                Event::LaneClosed(closed) => receipts.close_lane(&closed.slot_id),
+                Event::BatchPosted(posted) if receipts.begin_audit(posted) => {
+                    self.audit(**posted);
+                }
+                Event::BatchSettled(settled) if settled.payers.include(self.account) => {
+                    let position = usize::try_from(page.first).unwrap_or(usize::MAX);
+                    let place = (page.height, position.saturating_add(index));
+                    receipts.settle_batch(settled, place);
+                }
+                Event::Refunded(refunded) => receipts.refund_batch(refunded.slot_id),
+                _ => {}
+            }
+            if let Some((slot_id, end)) = orders::end_of(page, index) {
+                receipts.end(slot_id, end);
+            }
+        }
+    }
+
+    /// Asks the worker of a batch for its leaves.
+    pub(super) fn audit(&self, posted: BatchPosted) {
+        let auditor = self.auditor.clone();
+        self.tasks
+            .spawn(async move { auditor.audit(&posted).await });
+    }
+
     fn tell(&self, page: &EventPage) {
+        self.hear(page);
         let Auditor {
             receipts,
             lanes,
             offers,
             ..
         } = &self.auditor;
-        for (index, event) in page.events.iter().enumerate() {
+        for event in page.events.iter() {
             match event {
                 Event::OfferRegistered(_) | Event::OfferWithdrawn(_) | Event::ServiceSet(_) => {
                     offers.forget()
@@ -171,24 +233,11 @@ impl<N: Network> Follower<N> {
                     self.board.tell(matched.slot_id.order, &told);
                 }
                 Event::LaneOpened(opened) if opened.payers.include(self.account) => {
-                    receipts.open_lane(opened);
                     let told = Told::LaneOpened(Box::new((**opened).clone()));
                     self.board.tell(opened.slot_id.order, &told);
                 }
                 // Its session's owner may close it too.
                 Event::LaneClosing(closing) => lanes.end(closing.slot_id),
-                Event::LaneClosed(closed) => receipts.close_lane(&closed.slot_id),
-                Event::BatchPosted(posted) if receipts.is_ours(&posted.lane) => {
-                    receipts.begin_audit(&posted.lane);
-                    let (auditor, posted) = (self.auditor.clone(), posted.clone());
-                    self.tasks
-                        .spawn(async move { auditor.audit(&posted).await });
-                }
-                Event::BatchSettled(settled) if settled.payers.include(self.account) => {
-                    let position = usize::try_from(page.first).unwrap_or(usize::MAX);
-                    let place = (page.height, position.saturating_add(index));
-                    receipts.settle_batch(settled, place);
-                }
                 Event::Unmatched(unmatched) => {
                     let reasons = unmatched
                         .candidates
@@ -204,16 +253,16 @@ impl<N: Network> Follower<N> {
                         .tell(replaced.slot_id.order, &Told::Replaced { reason });
                 }
                 Event::Refunded(refunded) if refunded.buyer == self.payer => {
-                    receipts.refund_batch(refunded.slot_id);
                     let reason = refunded.reason;
                     self.board
                         .tell(refunded.slot_id.order, &Told::Refunded { reason });
                 }
                 _ => {}
             }
-            if let Some((slot_id, end)) = orders::end_of(page, index) {
-                receipts.end(slot_id, end);
-            }
         }
+        receipts.hear(page.height);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,6 +281,12 @@ impl OpenLane {
         self.keep(&account);
     }
 
+    /// Writes it down as it is, before it is used.
+    pub(super) fn keep_unused(&self) {
+        let account = self.account();
+        self.keep_at(account.mark(), account.terms().cap);
+    }
+
     fn write_down(&self, account: &LaneAccount) {
         let mark = account.mark();
         let written = *self.written();
@@ -294,7 +300,6 @@ impl OpenLane {
     }
 
     fn keep(&self, account: &LaneAccount) {
-        let Some(shelf) = &self.shelf else { return };
         let (mark, cap) = (account.mark(), account.terms().cap);
         let part = cap
             .checked_mul_ratio(1, PARTS, Rounding::Up)
@@ -303,17 +308,22 @@ impl OpenLane {
             next: mark.next.saturating_add(PARTS),
             promised: mark.promised.checked_add(part).unwrap_or(cap).min(cap),
         };
+        self.keep_at(ahead, cap);
+    }
+
+    fn keep_at(&self, mark: Mark, cap: Amount) {
+        let Some(shelf) = &self.shelf else { return };
         let kept = KeptLane {
             trade: self.trade.clone(),
             opened: LaneOpened {
                 cap,
                 ..self.opened.clone()
             },
-            mark: ahead,
+            mark,
             ends: self.ends_at,
         };
         shelf.keep(self.opened.slot_id, &kept.encode());
-        *self.written() = ahead;
+        *self.written() = mark;
     }
 
     /// Nothing of it is to be taken up again.
@@ -424,6 +434,10 @@ mod tests {
     fn what_is_written_down_is_never_behind_what_was_given() {
         let shelf = Arc::new(Memory::default());
         let before = lane(kept(), &shelf);
+        // One that was never used is known to the next process, and has all that it had.
+        before.keep_unused();
+        let unused = KeptLane::decode(&shelf.all()[0]).unwrap();
+        assert_eq!(unused.mark, Mark::default());
         let mut given = Mark::default();
         for _ in 0..1_000 {
             let (request, credit) = before.begin(Digest::ZERO, &demand(), &key()).unwrap();
@@ -434,7 +448,7 @@ mod tests {
             let kept = KeptLane::decode(&shelf.all()[0]).unwrap();
             assert!(kept.mark.next >= given.next && kept.mark.promised >= given.promised);
         }
-        assert!(shelf.0.lock().unwrap().1 <= 17, "not for every request");
+        assert!(shelf.0.lock().unwrap().1 <= 18, "not for every request");
         let kept = KeptLane::decode(&shelf.all()[0]).unwrap();
         let after = lane(kept, &shelf);
         let (request, credit) = after.begin(Digest::ZERO, &demand(), &key()).unwrap();

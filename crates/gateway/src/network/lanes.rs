@@ -440,6 +440,8 @@ impl Lanes {
         shared.receipts.reach_lane(&slot_id, &reach.endpoint);
         let at = (shared.sender.chain_id(), shared.options.sessions.clone());
         let lane = Arc::new(OpenLane::new(at, kept, reach));
+        // Before it is used: a process that ends until then would leave what the session locks to its end.
+        lane.keep_unused();
         let mut sessions = self.sessions();
         if let Some(session) = sessions
             .iter_mut()

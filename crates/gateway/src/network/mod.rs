@@ -13,7 +13,7 @@ mod receipts;
 mod request;
 
 use crate::market::{
-    ChatRun, CostTeller, Embedded, Market, MarketError, Model, Purchase, ReceiptError, Relayed,
+    Bill, ChatRun, Embedded, Market, MarketError, Model, Purchase, ReceiptError, Relayed,
 };
 use audit::Auditor;
 use board::{Board, Follower};
@@ -115,6 +115,8 @@ pub struct NetworkOptions {
     pub payment: Payment,
     /// Where open sessions survive a crash of the gateway; without it the next process opens new ones.
     pub sessions: Option<Arc<dyn Shelf>>,
+    /// Where receipts survive the process; without it they are gone with it.
+    pub receipts: Option<Arc<dyn Shelf>>,
     /// Whose money sessions spend, by a grant; without one it is the gateway's own.
     pub owner: Option<Address>,
 }
@@ -157,9 +159,14 @@ impl<N: Network> NetworkMarket<N> {
     ) -> Result<Arc<Self>, ClientError> {
         let client = sender.client().clone();
         let board = Arc::new(Board::default());
-        board.raise_tip(client.status().await?.header.height);
+        let tip = client.status().await?.header.height;
+        board.raise_tip(tip);
         let offers = Arc::new(Offers::new(client.clone()));
-        let receipts = Arc::new(Receipts::default());
+        let (receipts, unfinished) = match &options.receipts {
+            Some(shelf) => Receipts::on(shelf),
+            None => Default::default(),
+        };
+        let receipts = Arc::new(receipts);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lanes = Arc::new(Lanes::default());
         let auditor = Auditor {
@@ -170,14 +177,29 @@ impl<N: Network> NetworkMarket<N> {
             offers: Arc::clone(&offers),
             stop: stop.clone(),
         };
-        let follower = Follower {
+        let follower = Arc::new(Follower {
             client,
             tasks: tasks.clone(),
             account: sender.key().address(),
             payer: options.owner.unwrap_or(sender.key().address()),
             board: Arc::clone(&board),
             auditor,
-        };
+        });
+        for posted in unfinished.posted {
+            follower.audit(posted);
+        }
+        if let Some(heard) = unfinished.heard {
+            follower.auditor.receipts.fall_behind();
+            let (follower, stopped) = (Arc::clone(&follower), stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = follower.catch_up(heard.min(tip), tip) => {}
+                    () = stopped.cancelled() => {}
+                }
+            });
+        } else {
+            follower.auditor.receipts.hear(tip);
+        }
         let stopped = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -233,7 +255,7 @@ impl<N: Network> NetworkMarket<N> {
         spec: &K::Spec,
         model: ModelId,
         outlet: Outlet,
-        cost: CostTeller,
+        bill: Bill,
     ) -> Result<oneshot::Receiver<Result<Purchase, MarketError>>, MarketError> {
         if self.stop.is_cancelled() || self.tasks.is_closed() {
             return Err(MarketError::Closed);
@@ -245,7 +267,9 @@ impl<N: Network> NetworkMarket<N> {
             spec: spec.encode().to_vec(),
             demand,
             capability: model.capability(),
+            key: bill.key,
         };
+        let cost = bill.cost;
         let shared = Arc::clone(&self.shared);
         let running: BoxFuture<'static, ()> = match shared.options.payment {
             Payment::Sessions => Request::new(shared, work, outlet, matched, cost)
@@ -296,14 +320,10 @@ impl<N: Network> Market for NetworkMarket<N> {
             .map_err(|error| MarketError::Spec(error.to_string()))
     }
 
-    fn chat(
-        &self,
-        spec: ChatSpec,
-        cost: CostTeller,
-    ) -> BoxFuture<'_, Result<ChatRun, MarketError>> {
+    fn chat(&self, spec: ChatSpec, bill: Bill) -> BoxFuture<'_, Result<ChatRun, MarketError>> {
         async move {
             let (sender, events) = mpsc::channel(EVENTS_MAX);
-            let purchase = self.pursue::<Chat>(&spec, spec.model(), Outlet::Chat(sender), cost)?;
+            let purchase = self.pursue::<Chat>(&spec, spec.model(), Outlet::Chat(sender), bill)?;
             let purchase = purchase.await.unwrap_or(Err(MarketError::Closed))?;
             Ok(ChatRun { purchase, events })
         }
@@ -313,12 +333,12 @@ impl<N: Network> Market for NetworkMarket<N> {
     fn embed(
         &self,
         spec: EmbeddingSpec,
-        cost: CostTeller,
+        bill: Bill,
     ) -> BoxFuture<'_, Result<Embedded, MarketError>> {
         async move {
             let (sender, done) = oneshot::channel();
             let outlet = Outlet::Embedding(Some(sender));
-            let purchase = self.pursue::<Embedding>(&spec, spec.model(), outlet, cost)?;
+            let purchase = self.pursue::<Embedding>(&spec, spec.model(), outlet, bill)?;
             let purchase = purchase.await.unwrap_or(Err(MarketError::Closed))?;
             let done = done.await.unwrap_or(Err(MarketError::Closed))?;
             Ok(Embedded { purchase, done })
@@ -326,9 +346,13 @@ impl<N: Network> Market for NetworkMarket<N> {
         .boxed()
     }
 
-    fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>> {
+    fn receipt<'a>(
+        &'a self,
+        slot_id: SlotId,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>, ReceiptError>> {
         async move {
-            match self.shared.receipts.standing(slot_id) {
+            match self.shared.receipts.standing(slot_id, key) {
                 Standing::Unknown => Err(ReceiptError::Unknown),
                 Standing::NotSettled(claimed) => Err(ReceiptError::NotSettled(claimed)),
                 Standing::Refunded => Err(ReceiptError::Refunded),

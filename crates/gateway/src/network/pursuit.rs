@@ -58,6 +58,8 @@ pub(super) struct Work {
     pub(super) spec: Vec<u8>,
     pub(super) demand: Demand,
     pub(super) capability: Name,
+    /// The API key that asks.
+    pub(super) key: String,
 }
 
 /// An order under way.
@@ -169,7 +171,7 @@ impl<N: Network> Pursuit<N> {
         let slot_id = SlotId { order, slot: 0 };
         // From here on the order costs what it locks, until the ledger or a delivery says better.
         self.at_stake = Amount::sum([quote_max, fee]).unwrap_or(quote_max);
-        self.shared.receipts.expect(slot_id, self.work.spec.clone());
+        self.shared.receipts.expect(None, slot_id, &self.work);
         let mut escrow = None;
         let mut next = None;
         loop {

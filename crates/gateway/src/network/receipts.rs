@@ -1,12 +1,19 @@
 //! What receipts are put together from.
 
-use super::audit::{Asked, Owed, Wrong, with_offsets};
+mod archive;
+
+use super::{
+    audit::{Asked, Owed, Wrong, with_offsets},
+    pursuit::Work,
+};
 use crate::Claimed;
+use archive::{Archive, Kept, KeptLane};
 use fairweir_client::orders::{Settlement, SlotEnd};
 use fairweir_net::PeerAddr;
+use fairweir_services::pipeline::Shelf;
 use fairweir_types::{
     Height,
-    event::{BatchSettled, LaneOpened},
+    event::{BatchPosted, BatchSettled, LaneOpened},
     node_api::Delivery,
     order::{KindId, PriceVector, SlotId},
     proof::InBatch,
@@ -15,7 +22,7 @@ use fairweir_types::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Receipts that are kept; of more the oldest is forgotten.
@@ -25,8 +32,10 @@ const BATCHES_MAX: usize = 1_024;
 /// Bytes of specs and outputs that are kept.
 const BYTES_MAX: usize = 256 * 1_024 * 1_024;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Entry {
+    /// The API key that may have it.
+    key: String,
     spec: Vec<u8>,
     /// The lane that its request is in, for a request of a session.
     lane: Option<SlotId>,
@@ -39,7 +48,7 @@ struct Entry {
 }
 
 /// Where a receipt is in its batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     batch: SlotId,
     leaf: Leaf,
@@ -72,6 +81,38 @@ struct OurLane {
 }
 
 impl OurLane {
+    fn new(slot_id: SlotId, kind: KindId, prices: PriceVector) -> Self {
+        Self {
+            slot_id,
+            kind,
+            prices,
+            asked: Asked::default(),
+            endpoint: None,
+            audits: 0,
+            is_closed: false,
+        }
+    }
+
+    fn kept(&self) -> Kept {
+        let endpoint = self.endpoint.as_ref().map(PeerAddr::to_bytes);
+        Kept::Lane(KeptLane {
+            slot_id: self.slot_id,
+            kind: self.kind,
+            prices: self.prices,
+            endpoint: endpoint.unwrap_or_default(),
+            is_closed: self.is_closed,
+        })
+    }
+
+    /// As another process left it.
+    fn of_kept(kept: &KeptLane) -> Self {
+        Self {
+            endpoint: PeerAddr::from_bytes(&kept.endpoint).ok(),
+            is_closed: kept.is_closed,
+            ..Self::new(kept.slot_id, kept.kind, kept.prices)
+        }
+    }
+
     /// Whether nothing of it can be claimed, or proved, any more than it is.
     const fn is_over(&self) -> bool {
         self.is_closed && self.audits == 0
@@ -95,7 +136,7 @@ impl OurLane {
 }
 
 /// How a batch ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum BatchEnd {
     Settled(Box<(BatchSettled, Height, usize)>),
     Refunded,
@@ -116,15 +157,30 @@ struct Newest {
     entries: BTreeMap<SlotId, Entry>,
     order: VecDeque<SlotId>,
     bytes: usize,
-    /// Batches of our sessions that ended, newest last.
-    batches: VecDeque<(SlotId, BatchEnd)>,
+    /// Batches of our sessions, newest last, and how those ended that did.
+    batches: VecDeque<(SlotId, Option<BatchEnd>)>,
     /// Lanes of our sessions, newest last.
     lanes: VecDeque<OurLane>,
+    /// Where all this outlives the process.
+    archive: Option<Archive>,
+    /// Until which block the chain's events were heard.
+    heard: Height,
+    /// Whether what came about while no process heard it is still asked for.
+    is_behind: bool,
 }
 
 /// The newest receipts.
 #[derive(Debug, Default)]
 pub(super) struct Receipts(Mutex<Newest>);
+
+/// What is to be done for receipts of a former process.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    /// Until which block it heard of them, if it left any.
+    pub(super) heard: Option<Height>,
+    /// Batches whose workers did not give their leaves yet.
+    pub(super) posted: Vec<BatchPosted>,
+}
 
 /// Where a receipt stands.
 pub(super) enum Standing {
@@ -152,29 +208,16 @@ impl Receipts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An order is to be posted.
-    pub(super) fn expect(&self, slot_id: SlotId, spec: Vec<u8>) {
-        self.enter(slot_id, None, spec);
-    }
-
-    /// A request is to be made in a lane of ours.
-    pub(super) fn expect_in(&self, lane: SlotId, slot_id: SlotId, spec: Vec<u8>) {
-        self.enter(slot_id, Some(lane), spec);
-    }
-
-    fn enter(&self, slot_id: SlotId, lane: Option<SlotId>, spec: Vec<u8>) {
+    /// Work is to be asked for: in a lane of ours, or by an order.
+    pub(super) fn expect(&self, lane: Option<SlotId>, slot_id: SlotId, work: &Work) {
         let mut newest = self.newest();
         let entry = Entry {
-            spec,
+            key: work.key.clone(),
+            spec: work.spec.clone(),
             lane,
             ..Entry::default()
         };
-        newest.bytes = newest.bytes.saturating_add(entry.bytes());
-        if let Some(before) = newest.entries.insert(slot_id, entry) {
-            newest.bytes = newest.bytes.saturating_sub(before.bytes());
-        } else {
-            newest.order.push_back(slot_id);
-        }
+        newest.enter(slot_id, entry);
         if let Some(lane_id) = lane
             && let Some(lane) = newest.lane(&lane_id)
         {
@@ -196,23 +239,28 @@ impl Receipts {
         if let Some(lane) = lane.and_then(|lane| newest.lane(&lane)) {
             lane.answer(slot_id, delivery);
         }
+        newest.keep_answer(slot_id);
         newest.shrink();
     }
 
     /// What was begun under one slot came to its end under another: whoever was told of the first gets that receipt, unless its worker was paid for a part and
     /// has a receipt of its own.
     pub(super) fn go_on(&self, begun: SlotId, ended: SlotId) {
+        let mut newest = self.newest();
         if begun != ended
-            && let Some(entry) = self.newest().entries.get_mut(&begun)
+            && let Some(entry) = newest.entries.get_mut(&begun)
         {
             entry.made_under = Some(ended);
+            newest.keep_answer(begun);
         }
     }
 
     /// It ended on the ledger.
     pub(super) fn end(&self, slot_id: SlotId, end: SlotEnd) {
-        if let Some(entry) = self.newest().entries.get_mut(&slot_id) {
+        let mut newest = self.newest();
+        if let Some(entry) = newest.entries.get_mut(&slot_id) {
             entry.end = Some(end);
+            newest.keep_answer(slot_id);
         }
     }
 
@@ -222,9 +270,10 @@ impl Receipts {
         self.newest().entry(slot_id)?.delivery.clone()
     }
 
-    pub(super) fn standing(&self, slot_id: SlotId) -> Standing {
+    /// Where a receipt stands, for an API key.
+    pub(super) fn standing(&self, slot_id: SlotId, key: &str) -> Standing {
         let newest = self.newest();
-        let Some(entry) = newest.entry(&slot_id) else {
+        let Some(entry) = newest.entry(&slot_id).filter(|entry| entry.key == key) else {
             return Standing::Unknown;
         };
         if let (Some(place), Some(delivery)) = (&entry.place, &entry.delivery) {
@@ -237,7 +286,9 @@ impl Receipts {
                 delivery.clone(),
                 entry.spec.clone(),
             ))),
-            _ if entry.lane.is_some_and(|lane| newest.is_over(&lane)) => Standing::Unclaimed,
+            _ if !newest.is_behind && entry.lane.is_some_and(|lane| newest.is_over(&lane)) => {
+                Standing::Unclaimed
+            }
             _ => Standing::NotSettled(None),
         }
     }
@@ -247,27 +298,21 @@ impl Receipts {
     /// A lane of ours was opened; said again, nothing changes.
     pub(super) fn open_lane(&self, opened: &LaneOpened) {
         let mut newest = self.newest();
-        if newest.lane(&opened.slot_id).is_some() {
-            return;
+        if newest.lane(&opened.slot_id).is_none() {
+            newest.put_lane(OurLane::new(opened.slot_id, opened.kind, opened.prices));
+            newest.keep_lane(&opened.slot_id);
         }
-        if newest.lanes.len() >= BATCHES_MAX {
-            newest.lanes.pop_front();
-        }
-        newest.lanes.push_back(OurLane {
-            slot_id: opened.slot_id,
-            kind: opened.kind,
-            prices: opened.prices,
-            asked: Asked::default(),
-            endpoint: None,
-            audits: 0,
-            is_closed: false,
-        });
     }
 
     /// A lane of ours is used, and its worker reached there.
     pub(super) fn reach_lane(&self, lane: &SlotId, endpoint: &PeerAddr) {
-        if let Some(lane) = self.newest().lane(lane) {
-            lane.endpoint = Some(endpoint.clone());
+        let mut newest = self.newest();
+        let Some(found) = newest.lane(lane) else {
+            return;
+        };
+        let before = found.endpoint.replace(endpoint.clone());
+        if before.as_ref() != Some(endpoint) {
+            newest.keep_lane(lane);
         }
     }
 
@@ -278,35 +323,39 @@ impl Receipts {
 
     /// Nothing can be claimed of a lane any more.
     pub(super) fn close_lane(&self, lane: &SlotId) {
-        if let Some(lane) = self.newest().lane(lane) {
-            lane.is_closed = true;
-            lane.forget_if_over();
+        let mut newest = self.newest();
+        if let Some(found) = newest.lane(lane) {
+            found.is_closed = true;
+            found.forget_if_over();
+            newest.keep_lane(lane);
         }
     }
 
-    /// The worker of a lane of ours is asked for the leaves of a batch.
-    pub(super) fn begin_audit(&self, lane: &SlotId) {
-        if let Some(lane) = self.newest().lane(lane) {
-            lane.audits = lane.audits.saturating_add(1);
+    /// Whether the worker of a lane of ours is to be asked for the leaves of a batch: said again, it is not.
+    pub(super) fn begin_audit(&self, posted: &BatchPosted) -> bool {
+        let mut newest = self.newest();
+        let begins = newest.begin_audit(posted);
+        if begins {
+            newest.keep(&Kept::Posted(Box::new(*posted)));
         }
+        begins
     }
 
     /// Our receipts in a batch have their places, or the worker does not prove that there are any.
-    pub(super) fn end_audit(&self, lane: &SlotId) {
-        if let Some(lane) = self.newest().lane(lane) {
+    pub(super) fn end_audit(&self, posted: &BatchPosted) {
+        let mut newest = self.newest();
+        if let Some(lane) = newest.lane(&posted.lane) {
             lane.audits = lane.audits.saturating_sub(1);
             lane.forget_if_over();
+        }
+        if let Some(archive) = &newest.archive {
+            archive.forget_posted(posted.slot_id);
         }
     }
 
     /// The kind of a lane of ours.
     pub(super) fn kind_of(&self, lane: &SlotId) -> Option<KindId> {
         self.newest().lane(lane).map(|lane| lane.kind)
-    }
-
-    /// Whether a lane is of one of our sessions.
-    pub(super) fn is_ours(&self, lane: &SlotId) -> bool {
-        self.kind_of(lane).is_some()
     }
 
     /// A batch was posted with these leaves, and the tree over them: each receipt of ours learns where it is.
@@ -320,25 +369,12 @@ impl Receipts {
         tree: &SumTree,
     ) -> Result<(), Wrong> {
         let mut newest = self.newest();
-        let mut found = Ok(());
-        for (position, (at, leaf)) in with_offsets(leaves).enumerate() {
-            let slot_id = request_slot(lane, leaf.index);
-            let Some(entry) = newest.entries.get_mut(&slot_id) else {
-                continue;
-            };
-            let got = entry.delivery.as_ref();
-            if got.is_some_and(|got| got.receipt.receipt.digest() != leaf.receipt) {
-                found = found.and(Err(Wrong::Receipt(at)));
-                continue;
-            }
-            if let Some(path) = tree.path(position) {
-                entry.place = Some(Place {
-                    batch,
-                    leaf: *leaf,
-                    path,
-                });
-            }
-        }
+        let found = newest.locate((batch, lane), leaves, tree);
+        newest.keep(&Kept::Leaves {
+            batch,
+            lane: *lane,
+            leaves: leaves.to_vec(),
+        });
         found
     }
 
@@ -360,9 +396,76 @@ impl Receipts {
         self.newest().end_batch(settled.slot_id, end);
     }
 
-    /// A batch was refunded.
+    /// A batch was refunded, if it is one of ours.
     pub(super) fn refund_batch(&self, batch: SlotId) {
-        self.newest().end_batch(batch, BatchEnd::Refunded);
+        let mut newest = self.newest();
+        if newest.batches.iter().any(|(id, _)| *id == batch) {
+            newest.end_batch(batch, BatchEnd::Refunded);
+        }
+    }
+}
+
+impl Receipts {
+    /// Those that a former process left on a shelf, where all are written down from now on.
+    pub(super) fn on(shelf: &Arc<dyn Shelf>) -> (Self, Unfinished) {
+        let mut newest = Newest {
+            archive: Some(Archive::new(Arc::clone(shelf))),
+            ..Newest::default()
+        };
+        let mut unfinished = Unfinished::default();
+        let (mut leaves_of, mut others) = (Vec::new(), Vec::new());
+        for (heard, kept) in shelf.all().iter().filter_map(|bytes| Kept::decode(bytes)) {
+            unfinished.heard = unfinished.heard.max(Some(heard));
+            match kept {
+                Kept::Lane(lane) => newest.put_lane(OurLane::of_kept(&lane)),
+                Kept::Answer(slot_id, entry) => newest.enter(slot_id, *entry),
+                Kept::Leaves {
+                    batch,
+                    lane,
+                    leaves,
+                } => leaves_of.push((batch, lane, leaves)),
+                kept => others.push(kept),
+            }
+        }
+        newest.heard = unfinished.heard.unwrap_or_default();
+        newest.shrink();
+        for (batch, lane, leaves) in leaves_of {
+            newest.know_batch(batch);
+            if let Ok(tree) = SumTree::new(leaves.iter().map(Leaf::node).collect()) {
+                // What was wrong about them was said when they came.
+                let _ = newest.locate((batch, &lane), &leaves, &tree);
+            }
+        }
+        for kept in others {
+            match kept {
+                Kept::End(batch, end) => newest.put_end(batch, end),
+                Kept::Posted(posted) if newest.begin_audit(&posted) => {
+                    unfinished.posted.push(*posted);
+                }
+                _ => {}
+            }
+        }
+        (Self(Mutex::new(newest)), unfinished)
+    }
+
+    /// The chain's events of a block were heard, and of all blocks before it.
+    pub(super) fn hear(&self, height: Height) {
+        let mut newest = self.newest();
+        if !newest.is_behind {
+            newest.heard = newest.heard.max(height);
+        }
+    }
+
+    /// What came about while no process heard it is asked for from now on.
+    pub(super) fn fall_behind(&self) {
+        self.newest().is_behind = true;
+    }
+
+    /// It was heard up to a block; or all of it.
+    pub(super) fn catch_up(&self, height: Height, is_all: bool) {
+        let mut newest = self.newest();
+        newest.heard = newest.heard.max(height);
+        newest.is_behind = !is_all;
     }
 }
 
@@ -388,19 +491,126 @@ impl Newest {
         lane.is_some_and(OurLane::is_over)
     }
 
-    fn end_batch(&mut self, batch: SlotId, end: BatchEnd) {
-        if self.batches.len() >= BATCHES_MAX {
-            self.batches.pop_front();
+    /// Gives each receipt in a batch its place.
+    fn locate(
+        &mut self,
+        (batch, lane): (SlotId, &SlotId),
+        leaves: &[Leaf],
+        tree: &SumTree,
+    ) -> Result<(), Wrong> {
+        let mut found = Ok(());
+        for (position, (at, leaf)) in with_offsets(leaves).enumerate() {
+            let slot_id = request_slot(lane, leaf.index);
+            let Some(entry) = self.entries.get_mut(&slot_id) else {
+                continue;
+            };
+            let got = entry.delivery.as_ref();
+            if got.is_some_and(|got| got.receipt.receipt.digest() != leaf.receipt) {
+                found = found.and(Err(Wrong::Receipt(at)));
+                continue;
+            }
+            if let Some(path) = tree.path(position) {
+                entry.place = Some(Place {
+                    batch,
+                    leaf: *leaf,
+                    path,
+                });
+            }
         }
-        self.batches.push_back((batch, end));
+        found
+    }
+
+    fn end_batch(&mut self, batch: SlotId, end: BatchEnd) {
+        self.put_end(batch, end.clone());
+        self.keep(&Kept::End(batch, end));
+    }
+
+    /// How a batch ended; the first word holds, which may be said again.
+    fn put_end(&mut self, batch: SlotId, end: BatchEnd) {
+        self.know_batch(batch);
+        let mut newest_first = self.batches.iter_mut().rev();
+        if let Some((_, known)) = newest_first.find(|(id, _)| *id == batch) {
+            known.get_or_insert(end);
+        }
+    }
+
+    /// Whether the batch was not known.
+    fn know_batch(&mut self, batch: SlotId) -> bool {
+        if self.batches.iter().rev().any(|(id, _)| *id == batch) {
+            return false;
+        }
+        if self.batches.len() >= BATCHES_MAX
+            && let Some((oldest, _)) = self.batches.pop_front()
+            && let Some(archive) = &self.archive
+        {
+            archive.forget_batch(oldest);
+        }
+        self.batches.push_back((batch, None));
+        true
+    }
+
+    fn begin_audit(&mut self, posted: &BatchPosted) -> bool {
+        if self.lane(&posted.lane).is_none() || !self.know_batch(posted.slot_id) {
+            return false;
+        }
+        if let Some(lane) = self.lane(&posted.lane) {
+            lane.audits = lane.audits.saturating_add(1);
+        }
+        true
+    }
+
+    fn put_lane(&mut self, lane: OurLane) {
+        if self.lanes.len() >= BATCHES_MAX
+            && let Some(oldest) = self.lanes.pop_front()
+        {
+            self.forget(oldest.slot_id);
+        }
+        self.lanes.push_back(lane);
+    }
+
+    fn enter(&mut self, slot_id: SlotId, entry: Entry) {
+        self.bytes = self.bytes.saturating_add(entry.bytes());
+        if let Some(before) = self.entries.insert(slot_id, entry) {
+            self.bytes = self.bytes.saturating_sub(before.bytes());
+        } else {
+            self.order.push_back(slot_id);
+        }
+    }
+
+    fn keep(&self, kept: &Kept) {
+        if let Some(archive) = &self.archive {
+            archive.keep(self.heard, kept);
+        }
+    }
+
+    fn keep_lane(&mut self, lane: &SlotId) {
+        if self.archive.is_some()
+            && let Some(kept) = self.lane(lane).map(|lane| lane.kept())
+        {
+            self.keep(&kept);
+        }
+    }
+
+    fn keep_answer(&self, slot_id: SlotId) {
+        if self.archive.is_some()
+            && let Some(entry) = self.entries.get(&slot_id)
+        {
+            self.keep(&Kept::Answer(slot_id, Box::new(entry.clone())));
+        }
+    }
+
+    fn forget(&self, slot_id: SlotId) {
+        if let Some(archive) = &self.archive {
+            archive.forget(slot_id);
+        }
     }
 
     fn in_batch(&self, place: &Place, delivery: &Delivery, spec: &[u8]) -> Standing {
-        let end = self.batches.iter().rev().find(|(id, _)| *id == place.batch);
-        match end {
+        let batch = self.batches.iter().rev().find(|(id, _)| *id == place.batch);
+        match batch.and_then(|(_, end)| end.as_ref()) {
             None => Standing::NotSettled(place.claimed()),
-            Some((_, BatchEnd::Refunded)) => Standing::Refunded,
-            Some((_, BatchEnd::Settled(settled))) => {
+            Some(BatchEnd::Refunded) => Standing::Refunded,
+            Some(BatchEnd::Settled(settled)) => {
                 let (settled, height, position) = (**settled).clone();
                 Standing::InBatch(Box::new(Batched {
                     in_batch: InBatch {
@@ -423,7 +633,11 @@ impl Newest {
             };
             if let Some(entry) = self.entries.remove(&oldest) {
                 self.bytes = self.bytes.saturating_sub(entry.bytes());
+                self.forget(oldest);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -333,7 +333,7 @@ impl<N: Network> Request<N> {
         };
         let slot_id = request.slot_id();
         let receipts = &self.shared.receipts;
-        receipts.expect_in(lane.opened.slot_id, slot_id, work.spec.clone());
+        receipts.expect(Some(lane.opened.slot_id), slot_id, work);
         let ask = Ask {
             request: request.clone(),
             spec,

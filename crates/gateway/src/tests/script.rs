@@ -1,8 +1,8 @@
 //! A market without a network: answers are made up from the spec, the same for the same spec.
 
 use crate::market::{
-    ChatEvent, ChatRun, CostTeller, Done, Embedded, Market, MarketError, Model, ModelKind,
-    Purchase, ReceiptError, Relayed,
+    Bill, ChatEvent, ChatRun, Done, Embedded, Market, MarketError, Model, ModelKind, Purchase,
+    ReceiptError, Relayed,
 };
 use fairweir_services::{
     Passage,
@@ -19,6 +19,7 @@ use fairweir_types::{
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -43,6 +44,8 @@ pub(super) struct ScriptMarket {
     pub(super) failure: Mutex<Option<MarketError>>,
     /// What the next question for a receipt fails with.
     pub(super) receiptless: Mutex<Option<ReceiptError>>,
+    /// Which API key bought what.
+    keys: Mutex<BTreeMap<SlotId, String>>,
     orders: AtomicU64,
     running: Arc<AtomicUsize>,
     tasks: TaskTracker,
@@ -148,25 +151,28 @@ fn chunks(output: &ChatOutput) -> Vec<ChatChunk> {
 }
 
 impl ScriptMarket {
-    fn purchase(&self) -> Purchase {
+    fn purchase(&self, key: String) -> Purchase {
         let number = self.orders.fetch_add(1, Ordering::SeqCst);
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&number.to_be_bytes());
+        let slot_id = SlotId {
+            order: OrderId(Digest(digest)),
+            slot: 0,
+        };
+        self.keys.lock().unwrap().insert(slot_id, key);
         Purchase {
-            slot_id: SlotId {
-                order: OrderId(Digest(digest)),
-                slot: 0,
-            },
+            slot_id,
             worker: Address::default(),
             price_max: amount(PRICE_MAX),
         }
     }
 
-    fn run(&self, spec: &ChatSpec, cost: CostTeller) -> Result<ChatRun, MarketError> {
+    fn run(&self, spec: &ChatSpec, bill: Bill) -> Result<ChatRun, MarketError> {
         if let Some(error) = self.failure.lock().unwrap().take() {
             return Err(error);
         }
-        let purchase = self.purchase();
+        let Bill { key, cost } = bill;
+        let purchase = self.purchase(key);
         let slot_id = purchase.slot_id;
         let (sender, events) = mpsc::channel(4);
         let output = output(spec);
@@ -225,18 +231,14 @@ impl Market for ScriptMarket {
         Ok(amount(PRICE_MAX))
     }
 
-    fn chat(
-        &self,
-        spec: ChatSpec,
-        cost: CostTeller,
-    ) -> BoxFuture<'_, Result<ChatRun, MarketError>> {
-        std::future::ready(self.run(&spec, cost)).boxed()
+    fn chat(&self, spec: ChatSpec, bill: Bill) -> BoxFuture<'_, Result<ChatRun, MarketError>> {
+        std::future::ready(self.run(&spec, bill)).boxed()
     }
 
     fn embed(
         &self,
         spec: EmbeddingSpec,
-        cost: CostTeller,
+        bill: Bill,
     ) -> BoxFuture<'_, Result<Embedded, MarketError>> {
         let vectors = spec
             .texts()
@@ -250,8 +252,9 @@ impl Market for ScriptMarket {
             tokens: u32::try_from(spec.len()).unwrap(),
             vectors: BoundedVec::new(vectors).unwrap(),
         };
+        let Bill { key, cost } = bill;
         let _ = cost.send(amount(COST));
-        let purchase = self.purchase();
+        let purchase = self.purchase(key);
         let done = Done {
             output,
             slot_id: purchase.slot_id,
@@ -274,8 +277,15 @@ impl Market for ScriptMarket {
         SignedRelay::sign(relay, &SecretKey::from_seed([7; 32]).unwrap())
     }
 
-    fn receipt(&self, slot_id: SlotId) -> BoxFuture<'_, Result<Vec<u8>, ReceiptError>> {
-        let error = self.receiptless.lock().unwrap().take();
+    fn receipt<'a>(
+        &'a self,
+        slot_id: SlotId,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>, ReceiptError>> {
+        let mut error = self.receiptless.lock().unwrap().take();
+        if self.keys.lock().unwrap().get(&slot_id).map(String::as_str) != Some(key) {
+            error = Some(ReceiptError::Unknown);
+        }
         let file = format!("receipt of {slot_id}").into_bytes();
         std::future::ready(error.map_or(Ok(file), Err)).boxed()
     }

@@ -8,8 +8,9 @@ use super::*;
 use crate::network::{
     lane::{OpenLane, Trade},
     lanes::tests::{answer, workers},
+    pursuit::Work,
     receipts::Standing,
-    request::tests::{lane_of, machine, shared},
+    request::tests::{demand, lane_of, machine, shared},
 };
 use commonware_codec::Encode as _;
 use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
@@ -95,7 +96,7 @@ impl FrameStream for Asked {
     }
 }
 
-fn lane_id() -> SlotId {
+pub(in crate::network) fn lane_id() -> SlotId {
     lane_of(0, workers()[0], machine()).opened.slot_id
 }
 
@@ -105,7 +106,7 @@ fn ours() -> SlotId {
 }
 
 /// What the worker gave us for request number `index`, of five units at 1,000 base units each.
-fn delivery(index: u64) -> Delivery {
+pub(in crate::network) fn delivery(index: u64) -> Delivery {
     let receipt = Receipt {
         chain_id: ChainId::new("dev-test").unwrap(),
         slot_id: request_slot(&lane_id(), index),
@@ -128,7 +129,7 @@ fn delivery(index: u64) -> Delivery {
     }
 }
 
-fn leaf(index: u64) -> Leaf {
+pub(in crate::network) fn leaf(index: u64) -> Leaf {
     Leaf {
         index,
         amount: Amount::from_base_units(5_000).unwrap(),
@@ -141,9 +142,22 @@ fn leaves() -> Vec<Leaf> {
     vec![leaf(0), leaf(1)]
 }
 
+/// What is asked, for this key.
+pub(in crate::network) const KEY: &str = "key";
+
+pub(in crate::network) fn work() -> Work {
+    Work {
+        kind: Chat::ID,
+        spec: Vec::new(),
+        demand: demand(),
+        capability: Name::new("model").unwrap(),
+        key: KEY.to_owned(),
+    }
+}
+
 fn ask(receipts: &Receipts, lane: SlotId, numbers: impl Iterator<Item = u64>) {
     for number in numbers {
-        receipts.expect_in(lane, request_slot(&lane, number), Vec::new());
+        receipts.expect(Some(lane), request_slot(&lane, number), &work());
     }
 }
 
@@ -211,15 +225,18 @@ impl Case {
     async fn run(self) -> Outcome {
         let receipts = &self.auditor.receipts;
         let since = Instant::now();
-        receipts.begin_audit(&self.posted.lane);
+        assert!(receipts.begin_audit(&self.posted));
         // As long as the worker may answer, the receipt may still be proved.
         receipts.close_lane(&self.posted.lane);
-        assert!(matches!(receipts.standing(ours()), Standing::NotSettled(_)));
+        assert!(matches!(
+            receipts.standing(ours(), KEY),
+            Standing::NotSettled(_)
+        ));
         self.auditor.audit(&self.posted).await;
         let took = since.elapsed();
         // Only a receipt with a place hears how its batch ends.
         receipts.refund_batch(self.posted.slot_id);
-        let is_placed = match receipts.standing(ours()) {
+        let is_placed = match receipts.standing(ours(), KEY) {
             Standing::Refunded => true,
             Standing::Unclaimed => false,
             _ => panic!("a receipt of a closed lane has no end"),
@@ -355,7 +372,7 @@ async fn claims_are_compared_though_their_receipts_are_forgotten() {
         let case = Case::new(workers()[0], 0, claimed.clone(), &claimed);
         let receipts = &case.auditor.receipts;
         ask(receipts, elsewhere, 0..5_000);
-        assert!(matches!(receipts.standing(ours()), Standing::Unknown));
+        assert!(matches!(receipts.standing(ours(), KEY), Standing::Unknown));
         assert_eq!(goes_on(case).await, may_be);
     }
 }

@@ -196,7 +196,7 @@ async fn receipts_of_lanes_that_are_taken_up_again_can_be_proved() {
     shared.lanes.resume(&shared).await.unwrap();
     assert_eq!(shared.lanes.open()[&kept.trade].len(), 1);
     assert!(
-        shared.receipts.is_ours(&opened.slot_id),
+        shared.receipts.kind_of(&opened.slot_id).is_some(),
         "its batches are looked at"
     );
 }

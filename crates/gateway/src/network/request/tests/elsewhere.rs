@@ -354,6 +354,7 @@ async fn outcome(scripts: &[&[Word]]) -> Outcome {
         demand: Chat::demand(&spec).unwrap(),
         spec: spec.encode().to_vec(),
         capability: Name::new("model").unwrap(),
+        key: "key".to_owned(),
     };
     let (sender, mut events) = tokio::sync::mpsc::channel(64);
     let (begun, mut purchase) = oneshot::channel();

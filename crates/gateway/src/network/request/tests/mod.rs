@@ -138,6 +138,7 @@ pub(in crate::network) fn shared<N: Network + Clone>(network: &N) -> Arc<Shared<
         fees: OrderFees::default(),
         payment: Payment::Sessions,
         sessions: None,
+        receipts: None,
         owner: None,
     };
     Arc::new(Shared {
@@ -206,6 +207,7 @@ async fn a_machine_that_vanishes_in_the_middle_of_an_answer_is_noticed_after_eig
         spec: Vec::new(),
         demand: demand(),
         capability: Name::new("model").unwrap(),
+        key: "key".to_owned(),
     };
     let outlet = Outlet::Chat(chunks);
     let mut request = Request::new(Arc::clone(&shared), work, outlet, begun, cost);

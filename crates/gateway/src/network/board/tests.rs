@@ -1,0 +1,181 @@
+//! What a gateway hears that was away.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failing test should stop at the line that fails"
+)]
+
+use super::*;
+use crate::network::{
+    audit::tests::{KEY, lane_id, work},
+    receipts::{Receipts, Standing},
+    request::tests::{lane_of, machine, shared},
+};
+use commonware_codec::Encode as _;
+use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
+use fairweir_types::{
+    BoundedText, BoundedVec, Digest, Millis,
+    event::Refunded,
+    node_api::{NodeReply, NodeRequest, Refusal},
+    order::SlotId,
+};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// The last block.
+const TIP: Height = Height(9);
+/// The block in which the order was refunded.
+const REFUNDED_AT: Height = Height(5);
+
+/// A node that has blocks from one on, and whose connection breaks behind another.
+#[derive(Clone, Debug)]
+struct Node {
+    first: Height,
+    breaks: Arc<Mutex<Option<Height>>>,
+}
+
+#[derive(Debug)]
+struct Blocks {
+    node: Node,
+    next: Height,
+}
+
+fn order() -> SlotId {
+    SlotId {
+        order: OrderId(Digest::of_blob(b"order")),
+        slot: 0,
+    }
+}
+
+impl Node {
+    fn says(&self, height: Height) -> NodeReply {
+        if height < self.first {
+            return NodeReply::Refused(Refusal {
+                code: BoundedText::truncating("pruned"),
+                reason: BoundedText::truncating("the block is gone"),
+            });
+        }
+        let refunded = Event::Refunded(Refunded {
+            slot_id: order(),
+            buyer: Address::default(),
+            reason: RefundReason::NoMatch,
+            amount: Amount::ZERO,
+        });
+        let events = (height == REFUNDED_AT).then_some(refunded);
+        NodeReply::Events(EventPage {
+            height,
+            time: Millis(1),
+            first: 0,
+            events: BoundedVec::truncating(events),
+            more: false,
+        })
+    }
+}
+
+impl Network for Node {
+    type Stream = Blocks;
+
+    fn local_addr(&self) -> PeerAddr {
+        machine()
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn open(&self, _: &PeerAddr, _: Protocol, _: Duration) -> Result<Blocks, NetError> {
+        Ok(Blocks {
+            node: self.clone(),
+            next: Height::ZERO,
+        })
+    }
+
+    fn accept(&self, _: Protocol, _: usize) -> Result<Incoming<Blocks>, NetError> {
+        Err(NetError::Closed)
+    }
+
+    async fn close(&self) {}
+}
+
+impl FrameStream for Blocks {
+    async fn send(&mut self, frame: &[u8], _: Duration) -> Result<(), NetError> {
+        if let Ok(NodeRequest::Follow(follow)) = fairweir_types::decode(frame) {
+            self.next = follow.from;
+        }
+        Ok(())
+    }
+
+    async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
+        let height = self.next;
+        let breaks = self.node.breaks.lock().unwrap().take_if(|at| *at == height);
+        if breaks.is_some() {
+            return Err(NetError::Closed);
+        }
+        if height > TIP {
+            return std::future::pending().await;
+        }
+        self.next = height.next().unwrap();
+        Ok(Some(self.node.says(height).encode().to_vec()))
+    }
+
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
+    async fn finish(&mut self) -> Result<(), NetError> {
+        Ok(())
+    }
+}
+
+/// Where an order stands that was under way at block 2, and a request of a lane that was closed, once a gateway has caught up.
+async fn caught_up(node: Node) -> (Standing, Standing) {
+    let shared = shared(&node);
+    let receipts: Arc<Receipts> = Arc::clone(&shared.receipts);
+    let lane = lane_of(0, Address::default(), machine());
+    receipts.open_lane(&lane.opened);
+    receipts.expect(None, order(), &work());
+    receipts.expect(Some(lane_id()), lane_id(), &work());
+    receipts.close_lane(&lane_id());
+    receipts.fall_behind();
+    let follower = Follower {
+        client: NodeClient::new(node.clone(), machine()),
+        account: Address::default(),
+        payer: Address::default(),
+        tasks: TaskTracker::new(),
+        board: Arc::default(),
+        auditor: Auditor {
+            network: node,
+            key: shared.sender.key().clone(),
+            receipts: Arc::clone(&receipts),
+            lanes: Arc::clone(&shared.lanes),
+            offers: Arc::clone(&shared.offers),
+            stop: CancellationToken::new(),
+        },
+    };
+    let standing = |slot_id| receipts.standing(slot_id, KEY);
+    assert!(matches!(standing(lane_id()), Standing::NotSettled(None)));
+    follower.catch_up(Height(2), TIP).await;
+    (standing(order()), standing(lane_id()))
+}
+
+fn node(first: Height, breaks: Option<Height>) -> Node {
+    Node {
+        first,
+        breaks: Arc::new(Mutex::new(breaks)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_while_nobody_listened_is_heard_though_the_connection_breaks() {
+    for breaks in [None, Some(Height(2)), Some(Height(4)), Some(Height(9))] {
+        let (order, request) = caught_up(node(Height(1), breaks)).await;
+        assert!(matches!(order, Standing::Refunded), "{breaks:?}");
+        assert!(matches!(request, Standing::Unclaimed), "{breaks:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_node_does_not_have_any_more_is_given_up() {
+    let (order, request) = caught_up(node(Height(4), None)).await;
+    assert!(matches!(order, Standing::NotSettled(None)));
+    assert!(matches!(request, Standing::Unclaimed));
+}
