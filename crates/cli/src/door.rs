@@ -8,8 +8,8 @@ use crate::{
 use core::future::Future;
 use fairweir_client::Sender;
 use fairweir_gateway::{
-    ApiKey, ApiKeys, GatewayOptions, KeyLimits, Market, Model, ModelKind, NetworkMarket,
-    NetworkOptions, OrderFees, Payment, TokenCounter, serve,
+    ApiKeys, GatewayOptions, KeyLimits, Market, Model, ModelKind, NetworkMarket, NetworkOptions,
+    OrderFees, Payment, TokenCounter, serve,
 };
 use fairweir_net::quic::QuicNetwork;
 use fairweir_node::{DataDir, Keystore, OutputStore};
@@ -67,11 +67,11 @@ impl OwnKey {
     /// Its secret; the key is made if there is none that holds.
     pub(crate) fn secret(self, data: &DataDir) -> Result<String, Exit> {
         let keys = api_keys(data)?;
-        let holds = |key: &ApiKey| key.name == self.name && !key.revoked;
-        if keys.list().iter().any(holds)
-            && let Some(secret) = data.read(self.file)?
-        {
-            return Ok(String::from_utf8_lossy(&secret).trim().to_owned());
+        if let Some(secret) = data.read(self.file)? {
+            let secret = String::from_utf8_lossy(&secret).trim().to_owned();
+            if keys.holds(&secret) {
+                return Ok(secret);
+            }
         }
         let (_, secret) = keys
             .create(self.name, KeyLimits::default())
@@ -313,8 +313,11 @@ pub(crate) fn records(data: &DataDir, with_receipts: bool) -> Result<Option<Reco
         }
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    let receipts = data.join("gateway-receipts");
-    let receipts = with_receipts.then(|| OutputStore::private_at(&receipts));
+    let folder = data.join("gateway-receipts");
+    if !with_receipts && folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let receipts = with_receipts.then(|| OutputStore::private_at(&folder));
     Ok(Some(Records {
         sessions: Arc::new(OutputStore::at(&data.join("gateway-sessions"))?),
         receipts: receipts.transpose()?.map(Arc::new),

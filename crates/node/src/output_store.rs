@@ -1,4 +1,4 @@
-//! A worker's outputs in a folder, until the desk has no room for them any more.
+//! What a worker or a gateway keeps of its work in a folder: outputs, until the desk has no room for them any more; sessions and receipts.
 
 use crate::blob_store::write_whole;
 use fairweir_services::pipeline::Shelf;

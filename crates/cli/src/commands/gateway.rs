@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 
 const AFTER_HELP: &str = "\
 For yourself:
-  fairweir gateway --local --owner me --cap 100   makes what is missing, prints URL and key
+  fairweir gateway --local --owner NAME --cap 100  makes its account and an API key, prints URL and key
 
 For others:
   fairweir keys new gateway                 an account for the gateway, never the owner's
@@ -24,7 +24,7 @@ For others:
 
 /// Serve OpenAI's API: any client of it talks to the models of the network.
 ///
-/// On your own machine (--local) this needs no trust in anybody: requests go straight to workers, and every answer has a receipt. Who
+/// On your own machine (--local) this needs no trust in anybody: requests go straight to workers, and every answer that a worker claims has a receipt. Who
 /// uses another's gateway can check what it relayed (fairweir verify --request --response), but not keep it from reading.
 /// The gateway signs with a key of its own. It spends what is on that key's account, or, with --owner, up to a cap of another's.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub(crate) struct Gateway {
     /// Pay for each request by an order of its own instead of by vouchers in sessions: slower, and every one is checked.
     #[arg(long)]
     per_request_orders: bool,
-    /// Keep receipts, which hold questions and answers, in memory alone: they are gone when the gateway ends.
+    /// Keep receipts, which hold questions and answers, in memory alone: they are gone when the gateway ends. Those of before are deleted.
     #[arg(long)]
     forget_receipts: bool,
     /// Requests at the same time.

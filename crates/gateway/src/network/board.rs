@@ -116,6 +116,62 @@ pub(super) struct Follower<N> {
     pub(super) tasks: TaskTracker,
     pub(super) board: Arc<Board>,
     pub(super) auditor: Auditor<N>,
+    pub(super) hearing: Mutex<Hearing>,
+}
+
+/// A place in the chain's events: a block, and a position in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    height: Height,
+    first: u32,
+}
+
+impl Place {
+    const fn at(height: Height) -> Self {
+        Self { height, first: 0 }
+    }
+
+    const fn of(page: &EventPage) -> Self {
+        Self {
+            height: page.height,
+            first: page.first,
+        }
+    }
+
+    /// That behind a page.
+    fn after(page: &EventPage) -> Self {
+        if page.more {
+            let count = u32::try_from(page.events.len()).unwrap_or(u32::MAX);
+            return Self {
+                first: page.first.saturating_add(count),
+                ..Self::of(page)
+            };
+        }
+        Self::at(page.height.next().unwrap_or(page.height))
+    }
+}
+
+/// What receipts hear: every page once, in order, be it told to all or asked for because nobody was there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hearing {
+    /// What they hear next.
+    next: Place,
+    /// What is told to all next.
+    told: Place,
+}
+
+impl Hearing {
+    /// They hear from one block on what is told from another on.
+    pub(super) fn new(next: Height, told: Height) -> Self {
+        Self {
+            next: Place::at(next.min(told)),
+            told: Place::at(told),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.next >= self.told
+    }
 }
 
 impl<N: Network> Follower<N> {
@@ -150,32 +206,80 @@ impl<N: Network> Follower<N> {
         }
     }
 
-    /// Hears for receipts what came about while no process of ours did: from a block to the one at which following begins.
-    pub(super) async fn catch_up(&self, from: Height, to: Height) {
+    /// Hears for receipts what came about while no process of ours did.
+    pub(super) async fn catch_up(&self) {
         let receipts = &self.auditor.receipts;
-        let mut next = from;
-        while let Err(error) = self.hear_until(&mut next, to).await {
+        receipts.fall_behind();
+        let mut is_whole = true;
+        while let Err(error) = self.hear_on().await {
             if !error.is_retryable() {
-                tracing::warn!(%error, "what was settled from block {next} to {to} is not heard any more: it has no receipts");
-                break;
+                is_whole = false;
+                self.skip(&error).await;
             }
-            tracing::debug!(%error, "what was settled meanwhile is asked for again");
             sleep(PAUSE).await;
         }
-        receipts.catch_up(to, true);
+        // What nobody heard may have been settled there: then no receipt is given up.
+        if is_whole {
+            receipts.catch_up();
+        }
     }
 
-    async fn hear_until(&self, next: &mut Height, to: Height) -> Result<(), ClientError> {
-        let mut events = self.client.follow(*next).await?;
+    /// Hears what comes next until all is heard that was told.
+    async fn hear_on(&self) -> Result<(), ClientError> {
+        if self.hearing().is_done() {
+            return Ok(());
+        }
+        let from = self.hearing().next.height;
+        let mut events = self.client.follow(from).await?;
         loop {
             let page = events.next().await?;
-            if page.height >= to {
+            if self.hear_in_order(&page, false) {
                 return Ok(());
             }
-            self.hear(&page);
-            *next = page.height;
-            self.auditor.receipts.catch_up(page.height, false);
         }
+    }
+
+    /// The node does not have the next block any more: goes on with the oldest that it has.
+    async fn skip(&self, error: &ClientError) {
+        let Hearing { next, told } = *self.hearing();
+        let (mut gone, mut kept) = (next.height.get(), told.height.get());
+        while gone.saturating_add(1) < kept {
+            let middle = gone.midpoint(kept);
+            match self.is_kept(Height(middle)).await {
+                Ok(true) => kept = middle,
+                Ok(false) => gone = middle,
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+        tracing::warn!(%error, "what was settled from block {} to {kept} is not told any more: it has no receipts", next.height);
+        self.hearing().next = Place::at(Height(kept));
+    }
+
+    async fn is_kept(&self, height: Height) -> Result<bool, ClientError> {
+        let page = async { self.client.follow(height).await?.next().await };
+        match page.await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    pub(super) fn hearing(&self) -> MutexGuard<'_, Hearing> {
+        self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears a page if it is the next one, whichever stream brings it; says whether all is heard that was told.
+    fn hear_in_order(&self, page: &EventPage, is_told: bool) -> bool {
+        let mut hearing = self.hearing();
+        let after = Place::after(page);
+        if is_told {
+            hearing.told = hearing.told.max(after);
+        }
+        if hearing.next == Place::of(page) {
+            self.hear(page);
+            hearing.next = after;
+        }
+        hearing.is_done()
     }
 
     /// What a page says of our receipts. Heard again, nothing changes.
@@ -202,6 +306,7 @@ impl<N: Network> Follower<N> {
                 receipts.end(slot_id, end);
             }
         }
+        receipts.hear(page.height);
     }
 
     /// Asks the worker of a batch for its leaves.
@@ -212,13 +317,8 @@ impl<N: Network> Follower<N> {
     }
 
     fn tell(&self, page: &EventPage) {
-        self.hear(page);
-        let Auditor {
-            receipts,
-            lanes,
-            offers,
-            ..
-        } = &self.auditor;
+        self.hear_in_order(page, true);
+        let Auditor { lanes, offers, .. } = &self.auditor;
         for event in page.events.iter() {
             match event {
                 Event::OfferRegistered(_) | Event::OfferWithdrawn(_) | Event::ServiceSet(_) => {
@@ -260,7 +360,6 @@ impl<N: Network> Follower<N> {
                 _ => {}
             }
         }
-        receipts.hear(page.height);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::market::{
     Bill, ChatRun, Embedded, Market, MarketError, Model, Purchase, ReceiptError, Relayed,
 };
 use audit::Auditor;
-use board::{Board, Follower};
+use board::{Board, Follower, Hearing};
 use commonware_codec::Encode as _;
 use fairweir_client::{ClientError, Sender, orders};
 use fairweir_net::Network;
@@ -30,7 +30,7 @@ use fairweir_services::{
     pipeline::Shelf,
 };
 use fairweir_types::{
-    Address, Amount, Bps, Millis, Rounding,
+    Address, Amount, Bps, Height, Millis, Rounding,
     file::Filed as _,
     order::{Demand, PriceVector, SlotId},
     relay::{Relay, SignedRelay},
@@ -45,7 +45,7 @@ use receipts::{Receipts, Standing};
 use request::Request;
 use std::{
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -58,6 +58,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Parts of an answer that wait for a slow reader here; more wait at the worker.
 const EVENTS_MAX: usize = 64;
+/// Blocks that are heard again after a restart: what a machine that lost its power had not written down.
+const HEARD_AGAIN: u64 = 256;
 /// Orders under way may take this long when the gateway stops.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -163,10 +165,14 @@ impl<N: Network> NetworkMarket<N> {
         board.raise_tip(tip);
         let offers = Arc::new(Offers::new(client.clone()));
         let (receipts, unfinished) = match &options.receipts {
-            Some(shelf) => Receipts::on(shelf),
+            Some(shelf) => Receipts::on(shelf, sender.chain_id()),
             None => Default::default(),
         };
         let receipts = Arc::new(receipts);
+        let heard = unfinished
+            .heard
+            .map(|heard| Height(heard.get().saturating_sub(HEARD_AGAIN)));
+        let hearing = Hearing::new(heard.map_or(tip, |heard| heard.max(Height(1))), tip);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lanes = Arc::new(Lanes::default());
         let auditor = Auditor {
@@ -184,21 +190,19 @@ impl<N: Network> NetworkMarket<N> {
             payer: options.owner.unwrap_or(sender.key().address()),
             board: Arc::clone(&board),
             auditor,
+            hearing: Mutex::new(hearing),
         });
         for posted in unfinished.posted {
             follower.audit(posted);
         }
-        if let Some(heard) = unfinished.heard {
-            follower.auditor.receipts.fall_behind();
+        if !follower.hearing().is_done() {
             let (follower, stopped) = (Arc::clone(&follower), stop.clone());
             tasks.spawn(async move {
                 tokio::select! {
-                    () = follower.catch_up(heard.min(tip), tip) => {}
+                    () = follower.catch_up() => {}
                     () = stopped.cancelled() => {}
                 }
             });
-        } else {
-            follower.auditor.receipts.hear(tip);
         }
         let stopped = stop.clone();
         tasks.spawn(async move {
@@ -247,6 +251,7 @@ impl<N: Network> NetworkMarket<N> {
         let _ = timeout(CLOSE_WITHIN, self.shared.lanes.close(&self.shared)).await;
         self.stop.cancel();
         self.tasks.wait().await;
+        self.shared.receipts.keep_heard();
     }
 
     /// Pursues an order in a task of its own, which outlives whoever waits for it.

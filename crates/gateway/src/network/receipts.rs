@@ -12,7 +12,7 @@ use fairweir_client::orders::{Settlement, SlotEnd};
 use fairweir_net::PeerAddr;
 use fairweir_services::pipeline::Shelf;
 use fairweir_types::{
-    Height,
+    ChainId, Height,
     event::{BatchPosted, BatchSettled, LaneOpened},
     node_api::Delivery,
     order::{KindId, PriceVector, SlotId},
@@ -29,6 +29,8 @@ use std::{
 const RECEIPTS_MAX: usize = 4_096;
 /// Batches whose ends are remembered.
 const BATCHES_MAX: usize = 1_024;
+/// Blocks after which it is written down again until where the chain's events were heard.
+const HEARD_EVERY: u64 = 256;
 /// Bytes of specs and outputs that are kept.
 const BYTES_MAX: usize = 256 * 1_024 * 1_024;
 
@@ -142,6 +144,15 @@ enum BatchEnd {
     Refunded,
 }
 
+/// A batch of a lane of ours.
+#[derive(Debug)]
+struct OurBatch {
+    slot_id: SlotId,
+    /// Whether its worker was asked for its leaves.
+    is_audited: bool,
+    end: Option<BatchEnd>,
+}
+
 impl Entry {
     fn bytes(&self) -> usize {
         let output = self
@@ -157,15 +168,17 @@ struct Newest {
     entries: BTreeMap<SlotId, Entry>,
     order: VecDeque<SlotId>,
     bytes: usize,
-    /// Batches of our sessions, newest last, and how those ended that did.
-    batches: VecDeque<(SlotId, Option<BatchEnd>)>,
+    /// Batches of our sessions, newest last.
+    batches: VecDeque<OurBatch>,
     /// Lanes of our sessions, newest last.
     lanes: VecDeque<OurLane>,
     /// Where all this outlives the process.
     archive: Option<Archive>,
     /// Until which block the chain's events were heard.
     heard: Height,
-    /// Whether what came about while no process heard it is still asked for.
+    /// Until which block the next process knows that they were.
+    heard_kept: Height,
+    /// Whether what came about while no process heard it is still asked for, or nobody knows it any more.
     is_behind: bool,
 }
 
@@ -218,10 +231,14 @@ impl Receipts {
             ..Entry::default()
         };
         newest.enter(slot_id, entry);
-        if let Some(lane_id) = lane
-            && let Some(lane) = newest.lane(&lane_id)
-        {
-            lane.asked.expect(&lane_id, slot_id);
+        match lane {
+            Some(lane_id) => {
+                if let Some(lane) = newest.lane(&lane_id) {
+                    lane.asked.expect(&lane_id, slot_id);
+                }
+            }
+            // It is paid whether it comes or not.
+            None => newest.keep_answer(slot_id),
         }
         newest.shrink();
     }
@@ -243,8 +260,7 @@ impl Receipts {
         newest.shrink();
     }
 
-    /// What was begun under one slot came to its end under another: whoever was told of the first gets that receipt, unless its worker was paid for a part and
-    /// has a receipt of its own.
+    /// What was begun under one slot came to its end under another: whoever was told of the first gets that receipt.
     pub(super) fn go_on(&self, begun: SlotId, ended: SlotId) {
         let mut newest = self.newest();
         if begun != ended
@@ -348,9 +364,7 @@ impl Receipts {
             lane.audits = lane.audits.saturating_sub(1);
             lane.forget_if_over();
         }
-        if let Some(archive) = &newest.archive {
-            archive.forget_posted(posted.slot_id);
-        }
+        newest.forget_posted(posted.slot_id);
     }
 
     /// The kind of a lane of ours.
@@ -369,13 +383,8 @@ impl Receipts {
         tree: &SumTree,
     ) -> Result<(), Wrong> {
         let mut newest = self.newest();
-        let found = newest.locate((batch, lane), leaves, tree);
-        newest.keep(&Kept::Leaves {
-            batch,
-            lane: *lane,
-            leaves: leaves.to_vec(),
-        });
-        found
+        newest.know_batch(batch);
+        newest.locate((batch, lane), leaves, tree)
     }
 
     /// A worker claims these leaves of a lane of ours, in this order.
@@ -399,73 +408,68 @@ impl Receipts {
     /// A batch was refunded, if it is one of ours.
     pub(super) fn refund_batch(&self, batch: SlotId) {
         let mut newest = self.newest();
-        if newest.batches.iter().any(|(id, _)| *id == batch) {
+        if newest.batch(batch).is_some() {
             newest.end_batch(batch, BatchEnd::Refunded);
         }
     }
 }
 
 impl Receipts {
-    /// Those that a former process left on a shelf, where all are written down from now on.
-    pub(super) fn on(shelf: &Arc<dyn Shelf>) -> (Self, Unfinished) {
+    /// Those of a chain that a former process left on a shelf, where all are written down from now on.
+    pub(super) fn on(shelf: &Arc<dyn Shelf>, chain_id: &ChainId) -> (Self, Unfinished) {
+        let archive = Archive::new(Arc::clone(shelf), chain_id.clone());
+        let mut unfinished = Unfinished::default();
+        let mut left = archive.left();
+        // A lane is known before its batches, and an answer before its place.
+        left.sort_by_key(|(_, kept)| kept.tag());
         let mut newest = Newest {
-            archive: Some(Archive::new(Arc::clone(shelf))),
+            archive: Some(archive),
             ..Newest::default()
         };
-        let mut unfinished = Unfinished::default();
-        let (mut leaves_of, mut others) = (Vec::new(), Vec::new());
-        for (heard, kept) in shelf.all().iter().filter_map(|bytes| Kept::decode(bytes)) {
+        for (heard, kept) in left {
             unfinished.heard = unfinished.heard.max(Some(heard));
             match kept {
                 Kept::Lane(lane) => newest.put_lane(OurLane::of_kept(&lane)),
                 Kept::Answer(slot_id, entry) => newest.enter(slot_id, *entry),
-                Kept::Leaves {
-                    batch,
-                    lane,
-                    leaves,
-                } => leaves_of.push((batch, lane, leaves)),
-                kept => others.push(kept),
-            }
-        }
-        newest.heard = unfinished.heard.unwrap_or_default();
-        newest.shrink();
-        for (batch, lane, leaves) in leaves_of {
-            newest.know_batch(batch);
-            if let Ok(tree) = SumTree::new(leaves.iter().map(Leaf::node).collect()) {
-                // What was wrong about them was said when they came.
-                let _ = newest.locate((batch, &lane), &leaves, &tree);
-            }
-        }
-        for kept in others {
-            match kept {
-                Kept::End(batch, end) => newest.put_end(batch, end),
+                Kept::Place(slot_id, place) => newest.put_place(slot_id, place),
                 Kept::Posted(posted) if newest.begin_audit(&posted) => {
                     unfinished.posted.push(*posted);
                 }
-                _ => {}
+                Kept::Posted(posted) => newest.forget_posted(posted.slot_id),
+                Kept::End(batch, end) => {
+                    newest.put_end(batch, end);
+                }
+                Kept::Heard => {}
             }
         }
+        newest.heard = unfinished.heard.unwrap_or_default();
+        newest.heard_kept = newest.heard;
+        newest.shrink();
         (Self(Mutex::new(newest)), unfinished)
     }
 
     /// The chain's events of a block were heard, and of all blocks before it.
     pub(super) fn hear(&self, height: Height) {
         let mut newest = self.newest();
-        if !newest.is_behind {
-            newest.heard = newest.heard.max(height);
+        newest.heard = height;
+        if height.get().abs_diff(newest.heard_kept.get()) >= HEARD_EVERY {
+            newest.keep_heard();
         }
     }
 
-    /// What came about while no process heard it is asked for from now on.
+    /// Says to the next process until where this one heard.
+    pub(super) fn keep_heard(&self) {
+        self.newest().keep_heard();
+    }
+
+    /// What came about while no process heard it is asked for from now on; until it is known no receipt is given up.
     pub(super) fn fall_behind(&self) {
         self.newest().is_behind = true;
     }
 
-    /// It was heard up to a block; or all of it.
-    pub(super) fn catch_up(&self, height: Height, is_all: bool) {
-        let mut newest = self.newest();
-        newest.heard = newest.heard.max(height);
-        newest.is_behind = !is_all;
+    /// All of it was heard.
+    pub(super) fn catch_up(&self) {
+        self.newest().is_behind = false;
     }
 }
 
@@ -474,8 +478,8 @@ impl Newest {
     fn entry(&self, slot_id: &SlotId) -> Option<&Entry> {
         let entry = self.entries.get(slot_id)?;
         match entry.made_under {
-            Some(ended) if entry.delivery.is_none() => self.entries.get(&ended),
-            _ => Some(entry),
+            Some(ended) => self.entries.get(&ended),
+            None => Some(entry),
         }
     }
 
@@ -510,47 +514,63 @@ impl Newest {
                 continue;
             }
             if let Some(path) = tree.path(position) {
-                entry.place = Some(Place {
-                    batch,
-                    leaf: *leaf,
-                    path,
-                });
+                let leaf = *leaf;
+                let place = Place { batch, leaf, path };
+                entry.place = Some(place.clone());
+                self.keep(&Kept::Place(slot_id, place));
             }
         }
         found
     }
 
     fn end_batch(&mut self, batch: SlotId, end: BatchEnd) {
-        self.put_end(batch, end.clone());
-        self.keep(&Kept::End(batch, end));
+        if self.put_end(batch, end.clone()) {
+            self.keep(&Kept::End(batch, end));
+        }
     }
 
-    /// How a batch ended; the first word holds, which may be said again.
-    fn put_end(&mut self, batch: SlotId, end: BatchEnd) {
-        self.know_batch(batch);
+    /// Whether it is new how a batch ended.
+    fn put_end(&mut self, batch: SlotId, end: BatchEnd) -> bool {
+        let batch = self.know_batch(batch);
+        let is_new = batch.end.is_none();
+        batch.end.get_or_insert(end);
+        is_new
+    }
+
+    fn batch(&mut self, slot_id: SlotId) -> Option<&mut OurBatch> {
         let mut newest_first = self.batches.iter_mut().rev();
-        if let Some((_, known)) = newest_first.find(|(id, _)| *id == batch) {
-            known.get_or_insert(end);
-        }
+        newest_first.find(|batch| batch.slot_id == slot_id)
     }
 
-    /// Whether the batch was not known.
-    fn know_batch(&mut self, batch: SlotId) -> bool {
-        if self.batches.iter().rev().any(|(id, _)| *id == batch) {
-            return false;
-        }
-        if self.batches.len() >= BATCHES_MAX
-            && let Some((oldest, _)) = self.batches.pop_front()
-            && let Some(archive) = &self.archive
-        {
-            archive.forget_batch(oldest);
-        }
-        self.batches.push_back((batch, None));
-        true
+    /// A batch; one that is new takes the place of the oldest.
+    fn know_batch(&mut self, slot_id: SlotId) -> &mut OurBatch {
+        let known = self
+            .batches
+            .iter()
+            .rposition(|batch| batch.slot_id == slot_id);
+        let position = known.unwrap_or_else(|| {
+            if self.batches.len() >= BATCHES_MAX
+                && let Some(oldest) = self.batches.pop_front()
+                && let Some(archive) = &self.archive
+            {
+                archive.forget_batch(oldest.slot_id);
+            }
+            self.batches.push_back(OurBatch {
+                slot_id,
+                is_audited: false,
+                end: None,
+            });
+            self.batches.len().saturating_sub(1)
+        });
+        self.batches.get_mut(position).expect("it is there")
     }
 
     fn begin_audit(&mut self, posted: &BatchPosted) -> bool {
-        if self.lane(&posted.lane).is_none() || !self.know_batch(posted.slot_id) {
+        if self.lane(&posted.lane).is_none() {
+            return false;
+        }
+        let batch = self.know_batch(posted.slot_id);
+        if std::mem::replace(&mut batch.is_audited, true) {
             return false;
         }
         if let Some(lane) = self.lane(&posted.lane) {
@@ -559,11 +579,34 @@ impl Newest {
         true
     }
 
+    /// Where a receipt is, as another process found.
+    fn put_place(&mut self, slot_id: SlotId, place: Place) {
+        if !self.entries.contains_key(&slot_id) {
+            return self.forget_answer(slot_id);
+        }
+        self.know_batch(place.batch).is_audited = true;
+        if let Some(entry) = self.entries.get_mut(&slot_id) {
+            entry.place = Some(place);
+        }
+    }
+
+    fn keep_heard(&mut self) {
+        self.heard_kept = self.heard;
+        self.keep(&Kept::Heard);
+    }
+
+    fn forget_posted(&self, batch: SlotId) {
+        if let Some(archive) = &self.archive {
+            archive.forget_posted(batch);
+        }
+    }
+
     fn put_lane(&mut self, lane: OurLane) {
         if self.lanes.len() >= BATCHES_MAX
             && let Some(oldest) = self.lanes.pop_front()
+            && let Some(archive) = &self.archive
         {
-            self.forget(oldest.slot_id);
+            archive.forget_lane(oldest.slot_id);
         }
         self.lanes.push_back(lane);
     }
@@ -599,15 +642,16 @@ impl Newest {
         }
     }
 
-    fn forget(&self, slot_id: SlotId) {
+    fn forget_answer(&self, slot_id: SlotId) {
         if let Some(archive) = &self.archive {
-            archive.forget(slot_id);
+            archive.forget_answer(slot_id);
         }
     }
 
     fn in_batch(&self, place: &Place, delivery: &Delivery, spec: &[u8]) -> Standing {
-        let batch = self.batches.iter().rev().find(|(id, _)| *id == place.batch);
-        match batch.and_then(|(_, end)| end.as_ref()) {
+        let mut newest_first = self.batches.iter().rev();
+        let batch = newest_first.find(|batch| batch.slot_id == place.batch);
+        match batch.and_then(|batch| batch.end.as_ref()) {
             None => Standing::NotSettled(place.claimed()),
             Some(BatchEnd::Refunded) => Standing::Refunded,
             Some(BatchEnd::Settled(settled)) => {
@@ -633,7 +677,7 @@ impl Newest {
             };
             if let Some(entry) = self.entries.remove(&oldest) {
                 self.bytes = self.bytes.saturating_sub(entry.bytes());
-                self.forget(oldest);
+                self.forget_answer(oldest);
             }
         }
     }

@@ -180,7 +180,9 @@ impl<N: Network> Request<N> {
             Ok((delivery, cost)) => {
                 let _ = self.cost.send(cost);
                 let last = delivery.receipt.receipt.slot_id;
-                if let Some(told) = self.told {
+                // A part that is paid has its own receipt, and is told with the answer.
+                let is_part = |told: &SlotId| self.parts.iter().any(|part| part.slot_id == *told);
+                if let Some(told) = self.told.filter(|told| !is_part(told)) {
                     self.shared.receipts.go_on(told, last);
                 }
                 self.outlet.whole(&delivery, (cost, self.parts)).await;

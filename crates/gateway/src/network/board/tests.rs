@@ -46,6 +46,23 @@ fn order() -> SlotId {
     }
 }
 
+fn page(height: Height) -> EventPage {
+    let refunded = Event::Refunded(Refunded {
+        slot_id: order(),
+        buyer: Address::default(),
+        reason: RefundReason::NoMatch,
+        amount: Amount::ZERO,
+    });
+    let events = (height == REFUNDED_AT).then_some(refunded);
+    EventPage {
+        height,
+        time: Millis(1),
+        first: 0,
+        events: BoundedVec::truncating(events),
+        more: false,
+    }
+}
+
 impl Node {
     fn says(&self, height: Height) -> NodeReply {
         if height < self.first {
@@ -54,20 +71,7 @@ impl Node {
                 reason: BoundedText::truncating("the block is gone"),
             });
         }
-        let refunded = Event::Refunded(Refunded {
-            slot_id: order(),
-            buyer: Address::default(),
-            reason: RefundReason::NoMatch,
-            amount: Amount::ZERO,
-        });
-        let events = (height == REFUNDED_AT).then_some(refunded);
-        NodeReply::Events(EventPage {
-            height,
-            time: Millis(1),
-            first: 0,
-            events: BoundedVec::truncating(events),
-            more: false,
-        })
+        NodeReply::Events(page(height))
     }
 }
 
@@ -135,7 +139,6 @@ async fn caught_up(node: Node) -> (Standing, Standing) {
     receipts.expect(None, order(), &work());
     receipts.expect(Some(lane_id()), lane_id(), &work());
     receipts.close_lane(&lane_id());
-    receipts.fall_behind();
     let follower = Follower {
         client: NodeClient::new(node.clone(), machine()),
         account: Address::default(),
@@ -150,10 +153,13 @@ async fn caught_up(node: Node) -> (Standing, Standing) {
             offers: Arc::clone(&shared.offers),
             stop: CancellationToken::new(),
         },
+        hearing: Mutex::new(Hearing::new(Height(2), TIP)),
     };
+    // The newest blocks are told meanwhile, and are no news before those in between.
+    follower.tell(&page(TIP));
+    follower.catch_up().await;
+    follower.tell(&page(TIP.next().unwrap()));
     let standing = |slot_id| receipts.standing(slot_id, KEY);
-    assert!(matches!(standing(lane_id()), Standing::NotSettled(None)));
-    follower.catch_up(Height(2), TIP).await;
     (standing(order()), standing(lane_id()))
 }
 
@@ -174,8 +180,35 @@ async fn what_happened_while_nobody_listened_is_heard_though_the_connection_brea
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_node_does_not_have_any_more_is_given_up() {
-    let (order, request) = caught_up(node(Height(4), None)).await;
-    assert!(matches!(order, Standing::NotSettled(None)));
-    assert!(matches!(request, Standing::Unclaimed));
+async fn of_what_the_node_does_not_have_any_more_nothing_is_concluded() {
+    for first in 3..=10 {
+        let (order, request) = caught_up(node(Height(first), None)).await;
+        // It goes on with the oldest block that there is.
+        let is_heard = first <= REFUNDED_AT.get();
+        assert_eq!(matches!(order, Standing::Refunded), is_heard, "{first}");
+        assert!(matches!(request, Standing::NotSettled(None)), "{first}");
+    }
+}
+
+#[test]
+fn a_page_is_heard_once_and_after_those_before_it() {
+    let part = |first, count: usize, more| EventPage {
+        first,
+        more,
+        events: BoundedVec::truncating(std::iter::repeat_n(
+            page(REFUNDED_AT).events.as_slice()[0].clone(),
+            count,
+        )),
+        ..page(REFUNDED_AT)
+    };
+    let begin = Place::at(REFUNDED_AT);
+    let middle = Place::after(&part(0, 2, true));
+    assert_eq!(
+        (Place::of(&part(2, 1, false)), begin < middle),
+        (middle, true)
+    );
+    assert_eq!(Place::after(&part(2, 1, false)), Place::at(Height(6)));
+    // Nothing is heard from ahead of what is told.
+    assert!(Hearing::new(Height(9), Height(5)).is_done());
+    assert!(!Hearing::new(Height(4), Height(5)).is_done());
 }

@@ -3,17 +3,19 @@
 //! A gateway that starts again has the answers that it gave, knows the lanes that they were given in, and hears from the chain what it missed since
 //! the newest record.
 
-use super::{BatchEnd, Entry};
+use super::{BatchEnd, Entry, Place};
+use bytes::Bytes;
 use commonware_codec::{Copying, Encode as _, Error, Read, ReadExt as _};
 use fairweir_client::orders::{Settlement, SlotEnd};
 use fairweir_services::pipeline::Shelf;
 use fairweir_types::{
-    BoundedBytes, BoundedVec, Height,
+    BoundedBytes, ChainId, Digest, Height,
     event::{BatchPosted, BatchSettled, Refunded, Settled},
-    limits::{BATCH_LEAVES_MAX, BLOB_BYTES_MAX, ENDPOINT_BYTES_MAX},
+    limits::{BLOB_BYTES_MAX, ENDPOINT_BYTES_MAX},
     node_api::Delivery,
-    order::{KindId, PriceVector, SlotId},
+    order::{KindId, OrderId, PriceVector, SlotId},
     session::Leaf,
+    sum_tree::SumPath,
 };
 use std::sync::Arc;
 
@@ -41,21 +43,20 @@ pub(super) enum Kept {
     Answer(SlotId, Box<Entry>),
     /// A batch whose worker is asked for its leaves.
     Posted(Box<BatchPosted>),
-    /// The leaves of a batch of a lane.
-    Leaves {
-        batch: SlotId,
-        lane: SlotId,
-        leaves: Vec<Leaf>,
-    },
     End(SlotId, BatchEnd),
+    /// Where what came under a slot is in its batch.
+    Place(SlotId, Place),
+    /// Nothing but until where the chain's events were heard, which all records say.
+    Heard,
 }
 
 /// The tags of records.
 const LANE: u8 = 1;
 const ANSWER: u8 = 2;
-const POSTED: u8 = 3;
-const LEAVES: u8 = 4;
+const PLACE: u8 = 3;
+const POSTED: u8 = 4;
 const END: u8 = 5;
+const HEARD: u8 = 6;
 
 type LaneFields = (
     SlotId,
@@ -71,39 +72,60 @@ type AnswerFields = (
     (Option<Delivery>, Option<SlotId>),
     (Option<(Settled, Height, u64)>, Option<Refunded>),
 );
-type Leaves = BoundedVec<Leaf, BATCH_LEAVES_MAX>;
+type PlaceFields = (SlotId, SlotId, Leaf, SumPath);
 /// Without a settlement its price went back.
 type EndFields = (SlotId, Option<(BatchSettled, Height, u64)>);
 
-/// What of a batch a record is about: each has a place of its own beside the batch's.
+/// What lies beside a record of a slot: slots of requests and batches have the number 0, and these none.
 #[derive(Clone, Copy, Debug)]
-enum Of {
-    Leaves = 0,
-    Posted = 1,
-    End = 2,
+enum Beside {
+    /// Beside an answer.
+    Place = 1,
+    /// Beside a batch.
+    Posted = 2,
+    End = 3,
 }
 
-fn of_batch(batch: SlotId, of: Of) -> SlotId {
+const fn beside(slot_id: SlotId, what: Beside) -> SlotId {
     SlotId {
-        slot: of as u16,
-        ..batch
+        order: slot_id.order,
+        slot: what as u16,
     }
 }
 
+/// Where it is written down until where the chain's events were heard: no order has this id.
+const HEARD_AT: SlotId = SlotId {
+    order: OrderId(Digest::ZERO),
+    slot: u16::MAX,
+};
+
 impl Kept {
-    fn tag(&self) -> u8 {
+    pub(super) const fn tag(&self) -> u8 {
         match self {
             Self::Lane(_) => LANE,
             Self::Answer(..) => ANSWER,
             Self::Posted(_) => POSTED,
-            Self::Leaves { .. } => LEAVES,
             Self::End(..) => END,
+            Self::Place(..) => PLACE,
+            Self::Heard => HEARD,
         }
     }
 
-    /// Where the record lies, and its bytes; `None` for what is too long to be read again.
-    fn encode(&self, heard: Height) -> Option<(SlotId, Vec<u8>)> {
-        let (place, body) = match self {
+    /// Where the record lies.
+    const fn place(&self) -> SlotId {
+        match self {
+            Self::Lane(lane) => lane.slot_id,
+            Self::Answer(slot_id, _) => *slot_id,
+            Self::Posted(posted) => beside(posted.slot_id, Beside::Posted),
+            Self::End(batch, _) => beside(*batch, Beside::End),
+            Self::Place(slot_id, _) => beside(*slot_id, Beside::Place),
+            Self::Heard => HEARD_AT,
+        }
+    }
+
+    /// Its bytes; `None` for what is too long to be read again.
+    fn encode(&self, (chain_id, heard): (&ChainId, Height)) -> Option<Vec<u8>> {
+        let body = match self {
             Self::Lane(lane) => {
                 let endpoint = BoundedBytes::new(lane.endpoint.clone()).ok()?;
                 let KeptLane {
@@ -114,19 +136,10 @@ impl Kept {
                     ..
                 } = *lane;
                 let fields: LaneFields = (slot_id, kind, prices, endpoint, is_closed);
-                (slot_id, fields.encode())
+                fields.encode()
             }
-            Self::Answer(slot_id, entry) => (*slot_id, answer_fields(*slot_id, entry)?.encode()),
-            Self::Posted(posted) => (of_batch(posted.slot_id, Of::Posted), posted.encode()),
-            Self::Leaves {
-                batch,
-                lane,
-                leaves,
-            } => {
-                let leaves = Leaves::new(leaves.clone()).ok()?;
-                let fields = (*batch, *lane, leaves);
-                (of_batch(*batch, Of::Leaves), fields.encode())
-            }
+            Self::Answer(slot_id, entry) => answer_fields(*slot_id, entry)?.encode(),
+            Self::Posted(posted) => posted.encode(),
             Self::End(batch, end) => {
                 let settled = match end {
                     BatchEnd::Refunded => None,
@@ -136,24 +149,31 @@ impl Kept {
                     }
                 };
                 let fields: EndFields = (*batch, settled);
-                (of_batch(*batch, Of::End), fields.encode())
+                fields.encode()
             }
+            Self::Place(slot_id, place) => {
+                let Place { batch, leaf, path } = place.clone();
+                let fields: PlaceFields = (*slot_id, batch, leaf, path);
+                fields.encode()
+            }
+            Self::Heard => Bytes::new(),
         };
-        let head = (FORMAT, heard, self.tag()).encode();
-        Some((place, [head, body].concat()))
+        let head = (FORMAT, chain_id.clone(), heard, self.tag()).encode();
+        Some([head, body].concat())
     }
 
-    /// A record, and until which block the chain's events were heard when it was written; `None` for what is damaged, or of another format.
-    pub(super) fn decode(bytes: &[u8]) -> Option<(Height, Self)> {
+    /// A record, its chain, and until which block its events were heard when it was written; `None` for what is damaged, or of another format.
+    pub(super) fn decode(bytes: &[u8]) -> Option<(ChainId, Height, Self)> {
         Self::read(bytes).ok().flatten()
     }
 
-    fn read(bytes: &[u8]) -> Result<Option<(Height, Self)>, Error> {
+    fn read(bytes: &[u8]) -> Result<Option<(ChainId, Height, Self)>, Error> {
         let mut buf = Copying(bytes);
         let format = u8::read(&mut buf)?;
         if format != FORMAT {
             return Ok(None);
         }
+        let chain_id = ChainId::read(&mut buf)?;
         let heard = Height::read(&mut buf)?;
         let kept = match u8::read(&mut buf)? {
             LANE => {
@@ -172,15 +192,12 @@ impl Kept {
                 None => return Ok(None),
             },
             POSTED => Self::Posted(Box::new(BatchPosted::read(&mut buf)?)),
-            LEAVES => {
-                let (batch, lane, leaves) =
-                    <(SlotId, SlotId, Leaves)>::read_cfg(&mut buf, &Default::default())?;
-                Self::Leaves {
-                    batch,
-                    lane,
-                    leaves: leaves.into_vec(),
-                }
+            PLACE => {
+                let (slot_id, batch, leaf, path) =
+                    PlaceFields::read_cfg(&mut buf, &Default::default())?;
+                Self::Place(slot_id, Place { batch, leaf, path })
             }
+            HEARD => Self::Heard,
             END => {
                 let (batch, settled) = EndFields::read_cfg(&mut buf, &Default::default())?;
                 let end = settled.map_or(BatchEnd::Refunded, |(settled, height, position)| {
@@ -191,7 +208,7 @@ impl Kept {
             }
             _ => return Ok(None),
         };
-        Ok(buf.0.is_empty().then_some((heard, kept)))
+        Ok(buf.0.is_empty().then_some((chain_id, heard, kept)))
     }
 }
 
@@ -203,7 +220,7 @@ fn answer_fields(slot_id: SlotId, entry: &Entry) -> Option<AnswerFields> {
         delivery,
         end,
         made_under,
-        // Found again from the leaves of its batch.
+        // A record of its own.
         place: _,
     } = entry;
     let key = BoundedBytes::new(key.clone().into_bytes()).ok()?;
@@ -249,35 +266,59 @@ fn answer_of(fields: AnswerFields) -> Option<(SlotId, Entry)> {
     Some((slot_id, entry))
 }
 
-/// The way to the shelf. Whatever is kept is there when the call returns: so an answer that a client has has its receipt.
+/// The way to the shelf, for one chain. What is kept is there when the call returns, as long as the machine runs: so an answer that a client has has
+/// its receipt.
 #[derive(Debug)]
-pub(super) struct Archive(Arc<dyn Shelf>);
+pub(super) struct Archive {
+    shelf: Arc<dyn Shelf>,
+    chain_id: ChainId,
+}
 
 impl Archive {
-    pub(super) const fn new(shelf: Arc<dyn Shelf>) -> Self {
-        Self(shelf)
+    pub(super) const fn new(shelf: Arc<dyn Shelf>, chain_id: ChainId) -> Self {
+        Self { shelf, chain_id }
+    }
+
+    /// The chain's records that are there, each kind from the oldest on. Those of another chain go: nothing comes of them any more.
+    pub(super) fn left(&self) -> Vec<(Height, Kept)> {
+        let all = self.shelf.all();
+        let mut left = Vec::new();
+        for (chain_id, heard, kept) in all.iter().filter_map(|bytes| Kept::decode(bytes)) {
+            if chain_id == self.chain_id {
+                left.push((heard, kept));
+            } else {
+                self.shelf.forget(kept.place());
+            }
+        }
+        left
     }
 
     /// Keeps a record, in place of what was there for the same.
     pub(super) fn keep(&self, heard: Height, kept: &Kept) {
-        match kept.encode(heard) {
-            Some((place, bytes)) => self.0.keep(place, &bytes),
+        match kept.encode((&self.chain_id, heard)) {
+            Some(bytes) => self.shelf.keep(kept.place(), &bytes),
             None => tracing::warn!("a receipt is too large to be written down"),
         }
     }
 
-    pub(super) fn forget(&self, slot_id: SlotId) {
-        self.0.forget(slot_id);
+    pub(super) fn forget_lane(&self, lane: SlotId) {
+        self.shelf.forget(lane);
+    }
+
+    /// What came under a slot, and its place.
+    pub(super) fn forget_answer(&self, slot_id: SlotId) {
+        self.shelf.forget(slot_id);
+        self.shelf.forget(beside(slot_id, Beside::Place));
     }
 
     /// A batch has its leaves, or gets none.
     pub(super) fn forget_posted(&self, batch: SlotId) {
-        self.0.forget(of_batch(batch, Of::Posted));
+        self.shelf.forget(beside(batch, Beside::Posted));
     }
 
     pub(super) fn forget_batch(&self, batch: SlotId) {
-        for of in [Of::Leaves, Of::Posted, Of::End] {
-            self.0.forget(of_batch(batch, of));
+        for what in [Beside::Posted, Beside::End] {
+            self.shelf.forget(beside(batch, what));
         }
     }
 }

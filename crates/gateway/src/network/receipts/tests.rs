@@ -10,7 +10,7 @@ use crate::network::{
     request::tests::{lane_of, machine},
 };
 use fairweir_types::{
-    Address, Amount, BoundedVec, Digest,
+    Address, Amount, BoundedVec, ChainId, Digest,
     event::{Payment, RefundReason, Refunded},
     order::OrderId,
     receipt::Randomness,
@@ -41,6 +41,16 @@ impl Shelf for Memory {
         let records = self.records();
         records.iter().map(|(_, bytes)| bytes.clone()).collect()
     }
+}
+
+fn chain() -> ChainId {
+    ChainId::new("dev-test").unwrap()
+}
+
+/// What a process finds on the shelf.
+fn on(shelf: &Arc<Memory>, chain_id: &ChainId) -> (Receipts, Unfinished) {
+    let shelf: Arc<dyn Shelf> = shelf.clone();
+    Receipts::on(&shelf, chain_id)
 }
 
 fn request(index: u64) -> SlotId {
@@ -94,7 +104,7 @@ fn settled() -> BatchSettled {
 
 /// A process that has given two answers in a lane.
 fn process(shelf: &Arc<Memory>) -> Receipts {
-    let (receipts, unfinished) = Receipts::on(&(Arc::clone(shelf) as Arc<dyn Shelf>));
+    let (receipts, unfinished) = on(shelf, &chain());
     assert_eq!((unfinished.heard, unfinished.posted.len()), (None, 0));
     receipts.open_lane(&lane_of(0, Address::default(), machine()).opened);
     receipts.reach_lane(&lane_id(), &machine());
@@ -108,7 +118,7 @@ fn process(shelf: &Arc<Memory>) -> Receipts {
 
 /// The next process.
 fn next(shelf: &Arc<Memory>) -> (Receipts, Unfinished) {
-    Receipts::on(&(Arc::clone(shelf) as Arc<dyn Shelf>))
+    on(shelf, &chain())
 }
 
 fn batched(receipts: &Receipts, index: u64) -> Batched {
@@ -172,27 +182,52 @@ fn a_batch_whose_leaves_did_not_come_is_asked_for_again() {
 #[test]
 fn nothing_is_given_up_before_all_was_heard_that_nobody_heard() {
     let shelf = Arc::new(Memory::default());
-    let first = process(&shelf);
-    first.close_lane(&lane_id());
-    let (second, unfinished) = next(&shelf);
-    assert_eq!(unfinished.heard, Some(Height(7)));
+    process(&shelf).close_lane(&lane_id());
+    let (second, _) = next(&shelf);
     second.fall_behind();
-    // The newest blocks are heard before those in between.
-    second.hear(Height(20));
     let standing = || second.standing(request(0), KEY);
     assert!(matches!(standing(), Standing::NotSettled(None)));
-    second.catch_up(Height(12), false);
-    second.go_on(request(0), request(1));
-    let heard = |shelf: &Memory| {
-        let all = shelf.all();
-        all.iter()
-            .filter_map(|bytes| Kept::decode(bytes))
-            .map(|(heard, _)| heard)
-            .max()
-    };
-    second.catch_up(Height(19), true);
+    second.catch_up();
     assert!(matches!(standing(), Standing::Unclaimed));
-    assert_eq!(heard(&shelf), Some(Height(12)));
+}
+
+#[test]
+fn the_next_process_knows_until_where_the_last_heard_though_nothing_was_ours() {
+    let shelf = Arc::new(Memory::default());
+    let first = process(&shelf);
+    let heard = || next(&shelf).1.heard.map(Height::get);
+    for (height, known) in [
+        (8, 7),
+        (7 + HEARD_EVERY, 7 + HEARD_EVERY),
+        (300, 7 + HEARD_EVERY),
+    ] {
+        first.hear(Height(height));
+        assert_eq!(heard(), Some(known));
+    }
+    first.keep_heard();
+    assert_eq!(heard(), Some(300));
+    assert_eq!(next(&shelf).0.newest().heard, Height(300));
+}
+
+#[test]
+fn a_batch_that_ended_before_it_was_heard_of_is_asked_for_all_the_same() {
+    let first = process(&Arc::new(Memory::default()));
+    first.settle_batch(&settled(), (Height(9), 3));
+    assert!(first.begin_audit(&posted()));
+    first
+        .locate((batch(), &lane_id()), &leaves(), &tree())
+        .unwrap();
+    assert_eq!(batched(&first, 1).place, (Height(9), 3));
+}
+
+#[test]
+fn what_is_left_of_another_chain_is_nothing_to_this_one() {
+    let shelf = Arc::new(Memory::default());
+    process(&shelf);
+    let other = ChainId::new("dev-other").unwrap();
+    let (_, unfinished) = on(&shelf, &other);
+    assert_eq!(unfinished.heard, None);
+    assert_eq!(shelf.all(), Vec::<Vec<u8>>::new());
 }
 
 #[test]
@@ -234,15 +269,21 @@ fn an_order_of_its_own_keeps_how_it_ended() {
 fn the_disk_holds_no_more_than_the_memory() {
     let shelf = Arc::new(Memory::default());
     let first = process(&shelf);
+    first.keep_heard();
     let beyond = 5;
     let all = u64::try_from(RECEIPTS_MAX).unwrap() + beyond;
+    assert!(first.begin_audit(&posted()));
+    first
+        .locate((batch(), &lane_id()), &leaves(), &tree())
+        .unwrap();
+    first.end_audit(&posted());
     for index in 2..all {
         first.expect(Some(lane_id()), request(index), &work());
         first.go_on(request(index), request(0));
     }
     let (second, _) = next(&shelf);
-    // The receipts, and the lane.
-    assert_eq!(shelf.records().len(), RECEIPTS_MAX + 1);
+    // The receipts, the lane, and until where was heard.
+    assert_eq!(shelf.records().len(), RECEIPTS_MAX + 2);
     let is_known = |index| second.newest().entries.contains_key(&request(index));
     assert!(!is_known(beyond - 1) && is_known(beyond) && is_known(all - 1));
 }
@@ -256,9 +297,10 @@ fn damaged_records_and_those_of_another_format_are_left_alone() {
         .locate((batch(), &lane_id()), &leaves(), &tree())
         .unwrap();
     first.settle_batch(&settled(), (Height(9), 3));
+    first.keep_heard();
     let records = shelf.all();
-    // A lane, two answers, and of the batch what was posted, its leaves and its end.
-    assert_eq!(records.len(), 6);
+    // A lane, two answers with their places, the batch that was posted, its end, and until where was heard.
+    assert_eq!(records.len(), 8);
     for record in records {
         assert!(Kept::decode(&record).is_some());
         for cut in 0..record.len() {

@@ -313,6 +313,13 @@ impl Outcome {
             Ok(&ANSWER[..])
         );
         assert_eq!(self.given, ANSWER);
+        // What the client was told first is its receipt, or that of a part which it pays.
+        let is_part = self
+            .parts
+            .iter()
+            .any(|part| Some(part.slot_id) == self.told);
+        let expected = if is_part { self.told } else { self.made_under };
+        assert_eq!(self.receipt_under(self.told), expected);
     }
 }
 
