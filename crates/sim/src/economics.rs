@@ -150,6 +150,20 @@ impl Sheet {
         share.powf(self.get("first_draw"))
     }
 
+    /// The share of verifiers' stake that may take a worker's word for its trace while forging n requests of a lane, for every n that its cap allows, loses
+    /// in the mean: P(n)·(1 − x²) in place of P(n), because both of a draw must have been told.
+    #[must_use]
+    pub fn listens_max(&self) -> f64 {
+        let slash = self.lane_stake(REQUEST, CAP) * self.share("slash_share_bps");
+        let counts = (1..=BATCH_REQUESTS_MAX).take_while(|n| f64::from(*n) * REQUEST <= CAP);
+        let needed = counts.map(|n| {
+            let total = f64::from(n) * REQUEST;
+            total / ((slash + 2.0 * total) * self.found_in_one_batch(n))
+        });
+        let unseen = 1.0 - needed.fold(0.0, f64::max);
+        unseen.max(0.0).powf(1.0 / self.get("first_draw"))
+    }
+
     /// The probability that they have a quorum of a dispute.
     #[must_use]
     pub fn captures_dispute(&self, share: f64) -> f64 {
@@ -194,6 +208,13 @@ impl Sheet {
                 unit: "coins",
                 left: self.least_loss(),
                 right: p * CAP,
+            },
+            Inequality {
+                says: "share of verifiers' stake that may take a worker's word ≥ 1/2",
+                why: "forging in a lane loses in the mean although most of those who are drawn commit to what they are told (rule 4, ADR 0012)",
+                unit: "of verifiers' stake",
+                left: self.listens_max(),
+                right: 0.5,
             },
             Inequality {
                 says: "P·(s·S + 3·g) − (1 − P)·g ≥ p·c with P = 2·p",
@@ -518,7 +539,11 @@ fn capture(page: &mut String, sheet: &Sheet) -> core::fmt::Result {
             sheet.captures_dispute(x)
         )?;
     }
-    Ok(())
+    writeln!(
+        page,
+        "\nWho commits to what the worker tells it counts among them. A worker that forges in a lane of {CAP} coins, in requests of {REQUEST}, loses in the\nmean while less than {:.0} % of verifiers' stake takes its word (ADR 0012).",
+        100.0 * sheet.listens_max()
+    )
 }
 
 fn adversaries_of(page: &mut String) -> core::fmt::Result {
