@@ -434,7 +434,6 @@ impl ApiKeys {
         }
     }
 
-    /// Lets a request in, or says why not. It counts until the admission is dropped.
     /// Whether a secret is that of a key which is not revoked.
     #[must_use]
     pub fn holds(&self, secret: &str) -> bool {
@@ -442,6 +441,7 @@ impl ApiKeys {
         found.is_some_and(|key| !key.revoked)
     }
 
+    /// Lets a request in, or says why not. It counts until the admission is dropped.
     pub(crate) fn admit(&self, secret: &str) -> Result<Admission, Denial> {
         self.look(LOOK_EVERY);
         let hashed = hash(secret);

@@ -24,7 +24,7 @@ For others:
 
 /// Serve OpenAI's API: any client of it talks to the models of the network.
 ///
-/// On your own machine (--local) this needs no trust in anybody: requests go straight to workers, and every answer that a worker claims has a receipt. Who
+/// On your own machine (--local) this needs no trust in any gateway: requests go straight to workers, and what they claim has receipts. Who
 /// uses another's gateway can check what it relayed (fairweir verify --request --response), but not keep it from reading.
 /// The gateway signs with a key of its own. It spends what is on that key's account, or, with --owner, up to a cap of another's.
 #[derive(Debug, clap::Args)]

@@ -209,19 +209,14 @@ impl<N: Network> Follower<N> {
     /// Hears for receipts what came about while no process of ours did.
     pub(super) async fn catch_up(&self) {
         let receipts = &self.auditor.receipts;
-        receipts.fall_behind();
-        let mut is_whole = true;
         while let Err(error) = self.hear_on().await {
             if !error.is_retryable() {
-                is_whole = false;
+                receipts.lose_sight();
                 self.skip(&error).await;
             }
             sleep(PAUSE).await;
         }
-        // What nobody heard may have been settled there: then no receipt is given up.
-        if is_whole {
-            receipts.catch_up();
-        }
+        receipts.catch_up();
     }
 
     /// Hears what comes next until all is heard that was told.
@@ -318,7 +313,12 @@ impl<N: Network> Follower<N> {
 
     fn tell(&self, page: &EventPage) {
         self.hear_in_order(page, true);
-        let Auditor { lanes, offers, .. } = &self.auditor;
+        let Auditor {
+            receipts,
+            lanes,
+            offers,
+            ..
+        } = &self.auditor;
         for event in page.events.iter() {
             match event {
                 Event::OfferRegistered(_) | Event::OfferWithdrawn(_) | Event::ServiceSet(_) => {
@@ -333,6 +333,8 @@ impl<N: Network> Follower<N> {
                     self.board.tell(matched.slot_id.order, &told);
                 }
                 Event::LaneOpened(opened) if opened.payers.include(self.account) => {
+                    // It is used at once, though receipts may not have heard of it in its turn.
+                    receipts.open_lane(opened);
                     let told = Told::LaneOpened(Box::new((**opened).clone()));
                     self.board.tell(opened.slot_id.order, &told);
                 }

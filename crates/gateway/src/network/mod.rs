@@ -196,6 +196,7 @@ impl<N: Network> NetworkMarket<N> {
             follower.audit(posted);
         }
         if !follower.hearing().is_done() {
+            follower.auditor.receipts.fall_behind();
             let (follower, stopped) = (Arc::clone(&follower), stop.clone());
             tasks.spawn(async move {
                 tokio::select! {

@@ -27,8 +27,10 @@ use std::{
 
 /// Receipts that are kept; of more the oldest is forgotten.
 const RECEIPTS_MAX: usize = 4_096;
-/// Batches whose ends are remembered.
-const BATCHES_MAX: usize = 1_024;
+/// Batches whose ends are remembered: no receipt may lose its own.
+const BATCHES_MAX: usize = RECEIPTS_MAX;
+/// Lanes that are remembered.
+const LANES_MAX: usize = 1_024;
 /// Blocks after which it is written down again until where the chain's events were heard.
 const HEARD_EVERY: u64 = 256;
 /// Bytes of specs and outputs that are kept.
@@ -80,6 +82,8 @@ struct OurLane {
     /// Batches whose leaves the worker was not heard about yet.
     audits: usize,
     is_closed: bool,
+    /// Whether nobody knows all that was claimed of it: the node had some of the blocks no more.
+    is_unsure: bool,
 }
 
 impl OurLane {
@@ -92,6 +96,7 @@ impl OurLane {
             endpoint: None,
             audits: 0,
             is_closed: false,
+            is_unsure: false,
         }
     }
 
@@ -103,6 +108,7 @@ impl OurLane {
             prices: self.prices,
             endpoint: endpoint.unwrap_or_default(),
             is_closed: self.is_closed,
+            is_unsure: self.is_unsure,
         })
     }
 
@@ -111,13 +117,14 @@ impl OurLane {
         Self {
             endpoint: PeerAddr::from_bytes(&kept.endpoint).ok(),
             is_closed: kept.is_closed,
+            is_unsure: kept.is_unsure,
             ..Self::new(kept.slot_id, kept.kind, kept.prices)
         }
     }
 
     /// Whether nothing of it can be claimed, or proved, any more than it is.
     const fn is_over(&self) -> bool {
-        self.is_closed && self.audits == 0
+        self.is_closed && self.audits == 0 && !self.is_unsure
     }
 
     /// A request of it was answered.
@@ -178,7 +185,7 @@ struct Newest {
     heard: Height,
     /// Until which block the next process knows that they were.
     heard_kept: Height,
-    /// Whether what came about while no process heard it is still asked for, or nobody knows it any more.
+    /// Whether what came about while no process heard it is still asked for.
     is_behind: bool,
 }
 
@@ -467,7 +474,19 @@ impl Receipts {
         self.newest().is_behind = true;
     }
 
-    /// All of it was heard.
+    /// Some of it nobody can tell any more: of the lanes that are known no receipt is ever given up.
+    pub(super) fn lose_sight(&self) {
+        let mut newest = self.newest();
+        newest
+            .lanes
+            .iter_mut()
+            .for_each(|lane| lane.is_unsure = true);
+        for lane in &newest.lanes {
+            newest.keep(&lane.kept());
+        }
+    }
+
+    /// All of it was heard that could be.
     pub(super) fn catch_up(&self) {
         self.newest().is_behind = false;
     }
@@ -584,7 +603,8 @@ impl Newest {
         if !self.entries.contains_key(&slot_id) {
             return self.forget_answer(slot_id);
         }
-        self.know_batch(place.batch).is_audited = true;
+        // Its leaves may be asked for once more: a process that was killed had written down some places of them.
+        self.know_batch(place.batch);
         if let Some(entry) = self.entries.get_mut(&slot_id) {
             entry.place = Some(place);
         }
@@ -602,7 +622,7 @@ impl Newest {
     }
 
     fn put_lane(&mut self, lane: OurLane) {
-        if self.lanes.len() >= BATCHES_MAX
+        if self.lanes.len() >= LANES_MAX
             && let Some(oldest) = self.lanes.pop_front()
             && let Some(archive) = &self.archive
         {

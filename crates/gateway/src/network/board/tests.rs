@@ -155,6 +155,7 @@ async fn caught_up(node: Node) -> (Standing, Standing) {
         },
         hearing: Mutex::new(Hearing::new(Height(2), TIP)),
     };
+    receipts.fall_behind();
     // The newest blocks are told meanwhile, and are no news before those in between.
     follower.tell(&page(TIP));
     follower.catch_up().await;

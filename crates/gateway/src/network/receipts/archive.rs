@@ -33,6 +33,7 @@ pub(super) struct KeptLane {
     /// Where its worker was reached, encoded; empty if it is not known.
     pub(super) endpoint: Vec<u8>,
     pub(super) is_closed: bool,
+    pub(super) is_unsure: bool,
 }
 
 /// One record.
@@ -63,7 +64,7 @@ type LaneFields = (
     KindId,
     PriceVector,
     BoundedBytes<ENDPOINT_BYTES_MAX>,
-    bool,
+    (bool, bool),
 );
 type Key = BoundedBytes<KEY_BYTES_MAX>;
 type Blob = BoundedBytes<BLOB_BYTES_MAX>;
@@ -133,9 +134,11 @@ impl Kept {
                     kind,
                     prices,
                     is_closed,
+                    is_unsure,
                     ..
                 } = *lane;
-                let fields: LaneFields = (slot_id, kind, prices, endpoint, is_closed);
+                let is = (is_closed, is_unsure);
+                let fields: LaneFields = (slot_id, kind, prices, endpoint, is);
                 fields.encode()
             }
             Self::Answer(slot_id, entry) => answer_fields(*slot_id, entry)?.encode(),
@@ -177,7 +180,7 @@ impl Kept {
         let heard = Height::read(&mut buf)?;
         let kept = match u8::read(&mut buf)? {
             LANE => {
-                let (slot_id, kind, prices, endpoint, is_closed) =
+                let (slot_id, kind, prices, endpoint, (is_closed, is_unsure)) =
                     LaneFields::read_cfg(&mut buf, &Default::default())?;
                 Self::Lane(KeptLane {
                     slot_id,
@@ -185,6 +188,7 @@ impl Kept {
                     prices,
                     endpoint: endpoint.into_vec(),
                     is_closed,
+                    is_unsure,
                 })
             }
             ANSWER => match answer_of(AnswerFields::read_cfg(&mut buf, &Default::default())?) {
@@ -279,18 +283,12 @@ impl Archive {
         Self { shelf, chain_id }
     }
 
-    /// The chain's records that are there, each kind from the oldest on. Those of another chain go: nothing comes of them any more.
+    /// The chain's records that are there, each kind from the oldest on.
     pub(super) fn left(&self) -> Vec<(Height, Kept)> {
         let all = self.shelf.all();
-        let mut left = Vec::new();
-        for (chain_id, heard, kept) in all.iter().filter_map(|bytes| Kept::decode(bytes)) {
-            if chain_id == self.chain_id {
-                left.push((heard, kept));
-            } else {
-                self.shelf.forget(kept.place());
-            }
-        }
-        left
+        let readable = all.iter().filter_map(|bytes| Kept::decode(bytes));
+        let ours = readable.filter(|(chain_id, ..)| *chain_id == self.chain_id);
+        ours.map(|(_, heard, kept)| (heard, kept)).collect()
     }
 
     /// Keeps a record, in place of what was there for the same.

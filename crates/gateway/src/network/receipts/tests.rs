@@ -153,7 +153,6 @@ fn what_a_former_process_answered_can_be_proved() {
     let others = second.standing(request(0), "other");
     assert!(matches!(others, Standing::Unknown));
     // What the chain says again changes nothing.
-    assert!(!second.begin_audit(&posted()));
     second.settle_batch(&settled(), (Height(10), 0));
     assert_eq!(batched(&second, 0).place, (Height(9), 3));
 }
@@ -221,13 +220,58 @@ fn a_batch_that_ended_before_it_was_heard_of_is_asked_for_all_the_same() {
 }
 
 #[test]
+fn places_that_were_half_written_down_are_found_again() {
+    let shelf = Arc::new(Memory::default());
+    let first = process(&shelf);
+    assert!(first.begin_audit(&posted()));
+    first
+        .locate((batch(), &lane_id()), &leaves(), &tree())
+        .unwrap();
+    first.settle_batch(&settled(), (Height(9), 3));
+    // It is killed between two of them.
+    let last = shelf
+        .records()
+        .iter()
+        .rposition(|(_, bytes)| matches!(Kept::decode(bytes), Some((_, _, Kept::Place(..)))));
+    shelf.records().remove(last.unwrap());
+    let (second, unfinished) = next(&shelf);
+    assert_eq!(unfinished.posted, [posted()]);
+    assert!(matches!(
+        second.standing(request(1), KEY),
+        Standing::NotSettled(None)
+    ));
+    second
+        .locate((batch(), &lane_id()), &leaves(), &tree())
+        .unwrap();
+    assert_eq!(batched(&second, 1).place, (Height(9), 3));
+}
+
+#[test]
+fn what_nobody_can_tell_any_more_stays_open_in_later_processes_too() {
+    let shelf = Arc::new(Memory::default());
+    let first = process(&shelf);
+    first.lose_sight();
+    first.close_lane(&lane_id());
+    let (second, _) = next(&shelf);
+    assert!(matches!(
+        second.standing(request(0), KEY),
+        Standing::NotSettled(None)
+    ));
+}
+
+#[test]
 fn what_is_left_of_another_chain_is_nothing_to_this_one() {
     let shelf = Arc::new(Memory::default());
     process(&shelf);
+    let left = shelf.all();
     let other = ChainId::new("dev-other").unwrap();
-    let (_, unfinished) = on(&shelf, &other);
+    let (receipts, unfinished) = on(&shelf, &other);
     assert_eq!(unfinished.heard, None);
-    assert_eq!(shelf.all(), Vec::<Vec<u8>>::new());
+    assert!(matches!(
+        receipts.standing(request(0), KEY),
+        Standing::Unknown
+    ));
+    assert_eq!(shelf.all(), left);
 }
 
 #[test]
