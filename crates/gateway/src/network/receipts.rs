@@ -1,13 +1,14 @@
 //! What receipts are put together from.
 
 mod archive;
+mod our_lane;
 
 use super::{
-    audit::{Asked, Owed, Wrong, with_offsets},
+    audit::{Wrong, with_offsets},
     pursuit::Work,
 };
 use crate::Claimed;
-use archive::{Archive, Kept, KeptLane};
+use archive::{Archive, Kept};
 use fairweir_client::orders::{Settlement, SlotEnd};
 use fairweir_net::PeerAddr;
 use fairweir_services::pipeline::Shelf;
@@ -15,11 +16,12 @@ use fairweir_types::{
     ChainId, Height,
     event::{BatchPosted, BatchSettled, LaneOpened},
     node_api::Delivery,
-    order::{KindId, PriceVector, SlotId},
+    order::{KindId, SlotId},
     proof::InBatch,
     session::{Leaf, request_slot},
     sum_tree::{SumPath, SumTree},
 };
+use our_lane::OurLane;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -67,80 +69,6 @@ impl Place {
             batch: self.batch,
             at,
         })
-    }
-}
-
-/// A lane of ours.
-#[derive(Debug)]
-struct OurLane {
-    slot_id: SlotId,
-    kind: KindId,
-    prices: PriceVector,
-    asked: Asked,
-    /// Where its worker was reached when we began to use it.
-    endpoint: Option<PeerAddr>,
-    /// Batches whose leaves the worker was not heard about yet.
-    audits: usize,
-    is_closed: bool,
-    /// Whether nobody knows all that was claimed of it: the node had some of the blocks no more.
-    is_unsure: bool,
-}
-
-impl OurLane {
-    fn new(slot_id: SlotId, kind: KindId, prices: PriceVector) -> Self {
-        Self {
-            slot_id,
-            kind,
-            prices,
-            asked: Asked::default(),
-            endpoint: None,
-            audits: 0,
-            is_closed: false,
-            is_unsure: false,
-        }
-    }
-
-    fn kept(&self) -> Kept {
-        let endpoint = self.endpoint.as_ref().map(PeerAddr::to_bytes);
-        Kept::Lane(KeptLane {
-            slot_id: self.slot_id,
-            kind: self.kind,
-            prices: self.prices,
-            endpoint: endpoint.unwrap_or_default(),
-            is_closed: self.is_closed,
-            is_unsure: self.is_unsure,
-        })
-    }
-
-    /// As another process left it.
-    fn of_kept(kept: &KeptLane) -> Self {
-        Self {
-            endpoint: PeerAddr::from_bytes(&kept.endpoint).ok(),
-            is_closed: kept.is_closed,
-            is_unsure: kept.is_unsure,
-            ..Self::new(kept.slot_id, kept.kind, kept.prices)
-        }
-    }
-
-    /// Whether nothing of it can be claimed, or proved, any more than it is.
-    const fn is_over(&self) -> bool {
-        self.is_closed && self.audits == 0 && !self.is_unsure
-    }
-
-    /// A request of it was answered.
-    fn answer(&mut self, slot_id: SlotId, delivery: &Delivery) {
-        let receipt = &delivery.receipt.receipt;
-        if let Ok(amount) = self.prices.quote(&receipt.units) {
-            let receipt = receipt.digest();
-            self.asked.answer(slot_id, Owed { receipt, amount });
-        }
-    }
-
-    /// Forgets what is held against claims once there are no more.
-    fn forget_if_over(&mut self) {
-        if self.is_over() {
-            self.asked = Asked::default();
-        }
     }
 }
 
