@@ -112,6 +112,7 @@ fn process(shelf: &Arc<Memory>) -> Receipts {
     for index in [0, 1] {
         receipts.expect(Some(lane_id()), request(index), &work());
         receipts.deliver(request(index), &delivery(index));
+        receipts.keep(request(index));
     }
     receipts
 }
