@@ -129,8 +129,6 @@ impl<N: Network> Pursuit<N> {
             Ok((delivery, cost)) => {
                 let _ = self.cost.send(cost);
                 self.outlet.whole(&delivery, (cost, Vec::new())).await;
-                let slot_id = delivery.receipt.receipt.slot_id;
-                self.shared.receipts.keep(slot_id);
             }
             Err(error) => {
                 tracing::debug!(%error, "an order failed");

@@ -191,12 +191,8 @@ impl Receipts {
         if let Some(lane) = lane.and_then(|lane| newest.lane(&lane)) {
             lane.answer(slot_id, delivery);
         }
+        newest.keep_answer(slot_id);
         newest.shrink();
-    }
-
-    /// Writes down what came under a slot. It may wait for the disk, so whoever waits for an answer has it before.
-    pub(super) fn keep(&self, slot_id: SlotId) {
-        self.newest().keep_answer(slot_id);
     }
 
     /// What was begun under one slot came to its end under another: whoever was told of the first gets that receipt.

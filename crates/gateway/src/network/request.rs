@@ -186,7 +186,6 @@ impl<N: Network> Request<N> {
                     self.shared.receipts.go_on(told, last);
                 }
                 self.outlet.whole(&delivery, (cost, self.parts)).await;
-                self.shared.receipts.keep(last);
             }
             Err(error) => {
                 tracing::debug!(%error, "a request failed");
@@ -621,7 +620,6 @@ impl<N: Network> Request<N> {
             if !is_left {
                 return Ended::Wrong("the worker ended the answer before its time");
             }
-            self.shared.receipts.keep(request.slot_id());
             self.pay_part((request.slot_id(), lane.opened.worker), amount);
             return Ended::Left;
         }

@@ -270,7 +270,8 @@ fn answer_of(fields: AnswerFields) -> Option<(SlotId, Entry)> {
     Some((slot_id, entry))
 }
 
-/// The way to the shelf, for one chain. What is kept is there when the call returns, as long as the machine runs.
+/// The way to the shelf, for one chain. What is kept is there when the call returns, as long as the machine runs: so an answer that a client has has
+/// its receipt.
 #[derive(Debug)]
 pub(super) struct Archive {
     shelf: Arc<dyn Shelf>,

@@ -112,9 +112,20 @@ fn process(shelf: &Arc<Memory>) -> Receipts {
     for index in [0, 1] {
         receipts.expect(Some(lane_id()), request(index), &work());
         receipts.deliver(request(index), &delivery(index));
-        receipts.keep(request(index));
     }
     receipts
+}
+
+/// The worker of its batch gives the leaves.
+fn locate(receipts: &Receipts) {
+    let batch = (batch(), &lane_id());
+    receipts.locate(batch, &leaves(), &tree()).unwrap();
+}
+
+/// Its batch is posted, and the leaves are given.
+fn audit(receipts: &Receipts) {
+    assert!(receipts.begin_audit(&posted()));
+    locate(receipts);
 }
 
 /// The next process.
@@ -133,10 +144,7 @@ fn batched(receipts: &Receipts, index: u64) -> Batched {
 fn what_a_former_process_answered_can_be_proved() {
     let shelf = Arc::new(Memory::default());
     let first = process(&shelf);
-    assert!(first.begin_audit(&posted()));
-    first
-        .locate((batch(), &lane_id()), &leaves(), &tree())
-        .unwrap();
+    audit(&first);
     first.end_audit(&posted());
     first.settle_batch(&settled(), (Height(9), 3));
     let (second, unfinished) = next(&shelf);
@@ -213,10 +221,7 @@ fn the_next_process_knows_until_where_the_last_heard_though_nothing_was_ours() {
 fn a_batch_that_ended_before_it_was_heard_of_is_asked_for_all_the_same() {
     let first = process(&Arc::new(Memory::default()));
     first.settle_batch(&settled(), (Height(9), 3));
-    assert!(first.begin_audit(&posted()));
-    first
-        .locate((batch(), &lane_id()), &leaves(), &tree())
-        .unwrap();
+    audit(&first);
     assert_eq!(batched(&first, 1).place, (Height(9), 3));
 }
 
@@ -224,10 +229,7 @@ fn a_batch_that_ended_before_it_was_heard_of_is_asked_for_all_the_same() {
 fn places_that_were_half_written_down_are_found_again() {
     let shelf = Arc::new(Memory::default());
     let first = process(&shelf);
-    assert!(first.begin_audit(&posted()));
-    first
-        .locate((batch(), &lane_id()), &leaves(), &tree())
-        .unwrap();
+    audit(&first);
     first.settle_batch(&settled(), (Height(9), 3));
     // It is killed between two of them.
     let last = shelf
@@ -241,9 +243,7 @@ fn places_that_were_half_written_down_are_found_again() {
         second.standing(request(1), KEY),
         Standing::NotSettled(None)
     ));
-    second
-        .locate((batch(), &lane_id()), &leaves(), &tree())
-        .unwrap();
+    locate(&second);
     assert_eq!(batched(&second, 1).place, (Height(9), 3));
 }
 
@@ -317,10 +317,7 @@ fn the_disk_holds_no_more_than_the_memory() {
     first.keep_heard();
     let beyond = 5;
     let all = u64::try_from(RECEIPTS_MAX).unwrap() + beyond;
-    assert!(first.begin_audit(&posted()));
-    first
-        .locate((batch(), &lane_id()), &leaves(), &tree())
-        .unwrap();
+    audit(&first);
     first.end_audit(&posted());
     for index in 2..all {
         first.expect(Some(lane_id()), request(index), &work());
@@ -337,10 +334,7 @@ fn the_disk_holds_no_more_than_the_memory() {
 fn damaged_records_and_those_of_another_format_are_left_alone() {
     let shelf = Arc::new(Memory::default());
     let first = process(&shelf);
-    assert!(first.begin_audit(&posted()));
-    first
-        .locate((batch(), &lane_id()), &leaves(), &tree())
-        .unwrap();
+    audit(&first);
     first.settle_batch(&settled(), (Height(9), 3));
     first.keep_heard();
     let records = shelf.all();
