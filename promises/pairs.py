@@ -1,10 +1,10 @@
 """Answers of the gateway against the same answers of the engine alone, in the same process, question by question in turn."""
 
 import contextlib
-import http.client
 import json
 import pathlib
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,10 +21,31 @@ def question(number):
     return f"Tell me about {SUBJECTS[number % len(SUBJECTS)]}, in the order of importance (no. {number})."
 
 
+def pieces(connection):
+    """A chunked response, as (time, bytes) as it comes: what is in it is looked at afterwards, not while the engine works."""
+    found, ends = [], b""
+    while ends != b"0\r\n\r\n":
+        piece = connection.recv(65_536)
+        if not found and b" 200 " not in piece.partition(b"\n")[0]:
+            raise Broken(f"the gateway answers {piece[:300]}")
+        if not piece:
+            raise Broken("the gateway's answer ended early")
+        found.append((time.perf_counter(), piece))
+        ends = (ends + piece)[-5:]
+    return found
+
+
+def lines(pieces):
+    """The lines of a response, each with the time at which it was there."""
+    waiting = b""
+    for at, piece in pieces:
+        *whole, waiting = (waiting + piece).split(b"\n")
+        yield from ((at, line.rstrip(b"\r")) for line in whole)
+
+
 def over_http(url, key, text):
     """Milliseconds to the first token and to the last, and the tokens, as a streaming client sees them; nothing for an empty answer."""
     address = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=300)
     body = {
         "model": MODEL,
         "messages": [{"role": "user", "content": text}],
@@ -33,25 +54,26 @@ def over_http(url, key, text):
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    connection.connect()
-    begun = time.perf_counter()
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-    response = connection.getresponse()
-    if response.status != 200:
-        raise Broken(f"the gateway answers {response.status}: {response.read()[:300]}")
+    content = json.dumps(body).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname, address.port), timeout=300) as connection:
+        begun = time.perf_counter()
+        connection.sendall(head.encode() + content)
+        found = list(lines(pieces(connection)))
     first = last = None
     tokens = 0
-    for line in response:
+    for at, line in found:
         if not line.startswith(b"data: {"):
             continue
         event = json.loads(line[6:])
         if event.get("usage"):
             tokens = event["usage"]["completion_tokens"]
         if any(choice.get("delta", {}).get("content") for choice in event["choices"]):
-            last = time.perf_counter()
+            last = at
             first = first or last
-    connection.close()
     if first is None:
         return None
     return (first - begun) * 1e3, (last - begun) * 1e3, tokens
@@ -79,7 +101,7 @@ class Pairs:
             self.url, self.network, self.server = url().group(), network, network
             if self.apart:
                 self.server = stack.enter_context(self.worker(stack.enter_context(tempfile.TemporaryDirectory())))
-            self.log, self.read = pathlib.Path(self.server.log.name), 0
+            self.log, self.unread = stack.enter_context(open(self.server.log.name, "rb")), b""
             self.key = ask(self.fairweir, self.data, "apikey", "create", "promise")["secret"]
             self.stack = stack.pop_all()
         return self
@@ -106,12 +128,12 @@ class Pairs:
         self.server.process.stdin.flush()
         deadline = time.monotonic() + 300
         while True:
-            lines = self.log.read_text(errors="replace").splitlines(keepends=True)
-            answers = [line for line in lines if line.startswith('{"first_ms"') and line.endswith("\n")]
-            if len(answers) > self.read:
-                self.read += 1
-                said = json.loads(answers[self.read - 1])
-                return said["first_ms"], said["last_ms"], said["tokens"]
+            # Only what is new: the log grows.
+            *lines, self.unread = (self.unread + self.log.read()).split(b"\n")
+            for line in lines:
+                if line.startswith(b'{"first_ms"'):
+                    said = json.loads(line)
+                    return said["first_ms"], said["last_ms"], said["tokens"]
             require(self.server.process.poll() is None and time.monotonic() < deadline, "the engine ended early")
             time.sleep(0.02)
 

@@ -182,6 +182,9 @@ impl<N: Network> Follower<N> {
             let from = self.board.tip();
             if let Err(error) = self.follow(from, &mut told_until).await {
                 tracing::warn!(%error, "the chain's events are followed again");
+                if !error.is_retryable() {
+                    self.skip_told().await;
+                }
             }
             self.auditor.offers.forget();
             sleep(PAUSE).await;
@@ -204,6 +207,27 @@ impl<N: Network> Follower<N> {
             self.tell(&page);
             self.board.raise_tip(page.height);
         }
+    }
+
+    /// Goes on with the oldest block that the node has, if it does not have any more what it told last.
+    async fn skip_told(&self) {
+        let gone = self.board.tip();
+        let (Ok(false), Ok(duties)) = (
+            self.is_kept(gone).await,
+            self.client.duties(self.account).await,
+        ) else {
+            return;
+        };
+        let kept = self.oldest_kept(gone, duties.tip).await;
+        tracing::warn!("what the chain said from block {gone} to {kept} is not told any more");
+        self.auditor.receipts.lose_sight();
+        let mut hearing = self.hearing();
+        // Who is still catching up comes to there.
+        if hearing.is_done() {
+            hearing.next = Place::at(kept);
+        }
+        hearing.told = hearing.told.max(Place::at(kept));
+        self.board.raise_tip(kept);
     }
 
     /// Hears for receipts what came about while no process of ours did.
@@ -237,7 +261,14 @@ impl<N: Network> Follower<N> {
     /// The node does not have the next block any more: goes on with the oldest that it has.
     async fn skip(&self, error: &ClientError) {
         let Hearing { next, told } = *self.hearing();
-        let (mut gone, mut kept) = (next.height.get(), told.height.get());
+        let kept = self.oldest_kept(next.height, told.height).await;
+        tracing::warn!(%error, "what was settled from block {} to {kept} is not told any more: it has no receipts", next.height);
+        self.hearing().next = Place::at(kept);
+    }
+
+    /// The oldest block that the node has, between one that it has not and one that it has.
+    async fn oldest_kept(&self, gone: Height, kept: Height) -> Height {
+        let (mut gone, mut kept) = (gone.get(), kept.get());
         while gone.saturating_add(1) < kept {
             let middle = gone.midpoint(kept);
             match self.is_kept(Height(middle)).await {
@@ -246,8 +277,7 @@ impl<N: Network> Follower<N> {
                 Err(_) => sleep(PAUSE).await,
             }
         }
-        tracing::warn!(%error, "what was settled from block {} to {kept} is not told any more: it has no receipts", next.height);
-        self.hearing().next = Place::at(Height(kept));
+        Height(kept)
     }
 
     async fn is_kept(&self, height: Height) -> Result<bool, ClientError> {

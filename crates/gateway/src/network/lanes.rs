@@ -1,5 +1,7 @@
 //! Open lanes: sessions are opened before they are needed, and requests go to the lane with the least to do.
 
+mod opening;
+
 use super::{
     Shared,
     board::{Listening, Told},
@@ -21,6 +23,7 @@ use fairweir_types::{
     session::{Credit, SignedRequest},
     tx::{CloseSession, TopUpLane},
 };
+use opening::{Inherited, Opening};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -94,6 +97,7 @@ impl Session {
 struct Joining<N> {
     shared: Arc<Shared<N>>,
     trade: Trade,
+    order: OrderId,
     listening: Listening,
     /// Lanes that joined.
     open: u16,
@@ -129,10 +133,12 @@ impl<N: Network> Joining<N> {
                     Ok(Some(Told::LaneOpened(lane))) => {
                         self.join(*lane).await;
                     }
-                    Ok(Some(Told::Refunded { .. }) | None) | Err(_) => return,
+                    Ok(Some(Told::Refunded { .. }) | None) | Err(_) => break,
                     Ok(Some(_)) => {}
                 }
             }
+            let shelf = self.shared.options.sessions.as_ref();
+            self.shared.lanes.end_opening(shelf, self.order);
         };
         tokio::select! {
             () = joining => {}
@@ -159,7 +165,7 @@ impl<N: Network> Joining<N> {
 pub(super) struct Lanes {
     open: Mutex<BTreeMap<Trade, Vec<Arc<OpenLane>>>>,
     /// One at a time opens a session, and the others wait for its lanes.
-    opening: tokio::sync::Mutex<()>,
+    opening: Arc<tokio::sync::Mutex<()>>,
     sessions: Mutex<Vec<Session>>,
 }
 
@@ -322,19 +328,20 @@ impl Lanes {
         }
     }
 
-    /// Takes up again the lanes that a former process of this gateway left open.
-    pub(super) async fn resume<N: Network>(&self, shared: &Shared<N>) -> Result<(), ClientError> {
+    /// Takes up again the lanes that a former process of this gateway left open, and the sessions that it was opening.
+    pub(super) async fn resume<N: Network>(
+        &self,
+        shared: &Arc<Shared<N>>,
+    ) -> Result<(), ClientError> {
         let Some(shelf) = &shared.options.sessions else {
             return Ok(());
         };
-        let kept: Vec<_> = shelf
-            .all()
+        let left = shelf.all();
+        let kept: Vec<_> = left
             .iter()
             .filter_map(|bytes| KeptLane::decode(bytes))
             .collect();
-        if kept.is_empty() {
-            return Ok(());
-        }
+        let known = kept.iter().map(|kept| kept.opened.slot_id).collect();
         let client = shared.sender.client();
         for kept in kept {
             let slot_id = kept.opened.slot_id;
@@ -350,23 +357,28 @@ impl Lanes {
                 shelf.forget(slot_id);
                 continue;
             }
-            if !self
-                .sessions()
-                .iter()
-                .any(|session| session.order == slot_id.order)
-            {
-                self.sessions().push(Session {
-                    order: slot_id.order,
-                    lanes: Vec::new(),
-                });
-            }
+            self.know_session(slot_id.order);
             // The chain does not tell again that it was opened.
             shared.receipts.open_lane(&kept.opened);
             if let Err(error) = self.join(shared, kept).await {
                 tracing::warn!(%slot_id, %error, "a lane is not taken up again");
             }
         }
-        Ok(())
+        let openings = left.iter().filter_map(|bytes| Opening::decode(bytes));
+        let openings = openings.collect();
+        let shared = Arc::clone(shared);
+        Inherited { shared, known }.take_up(openings).await
+    }
+
+    /// A session is there, with the lanes that it has if it was.
+    fn know_session(&self, order: OrderId) {
+        let mut sessions = self.sessions();
+        if !sessions.iter().any(|session| session.order == order) {
+            sessions.push(Session {
+                order,
+                lanes: Vec::new(),
+            });
+        }
     }
 
     async fn open_session<N: Network>(
@@ -388,17 +400,12 @@ impl Lanes {
         let most = shared.offers.demand_max(trade.kind).await;
         let most = most.map_err(|error| MarketError::Unreachable(error.to_string()))?;
         let header = session_header(shared, trade, (demand, most.as_ref()), request)?;
-        let posted = match shared.options.owner {
-            Some(owner) => shared.poster.open_session(owner, header).await?,
-            None => shared.poster.post(header).await?,
-        };
-        self.sessions().push(Session {
-            order: posted.order,
-            lanes: Vec::new(),
-        });
+        let posted = opening::post(shared, trade, header).await?;
+        self.know_session(posted.order);
         let mut joining = Joining {
             shared: Arc::clone(shared),
             trade: trade.clone(),
+            order: posted.order,
             listening: posted.listening,
             open: 0,
         };
@@ -479,22 +486,24 @@ impl Lanes {
         shared: &Shared<N>,
         is_over: impl Fn(&Session) -> bool,
     ) {
-        let orders: Vec<OrderId> = {
+        let over: Vec<Session> = {
             let mut sessions = self.sessions();
             let (over, kept) = std::mem::take(&mut *sessions)
                 .into_iter()
                 .partition(|session| is_over(session));
             *sessions = kept;
-            let over: Vec<Session> = over;
-            for lane in over.iter().flat_map(|session| &session.lanes) {
-                lane.forget();
-            }
-            over.into_iter().map(|session| session.order).collect()
+            over
         };
-        for order in orders {
+        for Session { order, lanes } in over {
             let action = Action::CloseSession(CloseSession { order });
+            // What is not closed is left to the next process.
             if let Err(error) = shared.poster.send(action).await {
-                tracing::warn!(%error, "a session is left to close by itself");
+                tracing::warn!(%error, "a session is not closed");
+                continue;
+            }
+            lanes.iter().for_each(|lane| lane.forget());
+            if let Some(shelf) = &shared.options.sessions {
+                opening::forget(&**shelf, order);
             }
         }
     }

@@ -87,6 +87,10 @@ fn failed(error: ClientError) -> MarketError {
     }
 }
 
+fn post_order(header: OrderHeader) -> Action {
+    Action::PostOrder(Boxed::new(PostOrder { header }))
+}
+
 impl<N: Network> Poster<N> {
     pub(super) fn new(sender: Sender<N>, board: Arc<Board>) -> Self {
         Self {
@@ -101,28 +105,37 @@ impl<N: Network> Poster<N> {
     /// # Errors
     /// [`MarketError`].
     pub(super) async fn post(&self, header: OrderHeader) -> Result<Posted, MarketError> {
-        self.order(Action::PostOrder(Boxed::new(PostOrder { header })))
-            .await
+        self.order(post_order(header), |_, _| ()).await
     }
 
-    /// Opens a session that an owner pays for.
+    /// Opens a session that its owner pays for, or the account itself; before each try `prepare` is told the session, and the last block that may
+    /// hold it.
     ///
     /// # Errors
     /// [`MarketError`].
     pub(super) async fn open_session(
         &self,
-        owner: Address,
+        owner: Option<Address>,
         header: OrderHeader,
+        prepare: impl Fn(OrderId, Height),
     ) -> Result<Posted, MarketError> {
-        self.order(Action::OpenSession(Boxed::new(OpenSession {
-            owner,
-            header,
-        })))
-        .await
+        let action = match owner {
+            Some(owner) => Action::OpenSession(Boxed::new(OpenSession { owner, header })),
+            None => post_order(header),
+        };
+        self.order(action, prepare).await
     }
 
-    async fn order(&self, action: Action) -> Result<Posted, MarketError> {
-        let (listening, order, fee) = self.offer(action, |order| self.board.listen(order)).await?;
+    async fn order(
+        &self,
+        action: Action,
+        prepare: impl Fn(OrderId, Height),
+    ) -> Result<Posted, MarketError> {
+        let listen = |order, until| {
+            prepare(order, until);
+            self.board.listen(order)
+        };
+        let (listening, order, fee) = self.offer(action, listen).await?;
         Ok(Posted {
             order,
             listening,
@@ -135,21 +148,22 @@ impl<N: Network> Poster<N> {
     /// # Errors
     /// [`MarketError`].
     pub(super) async fn send(&self, action: Action) -> Result<(), MarketError> {
-        self.offer(action, |_| ()).await.map(|_| ())
+        self.offer(action, |_, _| ()).await.map(|_| ())
     }
 
-    /// Offers an action until the ledger took or refused it; before each try `prepare` is told the order that it would make.
+    /// Offers an action until the ledger took or refused it; before each try `prepare` is told the order that it would make, and the last block
+    /// that may hold it.
     async fn offer<T>(
         &self,
         action: Action,
-        prepare: impl Fn(OrderId) -> T,
+        prepare: impl Fn(OrderId, Height) -> T,
     ) -> Result<(T, OrderId, Amount), MarketError> {
         let mut attempt = 0;
         loop {
             let (tx, fee, nonce) = self.sign(action.clone()).await.map_err(failed)?;
             let key = self.sender.key();
             let order = OrderId::of(self.sender.chain_id(), key.address(), nonce);
-            let prepared = prepare(order);
+            let prepared = prepare(order, tx.transaction.expiry);
             let submitted = self.submit(&tx).await;
             self.state.lock().await.offered.remove(&nonce);
             match submitted {

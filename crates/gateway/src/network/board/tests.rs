@@ -15,7 +15,7 @@ use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
 use fairweir_types::{
     BoundedText, BoundedVec, Digest, Millis,
     event::Refunded,
-    node_api::{NodeReply, NodeRequest, Refusal},
+    node_api::{Duties, NodeReply, NodeRequest, Refusal},
     order::SlotId,
 };
 use std::sync::Arc;
@@ -36,6 +36,8 @@ struct Node {
 #[derive(Debug)]
 struct Blocks {
     node: Node,
+    /// Whether the newest block is asked for, and nothing else.
+    asks_tip: bool,
     next: Height,
 }
 
@@ -89,6 +91,7 @@ impl Network for Node {
     async fn open(&self, _: &PeerAddr, _: Protocol, _: Duration) -> Result<Blocks, NetError> {
         Ok(Blocks {
             node: self.clone(),
+            asks_tip: false,
             next: Height::ZERO,
         })
     }
@@ -102,13 +105,20 @@ impl Network for Node {
 
 impl FrameStream for Blocks {
     async fn send(&mut self, frame: &[u8], _: Duration) -> Result<(), NetError> {
-        if let Ok(NodeRequest::Follow(follow)) = fairweir_types::decode(frame) {
-            self.next = follow.from;
+        match fairweir_types::decode(frame) {
+            Ok(NodeRequest::Follow(follow)) => self.next = follow.from,
+            Ok(NodeRequest::Duties(_)) => self.asks_tip = true,
+            _ => {}
         }
         Ok(())
     }
 
     async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
+        if self.asks_tip {
+            let (tip, since) = (TIP, None);
+            let duties = NodeReply::Duties(Duties { tip, since });
+            return Ok(Some(duties.encode().to_vec()));
+        }
         let height = self.next;
         let breaks = self.node.breaks.lock().unwrap().take_if(|at| *at == height);
         if breaks.is_some() {
@@ -130,8 +140,8 @@ impl FrameStream for Blocks {
     }
 }
 
-/// Where an order stands that was under way at block 2, and a request of a lane that was closed, once a gateway has caught up.
-async fn caught_up(node: Node) -> (Standing, Standing) {
+/// What hears of an order that was under way at block 2, and of a request of a lane that was closed.
+fn follower(node: Node, hearing: Hearing) -> Follower<Node> {
     let shared = shared(&node);
     let receipts: Arc<Receipts> = Arc::clone(&shared.receipts);
     let lane = lane_of(0, Address::default(), machine());
@@ -139,7 +149,7 @@ async fn caught_up(node: Node) -> (Standing, Standing) {
     receipts.expect(None, order(), &work());
     receipts.expect(Some(lane_id()), lane_id(), &work());
     receipts.close_lane(&lane_id());
-    let follower = Follower {
+    Follower {
         client: NodeClient::new(node.clone(), machine()),
         account: Address::default(),
         payer: Address::default(),
@@ -148,20 +158,30 @@ async fn caught_up(node: Node) -> (Standing, Standing) {
         auditor: Auditor {
             network: node,
             key: shared.sender.key().clone(),
-            receipts: Arc::clone(&receipts),
+            receipts,
             lanes: Arc::clone(&shared.lanes),
             offers: Arc::clone(&shared.offers),
             stop: CancellationToken::new(),
         },
-        hearing: Mutex::new(Hearing::new(Height(2), TIP)),
-    };
-    receipts.fall_behind();
+        hearing: Mutex::new(hearing),
+    }
+}
+
+/// Where the order and the request stand.
+fn standings(follower: &Follower<Node>) -> (Standing, Standing) {
+    let standing = |slot_id| follower.auditor.receipts.standing(slot_id, KEY);
+    (standing(order()), standing(lane_id()))
+}
+
+/// Where they stand once a gateway has caught up.
+async fn caught_up(node: Node) -> (Standing, Standing) {
+    let follower = follower(node, Hearing::new(Height(2), TIP));
+    follower.auditor.receipts.fall_behind();
     // The newest blocks are told meanwhile, and are no news before those in between.
     follower.tell(&page(TIP));
     follower.catch_up().await;
     follower.tell(&page(TIP.next().unwrap()));
-    let standing = |slot_id| receipts.standing(slot_id, KEY);
-    (standing(order()), standing(lane_id()))
+    standings(&follower)
 }
 
 fn node(first: Height, breaks: Option<Height>) -> Node {
@@ -188,6 +208,26 @@ async fn of_what_the_node_does_not_have_any_more_nothing_is_concluded() {
         let is_heard = first <= REFUNDED_AT.get();
         assert_eq!(matches!(order, Standing::Refunded), is_heard, "{first}");
         assert!(matches!(request, Standing::NotSettled(None)), "{first}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_falls_behind_what_the_node_keeps_goes_on_with_the_oldest_block_that_it_has() {
+    for first in 1..=TIP.get() {
+        let follower = follower(
+            node(Height(first), None),
+            Hearing::new(Height(2), Height(2)),
+        );
+        follower.board.raise_tip(Height(2));
+        let following = tokio::time::timeout(Duration::from_secs(30), follower.run());
+        assert!(following.await.is_err(), "it follows for ever");
+        assert_eq!(follower.board.tip(), TIP, "{first}");
+        let (order, request) = standings(&follower);
+        let is_heard = first <= REFUNDED_AT.get();
+        assert_eq!(matches!(order, Standing::Refunded), is_heard, "{first}");
+        // What it did not hear may have been of the lane.
+        let is_given_up = matches!(request, Standing::Unclaimed);
+        assert_eq!(is_given_up, first <= 2, "{first}");
     }
 }
 

@@ -143,6 +143,7 @@ async fn lanes_that_are_told_after_the_first_join_too() {
     let mut joining = Joining {
         shared: Arc::clone(&shared),
         trade: trade.clone(),
+        order,
         listening: board.listen(order),
         open: 0,
     };
@@ -193,6 +194,7 @@ async fn receipts_of_lanes_that_are_taken_up_again_can_be_proved() {
     };
     let mut shared = Arc::into_inner(shared(&Node)).unwrap();
     shared.options.sessions = Some(Arc::new(Left(vec![kept.encode()])));
+    let shared = Arc::new(shared);
     shared.lanes.resume(&shared).await.unwrap();
     assert_eq!(shared.lanes.open()[&kept.trade].len(), 1);
     assert!(
