@@ -6,7 +6,7 @@ use fairweir_net::Network;
 use fairweir_types::{
     Address, Amount, Event, Height,
     event::{BatchPosted, LaneOpened, Matched, RefundReason, SlashReason},
-    node_api::EventPage,
+    node_api::{Duties, EventPage},
     order::OrderId,
 };
 use std::{
@@ -22,6 +22,9 @@ use tokio_util::task::TaskTracker;
 
 /// Time before a lost connection to the node is made again.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// The node's word for a block that it does not have any more.
+const PRUNED: &str = "pruned";
 
 /// What is told about an order.
 #[derive(Clone, Debug)]
@@ -182,7 +185,7 @@ impl<N: Network> Follower<N> {
             let from = self.board.tip();
             if let Err(error) = self.follow(from, &mut told_until).await {
                 tracing::warn!(%error, "the chain's events are followed again");
-                if !error.is_retryable() {
+                if error.refusal_code() == Some(PRUNED) {
                     self.skip_told().await;
                 }
             }
@@ -209,22 +212,22 @@ impl<N: Network> Follower<N> {
         }
     }
 
-    /// Goes on with the oldest block that the node has, if it does not have any more what it told last.
+    /// The node does not have any more what comes after the block that it told last: goes on with the oldest that it has.
     async fn skip_told(&self) {
-        let gone = self.board.tip();
-        let (Ok(false), Ok(duties)) = (
-            self.is_kept(gone).await,
-            self.client.duties(self.account).await,
-        ) else {
+        let told = self.board.tip();
+        let Ok(Duties { tip, .. }) = self.client.duties(self.account).await else {
             return;
         };
-        let kept = self.oldest_kept(gone, duties.tip).await;
-        tracing::warn!("what the chain said from block {gone} to {kept} is not told any more");
+        let kept = self.oldest_kept(told, tip).await;
+        if kept <= told {
+            return;
+        }
+        tracing::warn!("what the chain said between blocks {told} and {kept} is not told any more");
         self.auditor.receipts.lose_sight();
         let mut hearing = self.hearing();
         // Who is still catching up comes to there.
         if hearing.is_done() {
-            hearing.next = Place::at(kept);
+            hearing.next = hearing.next.max(Place::at(kept));
         }
         hearing.told = hearing.told.max(Place::at(kept));
         self.board.raise_tip(kept);
@@ -266,12 +269,12 @@ impl<N: Network> Follower<N> {
         self.hearing().next = Place::at(kept);
     }
 
-    /// The oldest block that the node has, between one that it has not and one that it has.
+    /// The oldest block from which on the node has all, between one behind which it has not and one that it has.
     async fn oldest_kept(&self, gone: Height, kept: Height) -> Height {
         let (mut gone, mut kept) = (gone.get(), kept.get());
         while gone.saturating_add(1) < kept {
             let middle = gone.midpoint(kept);
-            match self.is_kept(Height(middle)).await {
+            match self.is_kept(Height(middle), Height(kept)).await {
                 Ok(true) => kept = middle,
                 Ok(false) => gone = middle,
                 Err(_) => sleep(PAUSE).await,
@@ -280,10 +283,17 @@ impl<N: Network> Follower<N> {
         Height(kept)
     }
 
-    async fn is_kept(&self, height: Height) -> Result<bool, ClientError> {
-        let page = async { self.client.follow(height).await?.next().await };
-        match page.await {
-            Ok(_) => Ok(true),
+    /// Whether the node has a block and the next one, where that is not the one that it has: blocks in which seats change hands it keeps, each alone.
+    async fn is_kept(&self, height: Height, kept: Height) -> Result<bool, ClientError> {
+        let next = height.next().filter(|next| *next < kept);
+        let last = next.unwrap_or(height);
+        let reaches = async {
+            let mut events = self.client.follow(height).await?;
+            while events.next().await?.height < last {}
+            Ok::<_, ClientError>(())
+        };
+        match reaches.await {
+            Ok(()) => Ok(true),
             Err(error) if error.is_retryable() => Err(error),
             Err(_) => Ok(false),
         }

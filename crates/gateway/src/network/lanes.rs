@@ -1,6 +1,6 @@
 //! Open lanes: sessions are opened before they are needed, and requests go to the lane with the least to do.
 
-mod opening;
+mod pending;
 
 use super::{
     Shared,
@@ -23,7 +23,7 @@ use fairweir_types::{
     session::{Credit, SignedRequest},
     tx::{CloseSession, TopUpLane},
 };
-use opening::{Inherited, Opening};
+use pending::{Inherited, PendingSession};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -137,8 +137,7 @@ impl<N: Network> Joining<N> {
                     Ok(Some(_)) => {}
                 }
             }
-            let shelf = self.shared.options.sessions.as_ref();
-            self.shared.lanes.end_opening(shelf, self.order);
+            self.shared.lanes.end_pending(&self.shared, self.order);
         };
         tokio::select! {
             () = joining => {}
@@ -364,13 +363,15 @@ impl Lanes {
                 tracing::warn!(%slot_id, %error, "a lane is not taken up again");
             }
         }
-        let openings = left.iter().filter_map(|bytes| Opening::decode(bytes));
-        let openings = openings.collect();
+        let pending = left
+            .iter()
+            .filter_map(|bytes| PendingSession::decode(bytes));
+        let pending = pending.collect();
         let shared = Arc::clone(shared);
-        Inherited { shared, known }.take_up(openings).await
+        Inherited { shared, known }.take_up(pending).await
     }
 
-    /// A session is there, with the lanes that it has if it was.
+    /// A session of ours, whose lanes join as they are told, if it is not there already.
     fn know_session(&self, order: OrderId) {
         let mut sessions = self.sessions();
         if !sessions.iter().any(|session| session.order == order) {
@@ -400,7 +401,7 @@ impl Lanes {
         let most = shared.offers.demand_max(trade.kind).await;
         let most = most.map_err(|error| MarketError::Unreachable(error.to_string()))?;
         let header = session_header(shared, trade, (demand, most.as_ref()), request)?;
-        let posted = opening::post(shared, trade, header).await?;
+        let posted = pending::post(shared, header).await?;
         self.know_session(posted.order);
         let mut joining = Joining {
             shared: Arc::clone(shared),
@@ -494,16 +495,22 @@ impl Lanes {
             *sessions = kept;
             over
         };
-        for Session { order, lanes } in over {
+        for session in over {
+            let order = session.order;
             let action = Action::CloseSession(CloseSession { order });
-            // What is not closed is left to the next process.
-            if let Err(error) = shared.poster.send(action).await {
-                tracing::warn!(%error, "a session is not closed");
-                continue;
+            match shared.poster.send(action).await {
+                Ok(()) => {}
+                // It is tried again, by the next process if need be.
+                Err(error @ (MarketError::Unreachable(_) | MarketError::NoFunds(_))) => {
+                    tracing::warn!(%error, %order, "a session is not closed");
+                    self.sessions().push(session);
+                    continue;
+                }
+                Err(error) => tracing::info!(%error, %order, "a session was closed before"),
             }
-            lanes.iter().for_each(|lane| lane.forget());
+            session.lanes.iter().for_each(|lane| lane.forget());
             if let Some(shelf) = &shared.options.sessions {
-                opening::forget(&**shelf, order);
+                pending::forget(&**shelf, order);
             }
         }
     }

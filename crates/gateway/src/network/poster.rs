@@ -108,8 +108,8 @@ impl<N: Network> Poster<N> {
         self.order(post_order(header), |_, _| ()).await
     }
 
-    /// Opens a session that its owner pays for, or the account itself; before each try `prepare` is told the session, and the last block that may
-    /// hold it.
+    /// Opens a session that its owner pays for, or the account itself; before each try `prepare` is told the session, and the transaction that
+    /// opens it.
     ///
     /// # Errors
     /// [`MarketError`].
@@ -117,7 +117,7 @@ impl<N: Network> Poster<N> {
         &self,
         owner: Option<Address>,
         header: OrderHeader,
-        prepare: impl Fn(OrderId, Height),
+        prepare: impl Fn(OrderId, &SignedTx),
     ) -> Result<Posted, MarketError> {
         let action = match owner {
             Some(owner) => Action::OpenSession(Boxed::new(OpenSession { owner, header })),
@@ -129,10 +129,10 @@ impl<N: Network> Poster<N> {
     async fn order(
         &self,
         action: Action,
-        prepare: impl Fn(OrderId, Height),
+        prepare: impl Fn(OrderId, &SignedTx),
     ) -> Result<Posted, MarketError> {
-        let listen = |order, until| {
-            prepare(order, until);
+        let listen = |order, tx: &SignedTx| {
+            prepare(order, tx);
             self.board.listen(order)
         };
         let (listening, order, fee) = self.offer(action, listen).await?;
@@ -151,19 +151,19 @@ impl<N: Network> Poster<N> {
         self.offer(action, |_, _| ()).await.map(|_| ())
     }
 
-    /// Offers an action until the ledger took or refused it; before each try `prepare` is told the order that it would make, and the last block
-    /// that may hold it.
+    /// Offers an action until the ledger took or refused it; before each try `prepare` is told the order that it would make, and the
+    /// transaction.
     async fn offer<T>(
         &self,
         action: Action,
-        prepare: impl Fn(OrderId, Height) -> T,
+        prepare: impl Fn(OrderId, &SignedTx) -> T,
     ) -> Result<(T, OrderId, Amount), MarketError> {
         let mut attempt = 0;
         loop {
             let (tx, fee, nonce) = self.sign(action.clone()).await.map_err(failed)?;
             let key = self.sender.key();
             let order = OrderId::of(self.sender.chain_id(), key.address(), nonce);
-            let prepared = prepare(order, tx.transaction.expiry);
+            let prepared = prepare(order, &tx);
             let submitted = self.submit(&tx).await;
             self.state.lock().await.offered.remove(&nonce);
             match submitted {
@@ -223,7 +223,7 @@ impl<N: Network> Poster<N> {
     }
 
     /// A lost reply is no lost transaction, nor is one that waits in the node's pool without us: the same bytes are offered again.
-    async fn submit(&self, tx: &SignedTx) -> Result<Included, ClientError> {
+    pub(super) async fn submit(&self, tx: &SignedTx) -> Result<Included, ClientError> {
         let until = Instant::now() + WAITING_MAX;
         let mut attempt = 0;
         loop {

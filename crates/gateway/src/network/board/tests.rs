@@ -26,10 +26,12 @@ const TIP: Height = Height(9);
 /// The block in which the order was refunded.
 const REFUNDED_AT: Height = Height(5);
 
-/// A node that has blocks from one on, and whose connection breaks behind another.
+/// A node that has blocks from one on, and one apart, and whose connection breaks behind another.
 #[derive(Clone, Debug)]
 struct Node {
     first: Height,
+    /// One block that it has besides.
+    apart: Height,
     breaks: Arc<Mutex<Option<Height>>>,
 }
 
@@ -67,7 +69,7 @@ fn page(height: Height) -> EventPage {
 
 impl Node {
     fn says(&self, height: Height) -> NodeReply {
-        if height < self.first {
+        if height < self.first && height != self.apart {
             return NodeReply::Refused(Refusal {
                 code: BoundedText::truncating("pruned"),
                 reason: BoundedText::truncating("the block is gone"),
@@ -187,6 +189,7 @@ async fn caught_up(node: Node) -> (Standing, Standing) {
 fn node(first: Height, breaks: Option<Height>) -> Node {
     Node {
         first,
+        apart: Height(4),
         breaks: Arc::new(Mutex::new(breaks)),
     }
 }
@@ -213,21 +216,26 @@ async fn of_what_the_node_does_not_have_any_more_nothing_is_concluded() {
 
 #[tokio::test(start_paused = true)]
 async fn who_falls_behind_what_the_node_keeps_goes_on_with_the_oldest_block_that_it_has() {
-    for first in 1..=TIP.get() {
-        let follower = follower(
-            node(Height(first), None),
-            Hearing::new(Height(2), Height(2)),
-        );
-        follower.board.raise_tip(Height(2));
+    for (first, told) in (1..=TIP.get()).flat_map(|first| [(first, 2), (first, 4)]) {
+        let told = Height(told);
+        let follower = follower(node(Height(first), None), Hearing::new(told, told));
+        follower.board.raise_tip(told);
         let following = tokio::time::timeout(Duration::from_secs(30), follower.run());
         assert!(following.await.is_err(), "it follows for ever");
-        assert_eq!(follower.board.tip(), TIP, "{first}");
+        assert_eq!(follower.board.tip(), TIP, "{first} {told}");
+        let Hearing { next, told: heard } = *follower.hearing();
+        assert_eq!((next, heard), (Place::at(Height(10)), next));
         let (order, request) = standings(&follower);
         let is_heard = first <= REFUNDED_AT.get();
-        assert_eq!(matches!(order, Standing::Refunded), is_heard, "{first}");
+        assert_eq!(
+            matches!(order, Standing::Refunded),
+            is_heard,
+            "{first} {told}"
+        );
         // What it did not hear may have been of the lane.
+        let is_missed = first > told.get() && (first, told) != (5, Height(4));
         let is_given_up = matches!(request, Standing::Unclaimed);
-        assert_eq!(is_given_up, first <= 2, "{first}");
+        assert_eq!(is_given_up, !is_missed, "{first} {told}");
     }
 }
 

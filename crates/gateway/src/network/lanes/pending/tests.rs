@@ -7,38 +7,47 @@
 use super::*;
 use crate::network::{
     lane::KeptLane,
-    lanes::tests::{answer, workers},
+    lanes::{
+        LANES_PER_SESSION,
+        tests::{answer, workers},
+    },
     request::tests::{demand, lane_of, machine, shared},
 };
 use fairweir_net::{FrameStream, Incoming, NetError, PeerAddr, Protocol};
 use fairweir_services::{Kind as _, inference::chat::Chat, session::Mark};
 use fairweir_types::{
-    Action, Address, Amount, BoundedText, BoundedVec, Digest, SignedTx, TxCode, TxOutcome, decode,
-    node_api::{AccountReport, Duties, Included, NodeReply, NodeRequest, Refusal, SlotReport},
+    Address, Amount, BoundedText, BoundedVec, Boxed, Digest, Transaction, TxCode, TxOutcome,
+    decode,
+    node_api::{AccountReport, Included, NodeReply, NodeRequest, Refusal, SlotReport},
+    order::Name,
+    quantity::Nonce,
+    tx::PostOrder,
 };
 use std::{collections::BTreeMap, time::SystemTime};
-
-/// The last block that may hold the session.
-const UNTIL: Height = Height(5);
 
 /// What a chain holds of the session, and what it was told.
 #[derive(Debug, Default)]
 struct State {
-    /// The block that holds it, if one does.
-    posted: Option<Height>,
-    /// The newest block; one more each time that it is asked for.
-    tip: Height,
-    /// Which slots became lanes.
+    /// Whether a block holds it.
+    is_posted: bool,
+    /// The account's next number: the session has the first.
+    nonce: Nonce,
+    /// Which slots became lanes, and which are over.
     lanes: Vec<u16>,
+    ended: Vec<u16>,
     closed: Vec<OrderId>,
     /// What becomes of a transaction.
     fate: Option<Fate>,
+    /// How often offers are asked for in vain.
+    away: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Refused,
     Lost,
+    /// A block holds the session, though nobody is told.
+    Unanswered,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -52,7 +61,7 @@ struct Asked {
 }
 
 fn order() -> OrderId {
-    OrderId(Digest::ZERO)
+    pending().order()
 }
 
 fn slot(slot: u16) -> SlotId {
@@ -65,7 +74,8 @@ fn slot(slot: u16) -> SlotId {
 impl Chain {
     fn holding(lanes: &[u16]) -> Self {
         Self(Arc::new(Mutex::new(State {
-            posted: Some(Height(1)),
+            is_posted: true,
+            nonce: Nonce(1),
             lanes: lanes.to_vec(),
             ..State::default()
         })))
@@ -77,10 +87,11 @@ impl Chain {
 
     fn report(&self) -> NodeReply {
         let state = self.state();
-        let Some(posted) = state.posted.filter(|posted| *posted <= state.tip) else {
+        if !state.is_posted {
             return refused("not_found");
-        };
-        let slots = (0..LANES_PER_SESSION).map(|number| {
+        }
+        let slots = (0..LANES_PER_SESSION).filter(|number| !state.ended.contains(number));
+        let slots = slots.map(|number| {
             let is_lane = state.lanes.contains(&number);
             SlotReport {
                 slot_id: slot(number),
@@ -93,21 +104,16 @@ impl Chain {
         NodeReply::Order(OrderReport {
             order: order(),
             buyer: Address::default(),
-            posted,
+            posted: Height(1),
             slots: BoundedVec::truncating(slots),
         })
     }
 
     fn page(&self) -> NodeReply {
         let state = self.state();
-        let opened = |number: &u16| {
-            let worker = workers()[usize::from(*number)];
-            Event::LaneOpened(fairweir_types::Boxed::new(
-                lane_of(*number, worker, machine()).opened.clone(),
-            ))
-        };
+        let opened = |number: &u16| Event::LaneOpened(Boxed::new(lane(*number)));
         NodeReply::Events(EventPage {
-            height: state.posted.unwrap(),
+            height: Height(1),
             time: Millis(1),
             first: 0,
             events: BoundedVec::truncating(state.lanes.iter().map(opened)),
@@ -121,10 +127,15 @@ impl Chain {
         let code = match state.fate {
             Some(Fate::Lost) => return Err(NetError::Closed),
             Some(Fate::Refused) => TxCode::ABOVE_SECURED,
-            None => TxCode::OK,
+            Some(Fate::Unanswered) | None => TxCode::OK,
         };
-        if let Action::CloseSession(close) = &tx.transaction.action {
-            state.closed.push(close.order);
+        state.nonce = tx.transaction.nonce.next().unwrap();
+        match &tx.transaction.action {
+            Action::CloseSession(close) => state.closed.push(close.order),
+            _ => state.is_posted = code == TxCode::OK,
+        }
+        if matches!(state.fate, Some(Fate::Unanswered)) {
+            return Err(NetError::Closed);
         }
         Ok(NodeReply::Included(Included {
             height: Height(1),
@@ -136,13 +147,19 @@ impl Chain {
         }))
     }
 
-    fn tip(&self) -> NodeReply {
-        let mut state = self.state();
-        state.tip = state.tip.next().unwrap();
-        NodeReply::Duties(Duties {
-            tip: state.tip,
-            since: None,
+    fn account(&self) -> NodeReply {
+        NodeReply::Account(AccountReport {
+            nonce: self.state().nonce,
+            ..AccountReport::default()
         })
+    }
+
+    /// Whether offers are asked for in vain once more.
+    fn is_away(&self) -> bool {
+        let away = &mut self.state().away;
+        let is_away = *away > 0;
+        *away = away.saturating_sub(1);
+        is_away
     }
 }
 
@@ -188,8 +205,8 @@ impl FrameStream for Asked {
     async fn recv(&mut self, _: usize, _: Duration) -> Result<Option<Vec<u8>>, NetError> {
         let reply = match decode(&self.question).unwrap() {
             NodeRequest::Order(_) => self.chain.report(),
-            NodeRequest::Duties(_) => self.chain.tip(),
-            NodeRequest::Account(_) => NodeReply::Account(AccountReport::default()),
+            NodeRequest::Account(_) => self.chain.account(),
+            NodeRequest::Offers(_) if self.chain.is_away() => return Err(NetError::Closed),
             NodeRequest::Submit(submit) => self.chain.submit(submit.tx.as_slice())?,
             // The chain stands still behind its first block.
             NodeRequest::Follow(_) if self.told => return std::future::pending().await,
@@ -247,18 +264,39 @@ fn trade() -> Trade {
     }
 }
 
-fn opening() -> Opening {
-    Opening {
-        order: order(),
-        trade: trade(),
-        until: UNTIL,
+fn header(shared: &Shared<Chain>) -> OrderHeader {
+    let price = Amount::from_base_units(1).unwrap();
+    super::super::session_header(shared, &trade(), (&demand(), None), price).unwrap()
+}
+
+/// The session, which has the account's first number.
+fn pending() -> PendingSession {
+    let shared = shared(&Chain::default());
+    let header = header(&shared);
+    let transaction = Transaction {
+        chain_id: shared.sender.chain_id().clone(),
+        sender: shared.sender.key().account_key(),
+        nonce: Nonce(0),
+        fee: Amount::ZERO,
+        expiry: Height(400),
+        action: Action::PostOrder(Boxed::new(PostOrder { header })),
+    };
+    PendingSession(transaction.sign(shared.sender.key()))
+}
+
+fn lane(number: u16) -> LaneOpened {
+    LaneOpened {
+        slot_id: slot(number),
+        ..lane_of(number, workers()[usize::from(number)], machine())
+            .opened
+            .clone()
     }
 }
 
-/// A gateway whose former process was opening the session.
+/// A gateway whose former process had posted the session, and what is written down.
 fn heir(chain: &Chain) -> (Arc<Shared<Chain>>, Arc<Memory>) {
     let memory = Arc::new(Memory::default());
-    memory.keep(place(order()), &opening().encode());
+    memory.keep(record_key(order()), &PendingSession::encode(&pending().0));
     (gateway(chain, &memory), memory)
 }
 
@@ -276,24 +314,25 @@ fn used(shared: &Shared<Chain>) -> Vec<u16> {
 }
 
 #[test]
-fn a_record_of_it_is_no_record_of_a_lane() {
-    let bytes = opening().encode();
-    assert_eq!(Opening::decode(&bytes), Some(opening()));
+fn its_record_says_what_it_is_for_and_is_no_record_of_a_lane() {
+    let bytes = PendingSession::encode(&pending().0);
+    let read = PendingSession::decode(&bytes).unwrap();
+    assert_eq!((read.trade(), read), (Some(trade()), pending()));
     assert!(KeptLane::decode(&bytes).is_none());
-    assert_eq!(Opening::decode(&bytes[1..]), None);
+    assert_eq!(PendingSession::decode(&bytes[1..]), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn its_lanes_are_used_before_another_session_is_opened() {
     let chain = Chain::holding(&[0, 1]);
-    chain.state().tip = Height(1);
     let (shared, memory) = heir(&chain);
     shared.lanes.resume(&shared).await.unwrap();
     // Who would open another one waits.
+    assert!(shared.lanes.opening.try_lock().is_err());
     let _turn = shared.lanes.opening.lock().await;
     assert_eq!(used(&shared), [0, 1]);
     // The third may come: it is still looked for.
-    assert_eq!(memory.slots(), [0, 1, BESIDE]);
+    assert_eq!(memory.slots(), [0, 1, RECORD_SLOT]);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(memory.slots(), [0, 1]);
     assert!(chain.state().closed.is_empty());
@@ -302,7 +341,6 @@ async fn its_lanes_are_used_before_another_session_is_opened() {
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_was_used_goes_on_where_it_was() {
     let chain = Chain::holding(&[0, 1]);
-    chain.state().tip = Height(1);
     let (shared, memory) = heir(&chain);
     let mark = Mark {
         next: 64,
@@ -310,7 +348,7 @@ async fn a_lane_that_was_used_goes_on_where_it_was() {
     };
     let kept = KeptLane {
         trade: trade(),
-        opened: lane_of(0, workers()[0], machine()).opened.clone(),
+        opened: lane(0),
         mark,
         ends: SystemTime::now() + Duration::from_secs(3_600),
     };
@@ -325,47 +363,55 @@ async fn a_lane_that_was_used_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_gets_into_a_block_later_is_used_too() {
-    let chain = Chain::holding(&[2]);
-    chain.state().posted = Some(Height(3));
+async fn a_lane_that_is_over_is_not_used_and_one_whose_worker_is_not_found_yet_is() {
+    let chain = Chain::holding(&[0, 1, 2]);
+    chain.state().ended = vec![0];
+    chain.state().away = 2;
+    let (shared, _memory) = heir(&chain);
+    shared.lanes.resume(&shared).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    let mut used = used(&shared);
+    used.sort_unstable();
+    assert_eq!(used, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_lost_on_its_way_is_posted_again_and_used() {
+    let chain = Chain::default();
+    chain.state().lanes = vec![2];
     let (shared, memory) = heir(&chain);
     shared.lanes.resume(&shared).await.unwrap();
-    // Who needs a session meanwhile does not wait for it.
-    drop(shared.lanes.opening.lock().await);
-    assert!(used(&shared).is_empty());
-    sleep(Duration::from_secs(90)).await;
+    sleep(Duration::from_secs(60)).await;
     assert_eq!(used(&shared), [2]);
     assert_eq!(memory.slots(), [2]);
+    assert_eq!(chain.state().nonce, Nonce(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_gets_into_no_block_is_forgotten() {
-    let chain = Chain::default();
-    let (shared, memory) = heir(&chain);
-    shared.lanes.resume(&shared).await.unwrap();
-    assert_eq!(memory.slots(), [BESIDE]);
-    sleep(Duration::from_secs(90)).await;
-    assert!(memory.slots().is_empty());
-    assert!(chain.state().tip > UNTIL && chain.state().closed.is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_this_process_posted_itself_is_not_used_twice() {
-    let chain = Chain::holding(&[0]);
-    chain.state().posted = Some(Height(3));
-    let (shared, memory) = heir(&chain);
-    shared.lanes.resume(&shared).await.unwrap();
-    // It has the number of the one that was lost.
-    shared.lanes.know_session(order());
-    sleep(Duration::from_secs(90)).await;
-    assert!(used(&shared).is_empty());
-    assert_eq!(memory.slots(), [BESIDE], "who opens it forgets it");
+async fn one_that_the_ledger_refuses_or_whose_number_is_used_up_is_forgotten() {
+    for (fate, nonce, left) in [
+        (Some(Fate::Refused), Nonce(0), vec![]),
+        (Some(Fate::Lost), Nonce(1), vec![]),
+        // The node is away: the next process sees.
+        (Some(Fate::Lost), Nonce(0), vec![RECORD_SLOT]),
+    ] {
+        let chain = Chain::default();
+        *chain.state() = State {
+            fate,
+            nonce,
+            ..State::default()
+        };
+        let (shared, memory) = heir(&chain);
+        shared.lanes.resume(&shared).await.unwrap();
+        assert_eq!(memory.slots(), left, "{fate:?} {nonce:?}");
+        assert!(shared.lanes.opening.try_lock().is_ok(), "nobody waits");
+        assert!(shared.lanes.sessions().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_without_lanes_is_closed() {
     let chain = Chain::holding(&[]);
-    chain.state().tip = Height(1);
     let (shared, memory) = heir(&chain);
     shared.lanes.resume(&shared).await.unwrap();
     sleep(Duration::from_secs(60)).await;
@@ -375,42 +421,43 @@ async fn one_without_lanes_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_written_down_before_it_is_posted_and_forgotten_if_it_is_refused() {
-    for (fate, left) in [
-        (None, vec![BESIDE]),
-        (Some(Fate::Refused), vec![]),
-        // It may come into a block.
-        (Some(Fate::Lost), vec![BESIDE]),
+    for (fate, is_left) in [
+        (None, true),
+        (Some(Fate::Refused), false),
+        (Some(Fate::Lost), true),
+        // It is in a block, and nobody was told.
+        (Some(Fate::Unanswered), true),
     ] {
         let chain = Chain::default();
         chain.state().fate = fate;
         let memory = Arc::new(Memory::default());
         let shared = gateway(&chain, &memory);
-        let demand = demand();
-        let price = Amount::from_base_units(1).unwrap();
-        let header = super::super::session_header(&shared, &trade(), (&demand, None), price);
-        let posted = post(&shared, &trade(), header.unwrap()).await;
+        let posted = post(&shared, header(&shared)).await;
         assert_eq!(posted.is_ok(), fate.is_none(), "{fate:?}");
-        assert_eq!(memory.slots(), left, "{fate:?}");
-        assert!(
-            memory
-                .all()
-                .iter()
-                .all(|bytes| Opening::decode(bytes).unwrap().until > Height(1)),
-            "it says until when it may come"
-        );
+        let pending: Vec<_> = memory
+            .all()
+            .iter()
+            .map(|bytes| PendingSession::decode(bytes).unwrap().order())
+            .collect();
+        assert_eq!(pending.contains(&order()), is_left, "{fate:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_cannot_be_closed_is_left_to_the_next_process() {
-    for (fate, left) in [(None, 0), (Some(Fate::Lost), 2)] {
+async fn a_session_that_cannot_be_closed_is_tried_again_and_one_that_is_over_forgotten() {
+    for (fate, left, open) in [
+        (None, 0, 0),
+        (Some(Fate::Refused), 0, 0),
+        (Some(Fate::Lost), 3, 1),
+    ] {
         let chain = Chain::holding(&[0, 1]);
-        chain.state().tip = Height(1);
         let (shared, memory) = heir(&chain);
         shared.lanes.resume(&shared).await.unwrap();
-        sleep(Duration::from_secs(60)).await;
+        // The third lane may still come: all three records are there.
+        sleep(PAUSE).await;
         chain.state().fate = fate;
         shared.lanes.close(&shared).await;
         assert_eq!(memory.slots().len(), left, "{fate:?}");
+        assert_eq!(shared.lanes.sessions().len(), open, "{fate:?}");
     }
 }
