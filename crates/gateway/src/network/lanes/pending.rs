@@ -34,6 +34,8 @@ const RECORD_SLOT: u16 = u16::MAX;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a transaction that was lost is waited for. After that the next process sees.
 const POSTED_WITHIN: Duration = Duration::from_secs(10);
+/// The node's words for a transaction that no block can hold any more.
+const NEVER: [&str; 3] = ["other_chain", "expired", "nonce_too_low"];
 /// The ledger's word for a slot that may still become a lane.
 const AWAITING: &str = "awaiting_match";
 
@@ -165,27 +167,32 @@ impl<N: Network> Inherited<N> {
     /// What the ledger has of it, once its transaction is in a block.
     async fn posted(&self, pending: &PendingSession) -> Result<Option<OrderReport>, ClientError> {
         let (order, poster) = (pending.order(), &self.shared.poster);
-        if let Some(report) = self.report(order).await? {
-            return Ok(Some(report));
-        }
+        // Another transaction of the account may have its number, and so an order by its name: what became of these bytes counts.
         let submitted = timeout(POSTED_WITHIN, poster.submit(&pending.0)).await;
-        tracing::debug!(%order, ?submitted, "a session that was not answered is posted again");
-        let report = self.report(order).await?;
-        let tx = &pending.0.transaction;
-        if report.is_none() {
-            // Once its number is used up it is over, or will never be.
-            let account = self.shared.sender.client().account(tx.sender.address());
-            if account.await?.nonce > tx.nonce {
+        tracing::debug!(%order, ?submitted, "a session that may not be answered is posted again");
+        match submitted {
+            Ok(Ok(included)) if included.outcome.is_done() => {}
+            Ok(Ok(_)) => {
                 self.forget(order);
+                return Ok(None);
             }
+            Ok(Err(error))
+                if error
+                    .refusal_code()
+                    .is_some_and(|code| NEVER.contains(&code)) =>
+            {
+                self.forget(order);
+                return Ok(None);
+            }
+            // The next process sees.
+            Ok(Err(_)) | Err(_) => return Ok(None),
         }
-        Ok(report)
-    }
-
-    async fn report(&self, order: OrderId) -> Result<Option<OrderReport>, ClientError> {
         match self.shared.sender.client().order(order).await {
             Ok(report) => Ok(Some(report)),
-            Err(error) if error.refusal_code() == Some("not_found") => Ok(None),
+            Err(error) if error.refusal_code() == Some("not_found") => {
+                self.forget(order);
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

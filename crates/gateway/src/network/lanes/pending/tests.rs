@@ -40,6 +40,8 @@ struct State {
     fate: Option<Fate>,
     /// How often offers are asked for in vain.
     away: u32,
+    /// What must have the session's record before the session comes.
+    memory: Option<Arc<Memory>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,8 @@ enum Fate {
     Lost,
     /// A block holds the session, though nobody is told.
     Unanswered,
+    /// Another transaction has its number.
+    TooLate,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -126,13 +130,20 @@ impl Chain {
         let mut state = self.state();
         let code = match state.fate {
             Some(Fate::Lost) => return Err(NetError::Closed),
+            Some(Fate::TooLate) => return Ok(refused("nonce_too_low")),
             Some(Fate::Refused) => TxCode::ABOVE_SECURED,
             Some(Fate::Unanswered) | None => TxCode::OK,
         };
         state.nonce = tx.transaction.nonce.next().unwrap();
         match &tx.transaction.action {
             Action::CloseSession(close) => state.closed.push(close.order),
-            _ => state.is_posted = code == TxCode::OK,
+            _ => {
+                let written = state.memory.as_ref().map(|memory| memory.all());
+                let is_written =
+                    written.is_none_or(|all| all.contains(&PendingSession::encode(&tx)));
+                assert!(is_written, "it is posted before it is written down");
+                state.is_posted = code == TxCode::OK;
+            }
         }
         if matches!(state.fate, Some(Fate::Unanswered)) {
             return Err(NetError::Closed);
@@ -391,7 +402,7 @@ async fn one_that_was_lost_on_its_way_is_posted_again_and_used() {
 async fn one_that_the_ledger_refuses_or_whose_number_is_used_up_is_forgotten() {
     for (fate, nonce, left) in [
         (Some(Fate::Refused), Nonce(0), vec![]),
-        (Some(Fate::Lost), Nonce(1), vec![]),
+        (Some(Fate::TooLate), Nonce(1), vec![]),
         // The node is away: the next process sees.
         (Some(Fate::Lost), Nonce(0), vec![RECORD_SLOT]),
     ] {
@@ -407,6 +418,18 @@ async fn one_that_the_ledger_refuses_or_whose_number_is_used_up_is_forgotten() {
         assert!(shared.lanes.opening.try_lock().is_ok(), "nobody waits");
         assert!(shared.lanes.sessions().is_empty());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_transaction_of_its_number_opened_is_left_alone() {
+    let chain = Chain::holding(&[0, 1, 2]);
+    chain.state().fate = Some(Fate::TooLate);
+    let (shared, memory) = heir(&chain);
+    shared.lanes.resume(&shared).await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    shared.lanes.close(&shared).await;
+    assert!(used(&shared).is_empty() && chain.state().closed.is_empty());
+    assert!(memory.slots().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -429,8 +452,9 @@ async fn it_is_written_down_before_it_is_posted_and_forgotten_if_it_is_refused()
         (Some(Fate::Unanswered), true),
     ] {
         let chain = Chain::default();
-        chain.state().fate = fate;
         let memory = Arc::new(Memory::default());
+        chain.state().fate = fate;
+        chain.state().memory = Some(Arc::clone(&memory));
         let shared = gateway(&chain, &memory);
         let posted = post(&shared, header(&shared)).await;
         assert_eq!(posted.is_ok(), fate.is_none(), "{fate:?}");
