@@ -6,10 +6,7 @@ use fairweir_services::inference::{
     embedding::EmbeddingOutput,
 };
 use fairweir_types::{Amount, decode, node_api::Delivery};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::yield_now,
-};
+use tokio::sync::{mpsc, oneshot};
 
 /// Who waits for an output.
 #[derive(Debug)]
@@ -43,12 +40,7 @@ impl Outlet {
     /// Hands a part on; waits while the reader is slow, and says whether it is there.
     pub(super) async fn part(&mut self, chunk: ChatChunk) -> bool {
         match self {
-            Self::Chat(sender) => {
-                let is_there = sender.send(ChatEvent::Chunk(chunk)).await.is_ok();
-                // It goes out before the whole, which may be here already, is checked and written down.
-                yield_now().await;
-                is_there
-            }
+            Self::Chat(sender) => sender.send(ChatEvent::Chunk(chunk)).await.is_ok(),
             Self::Embedding(_) => true,
         }
     }
