@@ -7,14 +7,80 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
 };
+
+/// Outputs that wait to be written; who keeps more waits for the disk.
+const WAITING_MAX: usize = 64;
 
 /// Outputs in a folder, one file each. What the disk refuses is lost with the process, and logged.
 #[derive(Debug)]
 pub struct OutputStore {
-    folder: PathBuf,
+    folder: Folder,
+    /// Writes what need not be waited for, from the first such output on; none where no thread was to be had.
+    writer: OnceLock<Option<Writer>>,
+}
+
+#[derive(Clone, Debug)]
+struct Folder {
+    path: PathBuf,
     /// Whether what is kept outlives the machine, too.
     is_synced: bool,
+}
+
+/// Writes outputs on a thread of its own, in their order.
+#[derive(Debug)]
+struct Writer {
+    /// There until the drop.
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Keep(SlotId, Vec<u8>),
+    /// Everything before this is written.
+    Tell(SyncSender<()>),
+}
+
+impl Writer {
+    fn start(folder: Folder) -> io::Result<Self> {
+        let (jobs, waiting) = sync_channel(WAITING_MAX);
+        let thread = std::thread::Builder::new().name("fairweir-shelf".to_owned());
+        let thread = thread.spawn(move || folder.keep_all(&waiting))?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// Whether it will be done: the thread ends with this alone, or by a panic.
+    fn take(&self, job: Job) -> bool {
+        let jobs = self.jobs.as_ref();
+        jobs.is_some_and(|jobs| jobs.send(job).is_ok())
+    }
+
+    /// Waits until everything is written.
+    fn wait(&self) {
+        let (told, all) = sync_channel(1);
+        if self.take(Job::Tell(told)) {
+            let _ = all.recv();
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// What waits is written before the process ends.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl OutputStore {
@@ -23,10 +89,18 @@ impl OutputStore {
     /// # Errors
     /// When the folder cannot be made.
     pub fn at(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        Self::of(folder, true)
+    }
+
+    fn of(path: &Path, is_synced: bool) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        let folder = Folder {
+            path: path.to_owned(),
+            is_synced,
+        };
         Ok(Self {
-            folder: folder.to_owned(),
-            is_synced: true,
+            folder,
+            writer: OnceLock::new(),
         })
     }
 
@@ -35,22 +109,29 @@ impl OutputStore {
     /// # Errors
     /// When the folder cannot be made.
     pub fn private_at(folder: &Path) -> io::Result<Self> {
-        let store = Self::at(folder)?;
+        let store = Self::of(folder, false)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-        Ok(Self {
-            is_synced: false,
-            ..store
-        })
+        Ok(store)
     }
 
-    fn path(&self, slot_id: SlotId) -> PathBuf {
+    /// The folder, once nothing waits to be written to it.
+    fn settled(&self) -> &Folder {
+        if let Some(Some(writer)) = self.writer.get() {
+            writer.wait();
+        }
+        &self.folder
+    }
+}
+
+impl Folder {
+    fn file(&self, slot_id: SlotId) -> PathBuf {
         let SlotId { order, slot } = slot_id;
-        self.folder.join(format!("{order}-{slot}"))
+        self.path.join(format!("{order}-{slot}"))
     }
 
     fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.path().extension().is_some() {
                 // A crash cut it short.
@@ -61,6 +142,30 @@ impl OutputStore {
         }
         files.sort();
         Ok(files.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn keep(&self, slot_id: SlotId, output: &[u8]) {
+        let path = self.file(slot_id);
+        let kept = if self.is_synced {
+            write_whole(&path, output)
+        } else {
+            write_beside(&path, output)
+        };
+        if let Err(error) = kept {
+            tracing::warn!(%slot_id, %error, "the output is not on disk: a crash would lose it");
+        }
+    }
+
+    fn keep_all(&self, waiting: &Receiver<Job>) {
+        for job in waiting {
+            match job {
+                Job::Keep(slot_id, output) => self.keep(slot_id, &output),
+                Job::Tell(told) => {
+                    // Whoever waited may be gone.
+                    let _ = told.send(());
+                }
+            }
+        }
     }
 }
 
@@ -73,19 +178,23 @@ fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 impl Shelf for OutputStore {
     fn keep(&self, slot_id: SlotId, output: &[u8]) {
-        let path = self.path(slot_id);
-        let kept = if self.is_synced {
-            write_whole(&path, output)
-        } else {
-            write_beside(&path, output)
-        };
-        if let Err(error) = kept {
-            tracing::warn!(%slot_id, %error, "the output is not on disk: a crash would lose it");
+        self.settled().keep(slot_id, output);
+    }
+
+    fn keep_soon(&self, slot_id: SlotId, output: &[u8]) {
+        let start = || Writer::start(self.folder.clone()).ok();
+        let is_taken = self
+            .writer
+            .get_or_init(start)
+            .as_ref()
+            .is_some_and(|writer| writer.take(Job::Keep(slot_id, output.to_vec())));
+        if !is_taken {
+            self.folder.keep(slot_id, output);
         }
     }
 
     fn forget(&self, slot_id: SlotId) {
-        match fs::remove_file(self.path(slot_id)) {
+        match fs::remove_file(self.settled().file(slot_id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%slot_id, %error, "an old output stays on disk");
             }
@@ -94,7 +203,7 @@ impl Shelf for OutputStore {
     }
 
     fn all(&self) -> Vec<Vec<u8>> {
-        let files = self.files().unwrap_or_else(|error| {
+        let files = self.settled().files().unwrap_or_else(|error| {
             tracing::warn!(%error, "kept outputs cannot be listed");
             Vec::new()
         });
@@ -137,6 +246,30 @@ mod tests {
         again.forget(slot(0));
         assert_eq!(again.all(), [b"second".to_vec()]);
         assert!(!folder.path().join("x.partial").exists());
+    }
+
+    #[test]
+    fn what_need_not_be_waited_for_is_written_in_its_order_and_before_the_store_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = OutputStore::at(folder.path()).unwrap();
+        let outputs = |from: u16| (from..from + 100).map(|number| number.to_le_bytes().to_vec());
+        for output in outputs(0) {
+            store.keep_soon(slot(0), &output);
+        }
+        store.keep(slot(0), b"waited for");
+        assert_eq!(store.all(), [b"waited for".to_vec()]);
+        store.keep_soon(slot(0), b"forgotten");
+        store.forget(slot(0));
+        assert!(store.all().is_empty());
+        for (number, output) in (0..).zip(outputs(100)) {
+            store.keep_soon(slot(number), &output);
+        }
+        drop(store);
+        let mut found = OutputStore::at(folder.path()).unwrap().all();
+        found.sort();
+        let mut expected: Vec<Vec<u8>> = outputs(100).collect();
+        expected.sort();
+        assert_eq!(found, expected);
     }
 
     #[test]

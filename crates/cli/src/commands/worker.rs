@@ -5,7 +5,7 @@ use crate::{
     failure::{Exit, code},
     models, output,
 };
-use commonware_runtime::{Runner as _, tokio as runtime};
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
 use fairweir_client::{NodeClient, Sender};
 use fairweir_net::{Network as _, PeerAddr, quic::QuicNetwork};
 use fairweir_node::{
@@ -299,14 +299,20 @@ fn work(
             sessions: Some(Arc::new(sessions)),
             clerk: ClerkOptions::default(),
         };
+        // On the runtime's own threads, where the transport's are: from this one each part of an answer would have to be handed over to them.
+        let verifies = options.verifies;
+        let mut working = context
+            .child("worker")
+            .spawn(move |context| async move { worker::run(&context, equipment, incoming, verifies).await });
         let ended = tokio::select! {
             ended = up::wait_for_end() => ended,
-            () = worker::run(&context, equipment, incoming, options.verifies) => {
+            _ = &mut working => {
                 Err(Exit::message(code::UNREACHABLE, "the network of this worker was closed"))
             }
             // Offers what becomes active, for as long as the worker runs.
             () = worker::keep_registered(&context, &keeper, &endpoint, (&*known, standing), terms) => Ok(()),
         };
+        working.abort();
         network.close().await;
         ended
     })

@@ -25,6 +25,12 @@ pub trait Shelf: fmt::Debug + Send + Sync + 'static {
     /// Keeps an encoded output, in place of what was there for the slot.
     fn keep(&self, slot_id: SlotId, output: &[u8]);
 
+    /// Keeps an encoded output likewise, but need not wait for the disk: a crash may lose the newest of these. Whatever is kept or forgotten
+    /// afterwards comes after it on the disk, too.
+    fn keep_soon(&self, slot_id: SlotId, output: &[u8]) {
+        self.keep(slot_id, output);
+    }
+
     /// Forgets what is there for a slot.
     fn forget(&self, slot_id: SlotId);
 

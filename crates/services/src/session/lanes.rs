@@ -510,8 +510,9 @@ impl Lanes {
         }
         let voucher = lane.voucher.clone();
         if let (Some(shelf), Some(voucher)) = (&state.shelf, voucher) {
-            shelf.keep(slot_id, &Kept::Request(Boxed::new(kept.clone())).encode());
-            shelf.keep(lane_id, &Kept::Voucher(Boxed::new(voucher)).encode());
+            // Answers of others would wait for the disk. A crash may lose the newest: their worker claims that much less.
+            shelf.keep_soon(slot_id, &Kept::Request(Boxed::new(kept.clone())).encode());
+            shelf.keep_soon(lane_id, &Kept::Voucher(Boxed::new(voucher)).encode());
         }
         state.bytes += bytes_of(&kept);
         if let Some(lane) = state.lanes.get_mut(&lane_id) {
