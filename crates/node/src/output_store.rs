@@ -14,14 +14,14 @@ use std::{
     thread::JoinHandle,
 };
 
-/// Outputs that wait to be written; who keeps more waits for the disk.
+/// What waits to be written or removed; who comes with more waits for the disk.
 const WAITING_MAX: usize = 64;
 
 /// Outputs in a folder, one file each. What the disk refuses is lost with the process, and logged.
 #[derive(Debug)]
 pub struct OutputStore {
     folder: Folder,
-    /// Writes what need not be waited for, from the first such output on; none where no thread was to be had.
+    /// Does what need not be waited for, from the first such output on; none where no thread was to be had.
     writer: OnceLock<Option<Writer>>,
 }
 
@@ -32,7 +32,7 @@ struct Folder {
     is_synced: bool,
 }
 
-/// Writes outputs on a thread of its own, in their order.
+/// Writes and removes outputs on a thread of its own, in their order.
 #[derive(Debug)]
 struct Writer {
     /// There until the drop.
@@ -43,7 +43,8 @@ struct Writer {
 #[derive(Debug)]
 enum Job {
     Keep(SlotId, Vec<u8>),
-    /// Everything before this is written.
+    Forget(SlotId),
+    /// Everything before this is done.
     Tell(SyncSender<()>),
 }
 
@@ -51,7 +52,7 @@ impl Writer {
     fn start(folder: Folder) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(WAITING_MAX);
         let thread = std::thread::Builder::new().name("fairweir-shelf".to_owned());
-        let thread = thread.spawn(move || folder.keep_all(&waiting))?;
+        let thread = thread.spawn(move || folder.work_off(&waiting))?;
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
@@ -64,11 +65,11 @@ impl Writer {
         jobs.is_some_and(|jobs| jobs.send(job).is_ok())
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is done.
     fn wait(&self) {
         let (told, all) = sync_channel(1);
-        if self.take(Job::Tell(told)) {
-            let _ = all.recv();
+        if !self.take(Job::Tell(told)) || all.recv().is_err() {
+            tracing::error!("some outputs may not be on disk: a crash would lose them");
         }
     }
 }
@@ -114,9 +115,13 @@ impl OutputStore {
         Ok(store)
     }
 
+    fn running_writer(&self) -> Option<&Writer> {
+        self.writer.get().and_then(Option::as_ref)
+    }
+
     /// The folder, once nothing waits to be written to it.
-    fn settled(&self) -> &Folder {
-        if let Some(Some(writer)) = self.writer.get() {
+    fn up_to_date(&self) -> &Folder {
+        if let Some(writer) = self.running_writer() {
             writer.wait();
         }
         &self.folder
@@ -156,10 +161,20 @@ impl Folder {
         }
     }
 
-    fn keep_all(&self, waiting: &Receiver<Job>) {
+    fn forget(&self, slot_id: SlotId) {
+        match fs::remove_file(self.file(slot_id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%slot_id, %error, "an old output stays on disk");
+            }
+            _ => {}
+        }
+    }
+
+    fn work_off(&self, waiting: &Receiver<Job>) {
         for job in waiting {
             match job {
                 Job::Keep(slot_id, output) => self.keep(slot_id, &output),
+                Job::Forget(slot_id) => self.forget(slot_id),
                 Job::Tell(told) => {
                     // Whoever waited may be gone.
                     let _ = told.send(());
@@ -178,7 +193,7 @@ fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 impl Shelf for OutputStore {
     fn keep(&self, slot_id: SlotId, output: &[u8]) {
-        self.settled().keep(slot_id, output);
+        self.up_to_date().keep(slot_id, output);
     }
 
     fn keep_soon(&self, slot_id: SlotId, output: &[u8]) {
@@ -194,16 +209,16 @@ impl Shelf for OutputStore {
     }
 
     fn forget(&self, slot_id: SlotId) {
-        match fs::remove_file(self.settled().file(slot_id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%slot_id, %error, "an old output stays on disk");
-            }
-            _ => {}
+        let is_taken = self
+            .running_writer()
+            .is_some_and(|writer| writer.take(Job::Forget(slot_id)));
+        if !is_taken {
+            self.folder.forget(slot_id);
         }
     }
 
     fn all(&self) -> Vec<Vec<u8>> {
-        let files = self.settled().files().unwrap_or_else(|error| {
+        let files = self.up_to_date().files().unwrap_or_else(|error| {
             tracing::warn!(%error, "kept outputs cannot be listed");
             Vec::new()
         });

@@ -299,7 +299,7 @@ fn work(
             sessions: Some(Arc::new(sessions)),
             clerk: ClerkOptions::default(),
         };
-        // On the runtime's own threads, where the transport's are: from this one each part of an answer would have to be handed over to them.
+        // On the threads on which the transport runs: the first thread, which waits below, would have to hand each part of an answer over to them.
         let verifies = options.verifies;
         let mut working = context
             .child("worker")

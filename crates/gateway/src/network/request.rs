@@ -39,6 +39,7 @@ use pace::Pace;
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::{
     sync::oneshot,
+    task::yield_now,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -435,7 +436,11 @@ impl<N: Network> Request<N> {
             };
             quiet_since = Instant::now();
             let bytes = match item {
-                OutputItem::Whole(delivery) => return Ok(Followed { delivery, is_left }),
+                OutputItem::Whole(delivery) => {
+                    // The last words, which came just before, go out before the whole is checked and written down.
+                    yield_now().await;
+                    return Ok(Followed { delivery, is_left });
+                }
                 OutputItem::Chunk(bytes) => bytes,
             };
             let Some(chunk) = assembled(&mut rest, &bytes)? else {

@@ -26,7 +26,7 @@ pub trait Shelf: fmt::Debug + Send + Sync + 'static {
     fn keep(&self, slot_id: SlotId, output: &[u8]);
 
     /// Keeps an encoded output likewise, but need not wait for the disk: a crash may lose the newest of these. Whatever is kept or forgotten
-    /// afterwards comes after it on the disk, too.
+    /// afterwards is written after it.
     fn keep_soon(&self, slot_id: SlotId, output: &[u8]) {
         self.keep(slot_id, output);
     }

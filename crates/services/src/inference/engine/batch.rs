@@ -31,8 +31,8 @@ const CHECK_ROWS: [(Duration, usize); 3] = [
     (Duration::from_secs(2), 16),
 ];
 
-/// The time between two parts of an answer, at least. Thirty a second are a steady flow to who reads, and each part is a message through the network,
-/// which wakes a dozen threads on its way. The first token and the end come at once.
+/// The time between two parts of an answer, at least. Some thirty a second are a steady flow to who reads, and each part is a message through the
+/// network, which wakes threads of three programs on its way. The first token and the end come at once.
 pub(super) const PARTS_PAUSE: Duration = Duration::from_millis(30);
 
 /// Who waits for an answer. Called on the engine's thread; must not block.

@@ -222,6 +222,105 @@ fn a_worker_that_restarts_still_claims_and_shows_what_it_served() {
     assert_eq!(left.len(), 1, "what is settled is kept no more");
 }
 
+/// A shelf on a slow disk: what need not be waited for is written when something else is waited for, in its order.
+#[derive(Debug, Default)]
+struct Slow {
+    disk: Kept,
+    /// What is kept, or none for what is forgotten.
+    waiting: Mutex<Vec<(SlotId, Option<Vec<u8>>)>>,
+}
+
+impl Slow {
+    /// The disk as a crash leaves it, with so much written of what waits.
+    fn crashed(&self, written: usize) -> Arc<Kept> {
+        let disk = Kept::default();
+        *disk.0.lock().unwrap() = self.disk.0.lock().unwrap().clone();
+        self.write(&disk, written);
+        Arc::new(disk)
+    }
+
+    fn write(&self, disk: &Kept, count: usize) {
+        for (slot_id, output) in self.waiting.lock().unwrap().iter().take(count) {
+            match output {
+                Some(output) => disk.keep(*slot_id, output),
+                None => disk.forget(*slot_id),
+            }
+        }
+    }
+}
+
+impl Shelf for Slow {
+    fn keep(&self, slot_id: SlotId, output: &[u8]) {
+        self.write(&self.disk, usize::MAX);
+        self.waiting.lock().unwrap().clear();
+        self.disk.keep(slot_id, output);
+    }
+
+    fn keep_soon(&self, slot_id: SlotId, output: &[u8]) {
+        let waiting = (slot_id, Some(output.to_vec()));
+        self.waiting.lock().unwrap().push(waiting);
+    }
+
+    fn forget(&self, slot_id: SlotId) {
+        self.waiting.lock().unwrap().push((slot_id, None));
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.disk.all()
+    }
+}
+
+/// A worker that served three requests, with its shelf on a slow disk.
+fn served_on(shelf: &Arc<Slow>) -> Lanes {
+    let lanes = lanes();
+    lanes.use_shelf(Arc::clone(shelf) as Arc<dyn Shelf>);
+    lanes.open(&opened(coin()));
+    let mut account = account(coin());
+    for text in ["one", "two rivers", "three"] {
+        serve(&lanes, &mut account, text);
+    }
+    lanes
+}
+
+fn restarted(disk: Arc<Kept>) -> Lanes {
+    let lanes = lanes();
+    lanes.use_shelf(disk);
+    lanes.open(&opened(coin()));
+    lanes
+}
+
+#[test]
+fn a_crash_loses_the_newest_requests_and_no_claim_exceeds_its_voucher() {
+    let shelf = Arc::new(Slow::default());
+    drop(served_on(&shelf));
+    assert!(shelf.all().is_empty(), "no answer waits for the disk");
+    for written in 0..=6 {
+        let lanes = restarted(shelf.crashed(written));
+        let claim = lanes.claim(lane_id(), (10, Stragglers::Awaited));
+        // Of each request its voucher and itself are written.
+        assert_eq!(
+            claim.as_ref().map_or(0, |claim| claim.leaves.len()),
+            written / 2
+        );
+        if let Some(claim) = claim {
+            let amounts = claim.leaves.iter().map(|leaf| leaf.amount);
+            assert!(Amount::sum(amounts).unwrap() <= claim.voucher.voucher.cumulative);
+        }
+    }
+}
+
+#[test]
+fn what_a_batch_claims_is_on_disk_before_it_can_be_posted() {
+    let shelf = Arc::new(Slow::default());
+    let lanes = served_on(&shelf);
+    let claim = lanes.claim(lane_id(), (10, Stragglers::Awaited)).unwrap();
+    drop(lanes);
+    let lanes = restarted(shelf.crashed(0));
+    let root = root_of(&claim.leaves).unwrap();
+    lanes.posted(&posted(root, 0, 3));
+    check_shown(&lanes, root, (3, numbers(3)));
+}
+
 /// A worker that served three requests and claimed them, and its buyer's account. It starts again without some of what it should have kept.
 fn started_again(lost: &[SlotId]) -> (Lanes, LaneAccount, SumNode) {
     let shelf = Arc::new(Kept::default());
