@@ -6,7 +6,10 @@ use fairweir_services::inference::{
     embedding::EmbeddingOutput,
 };
 use fairweir_types::{Amount, decode, node_api::Delivery};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::yield_now,
+};
 
 /// Who waits for an output.
 #[derive(Debug)]
@@ -42,6 +45,13 @@ impl Outlet {
         match self {
             Self::Chat(sender) => sender.send(ChatEvent::Chunk(chunk)).await.is_ok(),
             Self::Embedding(_) => true,
+        }
+    }
+
+    /// Lets what was handed on go out first: the last words come with the whole, which is checked and written down.
+    pub(super) async fn give_way(&self) {
+        if self.is_chat() {
+            yield_now().await;
         }
     }
 

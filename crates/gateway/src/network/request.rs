@@ -39,7 +39,6 @@ use pace::Pace;
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::{
     sync::oneshot,
-    task::yield_now,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -437,8 +436,7 @@ impl<N: Network> Request<N> {
             quiet_since = Instant::now();
             let bytes = match item {
                 OutputItem::Whole(delivery) => {
-                    // The last words, which came just before, go out before the whole is checked and written down.
-                    yield_now().await;
+                    self.outlet.give_way().await;
                     return Ok(Followed { delivery, is_left });
                 }
                 OutputItem::Chunk(bytes) => bytes,
