@@ -650,7 +650,7 @@ async fn start_verifier(
 }
 
 impl Running {
-    /// Closes every network and stops the chain; what was acknowledged is on disk already.
+    /// Closes every network and stops the chain; what was acknowledged is on disk already. What workers keep of requests is, once their tasks have ended.
     pub(crate) async fn stop(self) {
         let closing = self.networks.iter().map(fairweir_net::Network::close);
         futures::future::join_all(closing).await;

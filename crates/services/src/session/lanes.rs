@@ -510,7 +510,7 @@ impl Lanes {
         }
         let voucher = lane.voucher.clone();
         if let (Some(shelf), Some(voucher)) = (&state.shelf, voucher) {
-            // Else other buyers' answers would wait for the disk. A crash may lose the newest: their worker claims that much less. The voucher comes
+            // Else all buyers' answers would wait for the disk each time. A crash may lose the newest: their worker claims that much less. The voucher comes
             // first, as a claim of a request that it does not cover would be refused.
             shelf.keep_soon(lane_id, &Kept::Voucher(Boxed::new(voucher)).encode());
             shelf.keep_soon(slot_id, &Kept::Request(Boxed::new(kept.clone())).encode());
