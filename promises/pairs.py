@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import socket
@@ -79,15 +80,27 @@ def over_http(url, key, text):
     return (first - begun) * 1e3, (last - begun) * 1e3, tokens
 
 
+@contextlib.contextmanager
+def kept_to(cores):
+    """What is started meanwhile runs on these cores alone, if any are given."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Pairs:
     """A network with its gateway, on so many threads, for as long as this is entered. The process whose engine serves it also answers questions by that
     engine alone: the same weights in the same memory, without session, gateway and settlement. Of two processes the one with the luckier pages is up
     to a fifth faster.
 
-    With `apart`, a worker in a process of its own serves, and the network's own ones, which are in another process, only verify."""
+    With `apart`, a worker in a process of its own serves, and the network's own ones, which are in another process, only verify. The network is kept to
+    `network_cores`, and that worker's engine, alone, to `engine_cores`, if they are given."""
 
-    def __init__(self, threads, apart=False):
-        self.threads, self.apart = str(threads), apart
+    def __init__(self, threads, apart=False, network_cores=None, engine_cores=None):
+        self.threads, self.apart, self.network_cores, self.engine_cores = str(threads), apart, network_cores, engine_cores
         self.fairweir = program("fairweir", release=True)
 
     def __enter__(self):
@@ -97,7 +110,8 @@ class Pairs:
             url = lambda: re.search(r"http://[^/\s]+/v1", pathlib.Path(log.name).read_text(errors="replace"))
             command = [self.fairweir, "--data", self.data, "--threads", self.threads, "up", "--no-job"]
             command += ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", *([] if self.apart else ["--time", MODEL])]
-            network = stack.enter_context(Process(*command, ready=lambda: url() is not None, within=900, log=log, stdin=subprocess.PIPE))
+            with kept_to(self.network_cores):
+                network = stack.enter_context(Process(*command, ready=lambda: url() is not None, within=900, log=log, stdin=subprocess.PIPE))
             self.url, self.network, self.server = url().group(), network, network
             if self.apart:
                 self.server = stack.enter_context(self.worker(stack.enter_context(tempfile.TemporaryDirectory())))
@@ -111,6 +125,8 @@ class Pairs:
         ticket = run(self.fairweir, "--data", self.data, "worker", "invite").stdout.strip()
         command = [self.fairweir, "--data", folder, "--threads", self.threads, "--json", "worker", "join", ticket]
         command += ["--price", "0.5", "--no-verify", "--time", MODEL]
+        if self.engine_cores:
+            command += ["--engine-cores", ",".join(map(str, sorted(self.engine_cores)))]
         log = tempfile.NamedTemporaryFile("w+", delete=False)
         ready = lambda: '"ready":true' in pathlib.Path(log.name).read_text()
         process = Process(*command, log=log, ready=ready, within=300, stdin=subprocess.PIPE)

@@ -14,7 +14,8 @@ mod rules;
 mod wall_clock;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use failure::Exit;
+use failure::{Exit, code};
+use fairweir_services::inference::Cores;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Fairweir: buy and sell AI services on a network that proves the work right.
@@ -59,9 +60,18 @@ pub(crate) struct Global {
     /// The folder of models; by default one that all networks of this user share.
     #[arg(long, global = true, env = "FAIRWEIR_MODELS", value_name = "FOLDER")]
     models: Option<PathBuf>,
-    /// Threads that compute, for each model; by default one for each core.
+    /// Threads that compute, for each model; by default one for each core, of the engine's cores if they are given.
     #[arg(long, global = true, env = "FAIRWEIR_THREADS", value_name = "NUMBER")]
     threads: Option<usize>,
+    /// The cores that they are kept to, as 0-3,8; everything else of this process stays off these. For a worker beside other work. By default none are set apart.
+    #[arg(
+        long,
+        global = true,
+        env = "FAIRWEIR_ENGINE_CORES",
+        value_name = "LIST",
+        hide_short_help = true
+    )]
+    engine_cores: Option<Cores>,
     /// Which instructions to compute with: portable, avx2 or avx512-vnni. All give the same bits; by default the fastest.
     #[arg(
         long,
@@ -192,6 +202,12 @@ fn start_logging(verbose: u8, format: LogFormat) {
 
 fn run(cli: Cli) -> Result<(), Exit> {
     let global = &cli.global;
+    // Before there are other threads, which inherit it.
+    if let Some(cores) = &global.engine_cores {
+        let reserved = cores.reserve();
+        reserved
+            .map_err(|error| Exit::message(code::MACHINE, format!("--engine-cores: {error}")))?;
+    }
     match cli.command {
         Command::Up(up) => up.run(global),
         Command::Node(node) => node.run(global),

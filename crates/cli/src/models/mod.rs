@@ -16,8 +16,8 @@ use fairweir_node::{
 use fairweir_services::{
     Kind as _, Registry,
     inference::{
-        Engines, EnginesOptions, ModelError, ModelId, ModelInfo, ModelRole, ModelStore, Models,
-        chat::Chat, embedding::Embedding, share::Library,
+        Cores, Engines, EnginesOptions, ModelError, ModelId, ModelInfo, ModelRole, ModelStore,
+        Models, chat::Chat, embedding::Embedding, share::Library,
     },
 };
 use fairweir_types::{Amount, order::KindId};
@@ -102,8 +102,10 @@ pub(crate) fn store(global: &Global) -> Result<ModelStore, Exit> {
 /// The engines for the models of this machine. Nothing is loaded before it is asked for.
 pub(crate) fn engines(global: &Global) -> Result<Arc<Engines>, Exit> {
     let mut options = EnginesOptions::default();
-    if let Some(threads) = global.threads {
-        options.threads = threads;
+    options.threads.cores = global.engine_cores.clone();
+    let reserved = global.engine_cores.as_ref().map(Cores::count);
+    if let Some(count) = global.threads.or(reserved) {
+        options.threads.count = count;
     }
     if let Some(path) = &global.path {
         options.path = path

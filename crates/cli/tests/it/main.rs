@@ -305,3 +305,23 @@ fn a_disk_that_is_nearly_full_is_named_with_a_way_out() {
     assert!(said.contains("FAIL  disk"), "{said}");
     assert_eq!(doctor.status.code(), Some(6));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn engines_get_the_cores_that_there_are_and_leave_one() {
+    let data = tempfile::tempdir().unwrap();
+    let with = |cores: &str| fairweir(data.path(), &["--engine-cores", cores, "config", "show"]);
+    // No machine that this runs on has so many.
+    assert_fails(&with("1023"), 6, "of the cores 1023 this process may use");
+    assert_fails(&with("3-1"), 2, "write for example 0-3,8");
+    assert_fails(&with("1024"), 2, "numbered from 0 to 1023");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    assert_fails(
+        &with(allowed.unwrap().trim()),
+        6,
+        "leave one for everything else",
+    );
+}

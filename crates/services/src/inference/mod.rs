@@ -23,6 +23,6 @@ pub mod template;
 pub mod testing;
 pub mod tokens;
 
-pub use engine::{Engines, EnginesOptions};
+pub use engine::{Cores, CoresError, EngineThreads, Engines, EnginesOptions, ReserveError};
 pub use model::{ModelError, ModelFile, ModelId, ModelInfo, ModelRole};
 pub use store::{ModelStore, Models, NoModels, licence_of, measure};

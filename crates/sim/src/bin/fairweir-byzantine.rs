@@ -157,7 +157,7 @@ fn kinds(arguments: &Arguments, twist: &dyn Twist) -> anyhow::Result<Kinds> {
         terms.capabilities.push(id.capability());
     }
     let options = EnginesOptions::default();
-    let honest: Arc<dyn Models> = Arc::new(Engines::new(store.clone(), options));
+    let honest: Arc<dyn Models> = Arc::new(Engines::new(store.clone(), options.clone()));
     let changed = arguments.data.join("byzantine-models");
     std::fs::create_dir_all(&changed)?;
     let worker: Arc<dyn Models> =

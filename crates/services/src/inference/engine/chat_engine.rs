@@ -4,7 +4,7 @@ use super::{
     answer::{Answer, AnswerError, Answered, Question},
     batch::{Asker, Batch},
     chat_model::ChatModel,
-    pool::Threads,
+    pool::EngineThreads,
 };
 use crate::{
     Outlet,
@@ -86,10 +86,10 @@ impl ChatEngine {
         }
     }
 
-    /// An engine with a thread of its own and `threads` that compute, whose keys and values take `cache_bytes` at most.
+    /// An engine with a thread of its own, which is one of `threads`, whose keys and values take `cache_bytes` at most.
     pub(crate) fn start(
         model: ChatModel,
-        threads: usize,
+        threads: &EngineThreads,
         cache_bytes: usize,
     ) -> Result<Self, ModelError> {
         let model = Arc::new(model);
@@ -97,16 +97,11 @@ impl ChatEngine {
         let pages = cache_bytes / Cache::page_bytes(model.weights.shape()).max(1);
         let mut batch = Batch::new(Arc::clone(&model), pages).map_err(|error| failed(&error))?;
         batch.hold();
-        let pool: Box<dyn Pool> = if threads <= 1 {
-            Box::new(Single)
-        } else {
-            Box::new(Threads::new(threads).map_err(|error| failed(&error))?)
-        };
+        let pool = threads.pool()?;
         let (sender, receiver) = sync_channel(QUESTIONS_MAX);
-        let thread = std::thread::Builder::new()
-            .name("fairweir-engine".to_owned())
-            .spawn(move || run(batch, pool.as_ref(), &receiver))
-            .map_err(|error| failed(&error))?;
+        let thread = threads.spawn("fairweir-engine", move || {
+            run(batch, pool.as_ref(), &receiver);
+        })?;
         Ok(Self {
             model,
             runs: Runs::Thread {

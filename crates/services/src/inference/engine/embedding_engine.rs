@@ -1,6 +1,6 @@
 //! The engine of one model that makes vectors.
 
-use super::pool::Threads;
+use super::EngineThreads;
 use crate::inference::{ModelError, ModelRole, encoder_tokens, store::Mapped};
 use fairweir_exact::{
     bert::Encoder,
@@ -85,28 +85,24 @@ impl EmbeddingEngine {
         Self::load(mapped, path, Runs::Inline)
     }
 
-    /// An engine with a thread of its own and `threads` that compute.
-    pub(crate) fn start(mapped: &Mapped, path: Path, threads: usize) -> Result<Self, ModelError> {
+    /// An engine with a thread of its own, which is one of `threads`.
+    pub(crate) fn start(
+        mapped: &Mapped,
+        path: Path,
+        threads: &EngineThreads,
+    ) -> Result<Self, ModelError> {
         let mut engine = Self::load(mapped, path, Runs::Inline)?;
-        let failed = |error: &dyn core::fmt::Display| ModelError::Weights(error.to_string());
-        let pool: Box<dyn Pool> = if threads <= 1 {
-            Box::new(Single)
-        } else {
-            Box::new(Threads::new(threads).map_err(|error| failed(&error))?)
-        };
+        let pool = threads.pool()?;
         let (sender, receiver) = sync_channel::<Request>(REQUESTS_MAX);
         let encoder = Arc::clone(&engine.encoder);
-        let thread = std::thread::Builder::new()
-            .name("fairweir-encoder".to_owned())
-            .spawn(move || {
-                for request in receiver {
-                    if !request.reply.is_canceled() {
-                        let vectors = encode(&encoder, pool.as_ref(), &request.texts);
-                        let _ = request.reply.send(vectors);
-                    }
+        let thread = threads.spawn("fairweir-encoder", move || {
+            for request in receiver {
+                if !request.reply.is_canceled() {
+                    let vectors = encode(&encoder, pool.as_ref(), &request.texts);
+                    let _ = request.reply.send(vectors);
                 }
-            })
-            .map_err(|error| failed(&error))?;
+            }
+        })?;
         engine.runs = Runs::Thread {
             requests: Mutex::new(Some(sender)),
             thread: Some(thread),

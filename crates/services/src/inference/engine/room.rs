@@ -1,6 +1,6 @@
 //! The engines of one process: each model once, within a memory budget.
 
-use super::{ChatEngine, ChatModel, EmbeddingEngine};
+use super::{ChatEngine, ChatModel, EmbeddingEngine, EngineThreads};
 use crate::inference::{
     ModelError, ModelFile, ModelId, ModelStore, Models, model::FILES_MAX, store::Mapped,
 };
@@ -12,10 +12,10 @@ use std::{
 };
 
 /// How engines use the machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EnginesOptions {
     /// Threads that compute, for each model.
-    pub threads: usize,
+    pub threads: EngineThreads,
     /// Bytes that models may take together: weights, keys and values.
     pub memory_max: usize,
     /// Bytes of keys and values for each chat model.
@@ -27,7 +27,9 @@ pub struct EnginesOptions {
 impl Default for EnginesOptions {
     fn default() -> Self {
         Self {
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: EngineThreads::anywhere(
+                std::thread::available_parallelism().map_or(1, usize::from),
+            ),
             memory_max: 8 << 30,
             cache_max: 2 << 30,
             path: Path::best(),
@@ -98,7 +100,7 @@ impl Models for Engines {
         self.admit(&loaded, needed)?;
         let model = ChatModel::load(&self.store.load(id)?, self.options.path)?;
         let bytes = model.weights.bytes().saturating_add(self.options.cache_max);
-        let engine = ChatEngine::start(model, self.options.threads, self.options.cache_max)?;
+        let engine = ChatEngine::start(model, &self.options.threads, self.options.cache_max)?;
         let engine = Arc::new(engine);
         loaded.bytes += bytes;
         loaded.chat.insert(id, Arc::clone(&engine));
@@ -112,7 +114,7 @@ impl Models for Engines {
         }
         self.admit(&loaded, self.file_bytes(id)?)?;
         let mapped = self.store.load(id)?;
-        let engine = EmbeddingEngine::start(&mapped, self.options.path, self.options.threads)?;
+        let engine = EmbeddingEngine::start(&mapped, self.options.path, &self.options.threads)?;
         let engine = Arc::new(engine);
         loaded.bytes += engine.bytes();
         loaded.embedding.insert(id, Arc::clone(&engine));

@@ -57,7 +57,7 @@ fn many_answers_and_checks_at_once_are_each_as_alone() {
     let expected: Vec<_> = (0..12).map(|index| alone(&inline, index)).collect();
     // Room for a few at a time, so that some wait.
     for (threads, bytes) in [(1, 4 << 20), (2, 1 << 20)] {
-        let engine = ChatEngine::start(model(), threads, bytes).unwrap();
+        let engine = ChatEngine::start(model(), &EngineThreads::anywhere(threads), bytes).unwrap();
         let asked = (0..12).flat_map(|index| {
             let draft = expected[usize::from(index)].output.tokens.as_slice();
             [
@@ -77,7 +77,7 @@ fn many_answers_and_checks_at_once_are_each_as_alone() {
 
 #[test]
 fn what_cannot_fit_fails_and_leaves_the_others() {
-    let engine = ChatEngine::start(model(), 1, 256 << 10).unwrap();
+    let engine = ChatEngine::start(model(), &EngineThreads::anywhere(1), 256 << 10).unwrap();
     let mut large = question(1, Purpose::Answer, &[]);
     large.parameters.tokens_max = 4_000;
     let failed = block_on(engine.answer(large, &mut Discard));
@@ -87,7 +87,7 @@ fn what_cannot_fit_fails_and_leaves_the_others() {
 
 #[test]
 fn whoever_leaves_makes_room_and_a_dropped_engine_ends_its_thread() {
-    let engine = ChatEngine::start(model(), 1, 256 << 10).unwrap();
+    let engine = ChatEngine::start(model(), &EngineThreads::anywhere(1), 256 << 10).unwrap();
     let mut pool = LocalPool::new();
     for index in 0..30 {
         // Asked, and left at once.
@@ -177,7 +177,7 @@ impl Outlet for Parts {
 
 #[test]
 fn parts_keep_a_pause_and_add_up_to_the_answer() {
-    let engine = ChatEngine::start(model(), 1, 4 << 20).unwrap();
+    let engine = ChatEngine::start(model(), &EngineThreads::anywhere(1), 4 << 20).unwrap();
     let mut parts = Parts::default();
     let begun = Instant::now();
     let answered = block_on(engine.answer(question(4, Purpose::Answer, &[]), &mut parts)).unwrap();
