@@ -172,6 +172,16 @@ enum Command {
     Completions(commands::completions::Completions),
 }
 
+impl Command {
+    /// Whether it may have engines, which alone have cores of their own.
+    const fn may_load_models(&self) -> bool {
+        matches!(
+            self,
+            Self::Up(_) | Self::Worker(_) | Self::Chat(_) | Self::Model(_) | Self::Verify(_)
+        )
+    }
+}
+
 fn main() -> ExitCode {
     memory::give_large_buffers_back();
     let cli = Cli::parse();
@@ -202,10 +212,12 @@ fn start_logging(verbose: u8, format: LogFormat) {
 
 fn run(cli: Cli) -> Result<(), Exit> {
     let global = &cli.global;
-    // Before there are other threads, which inherit it.
-    if let Some(cores) = &global.engine_cores {
-        let reserved = cores.reserve();
-        reserved
+    if let Some(cores) = &global.engine_cores
+        && cli.command.may_load_models()
+    {
+        // Before there are other threads, which inherit it.
+        cores
+            .reserve()
             .map_err(|error| Exit::message(code::MACHINE, format!("--engine-cores: {error}")))?;
     }
     match cli.command {

@@ -103,8 +103,14 @@ pub(crate) fn store(global: &Global) -> Result<ModelStore, Exit> {
 pub(crate) fn engines(global: &Global) -> Result<Arc<Engines>, Exit> {
     let mut options = EnginesOptions::default();
     options.threads.cores = global.engine_cores.clone();
-    let reserved = global.engine_cores.as_ref().map(Cores::count);
-    if let Some(count) = global.threads.or(reserved) {
+    let cores = global.engine_cores.as_ref().map(Cores::count);
+    if let Some(count) = global.threads.or(cores) {
+        if cores.is_some_and(|cores| count > cores) {
+            return Err(Exit::message(
+                code::FAILED,
+                "--threads: more threads than --engine-cores would wait for each other",
+            ));
+        }
         options.threads.count = count;
     }
     if let Some(path) = &global.path {

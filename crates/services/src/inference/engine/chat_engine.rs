@@ -11,10 +11,9 @@ use crate::{
     inference::{ModelError, chat::ChatChunk},
 };
 use commonware_codec::Encode;
-use fairweir_exact::{
-    cache::Cache,
-    pool::{Pool, Single},
-};
+#[cfg(any(test, feature = "testing"))]
+use fairweir_exact::pool::Single;
+use fairweir_exact::{cache::Cache, pool::Pool};
 use futures::{
     StreamExt,
     channel::{mpsc, oneshot},

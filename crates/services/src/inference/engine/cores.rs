@@ -167,10 +167,6 @@ mod system {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a failing test should stop at the line that fails"
-    )]
     use super::*;
 
     #[test]
@@ -205,7 +201,11 @@ mod tests {
 
         /// What a thread of its own finds, so that the test's own may go on anywhere.
         fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-            std::thread::spawn(work).join().unwrap()
+            std::thread::Builder::new()
+                .spawn(work)
+                .unwrap()
+                .join()
+                .unwrap()
         }
 
         #[test]

@@ -95,10 +95,6 @@ impl Pool for Threads {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "a failing test should stop at the line that fails"
-    )]
     use super::*;
     use std::sync::{Arc, Mutex};
 
