@@ -4,6 +4,7 @@ mod commands;
 mod connection;
 mod describe;
 mod door;
+mod ending;
 mod failure;
 mod local_node;
 mod main_job;

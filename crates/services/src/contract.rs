@@ -15,6 +15,7 @@ use fairweir_types::{
     node_api::Delivery,
     order::{Demand, KindId, PriceVector, SlotId, UnitVector},
     receipt::{Salt, trace},
+    session::SignedRequest,
 };
 use std::{future::Future, sync::Arc};
 use thiserror::Error;
@@ -201,6 +202,23 @@ pub struct Assignment {
     pub spec_digest: Digest,
     /// What the order allows at most.
     pub demand: Demand,
+}
+
+impl Assignment {
+    /// A request of a lane whose requests follow this version of their kind.
+    #[must_use]
+    pub fn of_request(signed: &SignedRequest, version: u16) -> Self {
+        let request = &signed.request;
+        Self {
+            chain_id: request.chain_id.clone(),
+            slot_id: signed.slot_id(),
+            attempt: 0,
+            kind: request.kind,
+            version,
+            spec_digest: request.spec_digest,
+            demand: request.demand,
+        }
+    }
 }
 
 /// What a worker says it did, once it has opened its commitment.

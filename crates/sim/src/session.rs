@@ -201,15 +201,7 @@ impl<N: Network> Buyer<N> {
                 break *delivery;
             }
         };
-        let assignment = Assignment {
-            chain_id: request.request.chain_id.clone(),
-            slot_id: request.slot_id(),
-            attempt: 0,
-            kind: opened.kind,
-            version: opened.version,
-            spec_digest: Digest::of_blob(&spec),
-            demand,
-        };
+        let assignment = Assignment::of_request(&request, opened.version);
         let claim = Claim::of_delivery(&delivery);
         assert_eq!(
             claim.fault(&assignment),

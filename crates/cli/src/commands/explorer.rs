@@ -1,8 +1,8 @@
 use crate::{
     Global,
-    commands::up::wait_for_end,
     connection::{Connection, with_connection},
     door,
+    ending::wait_for_end,
     failure::{Exit, code},
     output,
 };

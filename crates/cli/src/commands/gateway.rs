@@ -1,8 +1,9 @@
 use crate::{
     Global,
-    commands::{account::resolve, keys::open_or_begin, up::wait_for_end},
+    commands::{account::resolve, keys::open_or_begin},
     connection::{Connection, with_connection},
     door::{self, Door, OwnKey},
+    ending::wait_for_end,
     failure::{Exit, code},
     models, output,
 };

@@ -1,7 +1,8 @@
 use crate::{
     Global,
-    commands::{doctor, export, genesis, repair, up},
+    commands::{doctor, export, genesis, repair},
     connection::{self, Connection, TICKET_FILE},
+    ending::wait_for_end,
     failure::{Exit, code},
     local_node::{self, LocalNode},
     output, rules, wall_clock,
@@ -483,7 +484,7 @@ async fn live(
     };
     let failed = futures::future::select_all(tasks.into_iter().map(|task| Box::pin(task.ended())));
     let result = tokio::select! {
-        ended = up::wait_for_end() => ended,
+        ended = wait_for_end() => ended,
         refused = watched => refused,
         Err(set_back) = wall_clock::watch() => Err(set_back),
         (ended, ..) = failed => Err(match ended {

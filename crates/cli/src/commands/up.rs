@@ -6,6 +6,7 @@ use crate::{
     connection::{Connection, TICKET_FILE, listen_failure},
     describe::Names,
     door::{self, Door},
+    ending::wait_for_end,
     failure::{Exit, code},
     local_node::{self, LocalNode},
     main_job::{self, Purchase, Telling},
@@ -658,14 +659,4 @@ impl Running {
             task.stop();
         }
     }
-}
-
-/// Waits for Ctrl-C or a termination signal.
-pub(crate) async fn wait_for_end() -> Result<(), Exit> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminated.recv() => {}
-    }
-    Ok(())
 }

@@ -1,7 +1,8 @@
 use crate::{
     Global,
-    commands::{model, up},
+    commands::model,
     connection::{Connection, bind_for, send, with_connection},
+    ending::wait_for_end,
     failure::{Exit, code},
     models, output,
 };
@@ -305,7 +306,7 @@ fn work(
             .child("worker")
             .spawn(move |context| async move { worker::run(&context, equipment, incoming, verifies).await });
         let ended = tokio::select! {
-            ended = up::wait_for_end() => ended,
+            ended = wait_for_end() => ended,
             _ = &mut working => {
                 Err(Exit::message(code::UNREACHABLE, "the network of this worker was closed"))
             }

@@ -5,6 +5,7 @@
 )]
 
 mod copied_state;
+mod ending;
 mod exported;
 mod moving_seats;
 mod open_orders;

@@ -8,14 +8,19 @@ use std::{
 };
 
 /// A process that is killed when the test is over.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Running {
-    fn start(data: &Path, words: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fairweir"))
+    pub(crate) fn start(data: &Path, words: &[&str]) -> Self {
+        Self::of(Command::new(env!("CARGO_BIN_EXE_fairweir")), data, words)
+    }
+
+    /// By a program that becomes it.
+    pub(crate) fn of(mut program: Command, data: &Path, words: &[&str]) -> Self {
+        let mut child = program
             .arg("--data")
             .arg(data)
             .args(words)
@@ -31,7 +36,7 @@ impl Running {
     }
 
     /// Waits until it says something.
-    fn until(&mut self, wanted: &str) -> String {
+    pub(crate) fn until(&mut self, wanted: &str) -> String {
         let line = self.lines.find(|line| {
             let line = line.as_ref().map(String::as_str);
             line.is_ok_and(|line| line.contains(wanted))

@@ -586,15 +586,7 @@ impl<N: Network> Request<N> {
     ) -> Ended {
         let Followed { delivery, is_left } = followed;
         let asked = &request.request;
-        let assignment = Assignment {
-            chain_id: asked.chain_id.clone(),
-            slot_id: request.slot_id(),
-            attempt: 0,
-            kind: asked.kind,
-            version: lane.opened.version,
-            spec_digest: asked.spec_digest,
-            demand: asked.demand,
-        };
+        let assignment = Assignment::of_request(request, lane.opened.version);
         let claim = Claim::of_delivery(&delivery);
         if claim.worker != lane.opened.worker || !delivery.receipt.is_signed() {
             return Ended::Wrong("the receipt is not signed by the worker");
