@@ -15,7 +15,7 @@ mod rules;
 mod wall_clock;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use failure::{Exit, code};
+use failure::Exit;
 use fairweir_services::inference::Cores;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -64,7 +64,7 @@ pub(crate) struct Global {
     /// Threads that compute, for each model; by default one for each core, of the engine's cores if they are given.
     #[arg(long, global = true, env = "FAIRWEIR_THREADS", value_name = "NUMBER")]
     threads: Option<usize>,
-    /// The cores that they are kept to, as 0-3,8; everything else of this process stays off these. For a worker beside other work. By default none are set apart.
+    /// The cores that models' threads are kept to, as 0-3,8; everything else of this process stays off these. For a worker beside other work. By default none are set apart.
     #[arg(
         long,
         global = true,
@@ -173,16 +173,6 @@ enum Command {
     Completions(commands::completions::Completions),
 }
 
-impl Command {
-    /// Whether it may have engines, which alone have cores of their own.
-    const fn may_load_models(&self) -> bool {
-        matches!(
-            self,
-            Self::Up(_) | Self::Worker(_) | Self::Chat(_) | Self::Model(_) | Self::Verify(_)
-        )
-    }
-}
-
 fn main() -> ExitCode {
     memory::give_large_buffers_back();
     let cli = Cli::parse();
@@ -213,14 +203,6 @@ fn start_logging(verbose: u8, format: LogFormat) {
 
 fn run(cli: Cli) -> Result<(), Exit> {
     let global = &cli.global;
-    if let Some(cores) = &global.engine_cores
-        && cli.command.may_load_models()
-    {
-        // Before there are other threads, which inherit it.
-        cores
-            .reserve()
-            .map_err(|error| Exit::message(code::MACHINE, format!("--engine-cores: {error}")))?;
-    }
     match cli.command {
         Command::Up(up) => up.run(global),
         Command::Node(node) => node.run(global),

@@ -244,6 +244,7 @@ fn work(
     terms: &Terms,
 ) -> Result<(), Exit> {
     let data = global.data_dir()?;
+    let engines = models::engines(global)?;
     let outputs = OutputStore::at(&data.join("outputs"))?;
     let sessions = OutputStore::at(&data.join("sessions"))?;
     let storage = data.join("worker");
@@ -262,7 +263,6 @@ fn work(
             &terms.fetch,
         ))
         .await?;
-        let engines = models::engines(global)?;
         if let Some(model) = &terms.time {
             model::time_beside(&engines, model)?;
         }

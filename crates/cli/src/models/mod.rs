@@ -99,19 +99,25 @@ pub(crate) fn store(global: &Global) -> Result<ModelStore, Exit> {
     ModelStore::open(folder).map_err(exit)
 }
 
-/// The engines for the models of this machine. Nothing is loaded before it is asked for.
+/// The engines for the models of this machine. Nothing is loaded before it is asked for. They are made once, before there are other threads: these inherit
+/// that they stay off the engines' cores.
 pub(crate) fn engines(global: &Global) -> Result<Arc<Engines>, Exit> {
     let mut options = EnginesOptions::default();
-    options.threads.cores = global.engine_cores.clone();
-    let cores = global.engine_cores.as_ref().map(Cores::count);
-    if let Some(count) = global.threads.or(cores) {
-        if cores.is_some_and(|cores| count > cores) {
+    let cores = global.engine_cores.as_ref();
+    if let Some(count) = global.threads.or(cores.map(Cores::count)) {
+        options.threads.count = count;
+    }
+    if let Some(cores) = cores {
+        if options.threads.count > cores.count() {
             return Err(Exit::message(
                 code::FAILED,
                 "--threads: more threads than --engine-cores would wait for each other",
             ));
         }
-        options.threads.count = count;
+        cores
+            .reserve()
+            .map_err(|error| Exit::message(code::MACHINE, format!("--engine-cores: {error}")))?;
+        options.threads.cores = Some(cores.clone());
     }
     if let Some(path) = &global.path {
         options.path = path

@@ -311,10 +311,34 @@ fn a_disk_that_is_nearly_full_is_named_with_a_way_out() {
 #[test]
 fn engines_get_the_cores_that_there_are_and_leave_one() {
     let data = tempfile::tempdir().unwrap();
-    let with = |cores: &str| fairweir(data.path(), &["--engine-cores", cores, "model", "list"]);
+    let with = |cores: &str| {
+        fairweir(
+            data.path(),
+            &["--engine-cores", cores, "model", "time", "none"],
+        )
+    };
     // No machine that this runs on has so many. What loads no model does not need them.
-    let shown = fairweir(data.path(), &["--engine-cores", "1023", "config", "show"]);
-    assert!(shown.status.success());
+    for words in [["config", "show"], ["model", "list"]] {
+        let shown = fairweir(
+            data.path(),
+            &[&["--engine-cores", "1023"], &words[..]].concat(),
+        );
+        assert!(shown.status.success());
+    }
+    let crowded = [
+        "--threads",
+        "2",
+        "--engine-cores",
+        "0",
+        "model",
+        "time",
+        "none",
+    ];
+    assert_fails(
+        &fairweir(data.path(), &crowded),
+        1,
+        "more threads than --engine-cores",
+    );
     assert_fails(&with("1023"), 6, "of the cores 1023 this process may use");
     assert_fails(&with("3-1"), 2, "write for example 0-3,8");
     assert_fails(&with("1024"), 2, "numbered from 0 to 1023");
