@@ -1,6 +1,6 @@
 """What the promises share: building programs, running a network in a folder of its own, and asking it."""
 
-import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -51,18 +51,29 @@ def until(what, holds, within=180):
     return found
 
 
+# Ports that the system gives to nobody by itself. Of those that it does give, another process may get one that was let go here before the program that is to have it runs.
+# They begin at 49,152 (RFC 6335, section 6), on Linux at 32,768.
+PORTS = range(10_000, 32_000)
+# They are tried in turn, from another one on in every process.
+TRIED = itertools.count(16 * os.getpid())
+
+
+def is_free(port):
+    """Whether nobody uses a port of loopback now, for UDP and TCP."""
+    try:
+        with socket.create_server(("127.0.0.1", port)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
 def free_ports(count):
     """Ports, all different, that nobody uses now, for UDP and TCP."""
-    with contextlib.ExitStack() as held:
-        ports = []
-        while len(ports) < count:
-            streams = held.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = streams.getsockname()[1]
-            datagrams = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            with contextlib.suppress(OSError):
-                datagrams.bind(("127.0.0.1", port))
-                ports.append(port)
-        return ports
+    tried = (PORTS[next(TRIED) % len(PORTS)] for _ in PORTS)
+    ports = list(itertools.islice(filter(is_free, tried), count))
+    require(len(ports) == count, "too few ports are free")
+    return ports
 
 
 def program(name, release=False):

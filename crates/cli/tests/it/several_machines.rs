@@ -6,16 +6,26 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 const MACHINES: usize = 4;
 
+/// Ports that the system gives to nobody by itself. Of those that it does give, another process may get one that was let go here before the node that is to have it runs.
+/// They begin at 49,152 (RFC 6335, section 6), on Linux at 32,768.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+/// So many of them are a process' own, before they are the next one's.
+const PORTS_OF_A_PROCESS: u32 = 16;
+
 /// A running node; killed when dropped.
 pub(crate) struct Node(Child);
 
 impl Node {
+    /// Starts one. What it says is the test's: it tells why a node ended.
     pub(crate) fn start(data: &Path, words: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_fairweir"))
             .arg("--data")
@@ -24,7 +34,6 @@ impl Node {
             .args(words)
             .env_remove("FAIRWEIR_PASSPHRASE")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         Self(child)
@@ -111,15 +120,21 @@ impl Drop for Node {
     }
 }
 
-/// Addresses of loopback that are free now.
+/// Addresses of loopback that are free now, and that no other test takes.
 fn free_addresses(count: usize) -> Vec<String> {
-    let listeners: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(PORTS_OF_A_PROCESS);
+    let addresses: Vec<_> = PORTS
+        .map(|_| {
+            let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = number % u32::try_from(PORTS.len()).unwrap() + u32::from(PORTS.start);
+            format!("127.0.0.1:{port}")
+        })
+        .filter(|address| TcpListener::bind(address).is_ok())
+        .take(count)
         .collect();
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().unwrap().to_string())
-        .collect()
+    assert_eq!(addresses.len(), count, "too few ports are free");
+    addresses
 }
 
 #[track_caller]
