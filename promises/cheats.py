@@ -7,9 +7,9 @@ from network import Process
 
 
 def cheat(byzantine, data, models, behaviour, *options):
-    """A cheat in a process of its own; gives its address once it is registered."""
+    """A cheat in a process of its own, once it is registered; one that needs no models gets none."""
     log = tempfile.NamedTemporaryFile("w+")
-    command = [byzantine, "--data", data, "--behaviour", behaviour, "--models", models, *options]
+    command = [byzantine, "--data", data, "--behaviour", behaviour, *(["--models", models] if models else []), *options]
     return Process(*command, log=log, within=300, ready=lambda: "ready:" in pathlib.Path(log.name).read_text())
 
 

@@ -6,7 +6,7 @@ use serde_json::json;
 /// Send money to another account.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Transfer {
-    /// To whom: an address (fw1…) or the name of one of your keys.
+    /// To whom: an address (fw1…), the name of one of your keys, or `treasury` for what proposals spend.
     to: String,
     /// How many coins, such as 12.5.
     amount: Amount,

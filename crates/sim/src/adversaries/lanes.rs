@@ -2,7 +2,7 @@
 
 use super::{
     Cheats, Outcome, Town,
-    measure::{Told, earned, read},
+    measure::{Told, base_units, earned, read},
     orders::{VERIFIER_STAKE, WORKER_STAKE, float, governed, plan, share, texts},
 };
 use crate::{
@@ -117,14 +117,6 @@ fn expected(cheat: Cheat, lane: &Lane, params: &fairweir_ledger::Params) -> f64 
         // The second claim is refused; it costs no more than its fee.
         Cheat::Twist(_) => 0.0,
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "amounts of a story are below 2^53"
-)]
-const fn base_units(amount: i64) -> f64 {
-    amount as f64
 }
 
 /// A worker serves a lane and cheats with it.

@@ -15,6 +15,15 @@ pub(super) fn signed(amount: Amount) -> i64 {
     i64::try_from(amount.base_units()).expect("the supply fits")
 }
 
+/// Base units as a float.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "amounts of a story are below 2^53"
+)]
+pub(super) const fn base_units(amount: i64) -> f64 {
+    amount as f64
+}
+
 /// What a story came to, in base units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outcome {
@@ -39,7 +48,7 @@ pub struct Outcome {
 }
 
 /// What a story knows besides its ledger.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     /// What the adversary received, at its price.
     pub(super) received: Amount,
@@ -49,6 +58,8 @@ pub(super) struct Told {
     pub(super) ahead: Amount,
     /// The loss by formula, in base units, without fees.
     pub(super) expected: f64,
+    /// Who plants faults: what they lose they lose knowingly, and the treasury pays it.
+    pub(super) planters: Vec<Address>,
 }
 
 /// Reads the outcome off the ledger. All orders must be closed.
@@ -72,7 +83,7 @@ pub(super) fn read(town: &Town, adversaries: &[Address], told: Told) -> Outcome 
         ..Outcome::default()
     };
     for account in town.people() {
-        if adversaries.contains(&account) {
+        if adversaries.contains(&account) || told.planters.contains(&account) {
             continue;
         }
         let bill = Bill::of(&events, account);

@@ -2,11 +2,14 @@
 
 use super::{
     Cheats, Outcome, Town,
-    measure::{Told, read, signed},
+    measure::{Told, base_units, earned, read, signed},
 };
 use crate::{
     Part, Plan, Work,
-    byzantine::{Behaviour, ColludingVerifier, Collusion, FleeingStake, Twist},
+    byzantine::{
+        Behaviour, ColludingVerifier, Collusion, FleeingStake, ListeningVerifier, Planter, Twist,
+        Whispers,
+    },
     plan::hundredths,
     scenarios,
     world::play_long,
@@ -14,7 +17,7 @@ use crate::{
 use fairweir_ledger::Params;
 use fairweir_node::network::names;
 use fairweir_services::{Kind as _, inference::chat::Chat, text::Text};
-use fairweir_types::{Address, Amount, order::KindId};
+use fairweir_types::{Address, Amount, Digest, order::KindId};
 use futures::future::join_all;
 use std::sync::Arc;
 
@@ -28,6 +31,8 @@ const PRICES: [u64; 2] = [500, 600];
 const HONEST_VERIFIERS: u32 = 7;
 /// Orders of a story about verifiers.
 const ORDERS: u32 = 6;
+/// Of what a planter makes so much is planted: the least that protocol rule 4 asks for.
+const PLANTED_BPS: u16 = 100;
 /// Lines of a text.
 const LINES: usize = 10;
 /// What a fleeing worker bonds, and what of it it takes out.
@@ -191,9 +196,10 @@ pub(super) fn collusion(seed: u64, cheats: bool) -> Outcome {
     let plan = plan(seed, HONEST_VERIFIERS + 1);
     let mut twists = Cheats::new();
     if cheats {
-        let shared = Arc::new(Collusion::default());
-        twists.insert(names::worker(1), Arc::<Collusion>::clone(&shared));
-        twists.insert(names::verifier(1), Arc::new(ColludingVerifier(shared)));
+        let whispers = Arc::new(Whispers::default());
+        let friend = ColludingVerifier(Arc::clone(&whispers));
+        twists.insert(names::worker(1), Arc::new(Collusion(whispers)));
+        twists.insert(names::verifier(1), Arc::new(friend));
     }
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, Text::ID, twists).await;
@@ -212,6 +218,41 @@ pub(super) fn collusion(seed: u64, cheats: bool) -> Outcome {
         };
         let adversaries: [Address; 2] = [Town::worker(1), Town::verifier(1)];
         read(&town, &adversaries, told)
+    })
+}
+
+/// A verifier takes the word of a worker that tells all, and of what it tells plants one in a hundred. Of what is planted the verifier is drawn for the first draw of a quarter,
+/// with an honest one who disagrees; in the dispute it computes. All that it earns without computing is gain.
+pub(super) fn listening_verifier(seed: u64, cheats: bool) -> Outcome {
+    let plan = plan(seed, HONEST_VERIFIERS + 1);
+    let whispers = Arc::new(Whispers::default());
+    let secret = Digest::of_blob(&seed.to_be_bytes());
+    let planter = Arc::new(Planter::new(Arc::clone(&whispers), secret, PLANTED_BPS));
+    let mut twists = Cheats::new();
+    if cheats {
+        let planter: Arc<dyn Twist> = planter.clone();
+        twists.insert(names::worker(1), planter);
+        twists.insert(
+            names::verifier(1),
+            Arc::new(ListeningVerifier::new(whispers)),
+        );
+    }
+    play_long(seed, |context| async move {
+        let town = Town::boot(&context, &plan, Text::ID, twists).await;
+        let right = buy(&town, seed, (ORDERS, Text::ID)).await;
+        let params = town.chain.params();
+        let drawn = governed(&params, "first_draw") / f64::from(HONEST_VERIFIERS + 1);
+        let lost = share(&params, "wrong_verdict_bps");
+        let planted = i32::try_from(planter.planted()).expect("few orders");
+        let kept = (1.0 - drawn * lost).powi(planted);
+        let told = Told {
+            expected: float(VERIFIER_STAKE) * (1.0 - kept)
+                - base_units(earned(&town, Town::verifier(1))),
+            right,
+            planters: vec![Town::worker(1)],
+            ..Told::default()
+        };
+        read(&town, &[Town::verifier(1)], told)
     })
 }
 

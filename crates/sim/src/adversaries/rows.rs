@@ -64,6 +64,8 @@ macro_rules! rows {
 const FOUND: &str = "Q + s·S: every order is checked";
 const LATE: &str = "the late penalty on Q";
 const COLLUSION: &str = "Q + s·S, and w·V by how likely the verifier votes: 2/8 + 6/8 · 5/6";
+const LISTENED: &str =
+    "V·(1 − (1 − w·2/8)^k) less what it earned, k of six orders planted, each by a lot of 1 %";
 const DRAWN: &str =
     "V·(1 − (1 − x·2/8)^6): drawn for a quarter of six orders, x of what is left each time";
 const SAMPLED: &str = "P·(s·S + T) − (1 − P)·T";
@@ -93,6 +95,7 @@ rows! {
     "withheld-receipt", "6", Aside, Exactly LATE, 1, |seed, cheats| orders::worker(seed, cheats, Behaviour::WithheldReceipt);
     "fleeing-stake", "5", Aside, Exactly FOUND, 1, orders::fleeing_stake;
     "collusion", "4, 7", Aside, Exactly COLLUSION, 1, orders::collusion;
+    "listening-verifier", "4", Aside, Exactly LISTENED, 4, orders::listening_verifier;
     "copying-verifier", "4", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::CopyingVerifier);
     "lying-verifier", "7", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::LyingVerifier);
     "silent-verifier", "4", Aside, Exactly DRAWN, 1, |seed, cheats| orders::verifier(seed, cheats, Behaviour::SilentVerifier);

@@ -23,10 +23,15 @@ use fairweir_services::{
 };
 use fairweir_sim::{
     Actor,
-    byzantine::{Behaviour, Role, SwappedModels, Twist},
+    byzantine::{
+        Behaviour, ListeningVerifier, Planter, Role, SwappedModels, Twist, UnknownBehaviour,
+        Whispers,
+    },
 };
-use fairweir_types::{Action, Address, Amount, SecretKey, order::KindId, tx::Transfer};
-use std::{collections::BTreeMap, io::Write as _, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use fairweir_types::{Action, Address, Amount, Digest, SecretKey, order::KindId, tx::Transfer};
+use std::{
+    collections::BTreeMap, io::Write as _, net::Ipv4Addr, path::PathBuf, str::FromStr, sync::Arc,
+};
 use zeroize::Zeroizing;
 
 /// The file in the data folder that says where its node listens.
@@ -46,15 +51,88 @@ struct Arguments {
     /// Whose key to cheat with, by its name in the keystore. Without one a fresh account is funded by the buyer.
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
-    /// How to cheat.
+    /// How to cheat: as one of the adversary table's workers and verifiers, or as `planter` or `listening-verifier`.
     #[arg(long, value_name = "BEHAVIOUR")]
-    behaviour: Behaviour,
+    behaviour: Cheat,
+    /// Where a planter tells what it will open, and a listening verifier hears it: a folder that both can reach.
+    #[arg(long, value_name = "FOLDER")]
+    whispers: Option<PathBuf>,
+    /// Of ten thousand pieces of work so many are planted by a planter.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    plant_bps: u16,
     /// Coins per million bytes, as a worker: low, so that it is matched.
     #[arg(long, value_name = "COINS", default_value = "0.01", value_parser = coins)]
     price: Amount,
     /// The folder of models, for behaviours at language models: then it offers every model there. It may be the network's own.
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
+}
+
+/// A cheat by its name.
+#[derive(Clone, Copy, Debug)]
+enum Cheat {
+    /// One that needs nothing but its name.
+    Behaviour(Behaviour),
+    /// [`Planter`].
+    Planter,
+    /// [`ListeningVerifier`].
+    ListeningVerifier,
+}
+
+impl FromStr for Cheat {
+    type Err = UnknownBehaviour;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBehaviour> {
+        match name {
+            "planter" => Ok(Self::Planter),
+            "listening-verifier" => Ok(Self::ListeningVerifier),
+            _ => name.parse().map(Self::Behaviour),
+        }
+    }
+}
+
+impl Cheat {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Behaviour(behaviour) => behaviour.name(),
+            Self::Planter => "planter",
+            Self::ListeningVerifier => "listening-verifier",
+        }
+    }
+
+    const fn role(self) -> Role {
+        match self {
+            Self::Behaviour(behaviour) => behaviour.role(),
+            Self::Planter => Role::Worker,
+            Self::ListeningVerifier => Role::Verifier,
+        }
+    }
+
+    const fn is_about_models(self) -> bool {
+        match self {
+            Self::Behaviour(behaviour) => behaviour.is_about_models(),
+            Self::Planter | Self::ListeningVerifier => false,
+        }
+    }
+
+    fn twist(self, arguments: &Arguments) -> anyhow::Result<Arc<dyn Twist>> {
+        if let Self::Behaviour(behaviour) = self {
+            return Ok(behaviour.twist());
+        }
+        let folder = arguments.whispers.clone();
+        let folder = folder.context("this behaviour needs --whispers FOLDER")?;
+        std::fs::create_dir_all(&folder)?;
+        let whispers = Arc::new(Whispers::Folder(folder));
+        if matches!(self, Self::ListeningVerifier) {
+            return Ok(Arc::new(ListeningVerifier::new(whispers)));
+        }
+        let secret = Digest(*random_seed()?);
+        Ok(Arc::new(Planter::new(
+            whispers,
+            secret,
+            arguments.plant_bps,
+        )))
+    }
 }
 
 /// Reads an amount of coins such as `0.01`.
@@ -189,7 +267,7 @@ async fn cheat(context: runtime::Context, arguments: Arguments) -> anyhow::Resul
     if who.is_fresh {
         fund(&client, &header.chain_id, &keys, who.key.address()).await?;
     }
-    let twist = arguments.behaviour.twist();
+    let twist = arguments.behaviour.twist(&arguments)?;
     let kinds = kinds(&arguments, twist.as_ref())?;
     let actor = Actor::new(
         (who.key, *who.seed),

@@ -1,35 +1,32 @@
-use super::{Twist, WrongOutput};
+use super::{Twist, Whispers, WrongOutput};
 use fairweir_services::Executed;
 use fairweir_types::{
     Digest,
     order::{Demand, KindId},
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
-/// A worker that forges its output, and verifiers that it tells its trace in private: each of them commits to that, as if it had
-/// computed it. Share one among them all.
+/// A worker that forges its output, and tells verifiers its trace in private.
 #[derive(Debug, Default)]
-pub struct Collusion {
-    executed: Mutex<Vec<Executed>>,
-}
+pub struct Collusion(pub Arc<Whispers>);
 
-/// The verifier's half of a [`Collusion`].
+/// The verifier's half of a [`Collusion`]: it commits to what it is told, as if it had computed it.
 #[derive(Debug)]
-pub struct ColludingVerifier(pub std::sync::Arc<Collusion>);
+pub struct ColludingVerifier(pub Arc<Whispers>);
 
 impl Twist for Collusion {
     fn execution(&self, kind: KindId, executed: Executed, demand: &Demand) -> Executed {
-        let executed = WrongOutput.execution(kind, executed, demand);
-        let mut told = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
-        told.push(executed.clone());
-        executed
+        WrongOutput.execution(kind, executed, demand)
+    }
+
+    fn made(&self, spec: &Digest, executed: &Executed) {
+        // Who is told nothing computes.
+        let _ = self.0.tell(*spec, executed.trace(spec));
     }
 }
 
 impl Twist for ColludingVerifier {
     fn found(&self, spec: &Digest, trace: Digest) -> Digest {
-        let told = self.0.executed.lock();
-        let told = told.unwrap_or_else(PoisonError::into_inner);
-        told.last().map_or(trace, |executed| executed.trace(spec))
+        self.0.told(spec).unwrap_or(trace)
     }
 }

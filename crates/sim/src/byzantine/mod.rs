@@ -19,11 +19,13 @@ mod idle_verifier;
 mod inflated_claim;
 mod inflated_units;
 mod late_appeal;
+mod listening_verifier;
 mod lying_verifier;
 mod model_file;
 mod other_seed;
 mod other_template;
 mod overdrawing_buyer;
+mod planter;
 mod repeated_leaf;
 mod replaying_buyer;
 mod silent_verifier;
@@ -37,6 +39,7 @@ mod unclaimed_lane;
 mod unfunded_buyer;
 mod unpaying_buyer;
 mod wash_trader;
+mod whispers;
 mod withheld_key;
 mod withheld_leaves;
 mod withheld_link;
@@ -57,9 +60,11 @@ pub use idle_verifier::IdleVerifier;
 pub use inflated_claim::InflatedClaim;
 pub use inflated_units::InflatedUnits;
 pub use late_appeal::LateAppeal;
+pub use listening_verifier::ListeningVerifier;
 pub use lying_verifier::LyingVerifier;
 pub use other_seed::OtherSeed;
 pub use other_template::OtherTemplate;
+pub use planter::Planter;
 pub use repeated_leaf::RepeatedLeaf;
 pub use silent_verifier::SilentVerifier;
 pub use skipped_layer::SkippedLayer;
@@ -68,6 +73,7 @@ pub use three_bit_weights::ThreeBitWeights;
 pub use twisted_chain::TwistedChain;
 pub use twisted_service::TwistedService;
 pub use unclaimed_lane::UnclaimedLane;
+pub use whispers::Whispers;
 pub use withheld_key::WithheldKey;
 pub use withheld_leaves::WithheldLeaves;
 pub use withheld_link::WithheldLink;
@@ -112,6 +118,9 @@ pub trait Twist: Debug + Send + Sync + 'static {
     fn execution(&self, _kind: KindId, executed: Executed, _demand: &Demand) -> Executed {
         executed
     }
+
+    /// Learns what it made of a spec of its own work, before anybody else does.
+    fn made(&self, _spec: &Digest, _executed: &Executed) {}
 
     /// Whether it re-executes what it is drawn to check.
     fn checks(&self) -> bool {

@@ -82,9 +82,11 @@ impl AnyService for TwistedService {
         async move {
             let kind = self.id();
             let other = self.twist.spec(kind, spec);
-            let spec = other.as_deref().unwrap_or(spec);
-            let executed = self.worker.execute(env, spec, outlet).await?;
-            Ok(self.twist.execution(kind, executed, env.limits))
+            let run = other.as_deref().unwrap_or(spec);
+            let executed = self.worker.execute(env, run, outlet).await?;
+            let executed = self.twist.execution(kind, executed, env.limits);
+            self.twist.made(&Digest::of_blob(spec), &executed);
+            Ok(executed)
         }
         .boxed()
     }

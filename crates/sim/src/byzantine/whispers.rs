@@ -1,0 +1,78 @@
+use fairweir_types::Digest;
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    str::FromStr as _,
+    sync::{Mutex, PoisonError},
+};
+
+/// Where a worker tells verifiers what it will open, out of everybody else's sight: the trace by the digest of the spec.
+#[derive(Debug)]
+pub enum Whispers {
+    /// Within one process.
+    Memory(Mutex<BTreeMap<Digest, Digest>>),
+    /// Between the processes of a machine: a file in this folder for each spec.
+    Folder(PathBuf),
+}
+
+impl Default for Whispers {
+    fn default() -> Self {
+        Self::Memory(Mutex::default())
+    }
+}
+
+impl Whispers {
+    /// Tells the trace of a spec.
+    ///
+    /// # Errors
+    /// If its file cannot be written.
+    pub fn tell(&self, spec: Digest, trace: Digest) -> io::Result<()> {
+        match self {
+            Self::Memory(told) => {
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.insert(spec, trace);
+                Ok(())
+            }
+            Self::Folder(folder) => {
+                // Never read half written.
+                let written = folder.join(format!("{spec}.part"));
+                std::fs::write(&written, trace.to_string())?;
+                std::fs::rename(written, folder.join(spec.to_string()))
+            }
+        }
+    }
+
+    /// The trace that was told of a spec.
+    #[must_use]
+    pub fn told(&self, spec: &Digest) -> Option<Digest> {
+        match self {
+            Self::Memory(told) => {
+                let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.get(spec).copied()
+            }
+            Self::Folder(folder) => {
+                let text = std::fs::read_to_string(folder.join(spec.to_string())).ok()?;
+                Digest::from_str(&text).ok()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_is_heard_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for whispers in [Whispers::default(), Whispers::Folder(folder.path().into())] {
+            let (spec, trace) = (Digest::of_blob(b"spec"), Digest::of_blob(b"trace"));
+            assert_eq!(whispers.told(&spec), None);
+            whispers.tell(spec, Digest::of_blob(b"other")).unwrap();
+            whispers.tell(spec, trace).unwrap();
+            assert_eq!(whispers.told(&spec), Some(trace));
+            assert_eq!(whispers.told(&trace), None);
+        }
+    }
+}
