@@ -239,7 +239,7 @@ impl Sheet {
             },
             Inequality {
                 says: "cost of a lie at the least stake ≥ what 100 checks of the example's request earn",
-                why: "who takes the word of a worker that plants one fault in a hundred loses by it more than it earned since the last one (rule 4, ADR 0012)",
+                why: "where one in a hundred pieces of work that are told is planted, missing one costs a verifier more than it earned since the last one (rule 4, ADR 0012)",
                 unit: "coins",
                 left: self.coins("verifier_stake_min") * self.share("wrong_verdict_bps"),
                 right: 100.0 * REQUEST * self.share("check_fee_bps"),
@@ -526,13 +526,16 @@ fn inequalities(page: &mut String, sheet: &Sheet) -> core::fmt::Result {
     }
     let quote = sheet.coins("challenge_deposit")
         / (sheet.get("dispute_draw") * sheet.share("check_fee_bps"));
+    let lie = sheet.coins("verifier_stake_min") * sheet.share("wrong_verdict_bps")
+        / (100.0 * sheet.share("check_fee_bps"));
     let silent = sheet.coins("verifier_stake_min") * sheet.share("missing_verdict_bps")
         / sheet.share("check_fee_bps");
     writeln!(
         page,
-        "\nTwo of them depend on the size of an order. The deposit of a challenge covers its five checks up to a quote of {} coins; beyond that\nthe verifiers of a lost challenge are paid in part. Silence costs a verifier with the least stake more than one check up to a quote of {} coins.",
+        "\nThree of them depend on the size of an order. The deposit of a challenge covers its five checks up to a quote of {} coins; beyond that\nthe verifiers of a lost challenge are paid in part. Silence costs a verifier with the least stake more than one check up to a quote of {} coins, a lie more\nthan a hundred up to {}.",
         figure(quote),
         figure(silent),
+        figure(lie),
     )
 }
 
@@ -578,7 +581,7 @@ fn capture(page: &mut String, sheet: &Sheet) -> core::fmt::Result {
 fn adversaries_of(page: &mut String) -> core::fmt::Result {
     writeln!(
         page,
-        "\n## Adversaries\n\n`cargo run --release -p fairweir-sim -- adversaries --seeds 1000` tells the story of each; `crates/sim/src/adversaries/mod.rs` defines loss,\nreference and what counts as taken from honest participants.\n\nThe expected loss is reckoned for each story from the parameters, the prices and the demands of that story, by the formula of its row, and the\nfees that the ledger charged are added: the adversary's, less those of its twin where it is measured against one. It is compared with the\nmeasured loss story by story. Where the formula is *exact* the mean of the differences is at most {APART_MAX:.2} standard errors (99.9 %) and {ROUNDING} coins\nof rounding from zero; where it is a *bound* the mean is no more than that below it. From {COMPARED_FROM} stories on a behaviour holds only if it agrees,\nif the whole 95 % interval of its loss is above zero, and if nobody honest lost anything. Two things honest workers may lose. What they\nhand over ahead of their pay: a worker stops at the chunk that it was not paid for, so no story may leave more unpaid than one chunk of its request at the\nlane's prices. And in a lane whose cap is one request's what is kept for checks is too little for a batch that is sampled: the worker pays the rest, at\nmost these checks. `overdrawing-buyer` has such a lane: what it asks beyond the cap is refused before any work is done, whatever its vouchers say.\nWhat the planter of `listening-verifier` is slashed is not counted: it lies knowingly, and the treasury pays it (ADR 0012).\n\nQ is the quote of the order, S a worker's stake and s the share of it that is slashed, T what the requests of a lane cost, P how likely one of\nthem is sampled, V a verifier's stake and x the share that it loses, w that of a wrong verdict.\n\n| behaviour | rules | against | expected loss | which is |\n| --- | --- | --- | --- | --- |"
+        "\n## Adversaries\n\n`cargo run --release -p fairweir-sim -- adversaries --seeds 1000` tells the story of each; `crates/sim/src/adversaries/mod.rs` defines loss,\nreference and what counts as taken from honest participants.\n\nThe expected loss is reckoned for each story from the parameters, the prices and the demands of that story, by the formula of its row, and the\nfees that the ledger charged are added: the adversary's, less those of its twin where it is measured against one. It is compared with the\nmeasured loss story by story. Where the formula is *exact* the mean of the differences is at most {APART_MAX:.2} standard errors (99.9 %) and {ROUNDING} coins\nof rounding from zero; where it is a *bound* the mean is no more than that below it. From {COMPARED_FROM} stories on a behaviour holds only if it agrees,\nif the whole 95 % interval of its loss is above zero, and if nobody honest lost anything. Two things honest workers may lose. What they\nhand over ahead of their pay: a worker stops at the chunk that it was not paid for, so no story may leave more unpaid than one chunk of its request at the\nlane's prices. And in a lane whose cap is one request's what is kept for checks is too little for a batch that is sampled: the worker pays the rest, at\nmost these checks. `overdrawing-buyer` has such a lane: what it asks beyond the cap is refused before any work is done, whatever its vouchers say.\nWhat the planter of `listening-verifier` is slashed for wrong traces is not counted: it lies knowingly (ADR 0012).\n\nQ is the quote of the order, S a worker's stake and s the share of it that is slashed, T what the requests of a lane cost, P how likely one of\nthem is sampled, V a verifier's stake and x the share that it loses, w that of a wrong verdict.\n\n| behaviour | rules | against | expected loss | which is |\n| --- | --- | --- | --- | --- |"
     )?;
     for row in adversaries::ALL {
         let against = match row.reference {

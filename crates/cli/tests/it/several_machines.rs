@@ -15,10 +15,10 @@ use std::{
 
 const MACHINES: usize = 4;
 
-/// Ports that the system gives to nobody by itself. Of those that it does give, another process may get one that was let go here before the node that is to have it runs.
+/// Ports that the system gives to nobody by itself, as it comes. Of those that it does give, another process may get one that was let go here before the node that is to have it runs.
 /// They begin at 49,152 (RFC 6335, section 6), on Linux at 32,768.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
-/// So many of them are a process' own, before they are the next one's.
+/// So many of them are a process' own, before they are the next one's. What is held by others is passed over.
 const PORTS_OF_A_PROCESS: u32 = 16;
 
 /// A running node; killed when dropped.
@@ -120,7 +120,7 @@ impl Drop for Node {
     }
 }
 
-/// Addresses of loopback that are free now, and that no other test takes.
+/// Addresses of loopback that are free now, and that another test hardly takes: processes that run at the same time have other numbers.
 fn free_addresses(count: usize) -> Vec<String> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(PORTS_OF_A_PROCESS);

@@ -3,7 +3,7 @@
 use super::Town;
 use fairweir_types::{
     Address, Amount, Digest, Event,
-    event::{Payment, Slashed},
+    event::{Payment, SlashReason, Slashed},
 };
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ pub struct Outcome {
 }
 
 /// What a story knows besides its ledger.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
     /// What the adversary received, at its price.
     pub(super) received: Amount,
@@ -58,8 +58,8 @@ pub(super) struct Told {
     pub(super) ahead: Amount,
     /// The loss by formula, in base units, without fees.
     pub(super) expected: f64,
-    /// Who plants faults: what they lose they lose knowingly, and the treasury pays it.
-    pub(super) planters: Vec<Address>,
+    /// Who plants faults: what it is slashed for wrong traces it loses knowingly.
+    pub(super) planter: Option<Address>,
 }
 
 /// Reads the outcome off the ledger. All orders must be closed.
@@ -83,15 +83,24 @@ pub(super) fn read(town: &Town, adversaries: &[Address], told: Told) -> Outcome 
         ..Outcome::default()
     };
     for account in town.people() {
-        if adversaries.contains(&account) || told.planters.contains(&account) {
+        if adversaries.contains(&account) {
             continue;
         }
         let bill = Bill::of(&events, account);
-        let slashed: i64 = slashes(&events)
-            .filter(|slashed| slashed.account == account)
-            .map(|slashed| signed(slashed.amount))
-            .sum();
-        let short = -(change(account) + fees(account) + bill.settled - bill.awarded);
+        let lost = |is_for_a_trace: bool| -> i64 {
+            slashes(&events)
+                .filter(|slashed| slashed.account == account)
+                .filter(|slashed| (slashed.reason == SlashReason::WrongTrace) == is_for_a_trace)
+                .map(|slashed| signed(slashed.amount))
+                .sum()
+        };
+        let known = if told.planter == Some(account) {
+            lost(true)
+        } else {
+            0
+        };
+        let slashed = lost(true) + lost(false) - known;
+        let short = -(change(account) + known + fees(account) + bill.settled - bill.awarded);
         found.taken += slashed.max(short).max(0);
         if bill.is_buyer {
             found.slipped += (bill.to_workers - signed(told.right)).max(0);

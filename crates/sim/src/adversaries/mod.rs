@@ -9,8 +9,8 @@
 //!   worth all that it is paid, so honest work earns nothing and every undetected cheat is all gain, the strictest reading. It is the *twin*,
 //!   the same story with the same seed and an honest participant, for whoever does all the work and wants more.
 //! - **taken**: what honest participants lost against the rules: slashed stake, and any difference between a buyer's balance and its bill
-//!   (its own fees, what was settled, what it was awarded), or between an operator's and its own fees. Must be zero. A planter of faults
-//!   ([`crate::byzantine::Planter`]) is not among them: it is slashed knowingly, and the treasury pays it.
+//!   (its own fees, what was settled, what it was awarded), or between an operator's and its own fees. Must be zero. What a planter of faults
+//!   ([`crate::byzantine::Planter`]) is slashed for wrong traces is not counted: it lies knowingly.
 //! - **slipped**: what an honest buyer paid beyond the right work that it received: the cheats that no sample fell on.
 //! - **unpaid**: what an adversary that buys received beyond what its worker was paid: the worker's loss. A worker hands over one chunk ahead of
 //!   its pay and then stops, so in no story may it be more than that chunk at the lane's prices. A lane whose cap is one request's keeps too

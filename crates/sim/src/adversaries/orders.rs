@@ -7,8 +7,8 @@ use super::{
 use crate::{
     Part, Plan, Work,
     byzantine::{
-        Behaviour, ColludingVerifier, Collusion, FleeingStake, ListeningVerifier, Planter, Twist,
-        Whispers,
+        Behaviour, ColludingVerifier, Collusion, FleeingStake, ListeningVerifier, Planter,
+        PrivateChannel, Twist,
     },
     plan::hundredths,
     scenarios,
@@ -33,6 +33,8 @@ const HONEST_VERIFIERS: u32 = 7;
 const ORDERS: u32 = 6;
 /// Of what a planter makes so much is planted: the least that protocol rule 4 asks for.
 const PLANTED_BPS: u16 = 100;
+/// Orders of a story about a planter: not more than its worker may have open at once.
+const TOLD_ORDERS: u32 = 24;
 /// Lines of a text.
 const LINES: usize = 10;
 /// What a fleeing worker bonds, and what of it it takes out.
@@ -196,9 +198,9 @@ pub(super) fn collusion(seed: u64, cheats: bool) -> Outcome {
     let plan = plan(seed, HONEST_VERIFIERS + 1);
     let mut twists = Cheats::new();
     if cheats {
-        let whispers = Arc::new(Whispers::default());
-        let friend = ColludingVerifier(Arc::clone(&whispers));
-        twists.insert(names::worker(1), Arc::new(Collusion(whispers)));
+        let channel = Arc::new(PrivateChannel::default());
+        let friend = ColludingVerifier(Arc::clone(&channel));
+        twists.insert(names::worker(1), Arc::new(Collusion(channel)));
         twists.insert(names::verifier(1), Arc::new(friend));
     }
     play_long(seed, |context| async move {
@@ -222,24 +224,24 @@ pub(super) fn collusion(seed: u64, cheats: bool) -> Outcome {
 }
 
 /// A verifier takes the word of a worker that tells all, and of what it tells plants one in a hundred. Of what is planted the verifier is drawn for the first draw of a quarter,
-/// with an honest one who disagrees; in the dispute it computes. All that it earns without computing is gain.
+/// with an honest one who disagrees; in the dispute it computes. All that it earns is gain, and is counted as measured: the formula is about its stake.
 pub(super) fn listening_verifier(seed: u64, cheats: bool) -> Outcome {
     let plan = plan(seed, HONEST_VERIFIERS + 1);
-    let whispers = Arc::new(Whispers::default());
+    let channel = Arc::new(PrivateChannel::default());
     let secret = Digest::of_blob(&seed.to_be_bytes());
-    let planter = Arc::new(Planter::new(Arc::clone(&whispers), secret, PLANTED_BPS));
+    let planter = Arc::new(Planter::new(Arc::clone(&channel), secret, PLANTED_BPS));
     let mut twists = Cheats::new();
     if cheats {
         let planter: Arc<dyn Twist> = planter.clone();
         twists.insert(names::worker(1), planter);
         twists.insert(
             names::verifier(1),
-            Arc::new(ListeningVerifier::new(whispers)),
+            Arc::new(ListeningVerifier::new(channel)),
         );
     }
     play_long(seed, |context| async move {
         let town = Town::boot(&context, &plan, Text::ID, twists).await;
-        let right = buy(&town, seed, (ORDERS, Text::ID)).await;
+        let right = buy(&town, seed, (TOLD_ORDERS, Text::ID)).await;
         let params = town.chain.params();
         let drawn = governed(&params, "first_draw") / f64::from(HONEST_VERIFIERS + 1);
         let lost = share(&params, "wrong_verdict_bps");
@@ -249,7 +251,7 @@ pub(super) fn listening_verifier(seed: u64, cheats: bool) -> Outcome {
             expected: float(VERIFIER_STAKE) * (1.0 - kept)
                 - base_units(earned(&town, Town::verifier(1))),
             right,
-            planters: vec![Town::worker(1)],
+            planter: cheats.then(|| Town::worker(1)),
             ..Told::default()
         };
         read(&town, &[Town::verifier(1)], told)

@@ -65,7 +65,7 @@ const FOUND: &str = "Q + s·S: every order is checked";
 const LATE: &str = "the late penalty on Q";
 const COLLUSION: &str = "Q + s·S, and w·V by how likely the verifier votes: 2/8 + 6/8 · 5/6";
 const LISTENED: &str =
-    "V·(1 − (1 − w·2/8)^k) less what it earned, k of six orders planted, each by a lot of 1 %";
+    "V·(1 − (1 − w·2/8)^k) less what it earned, k of 24 orders planted, each by a lot of 1 %";
 const DRAWN: &str =
     "V·(1 − (1 − x·2/8)^6): drawn for a quarter of six orders, x of what is left each time";
 const SAMPLED: &str = "P·(s·S + T) − (1 − P)·T";

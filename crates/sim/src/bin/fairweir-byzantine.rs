@@ -24,8 +24,8 @@ use fairweir_services::{
 use fairweir_sim::{
     Actor,
     byzantine::{
-        Behaviour, ListeningVerifier, Planter, Role, SwappedModels, Twist, UnknownBehaviour,
-        Whispers,
+        Behaviour, ListeningVerifier, Planter, PrivateChannel, Role, SwappedModels, Twist,
+        UnknownBehaviour,
     },
 };
 use fairweir_types::{Action, Address, Amount, Digest, SecretKey, order::KindId, tx::Transfer};
@@ -51,12 +51,12 @@ struct Arguments {
     /// Whose key to cheat with, by its name in the keystore. Without one a fresh account is funded by the buyer.
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
-    /// How to cheat: as one of the adversary table's workers and verifiers, or as `planter` or `listening-verifier`.
+    /// How to cheat: as one of the adversary table's workers and verifiers, or as `listening-verifier` or `planter`. A planter lies to whoever is matched with it: let that be your own buyer.
     #[arg(long, value_name = "BEHAVIOUR")]
     behaviour: Cheat,
     /// Where a planter tells what it will open, and a listening verifier hears it: a folder that both can reach.
     #[arg(long, value_name = "FOLDER")]
-    whispers: Option<PathBuf>,
+    channel: Option<PathBuf>,
     /// Of ten thousand pieces of work so many are planted by a planter.
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     plant_bps: u16,
@@ -119,19 +119,15 @@ impl Cheat {
         if let Self::Behaviour(behaviour) = self {
             return Ok(behaviour.twist());
         }
-        let folder = arguments.whispers.clone();
-        let folder = folder.context("this behaviour needs --whispers FOLDER")?;
+        let folder = arguments.channel.clone();
+        let folder = folder.context("this behaviour needs --channel FOLDER")?;
         std::fs::create_dir_all(&folder)?;
-        let whispers = Arc::new(Whispers::Folder(folder));
+        let channel = Arc::new(PrivateChannel::Folder(folder));
         if matches!(self, Self::ListeningVerifier) {
-            return Ok(Arc::new(ListeningVerifier::new(whispers)));
+            return Ok(Arc::new(ListeningVerifier::new(channel)));
         }
         let secret = Digest(*random_seed()?);
-        Ok(Arc::new(Planter::new(
-            whispers,
-            secret,
-            arguments.plant_bps,
-        )))
+        Ok(Arc::new(Planter::new(channel, secret, arguments.plant_bps)))
     }
 }
 
@@ -261,13 +257,13 @@ async fn cheat(context: runtime::Context, arguments: Arguments) -> anyhow::Resul
         .context("no node runs in this folder")?;
     let node: PeerAddr = String::from_utf8_lossy(&address).trim().parse()?;
     let who = who(&keys, arguments.key.as_deref())?;
+    let twist = arguments.behaviour.twist(&arguments)?;
     let network = bind().await?;
     let client = NodeClient::new(network.clone(), node.clone());
     let header = client.status().await.context("the node answers")?.header;
     if who.is_fresh {
         fund(&client, &header.chain_id, &keys, who.key.address()).await?;
     }
-    let twist = arguments.behaviour.twist(&arguments)?;
     let kinds = kinds(&arguments, twist.as_ref())?;
     let actor = Actor::new(
         (who.key, *who.seed),

@@ -1,4 +1,4 @@
-use super::{Twist, Whispers, WrongOutput};
+use super::{PrivateChannel, Twist, WrongOutput};
 use fairweir_services::Executed;
 use fairweir_types::{
     Digest,
@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 /// A worker that forges its output, and tells verifiers its trace in private.
 #[derive(Debug, Default)]
-pub struct Collusion(pub Arc<Whispers>);
+pub struct Collusion(pub Arc<PrivateChannel>);
 
 /// The verifier's half of a [`Collusion`]: it commits to what it is told, as if it had computed it.
 #[derive(Debug)]
-pub struct ColludingVerifier(pub Arc<Whispers>);
+pub struct ColludingVerifier(pub Arc<PrivateChannel>);
 
 impl Twist for Collusion {
     fn execution(&self, kind: KindId, executed: Executed, demand: &Demand) -> Executed {

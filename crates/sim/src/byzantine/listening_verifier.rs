@@ -1,4 +1,4 @@
-use super::{Twist, Whispers};
+use super::{PrivateChannel, Twist};
 use fairweir_types::{Digest, Event, order::SlotId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 /// A verifier that commits to what a worker told it, where it was told something. It computes where it was not, and what is disputed.
 #[derive(Debug)]
 pub struct ListeningVerifier {
-    whispers: Arc<Whispers>,
+    channel: Arc<PrivateChannel>,
     heard: Mutex<Heard>,
 }
 
@@ -22,9 +22,9 @@ struct Heard {
 impl ListeningVerifier {
     /// One that listens there.
     #[must_use]
-    pub fn new(whispers: Arc<Whispers>) -> Self {
+    pub fn new(channel: Arc<PrivateChannel>) -> Self {
         Self {
-            whispers,
+            channel,
             heard: Mutex::default(),
         }
     }
@@ -55,6 +55,6 @@ impl Twist for ListeningVerifier {
         if heard.disputed.contains(spec) {
             return trace;
         }
-        self.whispers.told(spec).unwrap_or(trace)
+        self.channel.told(spec).unwrap_or(trace)
     }
 }

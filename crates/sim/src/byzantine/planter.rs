@@ -1,4 +1,4 @@
-use super::{Twist, Whispers, WrongOutput};
+use super::{PrivateChannel, Twist, WrongOutput};
 use fairweir_services::Executed;
 use fairweir_types::{
     Digest,
@@ -9,11 +9,11 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-/// A worker that plants faults. It tells the traces of all its work, as one would that pays verifiers for not computing; a few, by a lot that nobody else knows, are
-/// false, and it opens what it told. It is slashed for them like any other, and the treasury makes it whole (ADR 0012).
+/// A worker that plants faults ("forced errors" in TrueBit). It tells the traces of all its work, as one would that pays verifiers for not computing; a few, by a lot that nobody else knows, are
+/// false, and it opens what it told. It is slashed for them like any other; stakeholders may pay it out of the treasury (ADR 0012).
 #[derive(Debug)]
 pub struct Planter {
-    whispers: Arc<Whispers>,
+    channel: Arc<PrivateChannel>,
     secret: Digest,
     rate_bps: u16,
     planted: AtomicU32,
@@ -22,9 +22,9 @@ pub struct Planter {
 impl Planter {
     /// One that plants so many of ten thousand pieces of work.
     #[must_use]
-    pub const fn new(whispers: Arc<Whispers>, secret: Digest, rate_bps: u16) -> Self {
+    pub const fn new(channel: Arc<PrivateChannel>, secret: Digest, rate_bps: u16) -> Self {
         Self {
-            whispers,
+            channel,
             secret,
             rate_bps,
             planted: AtomicU32::new(0),
@@ -50,7 +50,7 @@ impl Planter {
 
 impl Twist for Planter {
     fn execution(&self, kind: KindId, executed: Executed, demand: &Demand) -> Executed {
-        if !self.is_planted(&executed.output) {
+        if executed.output.is_empty() || !self.is_planted(&executed.output) {
             return executed;
         }
         self.planted.fetch_add(1, Ordering::Relaxed);
@@ -59,7 +59,7 @@ impl Twist for Planter {
 
     fn made(&self, spec: &Digest, executed: &Executed) {
         // Who is told nothing computes.
-        let _ = self.whispers.tell(*spec, executed.trace(spec));
+        let _ = self.channel.tell(*spec, executed.trace(spec));
     }
 }
 

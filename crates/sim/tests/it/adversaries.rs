@@ -65,3 +65,17 @@ fn a_request_that_is_claimed_twice_is_found_by_any_sample() {
     let loss: i64 = told.iter().map(|outcome| -outcome.outcome).sum();
     assert!(loss > 0, "it gained {} base units", -loss);
 }
+
+/// Where a fault is planted and the listener is drawn for it, it loses its share of its stake, and who computed loses nothing.
+#[test]
+fn who_takes_a_workers_word_is_found_by_what_is_planted() {
+    let row = named("listening-verifier").expect("it is in the table");
+    // One story in five has a planted order, and for a quarter of these the listener is drawn: this one of them.
+    let told = (row.tell)(34, true);
+    assert!(told.was_slashed, "it was not found");
+    // Five per cent of a stake of 200 coins, less what it earned by checks of some thousandths of a coin.
+    assert!((-10_000_000_000..-9_000_000_000).contains(&told.outcome));
+    assert_eq!(told.taken, 0);
+    let honest = (row.tell)(34, false);
+    assert!(!honest.was_slashed && honest.outcome > 0);
+}

@@ -7,22 +7,22 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Where a worker tells verifiers what it will open, out of everybody else's sight: the trace by the digest of the spec.
+/// A channel on which a worker tells verifiers what it will open, out of everybody else's sight: the trace by the digest of the spec.
 #[derive(Debug)]
-pub enum Whispers {
+pub enum PrivateChannel {
     /// Within one process.
     Memory(Mutex<BTreeMap<Digest, Digest>>),
     /// Between the processes of a machine: a file in this folder for each spec.
     Folder(PathBuf),
 }
 
-impl Default for Whispers {
+impl Default for PrivateChannel {
     fn default() -> Self {
         Self::Memory(Mutex::default())
     }
 }
 
-impl Whispers {
+impl PrivateChannel {
     /// Tells the trace of a spec.
     ///
     /// # Errors
@@ -65,14 +65,19 @@ mod tests {
 
     #[test]
     fn what_was_told_is_heard_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        for whispers in [Whispers::default(), Whispers::Folder(folder.path().into())] {
+        let folder = tempfile::tempdir().expect("a folder");
+        for channel in [
+            PrivateChannel::default(),
+            PrivateChannel::Folder(folder.path().into()),
+        ] {
             let (spec, trace) = (Digest::of_blob(b"spec"), Digest::of_blob(b"trace"));
-            assert_eq!(whispers.told(&spec), None);
-            whispers.tell(spec, Digest::of_blob(b"other")).unwrap();
-            whispers.tell(spec, trace).unwrap();
-            assert_eq!(whispers.told(&spec), Some(trace));
-            assert_eq!(whispers.told(&trace), None);
+            assert_eq!(channel.told(&spec), None);
+            channel
+                .tell(spec, Digest::of_blob(b"other"))
+                .expect("the folder is there");
+            channel.tell(spec, trace).expect("the folder is there");
+            assert_eq!(channel.told(&spec), Some(trace));
+            assert_eq!(channel.told(&trace), None);
         }
     }
 }
